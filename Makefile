@@ -1,0 +1,61 @@
+# `make demo` and `make test` need Python 3.11 or newer and nothing else: each makes its own
+# environment in .venv. PIP_ARGS is passed to pip; on Linux without a GPU, where PyPI's torch would
+# bring CUDA along, a small build comes with
+#   make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP_ARGS ?=
+TORCH = torch==2.13.0
+NEW = constraints/trl-1.16.txt
+OLD = constraints/trl-0.23.txt
+
+.PHONY: help demo test test-compat lint format docs clean
+
+help:  ## list what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: .venv/ready  ## train a small model by GRPO with rldk attached, and show what was recorded
+	.venv/bin/rldk demo
+
+test: .venv/test-ready  ## run the tests
+	.venv/bin/python -m pytest
+
+test-compat: .venv-trl-0.23/ready  ## run the compatibility tests on the oldest supported TRL
+	.venv-trl-0.23/bin/python -m pytest -m compat
+
+lint: .venv/lint-ready  ## run ruff, mypy, the import contract and the check of the generated docs
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/python scripts/generate_docs.py --check
+
+format: .venv/lint-ready  ## format the code
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+docs: .venv/ready  ## write the generated pages of docs/
+	.venv/bin/python scripts/generate_docs.py
+
+clean:  ## remove the environments and what the demo recorded
+	rm -rf .venv .venv-trl-0.23 rldk_demo
+
+.venv/ready: pyproject.toml $(NEW)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rldk needs Python 3.11 or newer; name one with: make PYTHON=...")'
+	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
+	.venv/bin/pip install -q $(PIP_ARGS) $(TORCH)
+	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) -e '.[trl]'
+	touch $@
+
+.venv/test-ready: .venv/ready
+	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) $$(.venv/bin/python scripts/dependency_group.py test)
+	touch $@
+
+.venv/lint-ready: .venv/ready
+	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) $$(.venv/bin/python scripts/dependency_group.py lint)
+	touch $@
+
+.venv-trl-0.23/ready: pyproject.toml $(OLD)
+	test -x .venv-trl-0.23/bin/pip || $(PYTHON) -m venv .venv-trl-0.23
+	.venv-trl-0.23/bin/pip install -q $(PIP_ARGS) $(TORCH)
+	.venv-trl-0.23/bin/pip install -q $(PIP_ARGS) -c $(OLD) -e '.[trl]' $$($(PYTHON) scripts/dependency_group.py test)
+	touch $@

@@ -1,0 +1,196 @@
+"""The Event: one logged step of a training, and its JSON form.
+
+Owns the schema that every line of `{run_id}_events.jsonl` follows. Invariant: an encoded Event is one
+line of strict JSON (no `NaN`, no newline), and `decode(encode(event)) == event` for every Event whose
+metrics are finite or None; what was not finite is None in `metrics` and spelled out in `notes`.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from rldk.errors import EventError
+
+__all__ = [
+    "PHASES",
+    "SCHEMA_VERSION",
+    "DataSlice",
+    "Event",
+    "ModelInfo",
+    "Number",
+    "Phase",
+    "Rng",
+    "decode",
+    "encode",
+    "json_schema",
+    "nonfinite_note",
+    "resumed_note",
+]
+
+SCHEMA_VERSION = 1
+"""Version of the Event schema; grows when a field is added, removed or changes its meaning."""
+
+Number = int | float
+Phase = Literal["train", "eval", "summary"]
+PHASES: tuple[Phase, ...] = ("train", "eval", "summary")
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+_NONFINITE = "nonfinite:"
+_RESUMED = "resumed:from_step="
+_SPELLED = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "none": None}
+
+
+class Rng(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The seeds that the run started from; None where a seed is not set or cannot be known."""
+
+    seed: int | None = None
+    """`args.seed`, which the trainer seeds every generator with."""
+    python_hash_seed: int | None = None
+    """`PYTHONHASHSEED` of the process; None when it is unset or `random`."""
+    torch_seed: int | None = None
+    """`torch.initial_seed()` at the time of the Event."""
+    numpy_seed: int | None = None
+    """What numpy's global generator was seeded with: `args.seed`."""
+    random_seed: int | None = None
+    """What the standard `random` was seeded with: `args.seed`."""
+
+
+class DataSlice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How much data stands behind the Event, over all ranks; None where it cannot be known."""
+
+    tokens_in: int | None = None
+    """Tokens read since the last train record: prompts online, whole sequences offline."""
+    tokens_out: int | None = None
+    """Tokens generated since the last train record; 0 for trainers that generate nothing."""
+    batch_size: Count | None = None
+    """Sequences (online: completions) that one optimizer step uses, over all ranks."""
+    sequence_length: Count | None = None
+    """The longest sequence, in tokens, that the configuration allows."""
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Which run, which code and which model; None where it cannot be known."""
+
+    run_id: str | None = None
+    """The run's name, as in its file names."""
+    git_sha: str | None = None
+    """Commit checked out in the working directory when the run started."""
+    phase: Phase = "train"
+    """What was logged: a train step, an evaluation, or the trainer's closing summary."""
+    model_name: str | None = None
+    """Name or path that the model was loaded from."""
+    model_size: Count | None = None
+    """Number of parameters, adapters included."""
+    optimizer: str | None = None
+    """Class of the optimizer behind accelerate's wrapper."""
+    scheduler: str | None = None
+    """`args.lr_scheduler_type`."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One record of a run: what the trainer logged once, and what it stood on.
+
+    A trainer may log several times at one step (train, one eval a dataset, the summary): each is an
+    Event of its own, told apart by `model_info.phase`.
+    """
+
+    step: Count
+    """`global_step`: optimizer steps done."""
+    wall_time: float | None
+    """Seconds since the run began, going on across a resume; None where a foreign log has no time."""
+    metrics: dict[str, int | float | None]
+    """Every number logged, by canonical name (`rldk.metrics`) or else the trainer's own. A metric
+    that was not logged is absent, never 0; one that was not finite is None, see `notes`."""
+    rng: Rng
+    """Seeds of the run."""
+    data_slice: DataSlice
+    """Size of the data behind the record."""
+    model_info: ModelInfo
+    """Identity of the run and its model."""
+    notes: tuple[str, ...]
+    """What does not fit elsewhere, as `kind:text`: `nonfinite:grad_norm=nan` (also `inf`, `-inf`,
+    `none`), `text:...` and `not_recorded:...` for logged values that are no numbers,
+    `resumed:from_step=N` on the first record of a resumed run."""
+
+    @property
+    def phase(self) -> Phase:
+        """`train`, `eval` or `summary`."""
+        return self.model_info.phase
+
+    @property
+    def resumed_from(self) -> int | None:
+        """The checkpoint's step, on the first record after a resume; else None."""
+        for note in self.notes:
+            if note.startswith(_RESUMED) and note[len(_RESUMED) :].isdecimal():
+                return int(note[len(_RESUMED) :])
+        return None
+
+    def nonfinite(self) -> Iterator[tuple[str, float | None]]:
+        """The metrics that are None in `metrics`, with the value that the trainer gave."""
+        for note in self.notes:
+            if note.startswith(_NONFINITE):
+                name, _, spelled = note[len(_NONFINITE) :].rpartition("=")
+                if spelled in _SPELLED:
+                    yield name, _SPELLED[spelled]
+
+
+def nonfinite_note(name: str, value: float | None) -> str:
+    """The note for a metric that JSON cannot hold: NaN, an infinity, or None."""
+    return f"{_NONFINITE}{name}={'none' if value is None else value}"
+
+
+def resumed_note(step: int) -> str:
+    """The note on the first record of a run that goes on from a checkpoint of `step`."""
+    return f"{_RESUMED}{step}"
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Event)
+
+
+def encode(event: Event) -> bytes:
+    """One line of strict JSON in UTF-8, without the newline.
+
+    Text that UTF-8 cannot hold (lone surrogates, as in names of broken files) is escaped.
+    """
+    try:
+        return _encoder.encode(event)
+    except UnicodeEncodeError:
+        return _encoder.encode(_escaped(msgspec.to_builtins(event)))
+
+
+def decode(line: bytes | str) -> Event:
+    """The Event of one line.
+
+    Raises:
+        EventError: the line is not strict JSON, or does not follow the schema; the message says where.
+    """
+    try:
+        return _decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError) as error:
+        raise EventError(str(error)) from None
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of one line of an events file."""
+    (reference,), components = msgspec.json.schema_components([Event], ref_template="#/$defs/{name}")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"rldk-event-v{SCHEMA_VERSION}",
+        "title": f"rldk Event, version {SCHEMA_VERSION}",
+        **reference,
+        "$defs": components,
+    }
+
+
+def _escaped(value: Any) -> Any:
+    """`value` with every string made encodable."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(item) for key, item in value.items()}
+    if isinstance(value, Iterable):
+        return [_escaped(item) for item in value]
+    return value

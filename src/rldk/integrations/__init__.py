@@ -1,0 +1,1 @@
+"""Where rldk meets the frameworks that train, and the services that people already use."""

@@ -1,0 +1,269 @@
+"""`RLDKCallback`, the one line that a user adds to a trainer.
+
+Invariant: no hook raises, changes a number, a random state, the control or the `logs` dict, waits for
+a device, or calls into torch.distributed; only world rank 0 records.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from rldk.event import PHASES, DataSlice, Event, Phase
+from rldk.files import RunFiles
+from rldk.integrations.trl import training
+from rldk.integrations.trl.messages import say, show_messages
+from rldk.integrations.trl.tokens import TokenCounter
+from rldk.metrics.values import measure
+from rldk.recording.environment import environment
+from rldk.recording.guard import Guard, guarded
+from rldk.recording.naming import claim
+from rldk.recording.recorder import Ending, Recorder
+from rldk.recording.writer import JsonlWriter
+from rldk.report.final import write_end
+from rldk.runs import Run
+
+__all__ = ["RLDKCallback"]
+
+
+class RLDKCallback(TrainerCallback):  # type: ignore[misc]
+    """
+    Records every step of a TRL or transformers training as a standard JSONL Event, at once and for good.
+
+    Works in every TRL trainer of TRL 0.23 or newer and in a plain [`~transformers.Trainer`]. It never
+    changes the training, and never stops it: what fails inside is said once, and the training goes on.
+
+    Args:
+        output_dir (`str` or `Path`, *optional*, defaults to `"./rldk_logs"`):
+            Folder of the files, made if need be.
+        run_id (`str`, *optional*):
+            Name of the run, and prefix of its files. Defaults to `args.run_name`, else the last part of
+            `args.output_dir`. A new training whose name is taken records as `run_id-2`; one that resumes
+            from a checkpoint goes on in the files of its run.
+        enable_jsonl_logging (`bool`, *optional*, defaults to `True`):
+            Write `{run_id}_events.jsonl`. Without it the other files are made from `state.log_history`.
+        rotate_mb (`float`, *optional*):
+            Begin a new part of the events file when it would outgrow so many MB. Off by default.
+        compress (`bool`, *optional*, defaults to `False`):
+            Gzip the finished parts, in the background.
+        flush_interval (`float`, *optional*, defaults to `0.0`):
+            Seconds that events may wait in memory to be written together, for loops of more than a
+            thousand steps a second. 0 writes each at once, so that a kill loses none.
+
+    Raises:
+        ImportError: TRL is installed and older than 0.23.
+        TypeError, ValueError: an argument is of the wrong type, or out of range.
+
+    Environment:
+        - **RLDK_DISABLED** (`1`): switch everything off, whatever the arguments say.
+        - **RLDK_DISABLE_JSONL** (`1`): as `enable_jsonl_logging=False`, whatever the argument says.
+
+    Example:
+
+    ```python
+    from rldk.integrations.trl import RLDKCallback
+
+    trainer = GRPOTrainer(..., callbacks=[RLDKCallback(run_id="my_training_run")])
+    trainer.train()
+    ```
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path = "./rldk_logs",
+        run_id: str | None = None,
+        enable_jsonl_logging: bool = True,
+        *,
+        rotate_mb: float | None = None,
+        compress: bool = False,
+        flush_interval: float = 0.0,
+    ) -> None:
+        training.check_trl()
+        if run_id is not None and not isinstance(run_id, str):
+            raise TypeError(f"run_id must be a str or None, not {type(run_id).__name__}")
+        self.guard = Guard()
+        self.output_dir = Path(output_dir)
+        self.run_id = run_id
+        self.enable_jsonl_logging = enable_jsonl_logging
+        self._writing: dict[str, Any] = {
+            "rotate_mb": rotate_mb,
+            "compress": compress,
+            "flush_interval": flush_interval,
+        }
+        JsonlWriter(RunFiles(self.output_dir, "check"), **self._writing)  # raises ValueError now
+        self._recorder: Recorder | None = None
+        self._trained = False
+        self._state: TrainerState | None = None
+
+    @property
+    def files(self) -> RunFiles | None:
+        """The files of the run that is being recorded, or was last; None before it starts."""
+        return self._recorder.files if self._recorder else None
+
+    @guarded
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Begin a run, or go on with the one that the checkpoint belongs to."""
+        if not _records(state):
+            return
+        evaluated_only = self._recorder is not None and not self._trained
+        if not evaluated_only or state.global_step > 0:
+            self._begin(args, state, kwargs)
+        self._describe(args, state, kwargs)
+        self._trained = True
+
+    @guarded
+    def on_substep_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Count a micro-batch."""
+        if self._recorder is not None:
+            self._tokens.micro_batch()
+
+    on_step_end = on_substep_end
+
+    @guarded
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[Any, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Record what the trainer logged."""
+        if logs is None:
+            return
+        recorder = self._recorder
+        if recorder is None:  # an evaluation before a training, or without one
+            if not _records(state):
+                return
+            recorder = self._begin(args, state, kwargs)
+            self._describe(args, state, kwargs)
+        phase = training.phase(logs)
+        metrics, notes = measure(logs, self._canonical)
+        recorder.record(
+            Event(
+                step=state.global_step,
+                wall_time=recorder.wall_time,
+                metrics=metrics,
+                rng=self._rng,
+                data_slice=self._data_slice(phase, logs),
+                model_info=self._info[phase],
+                notes=tuple(notes),
+            )
+        )
+
+    @guarded
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """With a checkpoint, have the events on the medium too."""
+        if self._recorder is not None:
+            self._recorder.sync()
+
+    @guarded
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """End the run and write its tables and its report."""
+        if self._recorder is None:
+            return
+        ending = self._recorder.end("completed" if state.global_step >= state.max_steps else "stopped")
+        files = self._recorder.files
+        say(
+            f"rldk: {ending.records} records of {files.run_id} are in {files.folder}; "
+            f"see them with: rldk runs {files.folder}"
+        )
+
+    def _begin(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Recorder:
+        """Take a run and its files."""
+        show_messages()
+        if self._recorder is not None:
+            self._recorder.close()
+        about = training.configuration(args, kwargs.get("model")) | environment()
+        claimed = claim(
+            self.output_dir,
+            self.run_id,
+            default=training.run_name(args),
+            trainer_dir=about["trainer_dir"],
+            from_step=state.global_step,
+            logging_steps=max(int(args.logging_steps), 1),
+        )
+        jsonl = self.enable_jsonl_logging and not _is_set("RLDK_DISABLE_JSONL")
+        self._git_sha = about["git"]["sha"]
+        self._recorder = Recorder(
+            claimed,
+            from_step=state.global_step,
+            writer=JsonlWriter(claimed.files, **self._writing) if jsonl else None,
+            about=about,
+            write_end=self._write_end,
+            guard=self.guard,
+        )
+        return self._recorder
+
+    def _describe(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> None:
+        """Keep what the events of the run say again and again."""
+        assert self._recorder is not None
+        model = kwargs.get("model")
+        info = training.model_info(
+            args,
+            model,
+            kwargs.get("optimizer"),
+            run_id=self._recorder.files.run_id,
+            git_sha=self._git_sha,
+        )
+        length = training.sequence_length(args, model)
+        self._state = state
+        self._rng = training.rng(args)
+        self._tokens = TokenCounter(args, state.num_input_tokens_seen)
+        self._canonical = training.dialect().reader(training.algorithm(args))
+        self._info = {phase: replace(info, phase=phase) for phase in PHASES}
+        self._slice = {
+            phase: DataSlice(batch_size=training.batch_size(args, phase), sequence_length=length)
+            for phase in PHASES
+        }
+
+    def _data_slice(self, phase: Phase, logs: Mapping[Any, Any]) -> DataSlice:
+        data = self._slice[phase]
+        if phase != "train":
+            return data
+        tokens_in, tokens_out = self._tokens.window(logs)
+        return DataSlice(
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            batch_size=data.batch_size,
+            sequence_length=data.sequence_length,
+        )
+
+    def _write_end(self, files: RunFiles, ending: Ending) -> None:
+        write_end(files, Run(files) if files.parts() else list(self._history()), ending)
+
+    def _history(self) -> Iterator[Event]:
+        """What `state.log_history` tells of the run, where the JSONL is off: no times, no tokens."""
+        for entry in self._state.log_history if self._state else ():
+            logs = {key: value for key, value in entry.items() if key != "step"}
+            phase = training.phase(logs)
+            metrics, notes = measure(logs, self._canonical)
+            yield Event(
+                step=entry["step"],
+                wall_time=None,
+                metrics=metrics,
+                rng=self._rng,
+                data_slice=self._slice[phase],
+                model_info=self._info[phase],
+                notes=tuple(notes),
+            )
+
+
+def _records(state: TrainerState) -> bool:
+    """Whether this process records: world rank 0, unless everything is switched off."""
+    return bool(state.is_world_process_zero) and not _is_set("RLDK_DISABLED")
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() in ("1", "true", "yes", "on")

@@ -1,0 +1,42 @@
+"""What rldk says in a training's terminal: single lines that do not tear the progress bar.
+
+Invariant: nothing is printed where the user has configured logging: then it is the user's logging
+that prints; and a line never contains a newline of its own.
+"""
+
+import logging
+import sys
+
+__all__ = ["say", "show_messages"]
+
+logger = logging.getLogger("rldk")
+
+
+class _Terminal(logging.Handler):
+    """Prints warnings through tqdm when a bar may be up; silent where the root logger has handlers."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if logging.getLogger().handlers and logger.propagate:
+            return
+        try:
+            say(record.getMessage())
+        except Exception:
+            self.handleError(record)
+
+
+_terminal = _Terminal(logging.WARNING)
+
+
+def show_messages() -> None:
+    """Have rldk's warnings shown, unless the user's logging shows them."""
+    if _terminal not in logger.handlers:
+        logger.addHandler(_terminal)
+
+
+def say(text: str) -> None:
+    """Print one line to stderr, above the progress bar if there is one."""
+    line = " ".join(text.splitlines())
+    if tqdm := sys.modules.get("tqdm"):
+        tqdm.tqdm.write(line, file=sys.stderr)
+    else:
+        print(line, file=sys.stderr)

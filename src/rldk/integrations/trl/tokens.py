@@ -1,0 +1,70 @@
+"""Counting tokens: how many stand behind each train record.
+
+Invariant: the counts are exact sums over all ranks, or None; they are derived from what the trainer
+logs and from the number of micro-batches, never from the data.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from rldk.integrations.trl.training import OFFLINE, algorithm
+
+__all__ = ["TokenCounter"]
+
+
+class TokenCounter:
+    """Splits the growth of the trainer's token count into tokens read and tokens generated.
+
+    Args:
+        args: the training arguments; with `generation_batch_size` completions are counted.
+        seen: the trainer's count when the training starts (above 0 after a resume of GRPO or RLOO).
+    """
+
+    def __init__(self, args: Any, seen: float) -> None:
+        name = algorithm(args)
+        self._offline = name in OFFLINE
+        self._completions = getattr(args, "generation_batch_size", None)
+        every = getattr(args, "steps_per_generation", None)
+        # TRL generates at the micro-batches whose number is a multiple of this (grpo_trainer.py,
+        # `_prepare_inputs`), counting from the start of the process.
+        self._every = every * getattr(args, "num_iterations", 1) if every else None
+        self._micro_batches = 0
+        self._generations = 0
+        # Trainers that generate keep their count in the state, which a resume restores; the others
+        # count in the trainer, from 0.
+        self._seen: float = 0 if self._offline else seen
+
+    def micro_batch(self) -> None:
+        """One forward and backward pass is done."""
+        self._micro_batches += 1
+
+    def window(self, logs: Mapping[Any, Any]) -> tuple[int | None, int | None]:
+        """`(tokens_in, tokens_out)` since the last train record, given this one."""
+        total = _finite(logs.get("num_tokens", logs.get("num_input_tokens_seen")))
+        grown = None
+        if total is not None:
+            grown = total - self._seen
+            self._seen = total
+        out = 0 if self._offline else self._generated(logs)
+        if grown is None or out is None:
+            return None, out
+        return max(round(grown) - out, 0), out
+
+    def _generated(self, logs: Mapping[Any, Any]) -> int | None:
+        """Tokens of the completions generated in the window: their mean length times their number."""
+        if not self._every or not self._completions:
+            return None
+        before, self._generations = self._generations, -(-self._micro_batches // self._every)
+        length = _finite(logs.get("completions/mean_length"))
+        if length is None:
+            return 0 if self._generations == before else None
+        return round(length * int(self._completions) * (self._generations - before))
+
+
+def _finite(value: Any) -> float | None:
+    """`value` if it is a finite Python number."""
+    try:
+        return value if type(value) in (int, float) and math.isfinite(value) else None
+    except OverflowError:
+        return None

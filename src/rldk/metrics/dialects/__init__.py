@@ -1,0 +1,115 @@
+"""Owns the translation of a framework's metric keys; a key it does not know is never changed.
+
+A dialect is data: one table of names a framework, and one a training algorithm where the
+framework's trainers give one key different meanings. Each framework is a sibling module.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+__all__ = ["Dialect", "first_reading"]
+
+EVAL_PREFIX = "eval_"
+MEMO_LIMIT = 4096
+"""How many translations a dialect remembers; a real run has fewer than a hundred keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    exact: Mapping[str, str]
+    patterns: tuple[tuple[re.Pattern[str], str], ...]
+
+    @classmethod
+    def of(cls, names: Mapping[str, str]) -> "_Table":
+        return cls(
+            exact={key: name for key, name in names.items() if "{" not in key},
+            patterns=tuple((_pattern(key), name) for key, name in names.items() if "{" in key),
+        )
+
+    def read(self, key: str) -> str:
+        name = self.exact.get(key)
+        if name is not None:
+            return name
+        for pattern, template in self.patterns:
+            match = pattern.fullmatch(key)
+            if match:
+                return template.format_map(match.groupdict())
+        return key
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Dialect:
+    """The metric keys of one framework, and the canonical name of each.
+
+    A key may hold a part in braces, `rewards/{function}/mean`, that stands for any text; the
+    canonical name repeats it. An exact key goes before a pattern.
+    """
+
+    name: str
+    """The framework, and its generation where two differ: `trl`, `trl-0`."""
+
+    names: Mapping[str, str]
+    """Trainer's key to canonical name, for an algorithm that has no table of its own."""
+
+    by_algorithm: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The whole table of each known algorithm.
+
+    Whole, and not only what differs: users log metrics of their own, and the `accuracy` that a
+    GRPO user logs must not be taken for the `accuracy` of a reward model.
+    """
+
+    _fallback: _Table = field(init=False, repr=False)
+    _tables: dict[str, _Table] = field(init=False, repr=False)
+    _memo: dict[str | None, dict[str, str]] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        tables = {algorithm: _Table.of(names) for algorithm, names in self.by_algorithm.items()}
+        object.__setattr__(self, "_fallback", _Table.of(self.names))
+        object.__setattr__(self, "_tables", tables)
+
+    def canonical(self, key: str, algorithm: str | None = None) -> str:
+        """Name the quantity that `key` holds in a log of `algorithm`; an unknown key stays as is.
+
+        The keys of an evaluation keep their prefix: `eval_` and the canonical name of the rest.
+        """
+        try:
+            return self._memo[algorithm][key]
+        except KeyError:
+            pass
+        name = self._translate(key, algorithm)
+        # Emptied rather than evicted one by one: the keys in use come back at the next step.
+        if sum(map(len, self._memo.values())) >= MEMO_LIMIT:
+            self._memo.clear()
+        self._memo.setdefault(algorithm, {})[key] = name
+        return name
+
+    def reader(self, algorithm: str | None = None) -> Callable[[str], str]:
+        """`canonical` for the logs of one algorithm."""
+        return partial(self.canonical, algorithm=algorithm)
+
+    def _translate(self, key: str, algorithm: str | None) -> str:
+        rest = key
+        while rest.startswith(EVAL_PREFIX):
+            rest = rest[len(EVAL_PREFIX) :]
+        prefix = key[: len(key) - len(rest)]
+        table = self._fallback if algorithm is None else self._tables.get(algorithm, self._fallback)
+        return prefix + table.read(rest)
+
+
+def first_reading(tables: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Merge the tables of several algorithms; where they disagree on a key, the first one holds."""
+    merged: dict[str, str] = {}
+    for table in tables:
+        for key, name in table.items():
+            merged.setdefault(key, name)
+    return merged
+
+
+def _pattern(key: str) -> re.Pattern[str]:
+    pieces = re.split(r"\{(\w+)\}", key)
+    text = "".join(
+        f"(?P<{piece}>.+)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)
+    )
+    return re.compile(text)

@@ -1,0 +1,140 @@
+"""What becomes of the values of one `logs` dict: numbers for `Event.metrics`, notes for the rest.
+
+Owns the rule that nothing logged is dropped or invented. Invariant: `measure` raises for no input,
+never changes it, never waits for a device, and every finite number in it is in the result.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from numbers import Number as AbstractNumber
+from typing import Any
+
+from rldk.event import Number, nonfinite_note
+
+__all__ = ["measure"]
+
+_MAX_TEXT = 200
+_MAX_DEPTH = 8
+
+
+def measure(
+    logs: Mapping[Any, Any], canonical: Callable[[str], str]
+) -> tuple[dict[str, Number | None], list[str]]:
+    """The metrics and the notes of one `logs` dict.
+
+    Args:
+        logs: what the trainer logged, any keys and values; it is only read.
+        canonical: gives the name to record for a key (`Dialect.canonical`).
+
+    Returns:
+        metrics: every number by name. Booleans become 1 and 0; tensors and arrays of one element
+            become that number, unless they live on an accelerator, where reading one would make the
+            training wait; nested dicts are flattened with `/`. NaN, infinities and None become None.
+        notes: one for each value that is no finite number: `nonfinite:name=nan`, `text:name=...`,
+            `not_recorded:name=why`.
+
+    Two keys never share a name: where two keys have one canonical name, or a key is another's
+    canonical name, the trainer's own names are kept.
+    """
+    metrics: dict[str, Number | None] = {}
+    notes: list[str] = []
+    for key, value in logs.items():
+        own = key if type(key) is str else _text(key)
+        name = canonical(own)
+        if name != own and (name in metrics or name in logs):
+            name = own
+        if name in metrics:
+            name = _free(name, metrics)
+        if type(value) is float and math.isfinite(value):
+            metrics[name] = value
+        else:
+            _record(name, value, canonical, metrics, notes, 0)
+    return metrics, notes
+
+
+def _record(
+    name: str,
+    value: Any,
+    canonical: Callable[[str], str],
+    metrics: dict[str, Number | None],
+    notes: list[str],
+    depth: int,
+) -> None:
+    """Put one value of any type where it belongs; a value that resists is noted."""
+    try:
+        if isinstance(value, Mapping) and depth < _MAX_DEPTH:
+            for key, item in value.items():
+                inner = canonical(f"{name}/{_text(key)}")
+                if inner in metrics:
+                    inner = _free(inner, metrics)
+                _record(inner, item, canonical, metrics, notes, depth + 1)
+        elif value is None:
+            metrics[name] = None
+            notes.append(nonfinite_note(name, None))
+        elif isinstance(value, int):
+            float(value)  # beyond the range of a float, no JSON reader could hold it
+            metrics[name] = int(value)
+        elif isinstance(value, str):
+            notes.append(f"text:{name}={value[:_MAX_TEXT]}")
+        elif isinstance(value, float | AbstractNumber) and not hasattr(value, "dtype"):
+            _record_float(name, float(value), metrics, notes)  # type: ignore[arg-type]
+        elif hasattr(value, "item") and hasattr(value, "dtype"):
+            _record_array(name, value, canonical, metrics, notes, depth)
+        else:
+            notes.append(f"not_recorded:{name}={_kind(value)}")
+    except Exception as error:
+        metrics.pop(name, None)
+        notes.append(f"not_recorded:{name}={_kind(value)} ({type(error).__name__})")
+
+
+def _record_float(name: str, value: float, metrics: dict[str, Number | None], notes: list[str]) -> None:
+    if math.isfinite(value):
+        metrics[name] = value
+    else:
+        metrics[name] = None
+        notes.append(nonfinite_note(name, value))
+
+
+def _record_array(
+    name: str,
+    value: Any,
+    canonical: Callable[[str], str],
+    metrics: dict[str, Number | None],
+    notes: list[str],
+    depth: int,
+) -> None:
+    """A torch tensor, or a numpy array or scalar: told by `item` and `dtype`, without importing either."""
+    device = getattr(getattr(value, "device", None), "type", "cpu")
+    if device != "cpu":
+        notes.append(f"not_recorded:{name}={_kind(value)} on {device}; log float(value) instead")
+    elif math.prod(value.shape) != 1:
+        notes.append(f"not_recorded:{name}={_kind(value)} of shape {tuple(value.shape)}")
+    elif depth < _MAX_DEPTH:
+        number = value.item()
+        if isinstance(number, float):
+            _record_float(name, number, metrics, notes)
+        else:
+            _record(name, number, canonical, metrics, notes, _MAX_DEPTH)
+
+
+def _free(name: str, taken: Mapping[str, Any]) -> str:
+    """`name`, numbered so that it is not in `taken`."""
+    number = 2
+    while f"{name}#{number}" in taken:
+        number += 1
+    return f"{name}#{number}"
+
+
+def _kind(value: Any) -> str:
+    """A value's type, and its length where it has one; its `repr` could be slow, or raise."""
+    kind = type(value)
+    sized = kind in (list, tuple, set, bytes, dict)
+    return f"{kind.__name__} of {len(value)}" if sized else kind.__name__
+
+
+def _text(key: Any) -> str:
+    """A key that is no plain string, as one."""
+    try:
+        return str(key)[:_MAX_TEXT]
+    except Exception:
+        return f"<{type(key).__name__}>"

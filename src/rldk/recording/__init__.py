@@ -1,0 +1,1 @@
+"""Making a run: what is written while a training runs, and how it is kept safe."""

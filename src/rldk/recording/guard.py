@@ -1,0 +1,63 @@
+"""The guard: no exception of rldk reaches the training.
+
+Invariant: a guarded hook returns normally whatever happens inside; the first failure of each kind is
+said in one line, all are counted. `KeyboardInterrupt` and `SystemExit` are the user's and pass.
+"""
+
+import logging
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+__all__ = ["Guard", "guarded"]
+
+logger = logging.getLogger("rldk")
+
+
+class Guard:
+    """Counts what went wrong inside hooks, and says each kind once."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        """Exceptions caught so far."""
+        self._said: set[str] = set()
+
+    def caught(self, where: str, error: Exception) -> None:
+        """Count `error`; the first of its kind at this place is logged with the line it came from."""
+        self.failures += 1
+        frame = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+        place = f"{frame.filename}:{frame.lineno}" if frame else "unknown place"
+        kind = f"{where} {type(error).__name__} {place}"
+        if kind not in self._said and len(self._said) < 100:
+            self._said.add(kind)
+            logger.warning(
+                "rldk: %s failed, training goes on: %s: %s (%s)",
+                where,
+                type(error).__name__,
+                _first_line(error),
+                place,
+            )
+
+
+H = TypeVar("H", bound=Callable[..., None])
+
+
+def guarded(hook: H) -> H:
+    """Wrap a hook, a method of an object that has a `guard`: what it raises goes there, no further."""
+
+    @wraps(hook)
+    def safe(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            hook(self, *args, **kwargs)
+        except Exception as error:
+            self.guard.caught(hook.__name__, error)
+
+    return cast(H, safe)
+
+
+def _first_line(error: Exception) -> str:
+    try:
+        return str(error).partition("\n")[0][:200]
+    except Exception:
+        return "no message"

@@ -1,0 +1,96 @@
+"""Which run is this? The name and the files that a starting training records under.
+
+Invariant: `claim` returns files that no other live process records, and never those of another run:
+a start at step 0 gets files that did not exist, a resume goes on in its own.
+"""
+
+import logging
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from rldk.files import RunFiles, runs_in, safe_run_id
+from rldk.lock import RunLock
+from rldk.runs import Run
+
+__all__ = ["Claim", "claim"]
+
+logger = logging.getLogger("rldk")
+
+
+class Claim(NamedTuple):
+    """A run that this process may record."""
+
+    files: RunFiles
+    """Where."""
+    lock: RunLock
+    """Held; release it when the run ends."""
+    resumed: bool
+    """Whether the files hold the earlier part of the run."""
+
+
+def claim(
+    folder: Path,
+    run_id: str | None,
+    *,
+    default: str,
+    trainer_dir: str,
+    from_step: int,
+    logging_steps: int = 1,
+) -> Claim:
+    """Take a run in `folder` for this process.
+
+    Args:
+        folder: where the files of runs lie; it need not exist.
+        run_id: the name that the user asked for; None: `default`.
+        default: the name that the trainer suggests.
+        trainer_dir: absolute path of the trainer's own `output_dir`, as in `{run_id}_run.json`.
+        from_step: 0 for a new training; above 0 a training that resumes from that step.
+        logging_steps: how far apart the records of the training lie.
+
+    A new run whose name is taken, by files or by a live process, gets `name-2`, and one warning. A
+    resume goes on in the newest run of the name (without one: of `trainer_dir`) that reached
+    `from_step`; where there is none it begins a new run.
+    """
+    asked = default if run_id is None else run_id
+    name = safe_run_id(asked)
+    with suppress(OSError):  # the writer will say it
+        folder.mkdir(parents=True, exist_ok=True)
+    if from_step > 0:
+        family = None if run_id is None else name
+        for files in _candidates(folder, family, trainer_dir, from_step, logging_steps):
+            if lock := RunLock.acquire(files.lock):
+                return Claim(files, lock, resumed=True)
+            logger.warning("rldk: %s is being recorded by another process", folder / files.run_id)
+    files, number = RunFiles(folder, name), 1
+    while True:
+        if lock := RunLock.acquire(files.lock):
+            if not files.exist():
+                break
+            lock.release()
+        number += 1
+        files = RunFiles(folder, f"{name}-{number}")
+    if files.run_id != asked:
+        why = "is taken" if number > 1 else "cannot be a file name"
+        logger.warning("rldk: the run_id %r %s; this run is %s", asked, why, folder / files.run_id)
+    return Claim(files, lock, resumed=False)
+
+
+def _candidates(
+    folder: Path, family: str | None, trainer_dir: str, from_step: int, logging_steps: int
+) -> list[RunFiles]:
+    """The runs that a resume may go on with, best first."""
+    found: list[tuple[bool, float, RunFiles]] = []
+    for files in runs_in(folder):
+        run = Run(files)
+        if family is None:
+            if run.info.get("trainer_dir") != trainer_dir:
+                continue
+        elif not re.fullmatch(rf"{re.escape(family)}(-\d+)?", files.run_id):
+            continue
+        last = run.last()
+        reached = last is not None and last.step + logging_steps > from_step
+        newest = max((path.stat().st_mtime for path in files.existing()), default=0.0)
+        found.append((reached, newest, files))
+    return [files for _, _, files in sorted(found, reverse=True)]

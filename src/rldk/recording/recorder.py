@@ -1,0 +1,211 @@
+"""The Recorder: one run being made, from its first event to its end.
+
+Owns the files of one run while a training runs. Invariant: when `record` has returned, the event is
+with the operating system or waits in memory for a full disk; no method raises for what a disk can do.
+"""
+
+import atexit
+import logging
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from rldk import __version__
+from rldk.event import SCHEMA_VERSION, Event, encode, resumed_note
+from rldk.files import RunFiles, replacing
+from rldk.fork import give_up_in_child
+from rldk.recording.guard import Guard
+from rldk.recording.naming import Claim
+from rldk.recording.writer import JsonlWriter
+from rldk.runs import Run
+
+__all__ = ["Ending", "How", "Recorder"]
+
+logger = logging.getLogger("rldk")
+
+How = Literal["completed", "stopped", "exception", "interrupted", "unknown"]
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended, and what became of its records."""
+
+    how: How
+    """`completed`: it did all its steps; `stopped`: the training ended itself before that;
+    `exception`, `interrupted`: an error or Ctrl-C ended it; `unknown`: the process went away, or
+    trained again, without ending it. A run that was killed has no Ending at all."""
+    detail: str | None
+    """The exception, where there was one."""
+    step: int
+    """The last step recorded."""
+    wall_time: float
+    """Seconds from the beginning of the run, over all attempts."""
+    time: str
+    """UTC, ISO 8601."""
+    records: int
+    """Events recorded by this attempt."""
+    records_lost: int
+    """Events that the disk refused for so long that they were given up."""
+    records_in_memory: int
+    """Events that the disk had still not taken at the end."""
+    hook_failures: int
+    """Exceptions inside rldk that were kept from the training."""
+
+
+class Recorder:
+    """Records one run.
+
+    Args:
+        claimed: the run and its lock (`naming.claim`).
+        from_step: the step that the training goes on from.
+        writer: takes the events; None where the JSONL is off.
+        about: what ran; goes into `{run_id}_run.json` (secrets already blanked).
+        write_end: makes the files of the end (tables, report) when the run ends.
+        guard: counts the exceptions that were kept from the training.
+    """
+
+    def __init__(
+        self,
+        claimed: Claim,
+        *,
+        from_step: int,
+        writer: JsonlWriter | None,
+        about: dict[str, Any],
+        write_end: Callable[[RunFiles, Ending], None],
+        guard: Guard,
+    ) -> None:
+        self.files = claimed.files
+        """Where the run is recorded."""
+        self.ended: Ending | None = None
+        """How the run ended; None while it is going on."""
+        self._lock = claimed.lock
+        self._writer = writer
+        self._write_end = write_end
+        self._guard = guard
+        self._records = 0
+        self._step = from_step
+        self._stale = False
+        self._disowned = False
+        self._error_before = getattr(sys, "last_value", None)
+        self._first_notes: tuple[str, ...] = (resumed_note(from_step),) if from_step > 0 else ()
+        last = Run(self.files).last() if claimed.resumed else None
+        self._origin = time.monotonic() - ((last and last.wall_time) or 0.0)
+        self._info = self._begin_info(from_step, about, claimed.resumed)
+        self._save(self.files.run, self._info)
+        if not self.files.alerts.exists():
+            self._save(self.files.alerts, [])
+        give_up_in_child(self)
+        atexit.register(self._at_exit)
+
+    @property
+    def wall_time(self) -> float:
+        """Seconds since the run began, going on across resumes."""
+        return time.monotonic() - self._origin
+
+    def record(self, event: Event) -> None:
+        """Take one event."""
+        if self._first_notes:
+            notes, self._first_notes = (*event.notes, *self._first_notes), ()
+            event = msgspec.structs.replace(event, notes=notes)
+        self._records += 1
+        self._step = event.step
+        self._stale = True
+        if self._writer is not None:
+            self._writer.write(encode(event))
+
+    def sync(self) -> None:
+        """Ask for what was recorded to be made to survive a loss of power; returns at once."""
+        if self._writer is not None:
+            self._writer.sync()
+
+    def end(self, how: How, detail: str | None = None) -> Ending:
+        """End the run and write the files of the end. Events recorded later are still taken."""
+        if self._writer is not None:
+            self._writer.close()
+        self.ended = Ending(
+            how=how,
+            detail=detail,
+            step=self._step,
+            wall_time=self.wall_time,
+            time=_now(),
+            records=self._records,
+            records_lost=self._writer.lost if self._writer else 0,
+            records_in_memory=self._writer.waiting if self._writer else 0,
+            hook_failures=self._guard.failures,
+        )
+        self._info["end"] = msgspec.to_builtins(self.ended)
+        self._save(self.files.run, self._info)
+        self._finish_files(self.ended)
+        self._lock.release()
+        return self.ended
+
+    def close(self) -> None:
+        """Bring the files of the end up to date, if events came after it, or end the run as it is."""
+        if self._disowned:
+            return
+        atexit.unregister(self._at_exit)
+        if self.ended is None:
+            self.end(*self._why())
+        elif self._stale:
+            if self._writer is not None:
+                self._writer.close()
+            self._finish_files(self.ended)
+
+    def disown(self) -> None:
+        """In a forked child: the run is the parent's."""
+        self._disowned = True
+        self._writer = None
+
+    def _at_exit(self) -> None:
+        with suppress(Exception):
+            self.close()
+
+    def _why(self) -> tuple[How, str | None]:
+        """How a training ended that did not say so: by the error that Python reported since."""
+        error = getattr(sys, "last_value", None)
+        if error is None or error is self._error_before:
+            return "unknown", None
+        how: How = "interrupted" if isinstance(error, KeyboardInterrupt) else "exception"
+        return how, f"{type(error).__name__}: {error}"[:500]
+
+    def _begin_info(self, from_step: int, about: dict[str, Any], resumed: bool) -> dict[str, Any]:
+        info = Run(self.files).info if resumed else {}
+        attempts = info.get("attempts")
+        attempt = {"started": _now(), "from_step": from_step, **about}
+        return {
+            "rldk": __version__,
+            "event_schema": SCHEMA_VERSION,
+            "run_id": self.files.run_id,
+            "trainer_dir": about.get("trainer_dir"),
+            "attempts": [*(attempts if isinstance(attempts, list) else []), attempt],
+            "end": None,
+        }
+
+    def _finish_files(self, ending: Ending) -> None:
+        self._stale = False
+        try:
+            self._write_end(self.files, ending)
+        except OSError as error:
+            logger.warning(
+                "rldk: cannot write the files of the end of %s (%s); when there is room: rldk export %s",
+                self.files.run_id,
+                error,
+                self.files.folder / self.files.run_id,
+            )
+
+    def _save(self, path: Path, value: Any) -> None:
+        """Write a small JSON file in one step; a disk that refuses is said by the writer."""
+        try:
+            with replacing(path) as file:
+                file.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+        except OSError as error:
+            logger.warning("rldk: cannot write %s (%s); training goes on", path, error.strerror)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,291 @@
+"""Appending lines to a run's events file so that none is lost.
+
+Invariant: when `JsonlWriter.write` has returned, the line is with the operating system in one piece
+(it survives `kill -9`), or it waits in memory, in order, for a disk that refuses it. `write` raises
+nothing that a disk can cause, and nothing here ever truncates a file.
+"""
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from contextlib import suppress
+
+from rldk.files import RunFiles
+from rldk.fork import give_up_in_child
+from rldk.recording.rotation import compress_parts, rotate
+
+__all__ = ["MAX_WAITING", "JsonlWriter"]
+
+logger = logging.getLogger("rldk")
+
+MAX_WAITING = 10_000
+"""Lines that may wait in memory for a disk that refuses them; then the oldest are lost, and counted."""
+RETRY_SECONDS = 1.0
+"""How long a disk that refused a write is left alone."""
+SYNC_SECONDS = 30.0
+"""How often what was written is made to survive a loss of power, in the background."""
+CLOSE_SECONDS = 60.0
+"""How long `close` waits for the background, which a dead network disk may hold up."""
+_BATCH_BYTES = 1 << 20  # lines that waited are written together, up to so many bytes at once
+_BUFFER_LINES = 1_000  # a buffer that holds so many lines is written, whatever its age
+
+
+class JsonlWriter:
+    """Appends to `files.events`: one `os.write` of one whole line to an `O_APPEND` descriptor.
+
+    Args:
+        files: the run. Its events file is made, or gone on with; a torn last line is ended first.
+        rotate_mb: the file becomes the next numbered part when it would outgrow so many MB (10^6
+            bytes); None: never.
+        compress: gzip finished parts, in the background.
+        flush_interval: seconds that lines may wait in memory to be written together, for loops of
+            more than a thousand steps a second. A kill loses what waits. 0 writes each line at once.
+
+    Raises:
+        ValueError: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        files: RunFiles,
+        *,
+        rotate_mb: float | None = None,
+        compress: bool = False,
+        flush_interval: float = 0.0,
+    ) -> None:
+        if rotate_mb is not None and not rotate_mb > 0:
+            raise ValueError(f"rotate_mb must be above 0, or None for no rotation; got {rotate_mb}")
+        if not flush_interval >= 0:
+            raise ValueError(f"flush_interval must be 0 or more seconds; got {flush_interval}")
+        self.written = 0
+        """Lines that are on the file."""
+        self.lost = 0
+        """Lines that were given up because more than `MAX_WAITING` waited."""
+        self._files = files
+        self._rotate_bytes = rotate_mb * 1e6 if rotate_mb else None
+        self._compress = compress
+        self._flush_interval = flush_interval
+        self._fd = -1
+        self._size = 0
+        self._waiting: deque[bytes] = deque()
+        self._torn_at: int | None = None  # size of the file behind the part of a line that it took
+        self._retry_at = 0.0
+        self._buffered_at = 0.0
+        self._refused = False
+        self._dirty = False
+        self._disowned = False
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._background: threading.Thread | None = None
+        give_up_in_child(self)
+
+    @property
+    def waiting(self) -> int:
+        """Lines that are only in memory: a kill would lose them."""
+        return len(self._waiting)
+
+    def write(self, line: bytes) -> None:
+        """Append `line`, which has no newline of its own."""
+        if self._disowned:
+            return
+        with self._lock:
+            self._waiting.append(line + b"\n")
+            if not (self._flush_interval and self._may_wait()):
+                self._drain()
+
+    def flush(self) -> None:
+        """Write what waits now, even if the disk refused a moment ago."""
+        if self._disowned:
+            return
+        with self._lock:
+            self._retry_at = 0.0
+            self._drain()
+
+    def sync(self) -> None:
+        """Ask the background to make what was written survive a loss of power; returns at once."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Write what waits, sync it, finish compressing. A later `write` opens the file again."""
+        if self._disowned:
+            return
+        self.flush()
+        background, self._background = self._background, None
+        if background is not None:
+            self._wake.set()
+            background.join(CLOSE_SECONDS)
+        if background is None or not background.is_alive():
+            self.tend()
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+
+    def disown(self) -> None:
+        """In a forked child: close its copy of the descriptor and write nothing from now on."""
+        self._disowned = True
+        if self._fd >= 0:
+            with suppress(OSError):
+                os.close(self._fd)
+
+    def tend(self) -> None:
+        """One round of the background: flush the buffer, sync, compress finished parts."""
+        if self._flush_interval:
+            with self._lock:
+                self._drain()
+        if self._dirty:
+            self._dirty = False
+            with suppress(OSError):
+                os.fdatasync(self._fd)
+        with self._lock, suppress(OSError):
+            if self._fd >= 0 and os.fstat(self._fd).st_nlink == 0:
+                logger.warning("rldk: %s was deleted; a new one is begun", self._files.events)
+                os.close(self._fd)
+                self._fd = -1
+        if self._compress:
+            compress_parts(self._files)
+
+    # All below is called with the lock held.
+
+    def _may_wait(self) -> bool:
+        """Whether the buffer is young and short enough to wait for more lines."""
+        if len(self._waiting) == 1:
+            self._buffered_at = time.monotonic()
+            self._start_background()
+            return True
+        young = time.monotonic() - self._buffered_at < self._flush_interval
+        return young and len(self._waiting) < _BUFFER_LINES
+
+    def _drain(self) -> None:
+        """Write the waiting lines in order, as far as the disk takes them."""
+        if not self._waiting:
+            return
+        if self._retry_at > time.monotonic():
+            self._drop_overflow()
+            return
+        try:
+            if self._fd < 0:
+                self._open()
+            if self._torn_at is not None:
+                self._check_torn()
+            while self._waiting:
+                self._write_some()
+        except OSError as error:
+            self._wait_for_disk(error)
+        else:
+            self._retry_at = 0.0
+            if self._refused:
+                self._refused = False
+                logger.warning("rldk: %s is written again", self._files.events)
+
+    def _write_some(self) -> None:
+        """One `os.write` of one line, or of several that waited."""
+        rotating = self._rotate_bytes is not None and self._torn_at is None
+        if rotating and self._size and self._size + len(self._waiting[0]) > (self._rotate_bytes or 0):
+            self._rotate()
+        batch = [self._waiting[0]]
+        if len(self._waiting) > 1:
+            batch = self._batch()
+        written = os.write(self._fd, batch[0] if len(batch) == 1 else b"".join(batch))
+        self._size += written
+        self._dirty = True
+        self._torn_at = None
+        for line in batch:
+            if written < len(line):
+                break
+            written -= len(line)
+            self._waiting.popleft()
+            self.written += 1
+        else:
+            return
+        if written:
+            self._waiting[0] = self._waiting[0][written:]
+            self._torn_at = os.fstat(self._fd).st_size
+
+    def _batch(self) -> list[bytes]:
+        """The waiting lines that go into one write, and into the current part."""
+        room = float(_BATCH_BYTES)
+        if self._rotate_bytes is not None:
+            room = min(room, self._rotate_bytes - self._size)
+        batch: list[bytes] = []
+        for line in self._waiting:
+            room -= len(line)
+            if batch and room < 0:
+                break
+            batch.append(line)
+        return batch
+
+    def _check_torn(self) -> None:
+        """Give a torn line up if another process wrote behind it: then its rest cannot join it."""
+        if os.fstat(self._fd).st_size != self._torn_at:
+            self._waiting.popleft()
+            self.lost += 1
+            self._torn_at = None
+            logger.warning("rldk: another process tore a record of %s", self._files.events)
+
+    def _open(self) -> None:
+        path = self._files.events
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._size = os.fstat(self._fd).st_size
+        ended = not self._size or os.pread(self._fd, 1, self._size - 1) == b"\n"
+        if not ended and self._torn_at is None:
+            self._waiting[0] = b"\n" + self._waiting[0]
+        self._start_background()
+
+    def _rotate(self) -> None:
+        """Go on in a new file; where that cannot be, in the old one."""
+        os.close(self._fd)
+        self._fd = -1
+        try:
+            rotate(self._files)
+        except OSError as error:
+            self._rotate_bytes = None
+            logger.warning("rldk: cannot rotate %s (%s); it grows on", self._files.events, error)
+        self._open()
+        if self._compress:
+            self._wake.set()
+
+    def _wait_for_disk(self, error: OSError) -> None:
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        if not self._refused:
+            self._refused = True
+            logger.warning(
+                "rldk: cannot write %s (%s); training goes on, up to %d records wait in memory",
+                self._files.events,
+                error.strerror or error,
+                MAX_WAITING,
+            )
+        self._drop_overflow()
+
+    def _drop_overflow(self) -> None:
+        while len(self._waiting) > MAX_WAITING:
+            del self._waiting[1]  # the first stays: it may be the rest of a torn line
+            self.lost += 1
+
+    def _start_background(self) -> None:
+        if self._background is None:
+            self._background = threading.Thread(
+                target=_run_background,
+                args=(weakref.ref(self), self._wake, self._flush_interval or SYNC_SECONDS),
+                name="rldk-writer",
+                daemon=True,
+            )
+            self._background.start()
+
+
+def _run_background(reference: "weakref.ref[JsonlWriter]", wake: threading.Event, interval: float) -> None:
+    """Tend the writer every `interval` seconds, and when woken, until it is closed or gone."""
+    me = threading.current_thread()
+    while True:
+        wake.wait(interval)
+        wake.clear()
+        writer = reference()
+        if writer is None or writer._background is not me:  # noqa: SLF001 - same module
+            return
+        with suppress(Exception):  # a failing background must not end, nor print in a training
+            writer.tend()
+        del writer

@@ -1,0 +1,1 @@
+"""What is said of a run: the final report and the files of its end."""

@@ -1,0 +1,84 @@
+"""The files that a run ends with: the metric tables and `{run_id}_final_report.json`.
+
+Invariant: every figure is computed from the recorded events; each file is replaced whole or not at all.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from rldk import __version__
+from rldk.event import Event
+from rldk.files import RunFiles, replacing
+from rldk.metrics import METRICS
+from rldk.recording.recorder import Ending
+from rldk.runs.summary import Summary
+from rldk.runs.tables import summarize, write_csv, write_json
+
+__all__ = ["final_report", "write_end"]
+
+
+def write_end(files: RunFiles, events: Iterable[Event], ending: Ending) -> None:
+    """Write metrics.csv, metrics.json and final_report.json. `events` is iterated several times.
+
+    Raises:
+        OSError: the disk refuses; the files that were written before that are whole.
+    """
+    with replacing(files.final_report) as file:
+        report = final_report(files, events, ending)
+        file.write(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    with replacing(files.metrics_csv) as file:
+        write_csv(events, file)
+    with replacing(files.metrics_json) as file:
+        write_json(events, file)
+
+
+def final_report(files: RunFiles, events: Iterable[Event], ending: Ending) -> dict[str, Any]:
+    """The closing account of a run: status, how it ended, steps, time, metrics, what was lost.
+
+    `status` is `insufficient-data` while rldk has no rules: nothing was judged.
+    """
+    records = 0
+    first = last = None
+
+    def counted() -> Iterable[Event]:
+        nonlocal records, first, last
+        for event in events:
+            records += 1
+            if event.phase == "train":
+                first = event.step if first is None else min(first, event.step)
+                last = event.step if last is None else max(last, event.step)
+            yield event
+
+    metrics = {name: _main(name, found) for name, found in summarize(counted()).items()}
+    return {
+        "rldk": __version__,
+        "run_id": files.run_id,
+        "status": "insufficient-data",
+        "end": {
+            "how": ending.how,
+            "detail": ending.detail,
+            "step": ending.step,
+            "time": ending.time,
+        },
+        "records": records,
+        "first_step": first,
+        "last_step": last,
+        "wall_time": ending.wall_time,
+        "metrics": metrics,
+        "lost": {
+            "records": ending.records_lost,
+            "records_in_memory": ending.records_in_memory,
+            "hook_failures": ending.hook_failures,
+        },
+        "findings": [],
+        "files": [path.name for path in files.existing()],
+    }
+
+
+def _main(name: str, found: Summary) -> dict[str, Any]:
+    """First, last, and where better has a direction the best value."""
+    metric = METRICS.get(name.removeprefix("eval_"))
+    best = {"up": found.max, "down": found.min}.get(metric.direction) if metric and found.count else None
+    return {"first": found.first, "last": found.last, "best": best, "nonfinite": found.nonfinite}

@@ -1,0 +1,59 @@
+"""Statistics of a metric over a run, in one pass and constant memory."""
+
+import math
+from typing import Any
+
+__all__ = ["Summary"]
+
+
+class Summary:
+    """Count, mean, standard deviation, extremes, first and last of a series of numbers.
+
+    Values that are not finite, and None, are counted apart and enter nothing else.
+    """
+
+    __slots__ = ("_m2", "count", "first", "last", "max", "mean", "min", "nonfinite")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.nonfinite = 0
+        self.mean = 0.0
+        self.min = math.inf
+        self.max = -math.inf
+        self.first: float | None = None
+        self.last: float | None = None
+        self._m2 = 0.0
+
+    def add(self, value: float | None) -> None:
+        """Take one more value (Welford's update, which does not cancel)."""
+        if value is None or not math.isfinite(value):
+            self.nonfinite += 1
+            return
+        self.count += 1
+        delta = value - self.mean
+        self.mean += delta / self.count
+        self._m2 += delta * (value - self.mean)
+        self.min = min(self.min, value)
+        self.max = max(self.max, value)
+        if self.first is None:
+            self.first = value
+        self.last = value
+
+    @property
+    def std(self) -> float | None:
+        """The sample standard deviation (n - 1); None for fewer than two values."""
+        return math.sqrt(self._m2 / (self.count - 1)) if self.count > 1 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `{run_id}_metrics.json` shows it; None where there is no finite value."""
+        known = self.count > 0
+        return {
+            "count": self.count,
+            "mean": self.mean if known else None,
+            "std": self.std,
+            "min": self.min if known else None,
+            "max": self.max if known else None,
+            "first": self.first,
+            "last": self.last,
+            "nonfinite": self.nonfinite,
+        }

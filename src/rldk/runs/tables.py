@@ -1,0 +1,151 @@
+"""The metric table of a run: one row a record, one column a metric; as CSV, JSON, Parquet or JSONL.
+
+Invariant: every record and every metric of the run is in the table, in memory bounded by the number
+of columns (Parquet: by the table). A metric that a record does not hold is an empty cell, never 0.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
+from typing import IO, Any
+
+import msgspec
+
+from rldk.errors import MissingDependencyError
+from rldk.event import Event, Number, Phase, encode
+from rldk.runs.summary import Summary
+
+__all__ = ["WRITERS", "summarize", "write_csv", "write_json", "write_jsonl", "write_parquet"]
+
+_FIXED = ("step", "phase", "wall_time")
+
+
+def write_csv(events: Iterable[Event], file: IO[bytes]) -> None:
+    """A header, then a row a record: step, phase, wall_time, and the metrics as they first appeared.
+
+    What was not finite is `nan`, `inf` or `-inf`; None and what was not logged are empty cells.
+    `events` is iterated twice.
+    """
+    columns, count = _survey(events)
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    try:
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow([*_FIXED, *columns])
+        for row in _rows(events, count):
+            table.writerow([row.get(name) for name in (*_FIXED, *columns)])
+    finally:
+        text.detach()  # flushes, and leaves `file` open
+
+
+def write_json(events: Iterable[Event], file: IO[bytes]) -> None:
+    """`{"steps": [row, ...], "summary": {metric: statistics}}`, strict JSON, written as it is made."""
+    summaries = _Summaries()
+    file.write(b'{"steps": [')
+    separator = b"\n"
+    for event in events:
+        summaries.add(event)
+        file.write(separator + msgspec.json.encode(_row(event)))
+        separator = b",\n"
+    summary = {name: found.to_dict() for name, found in summaries.chosen().items()}
+    file.write(b'\n], "summary": ' + msgspec.json.encode(summary) + b"}\n")
+
+
+def write_jsonl(events: Iterable[Event], file: IO[bytes]) -> None:
+    """The Events themselves, one a line: one file of a run that had parts, resumes or torn lines."""
+    for event in events:
+        file.write(encode(event) + b"\n")
+
+
+def write_parquet(events: Iterable[Event], file: IO[bytes]) -> None:
+    """The table with typed columns: step int64, phase string, all others float64.
+
+    Raises:
+        MissingDependencyError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError:
+        raise MissingDependencyError("The Parquet export", "pyarrow", "parquet") from None
+    columns, count = _survey(events)
+    values: dict[str, list[Any]] = {name: [] for name in (*_FIXED, *columns)}
+    for row in _rows(events, count):
+        for name, cells in values.items():
+            cells.append(row.get(name))
+    kinds = {"step": pa.int64(), "phase": pa.string()}
+    arrays = {name: pa.array(cells, kinds.get(name, pa.float64())) for name, cells in values.items()}
+    parquet.write_table(pa.table(arrays), file)
+
+
+WRITERS: dict[str, Callable[[Iterable[Event], IO[bytes]], None]] = {
+    "csv": write_csv,
+    "json": write_json,
+    "jsonl": write_jsonl,
+    "parquet": write_parquet,
+}
+"""The writer of each export format."""
+
+
+def summarize(events: Iterable[Event]) -> dict[str, Summary]:
+    """The statistics of each metric over the run's train records.
+
+    A metric that only evaluations or the closing summary hold is taken from these.
+    """
+    summaries = _Summaries()
+    for event in events:
+        summaries.add(event)
+    return summaries.chosen()
+
+
+class _Summaries:
+    """Statistics by phase and metric."""
+
+    def __init__(self) -> None:
+        self._by_phase: dict[Phase, dict[str, Summary]] = {"train": {}, "eval": {}, "summary": {}}
+
+    def add(self, event: Event) -> None:
+        found = self._by_phase[event.phase]
+        for name, value in event.metrics.items():
+            if name not in found:
+                found[name] = Summary()
+            found[name].add(value)
+
+    def chosen(self) -> dict[str, Summary]:
+        """Each metric from the first phase that holds it, train first: phases never mix."""
+        chosen: dict[str, Summary] = {}
+        for found in self._by_phase.values():
+            for name, summary in found.items():
+                chosen.setdefault(name, summary)
+        return chosen
+
+
+def _survey(events: Iterable[Event]) -> tuple[Collection[str], int]:
+    """The metric names in order of appearance, and the number of records."""
+    columns: dict[str, None] = {}
+    count = 0
+    for event in events:
+        columns.update(dict.fromkeys(map(_column, event.metrics)))
+        count += 1
+    return list(columns), count
+
+
+def _rows(events: Iterable[Event], count: int) -> Iterator[dict[str, Any]]:
+    """The rows of the records that `_survey` saw: a live run may have grown since."""
+    for event in islice(events, count):
+        yield _row(event)
+
+
+def _row(event: Event) -> dict[str, Number | str | None]:
+    values: dict[str, Number | None] = {**event.metrics, **dict(event.nonfinite())}
+    return {
+        "step": event.step,
+        "phase": event.phase,
+        "wall_time": event.wall_time,
+        **{_column(name): value for name, value in values.items()},
+    }
+
+
+def _column(metric: str) -> str:
+    """The metric's name, unless a trainer logged a metric by the name of a fixed column."""
+    return f"metrics/{metric}" if metric in _FIXED else metric

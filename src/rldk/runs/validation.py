@@ -1,0 +1,67 @@
+"""Checking events files line by line: what is no Event, where, and why."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from rldk.errors import EventError
+from rldk.event import decode
+from rldk.runs.records import BadLine, read_lines
+
+__all__ = ["Validation", "validate"]
+
+MAX_SHOWN = 100
+"""Bad lines that are kept with their reasons; beyond that they are only counted."""
+
+
+class Validation(NamedTuple):
+    """What `validate` found."""
+
+    records: int
+    """Lines that are Events."""
+    phases: dict[str, int]
+    """Events by phase."""
+    first_step: int | None
+    """Lowest step, None without a record."""
+    last_step: int | None
+    """Highest step, None without a record."""
+    resumes: int
+    """Records that say that the run was resumed."""
+    bad: int
+    """Lines that are no Events."""
+    bad_lines: list[BadLine]
+    """The first `MAX_SHOWN` of them."""
+
+
+def validate(parts: Iterable[Path]) -> Validation:
+    """Read every line of the files. Blank lines are passed over.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    phases: Counter[str] = Counter()
+    first: int | None = None
+    last: int | None = None
+    resumes = bad = 0
+    shown: list[BadLine] = []
+
+    def refuse(line: BadLine) -> None:
+        nonlocal bad
+        bad += 1
+        if len(shown) < MAX_SHOWN:
+            shown.append(line)
+
+    for path in parts:
+        for number, line in read_lines(path, refuse):
+            try:
+                event = decode(line)
+            except EventError as error:
+                torn = "" if line.endswith(b"\n") else "the file ends within this record: "
+                refuse(BadLine(path, number, f"{torn}{error}"))
+                continue
+            phases[event.phase] += 1
+            resumes += event.resumed_from is not None
+            first = event.step if first is None else min(first, event.step)
+            last = event.step if last is None else max(last, event.step)
+    return Validation(phases.total(), dict(phases), first, last, resumes, bad, shown)

@@ -1,0 +1,75 @@
+"""The table of canonical metrics: well-formed names, honest sentences, no dead rows."""
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from rldk.metrics import METRICS, Metric
+from rldk.metrics.dialects import Dialect
+from rldk.metrics.dialects.trl import TRL, TRL_0
+
+SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+FUNCTION_METRICS = {"rewards/{function}/mean", "rewards/{function}/std"}
+
+
+def names_given_by(dialect: Dialect) -> Iterator[str]:
+    yield from dialect.names.values()
+    for names in dialect.by_algorithm.values():
+        yield from names.values()
+
+
+def test_a_metric_is_filed_under_its_name() -> None:
+    assert all(name == metric.name for name, metric in METRICS.items())
+
+
+def test_names_are_snake_case() -> None:
+    for name in METRICS.keys() - FUNCTION_METRICS:
+        assert SNAKE_CASE.fullmatch(name), name
+
+
+def test_only_the_metrics_of_reward_functions_are_patterns() -> None:
+    assert {name for name in METRICS if "{" in name} == FUNCTION_METRICS
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_a_meaning_is_one_sentence(metric: Metric) -> None:
+    assert metric.meaning.endswith(".")
+    assert not re.search(r"[.!?]\s", metric.meaning)
+    assert "\n" not in metric.meaning
+    assert metric.meaning == metric.meaning.strip()
+    assert metric.meaning[0].isupper() or metric.meaning[0] == "`"
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_a_meaning_names_only_metrics_that_exist(metric: Metric) -> None:
+    settings = {"include_num_input_tokens_seen", "scale_rewards", "cpo_alpha", "alpha"}
+    assert set(re.findall(r"`([^`]+)`", metric.meaning)) <= METRICS.keys() | settings
+
+
+def test_shares_are_fractions_and_times_are_seconds() -> None:
+    for name, metric in METRICS.items():
+        if name.endswith("_frac") or "_frac_" in name:
+            assert metric.unit == "fraction", name
+        if name.endswith("_time"):
+            assert metric.unit == "seconds", name
+
+
+def test_quantities_without_a_good_direction_have_none() -> None:
+    for name in ("entropy_mean", "kl_mean", "lr", "grad_norm", "completion_length_mean"):
+        assert METRICS[name].direction == "none"
+    assert METRICS["clip_frac"].direction == "none"
+    assert METRICS["reward_mean"].direction == "up"
+
+
+def test_every_metric_is_reached_and_every_name_exists() -> None:
+    given = {*names_given_by(TRL), *names_given_by(TRL_0)}
+    assert given == METRICS.keys()
+
+
+def test_a_metric_cannot_be_changed_and_can_be_published() -> None:
+    metric = METRICS["kl_mean"]
+    with pytest.raises(AttributeError):
+        metric.unit = "bits"  # type: ignore[misc]
+    assert msgspec.json.decode(msgspec.json.encode(metric), type=Metric) == metric
