@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from rldk.errors import EventError
-from rldk.event import Event, decode
+from rldk.event import Event, Phase, decode
 
 __all__ = ["BadLine", "last_event", "read_events", "read_lines"]
 
@@ -78,16 +78,18 @@ def read_events(parts: Sequence[Path], on_bad: Callable[[BadLine], None] = _igno
                 yield event
 
 
-def last_event(parts: Sequence[Path]) -> Event | None:
-    """The last readable Event, found from the end: it costs the same for a file of any length."""
+def last_event(parts: Sequence[Path], phase: Phase | None = None) -> Event | None:
+    """The last readable Event (of `phase`), found from the end: its cost does not grow with the file."""
     for path in reversed(parts):
         for window in _TAIL_BYTES:
             lines, whole = _tail(path, window)
             for line in reversed(lines):
                 try:
-                    return decode(line)
+                    event = decode(line)
                 except EventError:
                     continue
+                if phase in (None, event.phase):
+                    return event
             if whole:
                 break
     return None

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from rldk.errors import AmbiguousRunError, RunNotFoundError
-from rldk.event import Event
+from rldk.event import Event, Phase
 from rldk.files import RunFiles, runs_in
 from rldk.lock import is_locked
 from rldk.runs.records import BadLine, last_event, read_events
@@ -48,9 +48,9 @@ class Run:
     @property
     def state(self) -> State:
         """`running`: a live process records it; `ended`: it says how; `unfinished`: it was killed."""
-        if is_locked(self.files.lock):
-            return "running"
-        return "ended" if self.info.get("end") else "unfinished"
+        if self.info.get("end"):
+            return "ended"
+        return "running" if is_locked(self.files.lock) else "unfinished"
 
     @property
     def info(self) -> dict[str, Any]:
@@ -66,9 +66,9 @@ class Run:
         self.bad_lines = []
         return read_events(self.parts, self.bad_lines.append)
 
-    def last(self) -> Event | None:
-        """The newest event, without reading the others."""
-        return last_event(self.parts)
+    def last(self, phase: Phase | None = None) -> Event | None:
+        """The newest event (of `phase`), without reading the others."""
+        return last_event(self.parts, phase)
 
 
 def open_run(path: str | Path) -> Run:

@@ -9,14 +9,14 @@ from rldk.errors import EventError
 from rldk.event import decode
 from rldk.runs.records import BadLine, read_lines
 
-__all__ = ["Validation", "validate"]
+__all__ = ["Validation", "check"]
 
 MAX_SHOWN = 100
 """Bad lines that are kept with their reasons; beyond that they are only counted."""
 
 
 class Validation(NamedTuple):
-    """What `validate` found."""
+    """What `check` found."""
 
     records: int
     """Lines that are Events."""
@@ -34,7 +34,7 @@ class Validation(NamedTuple):
     """The first `MAX_SHOWN` of them."""
 
 
-def validate(parts: Iterable[Path]) -> Validation:
+def check(parts: Iterable[Path]) -> Validation:
     """Read every line of the files. Blank lines are passed over.
 
     Raises:

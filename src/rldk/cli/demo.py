@@ -1,0 +1,122 @@
+"""`rldk demo`: train a tiny model with rldk attached, and show what was recorded."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rldk.runs import Run
+
+__all__ = ["demo", "show"]
+
+
+@click.command(short_help="Train a tiny model with rldk attached.")
+@click.option(
+    "-o",
+    "--output-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="./rldk_demo",
+    show_default=True,
+    help="Folder of the run's files.",
+)
+@click.option("--steps", type=click.IntRange(1), help="Optimizer steps.  [default: 200]")
+def demo(output_dir: Path, steps: int | None) -> None:
+    """Train a tiny model by GRPO on this CPU, with rldk attached, and show what was recorded.
+
+    A random model of two layers learns to write vowels: the reward is the share of vowels in what it
+    writes. It takes less than a minute. Needs TRL: pip install 'rldk[trl]'
+    """
+    from rich.console import Console
+
+    from rldk.demo import STEPS
+
+    console = Console(highlight=False)
+    show(console, run(console, output_dir, steps or STEPS))
+
+
+def run(console: "Console", output_dir: Path, steps: int) -> "Run":
+    """Train, with a bar that shows the reward."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from rldk.demo import train
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[reward]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("loading torch and TRL", total=steps, reward="")
+
+        def on_log(step: int, logs: dict[str, Any]) -> None:
+            if "reward" in logs:
+                progress.update(
+                    bar, completed=step, description="GRPO training", reward=f"reward {logs['reward']:.3f}"
+                )
+
+        return train(output_dir, steps=steps, on_log=on_log)
+
+
+def show(console: "Console", run: "Run") -> None:
+    """What was recorded, read back from the files, and what to type next."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from rldk.cli.sparkline import sparkline
+
+    events = [event for event in run if event.phase == "train"]
+    rewards = [event.metrics["reward_mean"] for event in events]
+    console.print(f"\n[bold]{len(events)} steps recorded.[/] The reward, step by step:")
+    console.print(f"  {sparkline(rewards, min(console.width - 4, 72))}\n", style="green")
+
+    table = Table("metric", box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for column in ("first", "middle", "last"):
+        table.add_column(f"{column} step", justify="right")
+    picked = [events[0], events[len(events) // 2], events[-1]]
+    for name in (
+        "reward_mean",
+        "reward_std",
+        "kl_mean",
+        "entropy_mean",
+        "completion_length_mean",
+        "grad_norm",
+    ):
+        table.add_row(name, *(f"{event.metrics.get(name):.4g}" for event in picked))
+    console.print(table)
+
+    folder = run.files.folder
+    console.print(f"\n[bold]The files[/] in {escape(str(folder))}:")
+    files = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 2))
+    for path, meaning in _meanings(run):
+        files.add_row(
+            path.name, f"{path.stat().st_size / 1000:,.1f} kB", meaning, style="dim" if not meaning else ""
+        )
+    console.print(files)
+
+    name = escape(str(folder / run.run_id))
+    console.print("\n[bold]Next[/], type:")
+    for command in (
+        f"rldk runs {escape(str(folder))}",
+        f"rldk export {name} -o {run.run_id}.csv",
+        f"rldk validate {name}",
+        f"tail -n 1 {escape(str(run.files.events))}",
+    ):
+        console.print(f"  {command}", style="cyan", soft_wrap=True)
+    console.print('\nIn your own training: [cyan]callbacks=[RLDKCallback(run_id="my_run")][/]')
+
+
+def _meanings(run: "Run") -> list[tuple[Path, str]]:
+    files = run.files
+    return [
+        (files.events, "one Event a line, written at once"),
+        (files.metrics_csv, "the same as a table"),
+        (files.metrics_json, "with statistics of each metric"),
+        (files.final_report, "how the run went and ended"),
+        (files.run, "configuration, versions, devices, git"),
+        (files.alerts, "empty: this version has no rules"),
+    ]

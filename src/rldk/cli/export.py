@@ -1,0 +1,63 @@
+"""`rldk export`: a run as a table."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from rldk.cli.progress import counting
+from rldk.files import replacing
+from rldk.runs import open_run
+from rldk.runs.tables import WRITERS
+
+__all__ = ["export"]
+
+
+@click.command(short_help="Write a run as CSV, JSON, JSONL or Parquet.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "-f",
+    "--format",
+    "kind",
+    type=click.Choice(list(WRITERS)),
+    help="Format of the output. Default: by the ending of FILE, else csv.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write. Default: stdout."
+)
+def export(run: Path, kind: str | None, output: Path | None) -> None:
+    """Export the metrics of RUN, from its events: at any time, also while it is running.
+
+    RUN is a run's name in its folder (rldk_logs/my_run), a folder that holds one run, or any file of
+    a run. After a resume each train step appears once.
+
+    \b
+    csv      one row a record, one column a metric; nan and inf are spelled out
+    json     the same rows, and count, mean, std, min, max, first, last of each metric
+    jsonl    the Events themselves, in one file: parts joined, superseded steps left out
+    parquet  the same table for pandas, Polars, DuckDB; needs: pip install 'rldk[parquet]'
+
+    \b
+    Examples:
+      rldk export rldk_logs/my_run -o my_run.csv
+      rldk export rldk_logs/my_run -f jsonl | jq .metrics.reward_mean
+    """
+    found = open_run(run)
+    if kind is None:
+        ending = output.suffix[1:] if output else ""
+        kind = ending if ending in WRITERS else "csv"
+    write = WRITERS[kind]
+    events = counting(found, "exporting")
+    if output is not None:
+        with replacing(output) as file:
+            write(events, file)
+    elif kind == "parquet" and sys.stdout.isatty():
+        raise click.UsageError("Parquet is binary: name a file with -o FILE")
+    else:
+        stdout = click.get_binary_stream("stdout")
+        write(events, stdout)
+        stdout.flush()
+    for bad in found.bad_lines[:5]:
+        click.echo(f"rldk: skipped {bad.path}:{bad.number}: {bad.reason}", err=True)
+    if len(found.bad_lines) > 5:
+        click.echo(f"rldk: skipped {len(found.bad_lines):,} lines in all; see: rldk validate {run}", err=True)

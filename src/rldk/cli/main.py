@@ -1,0 +1,60 @@
+"""The group of commands, and the one place where errors become messages and exit codes."""
+
+from typing import Any
+
+import click
+
+from rldk import __version__
+from rldk.cli.demo import demo
+from rldk.cli.export import export
+from rldk.cli.runs import runs
+from rldk.cli.validate import validate
+from rldk.errors import RLDKError
+
+__all__ = ["main"]
+
+
+class _Failure(click.ClickException):
+    """What was asked for cannot be done: one line, exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"rldk: {self.format_message()}", err=True, file=file)
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # `rldk export ... | head` is no failure; click ends it quietly
+            raise
+        except RLDKError as error:
+            raise _Failure(str(error)) from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename is not None else ""
+            raise _Failure(f"{where}{error.strerror or error}") from None
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="rldk")
+def main() -> None:
+    """The flight recorder of RL post-training with TRL.
+
+    Add one callback to a trainer, and every logged step is on disk at once:
+
+    \b
+        from rldk.integrations.trl import RLDKCallback
+        trainer = GRPOTrainer(..., callbacks=[RLDKCallback(run_id="my_run")])
+
+    \b
+    Then:
+        rldk runs                                list what was recorded in ./rldk_logs
+        rldk export rldk_logs/my_run -o run.csv  a table of every step and metric
+        rldk validate rldk_logs/my_run           check every line of the events
+        rldk demo                                see it work on a tiny model, in a minute
+    """
+
+
+for command in (demo, runs, export, validate):
+    main.add_command(command)

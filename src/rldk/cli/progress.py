@@ -1,0 +1,37 @@
+"""A progress line for reading long runs. It shows on a terminal only, on stderr."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+__all__ = ["counting"]
+
+T = TypeVar("T")
+_EVERY = 2_000
+
+
+class counting(Generic[T]):  # noqa: N801 - reads as what it does: `for x in counting(xs, "reading")`
+    """An iterable that counts aloud while it is iterated over, each time anew."""
+
+    def __init__(self, items: Iterable[T], what: str) -> None:
+        self._items = items
+        self._what = what
+
+    def __iter__(self) -> Iterator[T]:
+        if not sys.stderr.isatty():
+            yield from self._items
+            return
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description} {task.completed:,.0f}"),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(self._what)
+            for number, item in enumerate(self._items, 1):
+                if number % _EVERY == 0:
+                    progress.update(task, completed=number)
+                yield item

@@ -1,0 +1,76 @@
+"""`rldk validate`: is every line of an events file a whole Event?"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from rldk.event import json_schema
+from rldk.files import RunFiles
+from rldk.runs import open_run
+from rldk.runs.validation import Validation, check
+
+__all__ = ["validate"]
+
+
+@click.command(short_help="Check every line of events files.")
+@click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "-f",
+    "--format",
+    "kind",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="Format of the output.",
+)
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of an Event, and do nothing else.")
+@click.pass_context
+def validate(ctx: click.Context, paths: tuple[Path, ...], kind: str, schema: bool) -> None:
+    """Check every line of events files against the Event schema.
+
+    PATH is an events file (also a .gz part), or a run: then all its parts are checked. Bad lines are
+    listed with file, line and reason.
+
+    \b
+    Exit code: 0 all lines are Events, 1 some are not, 2 a file cannot be read.
+    """
+    if schema:
+        click.echo(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode())
+        return
+    if not paths:
+        raise click.UsageError("name at least one events file or run")
+    results = [(path, check(_parts(path))) for path in paths]
+    if kind == "json":
+        click.echo(
+            msgspec.json.format(msgspec.json.encode([_plain(*result) for result in results]), indent=2)
+        )
+    else:
+        for path, result in results:
+            _show(path, result)
+    ctx.exit(1 if any(result.bad for _, result in results) else 0)
+
+
+def _parts(path: Path) -> list[Path]:
+    """The files behind `path`: itself, if it holds events; else those of the run that it names."""
+    owner = RunFiles.of(path)
+    if path.is_file() and (owner is None or path in owner.parts()):
+        return [path]
+    return open_run(path).parts
+
+
+def _show(path: Path, result: Validation) -> None:
+    for bad in result.bad_lines:
+        click.echo(f"{bad.path}:{bad.number}: {bad.reason}")
+    if result.bad > len(result.bad_lines):
+        click.echo(f"... and {result.bad - len(result.bad_lines):,} more bad lines")
+    phases = ", ".join(f"{count:,} {phase}" for phase, count in result.phases.items())
+    steps = "" if result.first_step is None else f", steps {result.first_step:,} to {result.last_step:,}"
+    resumes = f", {result.resumes} resumes" if result.resumes else ""
+    verdict = f"{result.bad:,} bad lines" if result.bad else "every line is an Event"
+    click.echo(f"{path}: {result.records:,} events ({phases or 'none'}){steps}{resumes}; {verdict}")
+
+
+def _plain(path: Path, result: Validation) -> dict[str, Any]:
+    bad_lines = [{"file": str(b.path), "line": b.number, "reason": b.reason} for b in result.bad_lines]
+    return {"path": str(path)} | result._asdict() | {"bad_lines": bad_lines}
