@@ -5,19 +5,35 @@ names the pages that are stale, and exits 1 if there are any.
 """
 
 import argparse
+import ast
+import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+import click
+import msgspec
 
 ROOT = Path(__file__).resolve().parent.parent
 # So that the pages come from this checkout and not from an rldk that happens to be installed.
 sys.path.insert(0, str(ROOT / "src"))
 
+from rldk import event  # noqa: E402
+from rldk.cli import main as main_command  # noqa: E402
+from rldk.event import json_schema  # noqa: E402
 from rldk.metrics import METRICS  # noqa: E402
 from rldk.metrics.dialects import Dialect  # noqa: E402
 from rldk.metrics.dialects.trl import TRL, TRL_0  # noqa: E402
 
 NOTICE = "<!-- Made by scripts/generate_docs.py. Change the tables in src/rldk, not this page. -->"
+EVENT_PARTS = {"Top level": "Event", "rng": "Rng", "data_slice": "DataSlice", "model_info": "ModelInfo"}
+EVENT_INTRODUCTION = f"""\
+One line of `{{run_id}}_events.jsonl`: what the trainer logged once, and what it stood on.
+Strict JSON in UTF-8, with the keys in the order of this page.
+This is version {event.SCHEMA_VERSION} of the schema.
+The same as JSON Schema: [event.schema.json](event.schema.json), or `rldk validate --schema`.
+"""
 METRICS_INTRODUCTION = """\
 # Metrics
 
@@ -74,7 +90,95 @@ def _who(algorithms: list[str], everyone: int) -> str:
     return ", ".join(algorithms)
 
 
-PAGES: dict[str, Callable[[], str]] = {"docs/metrics.md": render_metrics}
+def render_schema() -> str:
+    """The JSON Schema of an Event."""
+    return msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode() + "\n"
+
+
+def render_event() -> str:
+    """Each field of an Event, with its type and its docstring."""
+    lines = [NOTICE, "", "# The Event", "", EVENT_INTRODUCTION]
+    classes = {
+        node.name: node for node in ast.parse(inspect.getsource(event)).body if isinstance(node, ast.ClassDef)
+    }
+    for title, kind in EVENT_PARTS.items():
+        lines += [f"## {title}", "", inspect.cleandoc(ast.get_docstring(classes[kind]) or ""), ""]
+        lines += ["| field | type | meaning |", "| --- | --- | --- |"]
+        for field, text in zip(classes[kind].body, classes[kind].body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                name, kind_of = ast.unparse(field.target), ast.unparse(field.annotation)
+                lines.append(
+                    f"| `{name}` | `{_plain_type(kind_of)}` | {_one_line(ast.literal_eval(text.value))} |"
+                )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def render_callback() -> str:
+    """The arguments of RLDKCallback, from its docstring."""
+    from rldk.integrations.trl import RLDKCallback
+
+    text = inspect.cleandoc(RLDKCallback.__doc__ or "")
+    about, _, rest = text.partition("\nArgs:\n")
+    arguments, _, rest = rest.partition("\nRaises:\n")
+    raises, _, rest = rest.partition("\nEnvironment:\n")
+    environment, _, example = rest.partition("\nExample:\n")
+    rows = ["| argument | type | default | meaning |", "| --- | --- | --- | --- |"]
+    for name, kind, default, meaning in re.findall(
+        r"^    (\w+) \((.+?), \*optional\*(?:, defaults to (.+?))?\):\n((?:        .+\n?)+)",
+        arguments,
+        re.MULTILINE,
+    ):
+        rows.append(f"| `{name}` | {kind} | {default or '`None`'} | {_one_line(meaning)} |")
+    sections = [
+        f"{NOTICE}\n\n# RLDKCallback",
+        about.strip(),
+        "\n".join(rows),
+        "It raises, when it is made:",
+        _list(raises),
+        "The environment wins over every argument:",
+        _list(environment),
+        inspect.cleandoc(example),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def render_cli() -> str:
+    """The help of every command."""
+    lines = [NOTICE, "", "# The commands", ""]
+    for name, command in (("rldk", main_command), *sorted(main_command.commands.items())):
+        path = name if name == "rldk" else f"rldk {name}"
+        context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
+        lines += [f"## {path}", "", "```text", command.get_help(context), "```", ""]
+    return "\n".join(lines)
+
+
+def _plain_type(annotation: str) -> str:
+    return annotation.replace("Count", "int").replace("tuple[str, ...]", "array of str").replace("|", "or")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _list(section: str) -> str:
+    """The entries of a docstring section, one list item each."""
+    items: list[str] = []
+    for line in inspect.cleandoc(section).splitlines():
+        if line.startswith((" ", "\t")) or not line:
+            items[-1:] = [f"{items[-1]} {line.strip()}".rstrip()]
+        else:
+            items.append(line.removeprefix("- "))
+    return "\n".join(f"- {item}" for item in items)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/callback.md": render_callback,
+    "docs/cli.md": render_cli,
+    "docs/event.md": render_event,
+    "docs/event.schema.json": render_schema,
+    "docs/metrics.md": render_metrics,
+}
 
 
 def main(arguments: Iterable[str] | None = None) -> int:

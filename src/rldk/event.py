@@ -6,7 +6,7 @@ metrics are finite or None; what was not finite is None in `metrics` and spelled
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -24,6 +24,7 @@ __all__ = [
     "Rng",
     "decode",
     "encode",
+    "escaped",
     "json_schema",
     "nonfinite_note",
     "resumed_note",
@@ -50,7 +51,7 @@ class Rng(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     python_hash_seed: int | None = None
     """`PYTHONHASHSEED` of the process; None when it is unset or `random`."""
     torch_seed: int | None = None
-    """`torch.initial_seed()` at the time of the Event."""
+    """`torch.initial_seed()` when the training began."""
     numpy_seed: int | None = None
     """What numpy's global generator was seeded with: `args.seed`."""
     random_seed: int | None = None
@@ -158,7 +159,7 @@ def encode(event: Event) -> bytes:
     try:
         return _encoder.encode(event)
     except UnicodeEncodeError:
-        return _encoder.encode(_escaped(msgspec.to_builtins(event)))
+        return _encoder.encode(escaped(msgspec.to_builtins(event)))
 
 
 def decode(line: bytes | str) -> Event:
@@ -185,12 +186,12 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _escaped(value: Any) -> Any:
-    """`value` with every string made encodable."""
+def escaped(value: Any) -> Any:
+    """Plain data with every string made encodable: what UTF-8 cannot hold is escaped."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
-        return {_escaped(key): _escaped(item) for key, item in value.items()}
-    if isinstance(value, Iterable):
-        return [_escaped(item) for item in value]
+        return {escaped(key): escaped(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [escaped(item) for item in value]
     return value

@@ -89,13 +89,17 @@ class RunFiles(NamedTuple):
         A part of which both the plain and the compressed file exist (a crash between the two) is
         listed once, as the plain one: that one is whole.
         """
+        return [path for _, path in self.numbered_parts()]
+
+    def numbered_parts(self) -> list[tuple[int, Path]]:
+        """`parts` with their numbers; the one written to has a number above all others."""
         numbered: dict[int, Path] = {}
         for path, match in _event_files(self.folder):
             if match["run"] == self.run_id:
                 number = int(match["part"] or sys.maxsize)
                 if number not in numbered or path.suffix != ".gz":
                     numbered[number] = path
-        return [numbered[number] for number in sorted(numbered)]
+        return sorted(numbered.items())
 
     def last_part(self) -> int:
         """Number of the newest finished part; 0 where there is none."""
@@ -135,7 +139,7 @@ def safe_run_id(name: str) -> str:
     """
     text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
     text = "".join("-" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in text)
-    text = text.strip().lstrip(".-").rstrip()
+    text = text.lstrip(" .-").rstrip()
     cut = text.encode()[:_MAX_ID_BYTES].decode(errors="ignore").rstrip()
     return cut or "run"
 

@@ -1,5 +1,8 @@
 """`rldk demo`: train a tiny model with rldk attached, and show what was recorded."""
 
+import os
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +37,9 @@ def demo(output_dir: Path, steps: int | None) -> None:
     from rldk.demo import STEPS
 
     console = Console(highlight=False)
-    show(console, run(console, output_dir, steps or STEPS))
+    # `make demo` runs it in an environment that the user's shell knows nothing of.
+    command = "rldk" if shutil.which("rldk") else os.path.relpath(sys.argv[0])
+    show(console, run(console, output_dir, steps or STEPS), command)
 
 
 def run(console: "Console", output_dir: Path, steps: int) -> "Run":
@@ -62,8 +67,8 @@ def run(console: "Console", output_dir: Path, steps: int) -> "Run":
         return train(output_dir, steps=steps, on_log=on_log)
 
 
-def show(console: "Console", run: "Run") -> None:
-    """What was recorded, read back from the files, and what to type next."""
+def show(console: "Console", run: "Run", command: str = "rldk") -> None:
+    """What was recorded, read back from the files, and what to type next: `command` starts rldk."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -91,22 +96,22 @@ def show(console: "Console", run: "Run") -> None:
 
     folder = run.files.folder
     console.print(f"\n[bold]The files[/] in {escape(str(folder))}:")
-    files = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 2))
+    files = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
+    files.add_column()
+    files.add_column(justify="right")
     for path, meaning in _meanings(run):
-        files.add_row(
-            path.name, f"{path.stat().st_size / 1000:,.1f} kB", meaning, style="dim" if not meaning else ""
-        )
+        files.add_row(f"  {path.name}", f"{path.stat().st_size:,} B", meaning)
     console.print(files)
 
     name = escape(str(folder / run.run_id))
     console.print("\n[bold]Next[/], type:")
-    for command in (
-        f"rldk runs {escape(str(folder))}",
-        f"rldk export {name} -o {run.run_id}.csv",
-        f"rldk validate {name}",
+    for line in (
+        f"{command} runs {escape(str(folder))}",
+        f"{command} export {name} -o {run.run_id}.csv",
+        f"{command} validate {name}",
         f"tail -n 1 {escape(str(run.files.events))}",
     ):
-        console.print(f"  {command}", style="cyan", soft_wrap=True)
+        console.print(f"  {line}", style="cyan", soft_wrap=True)
     console.print('\nIn your own training: [cyan]callbacks=[RLDKCallback(run_id="my_run")][/]')
 
 

@@ -54,7 +54,7 @@ def export(run: Path, kind: str | None, output: Path | None) -> None:
     elif kind == "parquet" and sys.stdout.isatty():
         raise click.UsageError("Parquet is binary: name a file with -o FILE")
     else:
-        stdout = click.get_binary_stream("stdout")
+        stdout = sys.stdout.buffer
         write(events, stdout)
         stdout.flush()
     for bad in found.bad_lines[:5]:

@@ -6,7 +6,9 @@ never changes it, never waits for a device, and every finite number in it is in 
 
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from numbers import Number as AbstractNumber
+from numbers import Real
 from typing import Any
 
 from rldk.event import Number, nonfinite_note
@@ -15,6 +17,8 @@ __all__ = ["measure"]
 
 _MAX_TEXT = 200
 _MAX_DEPTH = 8
+_ALL_STR = {str}
+_ALL_FLOAT = {float}
 
 
 def measure(
@@ -36,6 +40,12 @@ def measure(
     Two keys never share a name: where two keys have one canonical name, or a key is another's
     canonical name, the trainer's own names are kept.
     """
+    values = logs.values()
+    # Nearly every log is like this. A sum that overflows only takes the longer way.
+    if {*map(type, logs)} == _ALL_STR and {*map(type, values)} == _ALL_FLOAT and math.isfinite(sum(values)):
+        names = _distinct_names(tuple(logs), canonical)
+        if names:
+            return dict(zip(names, values, strict=True)), []
     metrics: dict[str, Number | None] = {}
     notes: list[str] = []
     for key, value in logs.items():
@@ -48,8 +58,16 @@ def measure(
         if type(value) is float and math.isfinite(value):
             metrics[name] = value
         else:
-            _record(name, value, canonical, metrics, notes, 0)
+            _record(name, value, canonical, metrics, notes, (id(logs),))
     return metrics, notes
+
+
+@lru_cache(maxsize=64)
+def _distinct_names(keys: tuple[str, ...], canonical: Callable[[str], str]) -> tuple[str, ...]:
+    """The canonical names of all keys; empty where a name stands for two keys, or is another key."""
+    names = tuple(map(canonical, keys))
+    others = {*keys}.intersection(name for key, name in zip(keys, names, strict=True) if name != key)
+    return () if others or len({*names}) < len(keys) else names
 
 
 def _record(
@@ -58,16 +76,19 @@ def _record(
     canonical: Callable[[str], str],
     metrics: dict[str, Number | None],
     notes: list[str],
-    depth: int,
+    within: tuple[int, ...],
 ) -> None:
-    """Put one value of any type where it belongs; a value that resists is noted."""
+    """Put one value of any type where it belongs; a value that resists is noted.
+
+    `within` are the ids of the dicts around it, so that one that holds itself has an end.
+    """
     try:
-        if isinstance(value, Mapping) and depth < _MAX_DEPTH:
+        if isinstance(value, Mapping) and len(within) <= _MAX_DEPTH and id(value) not in within:
             for key, item in value.items():
                 inner = canonical(f"{name}/{_text(key)}")
                 if inner in metrics:
                     inner = _free(inner, metrics)
-                _record(inner, item, canonical, metrics, notes, depth + 1)
+                _record(inner, item, canonical, metrics, notes, (*within, id(value)))
         elif value is None:
             metrics[name] = None
             notes.append(nonfinite_note(name, None))
@@ -79,7 +100,7 @@ def _record(
         elif isinstance(value, float | AbstractNumber) and not hasattr(value, "dtype"):
             _record_float(name, float(value), metrics, notes)  # type: ignore[arg-type]
         elif hasattr(value, "item") and hasattr(value, "dtype"):
-            _record_array(name, value, canonical, metrics, notes, depth)
+            _record_array(name, value, canonical, metrics, notes)
         else:
             notes.append(f"not_recorded:{name}={_kind(value)}")
     except Exception as error:
@@ -101,7 +122,6 @@ def _record_array(
     canonical: Callable[[str], str],
     metrics: dict[str, Number | None],
     notes: list[str],
-    depth: int,
 ) -> None:
     """A torch tensor, or a numpy array or scalar: told by `item` and `dtype`, without importing either."""
     device = getattr(getattr(value, "device", None), "type", "cpu")
@@ -109,12 +129,14 @@ def _record_array(
         notes.append(f"not_recorded:{name}={_kind(value)} on {device}; log float(value) instead")
     elif math.prod(value.shape) != 1:
         notes.append(f"not_recorded:{name}={_kind(value)} of shape {tuple(value.shape)}")
-    elif depth < _MAX_DEPTH:
+    else:
         number = value.item()
-        if isinstance(number, float):
-            _record_float(name, number, metrics, notes)
+        if hasattr(number, "dtype") and isinstance(number, Real):
+            number = float(number)  # a numpy number wider than a float is its own item
+        if hasattr(number, "dtype") or isinstance(number, Mapping):
+            notes.append(f"not_recorded:{name}={_kind(value)} of {_kind(number)}")
         else:
-            _record(name, number, canonical, metrics, notes, _MAX_DEPTH)
+            _record(name, number, canonical, metrics, notes, ())
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:

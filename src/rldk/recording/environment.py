@@ -40,6 +40,9 @@ PACKAGES = (
 
 def environment() -> dict[str, Any]:
     """A description of this process and its machine, for `{run_id}_run.json`."""
+    folder = None
+    with suppress(OSError):  # it was deleted
+        folder = Path.cwd()
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -50,8 +53,8 @@ def environment() -> dict[str, Any]:
         "devices": _gpus(),
         "versions": {"rldk": __version__, **_versions()},
         "command": redact_command([sys.executable, *sys.argv]),
-        "folder": redact(os.getcwd()),
-        "git": git_state(Path.cwd()),
+        "folder": None if folder is None else redact(str(folder)),
+        "git": git_state(folder) if folder else {"sha": None, "branch": None},
     }
 
 
@@ -65,7 +68,7 @@ def git_state(folder: Path) -> dict[str, str | None]:
         for parent in (folder, *folder.parents):
             if (parent / ".git").exists():
                 return _head(parent / ".git")
-    except OSError:
+    except (OSError, ValueError):  # unreadable, or no text
         pass
     return unknown
 

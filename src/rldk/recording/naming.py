@@ -89,8 +89,10 @@ def _candidates(
                 continue
         elif not re.fullmatch(rf"{re.escape(family)}(-\d+)?", files.run_id):
             continue
-        last = run.last()
-        reached = last is not None and last.step + logging_steps > from_step
-        newest = max((path.stat().st_mtime for path in files.existing()), default=0.0)
+        reached, newest = False, 0.0
+        with suppress(OSError):  # unreadable, or moved just now
+            last = run.last()
+            reached = last is not None and last.step + logging_steps > from_step
+            newest = max((path.stat().st_mtime for path in files.existing()), default=0.0)
         found.append((reached, newest, files))
     return [files for _, _, files in sorted(found, reverse=True)]

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from rldk import __version__
-from rldk.event import SCHEMA_VERSION, Event, encode, resumed_note
+from rldk.event import SCHEMA_VERSION, Event, encode, escaped, resumed_note
 from rldk.files import RunFiles, replacing
 from rldk.fork import give_up_in_child
 from rldk.recording.guard import Guard
@@ -93,7 +93,9 @@ class Recorder:
         self._disowned = False
         self._error_before = getattr(sys, "last_value", None)
         self._first_notes: tuple[str, ...] = (resumed_note(from_step),) if from_step > 0 else ()
-        last = Run(self.files).last() if claimed.resumed else None
+        last = None
+        with suppress(OSError):
+            last = Run(self.files).last() if claimed.resumed else None
         self._origin = time.monotonic() - ((last and last.wall_time) or 0.0)
         self._info = self._begin_info(from_step, about, claimed.resumed)
         self._save(self.files.run, self._info)
@@ -129,7 +131,7 @@ class Recorder:
             self._writer.close()
         self.ended = Ending(
             how=how,
-            detail=detail,
+            detail=escaped(detail),
             step=self._step,
             wall_time=self.wall_time,
             time=_now(),
@@ -140,8 +142,10 @@ class Recorder:
         )
         self._info["end"] = msgspec.to_builtins(self.ended)
         self._save(self.files.run, self._info)
-        self._finish_files(self.ended)
-        self._lock.release()
+        try:
+            self._finish_files(self.ended)
+        finally:
+            self._lock.release()
         return self.ended
 
     def close(self) -> None:
@@ -171,7 +175,10 @@ class Recorder:
         if error is None or error is self._error_before:
             return "unknown", None
         how: How = "interrupted" if isinstance(error, KeyboardInterrupt) else "exception"
-        return how, f"{type(error).__name__}: {error}"[:500]
+        try:
+            return how, f"{type(error).__name__}: {error}"[:500]
+        except Exception:
+            return how, type(error).__name__
 
     def _begin_info(self, from_step: int, about: dict[str, Any], resumed: bool) -> dict[str, Any]:
         info = Run(self.files).info if resumed else {}
@@ -202,7 +209,7 @@ class Recorder:
         """Write a small JSON file in one step; a disk that refuses is said by the writer."""
         try:
             with replacing(path) as file:
-                file.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+                file.write(msgspec.json.format(msgspec.json.encode(escaped(value)), indent=2) + b"\n")
         except OSError as error:
             logger.warning("rldk: cannot write %s (%s); training goes on", path, error.strerror)
 

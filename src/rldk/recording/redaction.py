@@ -12,6 +12,8 @@ __all__ = ["BLANK", "redact", "redact_command"]
 
 BLANK = "<redacted>"
 
+_MAX_DEPTH = 12
+
 _NAMES = re.compile(
     r"(?i)(^|_|-|\.)(token|secret|password|passwd|api_?key|access_?key|auth|credentials?)($|_|-|\.)"
 )
@@ -25,7 +27,7 @@ _TOKENS = re.compile(
 _URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 
 
-def redact(value: Any, name: str = "") -> Any:
+def redact(value: Any, name: str = "", depth: int = 0) -> Any:  # noqa: PLR0911 - one a kind
     """`value` as plain data for JSON, its secrets blanked; what is no plain data becomes its text."""
     if value is not None and not isinstance(value, bool) and _NAMES.search(name) and not _COUNTS.search(name):
         return BLANK
@@ -33,11 +35,20 @@ def redact(value: Any, name: str = "") -> Any:
         return _URL_LOGIN.sub(f"{BLANK}@", _TOKENS.sub(BLANK, value))
     if value is None or isinstance(value, bool | int | float):
         return value
+    if depth > _MAX_DEPTH:
+        return "<nested too deep>"
     if isinstance(value, Mapping):
-        return {str(key): redact(item, str(key)) for key, item in value.items()}
+        return {redact(str(key)): redact(item, str(key), depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [redact(item, name) for item in value]
-    return redact(str(value), name)
+        return [redact(item, name, depth + 1) for item in value]
+    return redact(_text(value), name)
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 def redact_command(arguments: Sequence[str]) -> list[str]:

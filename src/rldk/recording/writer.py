@@ -127,9 +127,10 @@ class JsonlWriter:
     def disown(self) -> None:
         """In a forked child: close its copy of the descriptor and write nothing from now on."""
         self._disowned = True
-        if self._fd >= 0:
+        fd, self._fd = self._fd, -1  # once: a child of this child may have another file under the number
+        if fd >= 0:
             with suppress(OSError):
-                os.close(self._fd)
+                os.close(fd)
 
     def tend(self) -> None:
         """One round of the background: flush the buffer, sync, compress finished parts."""

@@ -8,6 +8,7 @@ in silence and never fatal.
 import gzip
 import os
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 from rldk.errors import EventError
 from rldk.event import Event, Phase, decode
+from rldk.files import RunFiles
 
 __all__ = ["BadLine", "last_event", "read_events", "read_lines"]
 
@@ -46,26 +48,24 @@ def read_lines(path: Path, on_bad: Callable[[BadLine], None] = _ignore) -> Itera
     Raises:
         OSError: the file cannot be read.
     """
-    number = 0
     with _open(path) as file:
-        try:
-            for number, line in enumerate(file, 1):
-                if not line.isspace():
-                    yield number, line
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            on_bad(BadLine(path, number + 1, f"the gzip file is cut short or damaged: {error}"))
+        yield from _lines(path, file, on_bad)
 
 
-def read_events(parts: Sequence[Path], on_bad: Callable[[BadLine], None] = _ignore) -> Iterator[Event]:
+def read_events(
+    parts: Sequence[Path] | RunFiles, on_bad: Callable[[BadLine], None] = _ignore
+) -> Iterator[Event]:
     """The Events of a run, from its files in order.
+
+    With the `RunFiles` of a live run, parts that are finished and compressed meanwhile are no matter.
 
     A first record after a resume, with the note `resumed:from_step=N`, ends the branch before it: the
     earlier records with a step above N are superseded. They stay on disk and are not yielded.
     """
     resumes = _resumes(parts)
     index = 0
-    for path in parts:
-        for number, line in read_lines(path, on_bad):
+    for path, file in _opened(parts):
+        for number, line in _lines(path, file, on_bad):
             while resumes and resumes[0][0] <= index:
                 resumes.pop(0)
             index += 1
@@ -80,22 +80,72 @@ def read_events(parts: Sequence[Path], on_bad: Callable[[BadLine], None] = _igno
 
 def last_event(parts: Sequence[Path], phase: Phase | None = None) -> Event | None:
     """The last readable Event (of `phase`), found from the end: its cost does not grow with the file."""
+    alive = sys.maxsize  # a later resume superseded what lies above this step
     for path in reversed(parts):
         for window in _TAIL_BYTES:
             lines, whole = _tail(path, window)
+            limit = alive
             for line in reversed(lines):
                 try:
                     event = decode(line)
                 except EventError:
-                    continue
-                if phase in (None, event.phase):
-                    return event
+                    pass
+                else:
+                    if phase in (None, event.phase) and event.step <= limit:
+                        return event
+                if (step := _resumed_from(line)) is not None:
+                    limit = min(limit, step)
             if whole:
+                alive = limit
                 break
     return None
 
 
-def _resumes(parts: Sequence[Path]) -> list[tuple[int, int]]:
+def _lines(
+    path: Path, file: BinaryIO | gzip.GzipFile, on_bad: Callable[[BadLine], None]
+) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    try:
+        for number, line in enumerate(file, 1):
+            if not line.isspace():
+                yield number, line
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        on_bad(BadLine(path, number + 1, f"the gzip file is cut short or damaged: {error}"))
+
+
+def _opened(parts: Sequence[Path] | RunFiles) -> Iterator[tuple[Path, BinaryIO | gzip.GzipFile]]:
+    """The files in order, each open while it is the current one."""
+    if not isinstance(parts, RunFiles):
+        for path in parts:
+            with _open(path) as file:
+                yield path, file
+        return
+    done = 0
+    while True:
+        # Opened before the look at the folder: had it become a part by then, the look would show it.
+        try:
+            live = parts.events.open("rb")
+        except FileNotFoundError:
+            live = None
+        finished = [(n, path) for n, path in parts.numbered_parts() if n > done and path != parts.events]
+        if not finished:
+            if live is not None:
+                with live:
+                    yield parts.events, live
+            return
+        if live is not None:
+            live.close()
+        for done, path in finished:  # noqa: B007 - the last one counts
+            with _open(path) as file:
+                yield path, file
+
+
+def _resumed_from(line: bytes) -> int | None:
+    match = _RESUMED.search(line) if b"resumed:from_step=" in line else None
+    return int(match[1]) if match else None
+
+
+def _resumes(parts: Sequence[Path] | RunFiles) -> list[tuple[int, int]]:
     """`(index, step)` of the resumes: of the records before line `index`, those above `step` are dead.
 
     The lines are counted through all parts. A later resume from an earlier step also ends what came
@@ -103,10 +153,10 @@ def _resumes(parts: Sequence[Path]) -> list[tuple[int, int]]:
     """
     found: list[tuple[int, int]] = []
     index = 0
-    for path in parts:
-        for _, line in read_lines(path):
-            if b"resumed:from_step=" in line and (match := _RESUMED.search(line)):
-                found.append((index, int(match[1])))
+    for path, file in _opened(parts):
+        for _, line in _lines(path, file, _ignore):
+            if (step := _resumed_from(line)) is not None:
+                found.append((index, step))
             index += 1
     for later in range(len(found) - 1, 0, -1):
         earlier, step = found[later - 1]
@@ -128,8 +178,8 @@ def _tail(path: Path, window: int) -> tuple[list[bytes], bool]:
     """The whole lines among the last `window` bytes, and whether these are all that the file has."""
     with _open(path) as file:
         if path.suffix == ".gz":
-            return file.read().splitlines(), True
+            return [line for _, line in _lines(path, file, _ignore)], True
         start = max(file.seek(0, os.SEEK_END) - window, 0)
         file.seek(start)
-        lines = file.read(window).splitlines()
+        lines = file.read().split(b"\n")
         return (lines[1:], False) if start else (lines, True)

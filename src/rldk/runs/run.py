@@ -31,8 +31,7 @@ class Run:
     def __init__(self, files: RunFiles, parts: list[Path] | None = None) -> None:
         self.files = files
         """Where the run lies."""
-        self.bad_lines: list[BadLine] = []
-        """Lines that the last full pass over the events could not read."""
+        self._bad: dict[tuple[Path, int], BadLine] = {}
         self._parts = parts
 
     @property
@@ -63,12 +62,30 @@ class Run:
 
     def __iter__(self) -> Iterator[Event]:
         """The events; superseded branches are left out, bad lines go to `bad_lines`."""
-        self.bad_lines = []
-        return read_events(self.parts, self.bad_lines.append)
+        return read_events(self.files if self._parts is None else self._parts, self._refuse)
+
+    @property
+    def bad_lines(self) -> list[BadLine]:
+        """The lines that could not be read in the passes so far, each once."""
+        return list(self._bad.values())
+
+    def _refuse(self, bad: BadLine) -> None:
+        self._bad.setdefault((bad.path, bad.number), bad)
 
     def last(self, phase: Phase | None = None) -> Event | None:
         """The newest event (of `phase`), without reading the others."""
-        return last_event(self.parts, phase)
+        if self._parts is not None:
+            return last_event(self._parts, phase)
+        while True:
+            newest = self.files.last_part()
+            try:
+                event = last_event(self.parts, phase)
+            except FileNotFoundError:
+                if self.files.last_part() == newest:
+                    raise
+                continue  # a part was finished meanwhile
+            if self.files.last_part() == newest:
+                return event
 
 
 def open_run(path: str | Path) -> Run:

@@ -26,12 +26,15 @@ class Summary:
 
     def add(self, value: float | None) -> None:
         """Take one more value (Welford's update, which does not cancel)."""
-        if value is None or not math.isfinite(value):
+        if value is None or not _is_finite(value):
             self.nonfinite += 1
             return
         self.count += 1
         delta = value - self.mean
-        self.mean += delta / self.count
+        if math.isfinite(delta):
+            self.mean += delta / self.count
+        else:  # as far apart as floats can be
+            self.mean += value / self.count - self.mean / self.count
         self._m2 += delta * (value - self.mean)
         self.min = min(self.min, value)
         self.max = max(self.max, value)
@@ -41,8 +44,10 @@ class Summary:
 
     @property
     def std(self) -> float | None:
-        """The sample standard deviation (n - 1); None for fewer than two values."""
-        return math.sqrt(self._m2 / (self.count - 1)) if self.count > 1 else None
+        """The sample standard deviation (n - 1); None for fewer than two values, or beyond a float."""
+        if self.count < 2 or not math.isfinite(self._m2):
+            return None
+        return math.sqrt(self._m2 / (self.count - 1))
 
     def to_dict(self) -> dict[str, Any]:
         """As `{run_id}_metrics.json` shows it; None where there is no finite value."""
@@ -57,3 +62,10 @@ class Summary:
             "last": self.last,
             "nonfinite": self.nonfinite,
         }
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond the floats
+        return False

@@ -6,6 +6,7 @@ of columns (Parquet: by the table). A metric that a record does not hold is an e
 
 import csv
 import io
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from typing import IO, Any
@@ -69,11 +70,11 @@ def write_parquet(events: Iterable[Event], file: IO[bytes]) -> None:
     except ImportError:
         raise MissingDependencyError("The Parquet export", "pyarrow", "parquet") from None
     columns, count = _survey(events)
+    kinds = {"step": pa.int64(), "phase": pa.string()}
     values: dict[str, list[Any]] = {name: [] for name in (*_FIXED, *columns)}
     for row in _rows(events, count):
         for name, cells in values.items():
-            cells.append(row.get(name))
-    kinds = {"step": pa.int64(), "phase": pa.string()}
+            cells.append(row.get(name) if name in kinds else _float(row.get(name)))
     arrays = {name: pa.array(cells, kinds.get(name, pa.float64())) for name, cells in values.items()}
     parquet.write_table(pa.table(arrays), file)
 
@@ -144,6 +145,14 @@ def _row(event: Event) -> dict[str, Number | str | None]:
         "wall_time": event.wall_time,
         **{_column(name): value for name, value in values.items()},
     }
+
+
+def _float(value: Any) -> float | None:
+    """As float64; pyarrow itself refuses integers that a float64 rounds."""
+    try:
+        return None if value is None else float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _column(metric: str) -> str:

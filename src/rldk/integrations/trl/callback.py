@@ -96,6 +96,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         JsonlWriter(RunFiles(self.output_dir, "check"), **self._writing)  # raises ValueError now
         self._recorder: Recorder | None = None
         self._trained = False
+        self._control: TrainerControl | None = None
+        self._tokens: TokenCounter | None = None
         self._state: TrainerState | None = None
 
     @property
@@ -113,7 +115,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         evaluated_only = self._recorder is not None and not self._trained
         if not evaluated_only or state.global_step > 0:
             self._begin(args, state, kwargs)
-        self._describe(args, state, kwargs)
+        self._describe(args, state, control, kwargs)
         self._trained = True
 
     @guarded
@@ -121,7 +123,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Count a micro-batch."""
-        if self._recorder is not None:
+        if self._tokens is not None:
             self._tokens.micro_batch()
 
     on_step_end = on_substep_end
@@ -143,7 +145,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             if not _records(state):
                 return
             recorder = self._begin(args, state, kwargs)
-            self._describe(args, state, kwargs)
+            self._describe(args, state, control, kwargs)
         phase = training.phase(logs)
         metrics, notes = measure(logs, self._canonical)
         recorder.record(
@@ -206,7 +208,9 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         )
         return self._recorder
 
-    def _describe(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> None:
+    def _describe(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, kwargs: dict[str, Any]
+    ) -> None:
         """Keep what the events of the run say again and again."""
         assert self._recorder is not None
         model = kwargs.get("model")
@@ -220,7 +224,11 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         length = training.sequence_length(args, model)
         self._state = state
         self._rng = training.rng(args)
-        self._tokens = TokenCounter(args, state.num_input_tokens_seen)
+        if self._tokens is not None and control is self._control:  # each trainer has one of its own
+            self._tokens.train_again(state.num_input_tokens_seen)
+        else:
+            self._tokens = TokenCounter(args, state.num_input_tokens_seen)
+        self._control = control
         self._canonical = training.dialect().reader(training.algorithm(args))
         self._info = {phase: replace(info, phase=phase) for phase in PHASES}
         self._slice = {
@@ -230,9 +238,11 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
 
     def _data_slice(self, phase: Phase, logs: Mapping[Any, Any]) -> DataSlice:
         data = self._slice[phase]
-        if phase != "train":
+        if phase == "eval" or self._tokens is None:
             return data
         tokens_in, tokens_out = self._tokens.window(logs)
+        if phase == "summary":  # it averages what came after the last train record, if anything
+            return data
         return DataSlice(
             tokens_in=tokens_in,
             tokens_out=tokens_out,

@@ -35,18 +35,25 @@ class TokenCounter:
         # count in the trainer, from 0.
         self._seen: float = 0 if self._offline else seen
 
+    def train_again(self, seen: float) -> None:
+        """The same trainer begins another training: its own counts go on, that of its state is `seen`."""
+        if not self._offline:
+            self._seen = seen
+
     def micro_batch(self) -> None:
         """One forward and backward pass is done."""
         self._micro_batches += 1
 
     def window(self, logs: Mapping[Any, Any]) -> tuple[int | None, int | None]:
-        """`(tokens_in, tokens_out)` since the last train record, given this one."""
+        """`(tokens_in, tokens_out)` since the last record, given the logs of this one."""
         total = _finite(logs.get("num_tokens", logs.get("num_input_tokens_seen")))
         grown = None
         if total is not None:
             grown = total - self._seen
             self._seen = total
         out = 0 if self._offline else self._generated(logs)
+        if grown is None and out == 0 and not self._offline:
+            grown = 0  # nothing was generated, and so no prompt was read
         if grown is None or out is None:
             return None, out
         return max(round(grown) - out, 0), out

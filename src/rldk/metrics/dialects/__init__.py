@@ -7,13 +7,12 @@ framework's trainers give one key different meanings. Each framework is a siblin
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 __all__ = ["Dialect", "first_reading"]
 
 EVAL_PREFIX = "eval_"
 MEMO_LIMIT = 4096
-"""How many translations a dialect remembers; a real run has fewer than a hundred keys."""
+"""How many translations an algorithm's table remembers; a real run has fewer than a hundred keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,25 @@ class _Table:
         return key
 
 
+class _Memo(dict[str, str]):
+    """The translations of one table that were asked for; the lookup of a known key runs no Python."""
+
+    def __init__(self, table: _Table) -> None:
+        super().__init__()
+        self._table = table
+
+    def __missing__(self, key: str) -> str:
+        rest = key
+        while rest.startswith(EVAL_PREFIX):
+            rest = rest[len(EVAL_PREFIX) :]
+        name = key[: len(key) - len(rest)] + self._table.read(rest)
+        # Emptied rather than evicted one by one: the keys in use come back at the next step.
+        if len(self) >= MEMO_LIMIT:
+            self.clear()
+        self[key] = name
+        return name
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Dialect:
     """The metric keys of one framework, and the canonical name of each.
@@ -60,42 +78,24 @@ class Dialect:
     GRPO user logs must not be taken for the `accuracy` of a reward model.
     """
 
-    _fallback: _Table = field(init=False, repr=False)
-    _tables: dict[str, _Table] = field(init=False, repr=False)
-    _memo: dict[str | None, dict[str, str]] = field(init=False, repr=False, default_factory=dict)
+    _memo: dict[str | None, _Memo] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        tables = {algorithm: _Table.of(names) for algorithm, names in self.by_algorithm.items()}
-        object.__setattr__(self, "_fallback", _Table.of(self.names))
-        object.__setattr__(self, "_tables", tables)
+        tables: dict[str | None, Mapping[str, str]] = {None: self.names}
+        tables.update(self.by_algorithm)
+        memo = {algorithm: _Memo(_Table.of(names)) for algorithm, names in tables.items()}
+        object.__setattr__(self, "_memo", memo)
 
     def canonical(self, key: str, algorithm: str | None = None) -> str:
         """Name the quantity that `key` holds in a log of `algorithm`; an unknown key stays as is.
 
         The keys of an evaluation keep their prefix: `eval_` and the canonical name of the rest.
         """
-        try:
-            return self._memo[algorithm][key]
-        except KeyError:
-            pass
-        name = self._translate(key, algorithm)
-        # Emptied rather than evicted one by one: the keys in use come back at the next step.
-        if sum(map(len, self._memo.values())) >= MEMO_LIMIT:
-            self._memo.clear()
-        self._memo.setdefault(algorithm, {})[key] = name
-        return name
+        return self.reader(algorithm)(key)
 
     def reader(self, algorithm: str | None = None) -> Callable[[str], str]:
         """`canonical` for the logs of one algorithm."""
-        return partial(self.canonical, algorithm=algorithm)
-
-    def _translate(self, key: str, algorithm: str | None) -> str:
-        rest = key
-        while rest.startswith(EVAL_PREFIX):
-            rest = rest[len(EVAL_PREFIX) :]
-        prefix = key[: len(key) - len(rest)]
-        table = self._fallback if algorithm is None else self._tables.get(algorithm, self._fallback)
-        return prefix + table.read(rest)
+        return self._memo.get(algorithm, self._memo[None]).__getitem__
 
 
 def first_reading(tables: Iterable[Mapping[str, str]]) -> dict[str, str]:

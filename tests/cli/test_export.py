@@ -1,0 +1,105 @@
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from recorded import event, record
+from rldk.cli import main
+from rldk.event import decode
+
+EVENTS = [
+    event(1, loss=0.5, reward_mean=0.1),
+    event(2, loss=None, reward_mean=0.2, notes=["nonfinite:loss=nan"]),
+    event(2, "eval", eval_loss=0.7),
+    event(3, loss=0.25, reward_mean=0.4),
+]
+
+
+@pytest.fixture
+def run(tmp_path):
+    return record(tmp_path, EVENTS)
+
+
+def rldk(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_csv_to_stdout_has_a_row_a_record_and_spells_nan(run):
+    result = rldk("export", run.folder / "run")
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert result.exit_code == 0
+    assert [row["phase"] for row in rows] == ["train", "train", "eval", "train"]
+    assert rows[1]["loss"] == "nan"
+    assert rows[2]["loss"] == ""
+    assert rows[2]["eval_loss"] == "0.7"
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "jsonl", "parquet"])
+def test_each_format_is_chosen_by_the_ending_of_the_output(run, tmp_path, kind):
+    output = tmp_path / f"out.{kind}"
+    assert rldk("export", run.events, "-o", output).exit_code == 0
+    if kind == "csv":
+        assert pd.read_csv(output)["reward_mean"].dropna().tolist() == [0.1, 0.2, 0.4]
+    elif kind == "parquet":
+        assert pd.read_parquet(output)["reward_mean"].dropna().tolist() == [0.1, 0.2, 0.4]
+    elif kind == "json":
+        assert json.loads(output.read_bytes())["summary"]["reward_mean"]["max"] == 0.4
+    else:
+        assert [decode(line) for line in output.read_bytes().splitlines()] == EVENTS
+
+
+def test_a_folder_with_one_run_is_that_run(run):
+    assert rldk("export", run.folder).stdout == rldk("export", run.folder / "run").stdout
+
+
+def test_a_folder_with_two_runs_lists_them_and_exits_2(run):
+    record(run.folder, EVENTS, "other")
+    result = rldk("export", run.folder)
+    assert result.exit_code == 2
+    assert f"{run.folder / 'other'}\n" in result.stderr
+
+
+@pytest.mark.parametrize("path", ["nothing/here", "empty", "\N{SNOWMAN}"])
+def test_what_is_no_run_is_one_clear_line_and_exit_2(tmp_path, path):
+    (tmp_path / "empty").mkdir()
+    result = rldk("export", tmp_path / path)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("rldk: ")
+    assert "rldk runs" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_bad_lines_are_named_on_stderr_and_the_rest_is_exported(run):
+    with run.events.open("ab") as file:
+        file.write(b'{"step": 4, "wall\n')
+    result = rldk("export", run.folder)
+    assert f"skipped {run.events}:5: " in result.stderr
+    assert len(result.stdout.splitlines()) == 5
+
+
+def test_an_output_that_cannot_be_written_exits_2_and_leaves_nothing(run, tmp_path):
+    result = rldk("export", run.folder, "-o", tmp_path / "no" / "such.csv")
+    assert result.exit_code == 2
+    assert "such.csv" in result.stderr
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path):
+    record(tmp_path, (event(step) for step in range(20_000)))
+    with subprocess.Popen(
+        [sys.executable, "-m", "rldk", "export", tmp_path, "-f", "jsonl"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()

@@ -1,0 +1,109 @@
+"""The README runs: its Python in order, in one session beside a real model; its shell lines after it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from trl import GRPOConfig
+
+import tiny
+from rldk.cli import main
+from rldk.event import decode
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+SHELL = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
+INSTALLING = ("make ", "pip ")  # what .ci/run itself does
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """The folder in which the README's Python has run."""
+    folder = tmp_path_factory.mktemp("readme")
+    names = {
+        "model": tiny.save_model(folder / "model"),
+        "reward_funcs": tiny.letter_reward,
+        "dataset": tiny.prompts(),
+        "args": GRPOConfig(
+            output_dir=str(folder / "trainer"),
+            max_steps=4,
+            logging_steps=1,
+            per_device_train_batch_size=4,
+            num_generations=4,
+            max_completion_length=8,
+            save_strategy="no",
+            use_cpu=True,
+            bf16=False,
+            report_to=[],
+        ),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for kind, block in BLOCKS:
+            if kind == "python":
+                exec(compile(block, "README.md", "exec"), names)
+    return folder, names
+
+
+@pytest.mark.training
+def test_the_python_of_the_readme_records_and_reads_a_run(session):
+    folder, names = session
+    assert len(names["events"]) == 5
+    assert names["rewards"].notna().sum() == 4
+    files = {path.name.removeprefix("my_run_") for path in (folder / "rldk_logs").glob("my_run_*")}
+    listed = set(re.findall(r"^\| `my_run_(\S+)` \|", README, re.MULTILINE))
+    assert files == listed
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("line", [line for line in SHELL if not line.startswith(INSTALLING)])
+def test_each_shell_line_of_the_readme_runs(session, line):
+    folder, _ = session
+    scripts = Path(sys.executable).parent
+    done = subprocess.run(
+        ["bash", "-c", f'PATH="{scripts}:$PATH"; {line}'],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "my_run" in done.stdout or len(done.stdout.splitlines()) == 5 or (folder / "my_run.csv").exists()
+
+
+def test_the_event_shown_in_the_readme_is_an_event():
+    (block,) = (block for kind, block in BLOCKS if kind == "json")
+    event = decode(block)
+    assert dict(event.nonfinite()).keys() == {name for name, value in event.metrics.items() if value is None}
+
+
+def test_the_make_targets_that_are_named_exist():
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"^make ([a-z-]+)", "\n".join(SHELL), re.MULTILINE))
+    assert named == {"demo", "test"}
+    assert named <= targets
+
+
+def test_every_command_is_in_the_pages_of_the_documentation():
+    page = (ROOT / "docs" / "cli.md").read_text()
+    assert all(f"## rldk {name}\n" in page for name in main.commands)
+
+
+def test_links_between_the_pages_lead_somewhere():
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_generated_pages_are_fresh():
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "generate_docs.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
