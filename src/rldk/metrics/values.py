@@ -17,8 +17,6 @@ __all__ = ["measure"]
 
 _MAX_TEXT = 200
 _MAX_DEPTH = 8
-_ALL_STR = {str}
-_ALL_FLOAT = {float}
 
 
 def measure(
@@ -40,12 +38,9 @@ def measure(
     Two keys never share a name: where two keys have one canonical name, or a key is another's
     canonical name, the trainer's own names are kept.
     """
-    values = logs.values()
-    # Nearly every log is like this. A sum that overflows only takes the longer way.
-    if {*map(type, logs)} == _ALL_STR and {*map(type, values)} == _ALL_FLOAT and math.isfinite(sum(values)):
-        names = _distinct_names(tuple(logs), canonical)
-        if names:
-            return dict(zip(names, values, strict=True)), []
+    quick = _all_finite_floats(logs, canonical)
+    if quick is not None:
+        return quick, []
     metrics: dict[str, Number | None] = {}
     notes: list[str] = []
     for key, value in logs.items():
@@ -62,12 +57,32 @@ def measure(
     return metrics, notes
 
 
-@lru_cache(maxsize=64)
-def _distinct_names(keys: tuple[str, ...], canonical: Callable[[str], str]) -> tuple[str, ...]:
-    """The canonical names of all keys; empty where a name stands for two keys, or is another key."""
+def _all_finite_floats(
+    logs: Mapping[Any, Any], canonical: Callable[[str], str]
+) -> dict[str, Number | None] | None:
+    """The metrics of a log of finite floats under names that differ, as nearly all are; else None."""
+    try:
+        names = _distinct_names(canonical, *logs)
+    except Exception:  # keys that are no strings compare as they like
+        return None
+    metrics: dict[str, Number | None] = {
+        name: value
+        for name, value in zip(names, logs.values(), strict=False)
+        if type(value) is float and math.isfinite(value)
+    }
+    return metrics if metrics and len(metrics) == len(names) else None
+
+
+@lru_cache(maxsize=64, typed=True)
+def _distinct_names(canonical: Callable[[str], str], *keys: Any) -> tuple[str, ...]:
+    """The canonical names of all keys; empty where not all keys are strings, two keys have one name,
+    or a name is another key.
+    """
+    if {*map(type, keys)} != {str}:
+        return ()
     names = tuple(map(canonical, keys))
-    others = {*keys}.intersection(name for key, name in zip(keys, names, strict=True) if name != key)
-    return () if others or len({*names}) < len(keys) else names
+    renamed = {name for key, name in zip(keys, names, strict=True) if name != key}
+    return names if len({*names}) == len(keys) and renamed.isdisjoint(keys) else ()
 
 
 def _record(

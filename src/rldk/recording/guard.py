@@ -12,6 +12,8 @@ from typing import Any, TypeVar, cast
 
 __all__ = ["Guard", "guarded"]
 
+T = TypeVar("T")
+
 logger = logging.getLogger("rldk")
 
 
@@ -38,6 +40,14 @@ class Guard:
                 _first_line(error),
                 place,
             )
+
+    def attempt(self, what: str, make: Callable[[], T], default: T) -> T:
+        """`make()`, or `default` where it raises: a run is recorded even if this cannot be known."""
+        try:
+            return make()
+        except Exception as error:
+            self.caught(what, error)
+            return default
 
 
 H = TypeVar("H", bound=Callable[..., None])

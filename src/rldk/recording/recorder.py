@@ -112,13 +112,13 @@ class Recorder:
     def record(self, event: Event) -> None:
         """Take one event."""
         if self._first_notes:
-            notes, self._first_notes = (*event.notes, *self._first_notes), ()
-            event = msgspec.structs.replace(event, notes=notes)
+            event = msgspec.structs.replace(event, notes=(*event.notes, *self._first_notes))
+        if self._writer is not None:
+            self._writer.write(encode(event))
+        self._first_notes = ()
         self._records += 1
         self._step = event.step
         self._stale = True
-        if self._writer is not None:
-            self._writer.write(encode(event))
 
     def sync(self) -> None:
         """Ask for what was recorded to be made to survive a loss of power; returns at once."""

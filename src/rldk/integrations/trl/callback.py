@@ -6,13 +6,14 @@ a device, or calls into torch.distributed; only world rank 0 records.
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rldk.event import PHASES, DataSlice, Event, Phase
+from rldk.event import PHASES, DataSlice, Event, ModelInfo, Phase, Rng
 from rldk.files import RunFiles
 from rldk.integrations.trl import training
 from rldk.integrations.trl.messages import say, show_messages
@@ -98,7 +99,13 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self._trained = False
         self._control: TrainerControl | None = None
         self._tokens: TokenCounter | None = None
+        self._failed = False
+        self._git_sha: str | None = None
         self._state: TrainerState | None = None
+        self._rng = Rng()
+        self._info = {phase: ModelInfo(phase=phase) for phase in PHASES}
+        self._slice = {phase: DataSlice() for phase in PHASES}
+        self._canonical = training.dialect().reader("trainer")
 
     @property
     def files(self) -> RunFiles | None:
@@ -142,7 +149,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             return
         recorder = self._recorder
         if recorder is None:  # an evaluation before a training, or without one
-            if not _records(state):
+            if self._failed or not _records(state):
                 return
             recorder = self._begin(args, state, kwargs)
             self._describe(args, state, control, kwargs)
@@ -183,58 +190,64 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         )
 
     def _begin(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Recorder:
-        """Take a run and its files."""
+        """Take a run and its files. Should it raise, it is not tried again in this training."""
         show_messages()
         if self._recorder is not None:
             self._recorder.close()
-        about = training.configuration(args, kwargs.get("model")) | environment()
+        self._recorder, self._failed = None, True
+        model, nothing = kwargs.get("model"), dict[str, Any]()
+        about = self.guard.attempt(
+            "the configuration", lambda: training.configuration(args, model), nothing
+        ) | self.guard.attempt("the environment", environment, nothing)
+        trainer_dir = training.trainer_dir(args)
         claimed = claim(
             self.output_dir,
             self.run_id,
             default=training.run_name(args),
-            trainer_dir=about["trainer_dir"],
+            trainer_dir=trainer_dir,
             from_step=state.global_step,
             logging_steps=max(int(args.logging_steps), 1),
         )
         jsonl = self.enable_jsonl_logging and not _is_set("RLDK_DISABLE_JSONL")
-        self._git_sha = about["git"]["sha"]
+        self._git_sha = about.get("git", {}).get("sha")
         self._recorder = Recorder(
             claimed,
             from_step=state.global_step,
             writer=JsonlWriter(claimed.files, **self._writing) if jsonl else None,
-            about=about,
+            about=about | {"trainer_dir": trainer_dir},
             write_end=self._write_end,
             guard=self.guard,
         )
+        self._failed = False
         return self._recorder
 
     def _describe(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, kwargs: dict[str, Any]
     ) -> None:
         """Keep what the events of the run say again and again."""
-        assert self._recorder is not None
-        model = kwargs.get("model")
-        info = training.model_info(
-            args,
-            model,
-            kwargs.get("optimizer"),
-            run_id=self._recorder.files.run_id,
-            git_sha=self._git_sha,
+        if self._recorder is None:
+            return
+        run_id, git_sha = self._recorder.files.run_id, self._git_sha
+        model, optimizer = kwargs.get("model"), kwargs.get("optimizer")
+        attempt = self.guard.attempt
+        info = attempt(
+            "the model's description",
+            lambda: training.model_info(args, model, optimizer, run_id=run_id, git_sha=git_sha),
+            ModelInfo(run_id=run_id, git_sha=git_sha),
         )
-        length = training.sequence_length(args, model)
+        length = attempt("the sequence length", lambda: training.sequence_length(args, model), None)
         self._state = state
-        self._rng = training.rng(args)
+        self._rng = attempt("the seeds", lambda: training.rng(args), Rng())
         if self._tokens is not None and control is self._control:  # each trainer has one of its own
             self._tokens.train_again(state.num_input_tokens_seen)
         else:
             self._tokens = TokenCounter(args, state.num_input_tokens_seen)
         self._control = control
         self._canonical = training.dialect().reader(training.algorithm(args))
-        self._info = {phase: replace(info, phase=phase) for phase in PHASES}
-        self._slice = {
-            phase: DataSlice(batch_size=training.batch_size(args, phase), sequence_length=length)
-            for phase in PHASES
-        }
+        for phase in PHASES:
+            size = attempt("the batch size", partial(training.batch_size, args, phase), None)
+            self._info[phase] = replace(info, phase=phase)
+            self._slice[phase] = DataSlice(batch_size=size, sequence_length=length)
 
     def _data_slice(self, phase: Phase, logs: Mapping[Any, Any]) -> DataSlice:
         data = self._slice[phase]

@@ -31,6 +31,7 @@ __all__ = [
     "rng",
     "run_name",
     "sequence_length",
+    "trainer_dir",
 ]
 
 MINIMUM_TRL = "0.23"
@@ -90,8 +91,13 @@ def run_name(args: Any) -> str:
 
     Older transformers set `run_name` to the whole `output_dir`: that is no name of its own.
     """
-    name, folder = getattr(args, "run_name", None), getattr(args, "output_dir", None) or "run"
-    return str(name) if name and name != folder else Path(os.path.abspath(folder)).name
+    name = getattr(args, "run_name", None)
+    return str(name) if name and name != args.output_dir else Path(trainer_dir(args)).name
+
+
+def trainer_dir(args: Any) -> str:
+    """Absolute path of the trainer's own `output_dir`: what a resume is recognised by."""
+    return os.path.abspath(getattr(args, "output_dir", None) or ".")
 
 
 def rng(args: Any) -> Rng:
@@ -153,7 +159,6 @@ def configuration(args: Any, model: Any) -> dict[str, Any]:
     """The configuration for `{run_id}_run.json`, its secrets blanked."""
     config = getattr(model, "config", None)
     return {
-        "trainer_dir": os.path.abspath(getattr(args, "output_dir", None) or "."),
         "algorithm": algorithm(args),
         "args_class": type(args).__name__,
         "args": redact(args.to_dict()),
