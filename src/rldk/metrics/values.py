@@ -17,6 +17,7 @@ __all__ = ["measure"]
 
 _MAX_TEXT = 200
 _MAX_DEPTH = 8
+_FLOAT = {float}
 
 
 def measure(
@@ -61,20 +62,18 @@ def _all_finite_floats(
     logs: Mapping[Any, Any], canonical: Callable[[str], str]
 ) -> dict[str, Number | None] | None:
     """The metrics of a log of finite floats under names that differ, as nearly all are; else None."""
+    values = logs.values()
+    if {*map(type, values)} != _FLOAT or not math.isfinite(sum(values)):
+        return None  # so also where the sum overflows: the longer way is right for every log
     try:
-        names = _distinct_names(canonical, *logs)
+        names = _distinct_names(tuple(logs), canonical)
     except Exception:  # keys that are no strings compare as they like
         return None
-    metrics: dict[str, Number | None] = {
-        name: value
-        for name, value in zip(names, logs.values(), strict=False)
-        if type(value) is float and math.isfinite(value)
-    }
-    return metrics if metrics and len(metrics) == len(names) else None
+    return dict(zip(names, values, strict=True)) if names else None
 
 
-@lru_cache(maxsize=64, typed=True)
-def _distinct_names(canonical: Callable[[str], str], *keys: Any) -> tuple[str, ...]:
+@lru_cache(maxsize=64)
+def _distinct_names(keys: tuple[Any, ...], canonical: Callable[[str], str]) -> tuple[str, ...]:
     """The canonical names of all keys; empty where not all keys are strings, two keys have one name,
     or a name is another key.
     """

@@ -164,7 +164,7 @@ class JsonlWriter:
         """Write the waiting lines in order, as far as the disk takes them."""
         if not self._waiting:
             return
-        if self._retry_at > time.monotonic():
+        if self._retry_at and self._retry_at > time.monotonic():
             self._drop_overflow()
             return
         try:
@@ -184,29 +184,23 @@ class JsonlWriter:
 
     def _write_some(self) -> None:
         """One `os.write` of one line, or of several that waited."""
-        rotating = self._rotate_bytes is not None and self._torn_at is None
-        if rotating and self._size and self._size + len(self._waiting[0]) > (self._rotate_bytes or 0):
-            self._rotate()
-        batch = [self._waiting[0]]
-        if len(self._waiting) > 1:
-            batch = self._batch()
-        written = os.write(self._fd, batch[0] if len(batch) == 1 else b"".join(batch))
+        if self._rotate_bytes is not None:
+            self._rotate_if_full(self._rotate_bytes)
+        data = self._waiting[0] if len(self._waiting) == 1 else self._batch()
+        written = os.write(self._fd, data)
         self._size += written
         self._dirty = True
         self._torn_at = None
-        for line in batch:
-            if written < len(line):
-                break
+        while written:
+            line = self._waiting.popleft()
             written -= len(line)
-            self._waiting.popleft()
+            if written < 0:  # a short write: the rest of this line is to follow
+                self._waiting.appendleft(line[written:])
+                self._torn_at = os.fstat(self._fd).st_size
+                return
             self.written += 1
-        else:
-            return
-        if written:
-            self._waiting[0] = self._waiting[0][written:]
-            self._torn_at = os.fstat(self._fd).st_size
 
-    def _batch(self) -> list[bytes]:
+    def _batch(self) -> bytes:
         """The waiting lines that go into one write, and into the current part."""
         room = float(_BATCH_BYTES)
         if self._rotate_bytes is not None:
@@ -217,7 +211,7 @@ class JsonlWriter:
             if batch and room < 0:
                 break
             batch.append(line)
-        return batch
+        return b"".join(batch)
 
     def _check_torn(self) -> None:
         """Give a torn line up if another process wrote behind it: then its rest cannot join it."""
@@ -237,8 +231,10 @@ class JsonlWriter:
             self._waiting[0] = b"\n" + self._waiting[0]
         self._start_background()
 
-    def _rotate(self) -> None:
+    def _rotate_if_full(self, limit: float) -> None:
         """Go on in a new file; where that cannot be, in the old one."""
+        if not self._size or self._size + len(self._waiting[0]) <= limit or self._torn_at is not None:
+            return
         os.close(self._fd)
         self._fd = -1
         try:

@@ -99,6 +99,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self._trained = False
         self._control: TrainerControl | None = None
         self._tokens: TokenCounter | None = None
+        self._micro_batches = 0
         self._failed = False
         self._git_sha: str | None = None
         self._state: TrainerState | None = None
@@ -125,17 +126,14 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self._describe(args, state, control, kwargs)
         self._trained = True
 
-    @guarded
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Count a micro-batch."""
-        if self._tokens is not None:
-            self._tokens.micro_batch()
+        self._micro_batches += 1
 
     on_step_end = on_substep_end
 
-    @guarded
     def on_log(
         self,
         args: TrainingArguments,
@@ -145,18 +143,18 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         """Record what the trainer logged."""
-        if logs is None:
-            return
-        recorder = self._recorder
-        if recorder is None:  # an evaluation before a training, or without one
-            if self._failed or not _records(state):
+        try:  # what @guarded does, without the price of another call at each step
+            recorder = self._recorder
+            if logs is None:
                 return
-            recorder = self._begin(args, state, kwargs)
-            self._describe(args, state, control, kwargs)
-        phase = training.phase(logs)
-        metrics, notes = measure(logs, self._canonical)
-        recorder.record(
-            Event(
+            if recorder is None:  # an evaluation before a training, or without one
+                if self._failed or not _records(state):
+                    return
+                recorder = self._begin(args, state, kwargs)
+                self._describe(args, state, control, kwargs)
+            phase = training.phase(logs)
+            metrics, notes = measure(logs, self._canonical)
+            event = Event(
                 step=state.global_step,
                 wall_time=recorder.wall_time,
                 metrics=metrics,
@@ -165,7 +163,9 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
                 model_info=self._info[phase],
                 notes=tuple(notes),
             )
-        )
+            recorder.record(event)
+        except Exception as error:
+            self.guard.caught("on_log", error)
 
     @guarded
     def on_save(
@@ -184,6 +184,9 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             return
         ending = self._recorder.end("completed" if state.global_step >= state.max_steps else "stopped")
         files = self._recorder.files
+        if missing := ending.records_in_memory + ending.records_lost:
+            say(f"rldk: {missing} of {ending.records} records of {files.run_id} could not be written")
+            return
         say(
             f"rldk: {ending.records} records of {files.run_id} are in {files.folder}; "
             f"see them with: rldk runs {files.folder}"
@@ -241,7 +244,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         if self._tokens is not None and control is self._control:  # each trainer has one of its own
             self._tokens.train_again(state.num_input_tokens_seen)
         else:
-            self._tokens = TokenCounter(args, state.num_input_tokens_seen)
+            self._tokens, self._micro_batches = TokenCounter(args, state.num_input_tokens_seen), 0
         self._control = control
         self._canonical = training.dialect().reader(training.algorithm(args))
         for phase in PHASES:
@@ -253,7 +256,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         data = self._slice[phase]
         if phase == "eval" or self._tokens is None:
             return data
-        tokens_in, tokens_out = self._tokens.window(logs)
+        tokens_in, tokens_out = self._tokens.window(logs, self._micro_batches)
         if phase == "summary":  # it averages what came after the last train record, if anything
             return data
         return DataSlice(

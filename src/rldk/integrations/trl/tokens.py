@@ -29,7 +29,6 @@ class TokenCounter:
         # TRL generates at the micro-batches whose number is a multiple of this (grpo_trainer.py,
         # `_prepare_inputs`), counting from the start of the process.
         self._every = every * getattr(args, "num_iterations", 1) if every else None
-        self._micro_batches = 0
         self._generations = 0
         # Trainers that generate keep their count in the state, which a resume restores; the others
         # count in the trainer, from 0.
@@ -40,29 +39,33 @@ class TokenCounter:
         if not self._offline:
             self._seen = seen
 
-    def micro_batch(self) -> None:
-        """One forward and backward pass is done."""
-        self._micro_batches += 1
+    def window(self, logs: Mapping[Any, Any], micro_batches: int) -> tuple[int | None, int | None]:
+        """`(tokens_in, tokens_out)` since the last record.
 
-    def window(self, logs: Mapping[Any, Any]) -> tuple[int | None, int | None]:
-        """`(tokens_in, tokens_out)` since the last record, given the logs of this one."""
-        total = _finite(logs.get("num_tokens", logs.get("num_input_tokens_seen")))
+        Args:
+            logs: what the trainer logs now.
+            micro_batches: forward and backward passes since the trainer was made.
+        """
+        total = logs.get("num_tokens")
+        if total is None:
+            total = logs.get("num_input_tokens_seen")
+        total = _finite(total)
         grown = None
         if total is not None:
             grown = total - self._seen
             self._seen = total
-        out = 0 if self._offline else self._generated(logs)
-        if grown is None and out == 0 and not self._offline:
-            grown = 0  # nothing was generated, and so no prompt was read
-        if grown is None or out is None:
-            return None, out
+        out = 0 if self._offline else self._generated(logs, micro_batches)
+        if out is None:
+            return None, None
+        if grown is None:  # where nothing was generated, no prompt was read
+            return (0 if out == 0 and not self._offline else None), out
         return max(round(grown) - out, 0), out
 
-    def _generated(self, logs: Mapping[Any, Any]) -> int | None:
+    def _generated(self, logs: Mapping[Any, Any], micro_batches: int) -> int | None:
         """Tokens of the completions generated in the window: their mean length times their number."""
         if not self._every or not self._completions:
             return None
-        before, self._generations = self._generations, -(-self._micro_batches // self._every)
+        before, self._generations = self._generations, -(-micro_batches // self._every)
         length = _finite(logs.get("completions/mean_length"))
         if length is None:
             return 0 if self._generations == before else None
@@ -71,7 +74,9 @@ class TokenCounter:
 
 def _finite(value: Any) -> float | None:
     """`value` if it is a finite Python number."""
+    if type(value) is float:
+        return value if math.isfinite(value) else None
     try:
-        return value if type(value) in (int, float) and math.isfinite(value) else None
+        return value if type(value) is int and math.isfinite(value) else None
     except OverflowError:
         return None
