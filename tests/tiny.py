@@ -109,6 +109,34 @@ def texts(rows: int = 64) -> Dataset:
     return Dataset.from_list([{"text": SENTENCES[i % 4]} for i in range(rows)])
 
 
+def tokenized(rows: int = 64) -> Dataset:
+    """For PPO, whose prompts are token ids."""
+    tokens = tokenizer()
+    return Dataset.from_list(
+        [{"input_ids": tokens(row["prompt"])["input_ids"][:4]} for row in prompts(rows).to_list()]
+    )
+
+
+class Line(torch.nn.Module):
+    """y = ax + b, for a plain `Trainer`: a step takes some 2 ms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The squared error of the line."""
+        y = self.layer(x)
+        return {"loss": ((y - labels) ** 2).mean(), "logits": y}
+
+
+def points(rows: int = 64) -> Dataset:
+    """For the line."""
+    return Dataset.from_list(
+        [{"x": [i / rows], "labels": [2 * i / rows + 1]} for i in range(rows)]
+    ).with_format("torch")
+
+
 def letter_reward(completions: list[str], **kwargs: Any) -> list[float]:
     """The share of the letter e."""
     return [text.count("e") / max(len(text), 1) for text in completions]

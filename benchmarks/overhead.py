@@ -1,0 +1,530 @@
+"""What recording a training step costs: the callback with its defaults, against the floor.
+
+The floor is the least that a record can cost which a kill does not lose: msgspec encodes the same
+Event, one `os.write` hands it to the operating system. The long round runs the two in one process and
+in turns, a block of steps each, so that the noise of the machine hits both alike. The short round does
+the same with the loggers of others that are installed. Needs transformers or TRL; all files are made
+in a temporary folder and removed.
+
+`python benchmarks/overhead.py --format markdown` prints the tables of docs/performance.md.
+"""
+
+# ruff: noqa: D102 - what a logger's methods do is said once, in Logger
+
+import argparse
+import json
+import os
+import platform
+import random
+import signal
+import sqlite3
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import closing, redirect_stdout
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import msgspec
+import psutil
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
+from rldk.event import Event
+from rldk.integrations.trl import RLDKCallback
+from rldk.runs import open_run
+
+KEYS = (
+    *("loss", "grad_norm", "learning_rate", "num_tokens", "step_time", "epoch", "kl", "entropy"),
+    *(f"completions/{which}_length" for which in ("mean", "min", "max")),
+    *(f"completions/{which}_terminated_length" for which in ("mean", "min", "max")),
+    *("completions/clipped_ratio", "reward", "reward_std", "frac_reward_zero_std"),
+    *(f"rewards/{name}/{moment}" for name in ("accuracy", "format", "length") for moment in ("mean", "std")),
+    *(f"clip_ratio/{which}" for which in ("low_mean", "low_min", "high_mean", "high_max", "region_mean")),
+    "answer_diversity",
+)
+"""What a GRPO trainer of TRL logs with three reward functions, `beta` above 0 and a metric of the user's."""
+
+BLOCK = 500
+"""Steps that a logger takes before it is the next one's turn."""
+SHORT_BLOCK = 100
+REST_SECONDS = 0.05
+"""Pause after a block of the short round: threads of one logger finish before the next one's turn."""
+BURST = 1_000
+"""Records logged as fast as can be before the kill."""
+SEED = 42
+
+MAX_RATIO = 3.0
+MAX_P99_US = 1_000.0
+MAX_DRIFT = 1.2
+MAX_GROWTH_MB = 5.0
+"""Twenty-odd bytes a step would be 2 MB over the long round; less cannot be told from noise."""
+
+
+class Logger:
+    """One way to record a step. `prepare` is not timed, `log` is."""
+
+    name = ""
+    needs = "rldk"
+    """The module that has to be installed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start recording into `folder`, which exists and is empty."""
+
+    def prepare(self, step: int, logs: dict[str, float]) -> Any:
+        """What `log` is given for this step."""
+        return step, logs
+
+    def log(self, item: Any) -> None:
+        """Record one step."""
+
+    def close(self) -> None:
+        """End the run."""
+
+    @staticmethod
+    def read(folder: Path) -> int | None:
+        """How many records can be read in `folder`; None where that needs a tool of the logger's."""
+
+
+class Ours(Logger):
+    """The hooks of a trainer without gradient accumulation, called as `CallbackHandler` calls them."""
+
+    name = "rldk"
+
+    def __init__(self, folder: Path) -> None:
+        self.args = _arguments(folder / "trainer")
+        self.state = TrainerState(max_steps=sys.maxsize)
+        self.control = TrainerControl()
+        model = torch.nn.Linear(4, 4)
+        nothing = dict.fromkeys(("processing_class", "lr_scheduler", "train_dataloader", "eval_dataloader"))
+        self.given = {"model": model, "optimizer": torch.optim.AdamW(model.parameters()), **nothing}
+        self.callback = RLDKCallback(output_dir=folder / "logs", run_id="overhead")
+        self.callback.on_train_begin(self.args, self.state, self.control, **self.given)
+
+    def prepare(self, step: int, logs: dict[str, float]) -> dict[str, float]:
+        self.state.global_step = step
+        return logs
+
+    def log(self, item: dict[str, float]) -> None:
+        args, state, control = self.args, self.state, self.control
+        self.callback.on_step_end(args, state, control, **self.given)
+        self.callback.on_log(args, state, control, logs=item, **self.given)
+
+    def close(self) -> None:
+        self.callback.on_train_end(self.args, self.state, self.control, **self.given)
+
+    @staticmethod
+    def read(folder: Path) -> int:
+        return sum(1 for _ in open_run(folder / "logs"))
+
+
+class Floor(Logger):
+    """msgspec and one `os.write` of a record that has every field of ours, and as many bytes."""
+
+    name = "floor"
+
+    def __init__(self, folder: Path) -> None:
+        self.like = _recorded_event(folder)
+        self.encoder = msgspec.json.Encoder()
+        self.fd = os.open(folder / "floor.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def prepare(self, step: int, logs: dict[str, float]) -> Event:
+        metrics = dict(zip(self.like.metrics, logs.values(), strict=True))
+        return msgspec.structs.replace(self.like, step=step, wall_time=time.monotonic(), metrics=metrics)
+
+    def log(self, item: Event) -> None:
+        os.write(self.fd, self.encoder.encode(item) + b"\n")
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+    @staticmethod
+    def read(folder: Path) -> int:
+        return _lines(folder / "floor.jsonl")
+
+
+class StdlibJson(Logger):
+    """What a user writes in five lines: `json.dumps` of the logs, and a flush."""
+
+    name = "stdlib json + flush"
+    needs = "json"
+
+    def __init__(self, folder: Path) -> None:
+        self.file = (folder / "log.jsonl").open("a")
+
+    def log(self, item: tuple[int, dict[str, float]]) -> None:
+        step, logs = item
+        self.file.write(json.dumps({"step": step, **logs}) + "\n")
+        self.file.flush()
+
+    def close(self) -> None:
+        self.file.close()
+
+    @staticmethod
+    def read(folder: Path) -> int:
+        return _lines(folder / "log.jsonl")
+
+
+class TensorBoard(Logger):
+    """`add_scalar` for each metric and one flush, as transformers' own callback does."""
+
+    name = "torch SummaryWriter"
+    needs = "tensorboard"
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(folder)
+
+    def log(self, item: tuple[int, dict[str, float]]) -> None:
+        step, logs = item
+        for key, value in logs.items():
+            self.writer.add_scalar(key, value, step)
+        self.writer.flush()
+
+    def close(self) -> None:
+        self.writer.close()
+
+    @staticmethod
+    def read(folder: Path) -> int:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        events = EventAccumulator(str(folder), {"scalars": 0}).Reload()
+        return min((len(events.Scalars(tag)) for tag in events.Tags()["scalars"]), default=0)
+
+
+class Wandb(Logger):
+    """`run.log` of an offline run."""
+
+    name = "wandb, offline"
+    needs = "wandb"
+
+    def __init__(self, folder: Path) -> None:
+        os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true")
+        for kind in ("CACHE", "CONFIG", "DATA"):
+            os.environ[f"WANDB_{kind}_DIR"] = str(folder)
+        import wandb
+
+        self.run = wandb.init(project="overhead", dir=folder)
+
+    def log(self, item: tuple[int, dict[str, float]]) -> None:
+        step, logs = item
+        self.run.log(logs, step=step)
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+class Trackio(Logger):
+    """`trackio.log` into its local database."""
+
+    name = "trackio, local"
+    needs = "trackio"
+
+    def __init__(self, folder: Path) -> None:
+        os.environ["TRACKIO_DIR"] = str(folder)
+        import trackio
+
+        self.trackio = trackio
+        trackio.init("overhead", embed=False)
+
+    def log(self, item: tuple[int, dict[str, float]]) -> None:
+        step, logs = item
+        self.trackio.log(logs, step=step)
+
+    def close(self) -> None:
+        self.trackio.finish()
+
+    @staticmethod
+    def read(folder: Path) -> int:
+        path = folder / "overhead.db"
+        if not path.exists():
+            return 0
+        with closing(sqlite3.connect(path)) as database:
+            return database.execute("SELECT count(*) FROM metrics").fetchone()[0]
+
+
+PEERS = (StdlibJson, TensorBoard, Wandb, Trackio)
+LOGGERS = {kind.name: kind for kind in (Floor, Ours, *PEERS)}
+
+
+class Clock:
+    """The times of one logger's steps.
+
+    Args:
+        logger: the one that is measured.
+        steps: how many steps it will be given; the place for their times is taken at once.
+    """
+
+    def __init__(self, logger: Logger, steps: int) -> None:
+        self.logger = logger
+        self.steps = steps
+        self._times = array("Q", bytes(8 * steps))
+
+    def turn(self, first: int, rows: Sequence[dict[str, float]]) -> None:
+        """Log `rows` as the steps from `first` on."""
+        logger, times, now = self.logger, self._times, time.perf_counter_ns
+        for step, row in enumerate(rows, first):
+            item = logger.prepare(step, dict(row))
+            begun = now()
+            logger.log(item)
+            times[step - 1] = now() - begun
+
+    def row(self, floor_us: float | None) -> "Row":
+        """What the times say; `floor_us` is the floor's median, None for the floor itself."""
+        edge = max(self.steps // 20, 1)
+        ordered = sorted(self._times)
+        median = statistics.median(ordered) / 1e3
+        return Row(
+            name=self.logger.name,
+            steps=self.steps,
+            median_us=median,
+            ratio=median / (floor_us or median),
+            p99_us=ordered[int(0.99 * (self.steps - 1))] / 1e3,
+            max_ms=ordered[-1] / 1e6,
+            drift=statistics.median(self._times[-edge:]) / statistics.median(self._times[:edge]),
+        )
+
+
+class Row(NamedTuple):
+    """One line of a table."""
+
+    name: str
+    steps: int
+    median_us: float
+    ratio: float
+    p99_us: float
+    max_ms: float
+    drift: float
+
+    def cells(self) -> list[str]:
+        """The line as text."""
+        return [format(value, spec) for value, spec in zip(self, COLUMNS.values(), strict=True)]
+
+
+COLUMNS = {
+    "logger": "", "steps": ",", "median µs": ".1f", "x floor": ".1f",
+    "p99 µs": ",.0f", "max ms": ".1f", "last / first 5%": ".2f",
+}  # fmt: skip
+"""The heads of a Row's fields, and how each is written."""
+
+
+def main() -> int:
+    """Measure, print, and with `--check` judge."""
+    options = _options()
+    if options.burst:
+        _burst(LOGGERS[options.burst], Path(options.folder))
+    warnings.simplefilter("ignore", FutureWarning)
+    # What loggers print on the way is no part of the tables.
+    with redirect_stdout(sys.stderr):
+        long, grown, short, absent = _measure(options)
+    show = _markdown if options.format == "markdown" else _terminal
+    print(_machine(), end="\n\n")
+    show([*COLUMNS], [row.cells() for row in long])
+    print(
+        f"In the last 90% of these steps the process grew by {grown:.1f} MB of resident memory.", end="\n\n"
+    )
+    if short:
+        show([*COLUMNS, f"kept of {BURST:,}"], short)
+    for line in absent:
+        print(line)
+    missed = _missed(long[1], grown)
+    for line in missed:
+        print(f"missed: {line}", file=sys.stderr)
+    return 1 if options.check and missed else 0
+
+
+def _measure(options: argparse.Namespace) -> tuple[list[Row], float, list[list[str]], list[str]]:
+    """The rows of the long round and the MB it grew by, the lines of the short one, who did not start."""
+    short, absent = [], []
+    with (
+        TemporaryDirectory(dir=options.folder, ignore_cleanup_errors=True) as temporary,
+        Progress(console=Console(stderr=True), auto_refresh=False) as progress,
+    ):
+        folder = Path(temporary)
+        long, grown, _ = _round((Floor, Ours), options.steps, BLOCK, folder / "long", progress)
+        if options.peer_steps:
+            kinds = (Floor, Ours, *PEERS)
+            short, _, absent = _round(kinds, options.peer_steps, SHORT_BLOCK, folder / "short", progress)
+        lines = [[*row.cells(), _kept(row.name, folder / "burst", progress)] for row in short]
+    return long, grown, lines, absent
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--steps", type=int, default=100_000, help="steps of the long round")
+    parser.add_argument("--peer-steps", type=int, default=2_000, help="steps of the short round; 0: none")
+    parser.add_argument("--format", choices=["terminal", "markdown"], default="terminal")
+    parser.add_argument("--check", action="store_true", help="exit 1 if a requirement is missed")
+    parser.add_argument("--folder", help="where the temporary folder is made: on the disk to measure")
+    parser.add_argument("--burst", choices=LOGGERS, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _round(
+    kinds: Sequence[type[Logger]], steps: int, block: int, folder: Path, progress: Progress
+) -> tuple[list[Row], float, list[str]]:
+    """Give each logger `steps` steps, in turns of `block`.
+
+    Returns:
+        the rows; the MB of resident memory that the process, which keeps nothing else, gained after the
+        first tenth of the steps; a line for each logger that did not start.
+    """
+    clocks, absent = [], []
+    for number, kind in enumerate(kinds):
+        try:
+            clocks.append(Clock(_start(kind, folder / str(number)), steps))
+        except Exception as error:
+            reason = str(error).partition("\n")[0]
+            absent.append(f"{kind.name} did not start: {type(error).__name__}: {reason}")
+    process, resident = psutil.Process(), 0
+    task = progress.add_task(f"{steps:,} steps of {len(clocks)} loggers", total=steps)
+    for first, rows in _blocks(steps, block):
+        clocks.append(clocks.pop(0))  # whoever began begins last
+        for clock in clocks:
+            clock.turn(first, rows)
+            if len(kinds) > 2:
+                time.sleep(REST_SECONDS)
+        progress.update(task, advance=len(rows), refresh=True)
+        if first <= max(steps // 10, 1):
+            resident = process.memory_info().rss
+    grown = (process.memory_info().rss - resident) / 1e6
+    for clock in clocks:
+        clock.logger.close()
+    order = [kind.name for kind in kinds]
+    clocks.sort(key=lambda clock: order.index(clock.logger.name))
+    floor = clocks[0].row(None)
+    return [floor, *(clock.row(floor.median_us) for clock in clocks[1:])], grown, absent
+
+
+def _start(kind: type[Logger], folder: Path) -> Logger:
+    if find_spec(kind.needs) is None:
+        raise ModuleNotFoundError(f"{kind.needs} is not installed")
+    folder.mkdir(parents=True)
+    return kind(folder)
+
+
+def _blocks(steps: int, size: int) -> Iterator[tuple[int, list[dict[str, float]]]]:
+    """The rows of all steps, block by block, each with the number of its first step."""
+    source = random.Random(SEED)
+    for first in range(1, steps + 1, size):
+        rows = range(first, min(first + size, steps + 1))
+        yield first, [_row(step, source) for step in rows]
+
+
+def _row(step: int, source: random.Random) -> dict[str, float]:
+    """What a trainer logs: fractions of float32, lengths that are whole numbers, a growing count."""
+    fractions = torch.tensor([source.random() for _ in KEYS]).tolist()
+    row = dict(zip(KEYS, fractions, strict=True))
+    row["num_tokens"] = 4096.0 * step
+    for key in KEYS:
+        if key.endswith(("min_length", "max_length")):
+            row[key] = float(source.randrange(256))
+    return row
+
+
+def _arguments(folder: Path) -> TrainingArguments:
+    """The arguments of a GRPO training on a CPU; without TRL those of a plain trainer."""
+    kind = TrainingArguments
+    if find_spec("trl"):
+        from trl import GRPOConfig as kind  # noqa: N813
+    return kind(output_dir=str(folder), report_to="none", use_cpu=True, bf16=False, seed=SEED)
+
+
+def _recorded_event(folder: Path) -> Event:
+    """An Event as the callback records it; its metrics are in the order of the logs."""
+    ours = Ours(folder / "like")
+    for step in (1, 2):
+        ours.log(ours.prepare(step, _row(step, random.Random(SEED))))
+    event = list(open_run(folder / "like" / "logs"))[-1]
+    ours.close()
+    return event
+
+
+def _kept(name: str, folder: Path, progress: Progress) -> str:
+    """How many of `BURST` records can be read when the process is killed as the last call returns."""
+    if LOGGERS[name].read is Logger.read:
+        return "not read"
+    progress.console.print(f"kill -9: {name}")
+    folder /= str([*LOGGERS].index(name))
+    folder.mkdir(parents=True)
+    command = [sys.executable, __file__, "--burst", name, "--folder", str(folder)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode != -signal.SIGKILL:
+        return "did not start"
+    return f"{LOGGERS[name].read(folder):,}"
+
+
+def _burst(kind: type[Logger], folder: Path) -> None:
+    """Log `BURST` records and die."""
+    logger = kind(folder)
+    source = random.Random(SEED)
+    items = [logger.prepare(step, _row(step, source)) for step in range(1, BURST + 1)]
+    for item in items:
+        logger.log(item)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _missed(ours: Row, grown: float) -> list[str]:
+    """The requirements that were not met."""
+    limits = [
+        ("median, times the floor's", ours.ratio, MAX_RATIO),
+        ("p99 in µs", ours.p99_us, MAX_P99_US),
+        ("median of the last 5% over that of the first", ours.drift, MAX_DRIFT),
+        ("memory grown in MB", grown, MAX_GROWTH_MB),
+    ]
+    return [f"{what} is {value:.2f}, allowed is {limit:g}" for what, value, limit in limits if value > limit]
+
+
+def _machine() -> str:
+    """What was measured with, when and on what."""
+    packages = ("rldk", "msgspec", "transformers", "trl", "torch", "tensorboard", "wandb", "trackio")
+    versions = [f"{name} {version(name)}" for name in packages if find_spec(name)]
+    when = datetime.now(UTC).date()
+    cores = f"{psutil.cpu_count()} cores, {platform.system()} {platform.release()}"
+    return f"{when}, {_processor()}, {cores}, Python {platform.python_version()}; {', '.join(versions)}."
+
+
+def _processor() -> str:
+    """The processor's name, which `platform` does not tell on Linux."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def _lines(path: Path) -> int:
+    """How many lines of a file are whole JSON."""
+    return sum(1 for line in path.read_bytes().splitlines() if json.loads(line))
+
+
+def _markdown(columns: list[str], rows: list[list[str]]) -> None:
+    print(f"| {' | '.join(columns)} |")
+    print(f"| --- |{' ---: |' * (len(columns) - 1)}")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+    print()
+
+
+def _terminal(columns: list[str], rows: list[list[str]]) -> None:
+    table = Table(columns[0])
+    for column in columns[1:]:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

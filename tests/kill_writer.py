@@ -1,0 +1,102 @@
+"""A fork server for kill tests: children write as fast as they can, and are killed at random moments.
+
+Run as `python kill_writer.py FOLDER KILLS MODE`; prints one JSON object. It is a process of its own, so
+that nothing that a test session holds (threads, torch) is forked. Imports as little as it can.
+"""
+
+import json
+import mmap
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from rldk.event import DataSlice, Event, ModelInfo, Rng, encode
+from rldk.files import RunFiles
+from rldk.recording.writer import JsonlWriter
+from rldk.runs import Run
+from rldk.runs.records import BadLine, read_lines
+
+MODES = {
+    "plain": {},
+    "rotating": {"rotate_mb": 0.02, "compress": True},
+    "buffered": {"flush_interval": 0.001},
+}
+
+
+def line(kill: int, number: int) -> bytes:
+    return encode(
+        Event(
+            step=number,
+            wall_time=1.5,
+            metrics={"kill": kill, **{f"a metric of a real name {i}": i / 7 for i in range(12)}},
+            rng=Rng(),
+            data_slice=DataSlice(),
+            model_info=ModelInfo(),
+            notes=(),
+        )
+    )
+
+
+def write_until_killed(files: RunFiles, counter: mmap.mmap, kill: int, mode: str) -> None:
+    writer = JsonlWriter(files, **MODES[mode])
+    number = 0
+    while True:
+        writer.write(line(kill, number))
+        number += 1
+        counter[:8] = number.to_bytes(8, "little")
+
+
+def one_kill(files: RunFiles, counter: mmap.mmap, kill: int, mode: str) -> int:
+    """How many writes had returned when the child was killed."""
+    counter[:8] = bytes(8)
+    child = os.fork()
+    if child == 0:
+        try:
+            write_until_killed(files, counter, kill, mode)
+        finally:
+            os._exit(1)
+    while not int.from_bytes(counter[:8], "little"):
+        time.sleep(0.0002)
+    time.sleep(random.uniform(0, 0.006 if mode == "plain" else 0.02))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return int.from_bytes(counter[:8], "little")
+
+
+def is_cut(bad: BadLine, kill: int, returned: int, mode: str) -> bool:
+    """Whether a line is the beginning of the record that was being written: Linux ends a `write` that a
+    SIGKILL meets at the next page boundary."""
+    text = dict(read_lines(bad.path))[bad.number]
+    written = range(returned + 1) if mode == "buffered" else [returned]
+    return not text.endswith(b"\n") and any(line(kill, number).startswith(text) for number in written)
+
+
+def main(folder: Path, kills: int, mode: str) -> None:
+    counter = mmap.mmap(-1, mmap.PAGESIZE)
+    said = {"kills": kills, "returned": 0, "missing": 0, "doubled": 0, "torn": 0, "unreadable": 0, "parts": 0}
+    bad = 0
+    for kill in range(kills):
+        files = RunFiles(folder, f"run{kill // 10}")  # ten attempts on one run
+        known = 0 if kill % 10 == 0 else bad
+        returned = one_kill(files, counter, kill, mode)
+        run = Run(files)
+        found = [event.step for event in run if event.metrics["kill"] == kill]
+        bad = len(run.bad_lines)
+        cut = [one for one in run.bad_lines[known:] if is_cut(one, kill, returned, mode)]
+        said["returned"] += returned
+        said["missing"] += len(set(range(returned)) - set(found))
+        said["doubled"] += len(found) - len(set(found))
+        said["torn"] += len(cut)
+        said["unreadable"] += bad - known - len(cut)
+        if kill % 10 == 9:
+            said["parts"] += len(files.parts())
+            for path in files.parts():
+                path.unlink()
+    print(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

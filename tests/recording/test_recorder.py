@@ -1,0 +1,324 @@
+"""One run being made, from its first event to whatever end."""
+
+import csv
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from processes import run_script, script
+from recording_one import begin
+from rldk.files import RunFiles
+from rldk.report.final import write_end
+from rldk.runs import Run
+from samples import event
+
+PREAMBLE = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from recording_one import begin
+from samples import event
+recorder = begin(Path(sys.argv[1]))
+"""
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_the_beginning_of_a_run_is_on_disk_at_once(tmp_path):
+    recorder = begin(tmp_path, about={"trainer_dir": "/out", "trainer": "GRPOTrainer"})
+    info = read(recorder.files.run)
+    assert info["run_id"] == "run"
+    assert info["trainer_dir"] == "/out"
+    assert info["event_schema"] == 1
+    assert info["end"] is None
+    (attempt,) = info["attempts"]
+    assert attempt["from_step"] == 0
+    assert attempt["trainer"] == "GRPOTrainer"
+    assert read(recorder.files.alerts) == []
+    assert Run(recorder.files).state == "running"
+    recorder.close()
+
+
+def test_an_event_is_on_disk_when_record_has_returned(tmp_path):
+    recorder = begin(tmp_path)
+    recorder.record(event(1, loss=0.5))
+    assert list(Run(recorder.files)) == [event(1, loss=0.5)]
+    recorder.close()
+
+
+def test_the_end_writes_the_files_of_the_end(tmp_path):
+    recorder = begin(tmp_path)
+    for step in (1, 2):
+        recorder.record(event(step, loss=1 / step))
+    ending = recorder.end("completed")
+    files = recorder.files
+    assert (ending.how, ending.step, ending.records, ending.records_lost) == ("completed", 2, 2, 0)
+    assert read(files.run)["end"]["how"] == "completed"
+    report = read(files.final_report)
+    assert report["end"]["how"] == "completed"
+    assert report["records"] == 2
+    assert [row["loss"] for row in read(files.metrics_json)["steps"]] == [1, 0.5]
+    with files.metrics_csv.open() as file:
+        assert [row["loss"] for row in csv.DictReader(file)] == ["1.0", "0.5"]
+    assert read(files.alerts) == []
+    assert Run(files).state == "ended"
+    recorder.close()
+
+
+def test_an_event_after_the_end_is_recorded_and_close_brings_the_files_up_to_date(tmp_path):
+    recorder = begin(tmp_path)
+    recorder.record(event(1, loss=0.5))
+    recorder.end("completed")
+    recorder.record(event(1, "eval", eval_loss=0.25))
+    recorder.close()
+    recorder.close()
+    report = read(recorder.files.final_report)
+    assert report["records"] == 2
+    assert report["end"]["how"] == "completed"
+    assert len(read(recorder.files.metrics_json)["steps"]) == 2
+
+
+def test_the_first_record_of_a_resume_says_so_and_only_the_first(tmp_path):
+    first = begin(tmp_path)
+    for step in (1, 2, 3):
+        first.record(event(step))
+    first.close()
+    second = begin(tmp_path, from_step=2)
+    assert second.files == first.files
+    second.record(event(3, "train", ("text:a=b",)))
+    second.record(event(4))
+    second.close()
+    found = list(Run(second.files))
+    assert [one.step for one in found] == [1, 2, 3, 4]
+    assert [one.notes for one in found] == [(), (), ("text:a=b", "resumed:from_step=2"), ()]
+
+
+def test_a_resume_keeps_what_is_known_of_the_earlier_attempts(tmp_path):
+    first = begin(tmp_path, about={"host": "one"})
+    first.files.alerts.write_text('[{"rule": "x"}]')
+    first.record(event(1))
+    first.end("stopped")
+    second = begin(tmp_path, from_step=1, about={"host": "two"})
+    info = read(second.files.run)
+    assert [attempt["host"] for attempt in info["attempts"]] == ["one", "two"]
+    assert [attempt["from_step"] for attempt in info["attempts"]] == [0, 1]
+    assert info["end"] is None
+    assert read(second.files.alerts) == [{"rule": "x"}]
+    second.close()
+
+
+def test_wall_time_goes_on_across_a_resume(tmp_path):
+    first = begin(tmp_path)
+    assert 0 <= first.wall_time < 60
+    first.record(event(2000))  # its wall_time is 1000 s
+    first.close()
+    second = begin(tmp_path, from_step=2000)
+    assert 1000 <= second.wall_time < 1060
+    second.close()
+
+
+def test_two_live_recorders_of_one_name_are_two_runs(tmp_path):
+    first, second = begin(tmp_path), begin(tmp_path)
+    assert second.files.run_id == "run-2"
+    first.record(event(1))
+    second.record(event(2))
+    first.close()
+    second.close()
+    assert [one.step for one in Run(first.files)] == [1]
+    assert [one.step for one in Run(second.files)] == [2]
+
+
+def test_without_the_jsonl_the_other_files_are_made(tmp_path):
+    recorder = begin(
+        tmp_path, jsonl=False, write=lambda files, ending: write_end(files, [event(1, loss=1)], ending)
+    )
+    recorder.record(event(1))
+    recorder.sync()
+    ending = recorder.end("completed")
+    assert ending.records == 1
+    assert not recorder.files.events.exists()
+    assert read(recorder.files.final_report)["records"] == 1
+    recorder.close()
+
+
+# Ends that nobody announced.
+
+
+def end_of(folder):
+    return read(RunFiles(folder, "run").run)["end"]
+
+
+def test_an_uncaught_exception_is_the_end_with_its_text(tmp_path):
+    result = run_script(
+        PREAMBLE + "recorder.record(event(1, loss=1))\nraise ValueError('the batch is empty')", tmp_path
+    )
+    assert result.returncode == 1
+    end = end_of(tmp_path)
+    assert (end["how"], end["detail"], end["step"]) == ("exception", "ValueError: the batch is empty", 1)
+    files = RunFiles(tmp_path, "run")
+    assert read(files.final_report)["end"]["detail"] == "ValueError: the batch is empty"
+    assert read(files.metrics_json)["steps"]
+    assert files.metrics_csv.exists()
+    assert Run(files).state == "ended"
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [
+        ("ValueError('bad name \\udcff')", "ValueError: bad name \\udcff"),
+        ("type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})()", "Mute"),
+        ("ValueError('x' * 10_000)", "ValueError: " + "x" * 488),
+    ],
+)
+def test_an_exception_that_cannot_be_written_as_it_is_is_the_end_all_the_same(tmp_path, error, detail):
+    run_script(PREAMBLE + f"recorder.record(event(1))\nraise {error}", tmp_path)
+    assert (end_of(tmp_path)["how"], end_of(tmp_path)["detail"]) == ("exception", detail)
+    assert RunFiles(tmp_path, "run").final_report.exists()
+
+
+def test_ctrl_c_is_the_end(tmp_path):
+    code = PREAMBLE + "import time\nrecorder.record(event(1))\nprint('ready', flush=True)\ntime.sleep(60)"
+    with script(code, tmp_path) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    assert end_of(tmp_path)["how"] == "interrupted"
+
+
+@pytest.mark.parametrize("leave", ["sys.exit(3)", "sys.exit()", ""])
+def test_a_process_that_leaves_without_a_word_is_an_unknown_end(tmp_path, leave):
+    result = run_script(PREAMBLE + "recorder.record(event(1))\n" + leave, tmp_path)
+    assert result.stderr == ""
+    assert (end_of(tmp_path)["how"], end_of(tmp_path)["detail"]) == ("unknown", None)
+    assert RunFiles(tmp_path, "run").final_report.exists()
+
+
+def test_an_error_before_the_run_is_not_its_end(tmp_path):
+    code = (
+        "import sys\nsys.last_value = ValueError('an earlier cell')\n"
+        + PREAMBLE
+        + "recorder.record(event(1))"
+    )
+    run_script(code, tmp_path)
+    assert end_of(tmp_path)["how"] == "unknown"
+
+
+@pytest.mark.parametrize("leave", ["os._exit(1)", "os.kill(os.getpid(), 9)", "os.abort()"])
+def test_a_killed_run_has_no_end_and_is_unfinished(tmp_path, leave):
+    run_script(PREAMBLE + f"import os\nrecorder.record(event(1))\n{leave}", tmp_path)
+    run = Run(RunFiles(tmp_path, "run"))
+    assert run.state == "unfinished"
+    assert run.info["end"] is None
+    assert [one.step for one in run] == [1]
+    assert not run.files.final_report.exists()
+
+
+def test_a_run_is_running_as_long_as_its_process_lives(tmp_path):
+    code = PREAMBLE + "recorder.record(event(1))\nprint('ready', flush=True)\nsys.stdin.read()"
+    run = Run(RunFiles(tmp_path, "run"))
+    with script(code, tmp_path) as process:
+        assert process.stdout.readline() == "ready\n"
+        assert run.state == "running"
+    assert run.state == "unfinished"
+
+
+def test_a_forked_child_neither_records_nor_ends_the_run(tmp_path):
+    code = (
+        PREAMBLE
+        + """
+import os
+recorder.record(event(1))
+child = os.fork()
+if child == 0:
+    recorder.record(event(99))
+    recorder.close()
+    sys.exit()  # runs what is registered for the exit
+assert os.waitpid(child, 0)[1] == 0
+print(recorder.ended, recorder.files.final_report.exists(), flush=True)
+recorder.record(event(2))
+"""
+    )
+    result = run_script(code, tmp_path)
+    assert result.stdout == "None False\n", result.stderr
+    run = Run(RunFiles(tmp_path, "run"))
+    assert [one.step for one in run] == [1, 2]
+    assert run.info["end"]["records"] == 2
+
+
+# Disks that refuse.
+
+
+def test_a_folder_that_cannot_be_written_never_raises(tmp_path, caplog):
+    (tmp_path / "logs").write_text("")
+    recorder = begin(tmp_path / "logs")
+    recorder.record(event(1))
+    recorder.sync()
+    ending = recorder.end("completed")
+    recorder.close()
+    assert (ending.records, ending.records_in_memory) == (1, 1)
+    assert any("training goes on" in record.getMessage() for record in caplog.records)
+    assert any("rldk export" in record.getMessage() for record in caplog.records)
+
+
+def test_a_disk_that_is_full_at_the_end_does_not_raise_and_leaves_no_half_file(tmp_path):
+    code = (
+        PREAMBLE
+        + """
+import resource
+for step in range(1, 101):
+    recorder.record(event(step, loss=1 / step))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+ending = recorder.end("completed")
+print(ending.how, recorder.ended is ending)
+recorder.close()
+"""
+    )
+    result = run_script(code, tmp_path)
+    assert result.stdout == "completed True\n", result.stderr
+    run = Run(RunFiles(tmp_path, "run"))
+    assert [one.step for one in run] == list(range(1, 101))
+    assert run.info["end"] is None  # run.json as it was: whole
+    assert not run.files.final_report.exists()
+    assert not run.files.metrics_csv.exists()
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_report_that_fails_frees_the_run_all_the_same(tmp_path):
+    def fail(files, ending):
+        raise RuntimeError("a bug")
+
+    recorder = begin(tmp_path, write=fail)
+    recorder.record(event(1))
+    with pytest.raises(RuntimeError):
+        recorder.end("completed")
+    assert Run(recorder.files).state == "ended"
+    recorder.close()
+
+
+def test_text_that_is_no_unicode_in_the_configuration_is_escaped(tmp_path):
+    recorder = begin(tmp_path, about={"command": ["train.py", "\udcff"]})
+    assert read(recorder.files.run)["attempts"][0]["command"] == ["train.py", "\\udcff"]
+    recorder.close()
+
+
+def test_a_resume_of_a_run_whose_events_cannot_be_read_goes_on(tmp_path):
+    first = begin(tmp_path)
+    first.files.part(1).mkdir()
+    first.close()
+    second = begin(tmp_path, from_step=5)
+    assert second.files.run_id == "run"
+    second.close()
+
+
+def test_a_damaged_run_file_is_replaced_by_a_whole_one(tmp_path):
+    first = begin(tmp_path)
+    first.record(event(5))
+    first.close()
+    first.files.run.write_text('["no object"]')
+    second = begin(tmp_path, from_step=5)
+    assert len(read(second.files.run)["attempts"]) == 1
+    second.close()

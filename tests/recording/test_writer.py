@@ -1,0 +1,511 @@
+"""The writer: what it was given is on disk in one piece, or waits for a disk that refuses it."""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from processes import run_script
+from rldk.files import RunFiles
+from rldk.recording import writer as module
+from rldk.recording.writer import JsonlWriter
+from rldk.runs import Run
+from samples import line_of
+
+KILLER = Path(__file__).parents[1] / "kill_writer.py"
+WAIT = 20  # seconds until a background that never comes fails a test
+
+
+@pytest.fixture
+def files(tmp_path):
+    return RunFiles(tmp_path / "logs", "run")
+
+
+def steps(files):
+    """The steps of all records; a line that is none fails the test."""
+    run = Run(files)
+    found = [event.step for event in run]
+    assert run.bad_lines == []
+    return found
+
+
+def until(condition):
+    end = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.01)
+
+
+def test_each_line_is_on_the_file_when_write_has_returned(files):
+    writer = JsonlWriter(files)
+    for number in range(3):
+        writer.write(line_of(number))
+        assert steps(files) == list(range(number + 1))
+    assert (writer.written, writer.waiting, writer.lost) == (3, 0, 0)
+    assert files.events.read_bytes() == b"".join(line_of(n) + b"\n" for n in range(3))
+
+
+def test_nothing_is_made_before_the_first_line(files):
+    JsonlWriter(files).close()
+    assert not files.folder.exists()
+
+
+def test_a_file_that_exists_is_gone_on_with(files):
+    for number in range(3):
+        writer = JsonlWriter(files)
+        writer.write(line_of(number))
+        writer.close()
+    assert steps(files) == [0, 1, 2]
+
+
+def test_a_write_after_close_opens_the_file_again(files):
+    writer = JsonlWriter(files)
+    writer.write(line_of(0))
+    writer.close()
+    writer.write(line_of(1))
+    writer.close()
+    assert steps(files) == [0, 1]
+
+
+@pytest.mark.parametrize("torn", [line_of(0)[:100], line_of(0), b"{", "é".encode()[:1]])
+def test_a_torn_last_line_is_ended_before_the_next_record(files, torn):
+    files.folder.mkdir()
+    files.events.write_bytes(torn)
+    writer = JsonlWriter(files)
+    writer.write(line_of(1))
+    writer.write(line_of(2))
+    assert files.events.read_bytes() == torn + b"\n" + line_of(1) + b"\n" + line_of(2) + b"\n"
+
+
+@pytest.mark.parametrize(
+    "options", [{"rotate_mb": 0}, {"rotate_mb": -1}, {"rotate_mb": float("nan")}, {"flush_interval": -0.1},
+                {"flush_interval": float("nan")}]
+)  # fmt: skip
+def test_an_option_out_of_range_is_refused(files, options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        JsonlWriter(files, **options)
+
+
+# Kills.
+
+
+@pytest.mark.parametrize(("mode", "kills"), [("plain", 200), ("rotating", 100)])
+def test_no_record_whose_write_had_returned_is_missing_after_a_kill(tmp_path, mode, kills):
+    found = json.loads(subprocess.check_output([sys.executable, KILLER, tmp_path, str(kills), mode]))
+    print(found)
+    assert found["kills"] == kills
+    assert found["returned"] > 2 * kills
+    assert found["missing"] == 0
+    assert found["doubled"] == 0
+    # Nothing but the record that the kill cut short while it was written; a few of 200.
+    assert found["unreadable"] == 0
+    assert found["torn"] < kills / 10
+
+
+def test_a_kill_of_a_buffering_writer_loses_only_what_waited(tmp_path):
+    found = json.loads(subprocess.check_output([sys.executable, KILLER, tmp_path, "20", "buffered"]))
+    assert found["missing"] < found["returned"]
+    assert (found["doubled"], found["unreadable"]) == (0, 0)
+
+
+# Several processes.
+
+
+def test_eight_processes_on_one_file_do_not_tear_each_others_lines(files):
+    code = """
+        import sys
+        from pathlib import Path
+        from rldk.files import RunFiles
+        from rldk.recording.writer import JsonlWriter
+        from samples import line_of
+        writer = JsonlWriter(RunFiles(Path(sys.argv[1]), "run"))
+        lines = [line_of(int(sys.argv[2]) * 1000 + i, width=50 + 37 * i % 3000) for i in range(1000)]
+        sys.stdin.readline()
+        for line in lines:
+            writer.write(line)
+        writer.close()
+    """
+    environment = {**os.environ, "PYTHONPATH": str(KILLER.parent)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code), files.folder, str(number)],
+            stdin=subprocess.PIPE,
+            env=environment,
+        )
+        for number in range(8)
+    ]
+    for process in processes:
+        process.stdin.write(b"go\n")
+        process.stdin.close()
+    assert [process.wait(60) for process in processes] == [0] * 8
+    found = steps(files)
+    assert sorted(found) == list(range(8000))
+    for number in range(8):  # each process's records in its order
+        own = [step for step in found if step // 1000 == number]
+        assert own == sorted(own)
+
+
+def test_a_forked_child_writes_nothing_and_the_parent_goes_on(files):
+    writer = JsonlWriter(files)
+    writer.write(line_of(0))
+    child = os.fork()
+    if child == 0:
+        writer.write(line_of(99))
+        writer.flush()
+        writer.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    writer.write(line_of(1))
+    writer.close()
+    assert steps(files) == [0, 1]
+
+
+def test_what_waits_in_a_buffer_is_not_written_by_a_forked_child_too(files):
+    writer = JsonlWriter(files, flush_interval=60)
+    writer.write(line_of(0))
+    child = os.fork()
+    if child == 0:
+        writer.flush()
+        writer.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not files.events.exists()
+    writer.close()
+    assert steps(files) == [0]
+
+
+def test_a_grandchild_keeps_the_files_that_the_child_opened(files, tmp_path):
+    writer = JsonlWriter(files)
+    writer.write(line_of(0))
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            # The numbers that are free now, that of the writer's descriptor among them.
+            mine = [os.open(tmp_path / "mine", os.O_RDWR | os.O_CREAT) for _ in range(8)]
+            grandchild = os.fork()
+            if grandchild == 0:
+                for fd in mine:
+                    os.fstat(fd)  # raises where it was closed
+                os._exit(0)
+            code = os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1])
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_workers_of_a_data_loader_leave_the_run_to_the_trainer(files):
+    result = run_script(
+        """
+        import sys
+        from pathlib import Path
+        from torch.utils.data import DataLoader
+        from rldk.files import RunFiles
+        from rldk.recording.writer import JsonlWriter
+
+        class Data:
+            def __init__(self):
+                self.writer = writer
+            def __len__(self):
+                return 8
+            def __getitem__(self, index):
+                self.writer.write(b"from a worker")
+                return index
+
+        writer = JsonlWriter(RunFiles(Path(sys.argv[1]), "run"))
+        writer.write(b"first")
+        loaded = [int(x) for x in DataLoader(Data(), num_workers=2, multiprocessing_context="fork")]
+        assert loaded == list(range(8)), loaded
+        writer.write(b"last")
+        writer.close()
+        """,
+        files.folder,
+    )
+    assert result.returncode == 0, result.stderr
+    assert files.events.read_bytes() == b"first\nlast\n"
+
+
+# Disks that refuse.
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 64 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this user may not mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def warnings_of(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("options", [{}, {"rotate_mb": 0.01}, {"flush_interval": 0.005}])
+def test_a_full_disk_makes_records_wait_in_order_and_loses_none(small_disk, caplog, options, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
+    files = RunFiles(small_disk, "run")
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(20_000))
+    writer = JsonlWriter(files, **options)
+    for number in range(200):
+        writer.write(line_of(number))
+    writer.flush()
+    assert writer.waiting > 0
+    assert writer.written + writer.waiting == 200
+    (warning,) = warnings_of(caplog)
+    assert "No space left" in warning
+    assert "training goes on" in warning
+
+    ballast.unlink()  # there is room for some of what waits
+    before = writer.written
+    writer.flush()
+    assert before < writer.written < 200
+    subprocess.run(["mount", "-o", "remount,size=10m", small_disk], check=True)
+    writer.write(line_of(200))
+    writer.close()
+    assert (writer.written, writer.waiting, writer.lost) == (201, 0, 0)
+    assert steps(files) == list(range(201))
+    assert [text for text in warnings_of(caplog) if "is written again" in text]
+
+
+def test_a_file_size_limit_makes_records_wait_and_the_torn_line_whole_again(files):
+    result = run_script(
+        """
+        import logging, resource, sys
+        from pathlib import Path
+        from rldk.event import DataSlice, Event, ModelInfo, Rng, encode
+        from rldk.files import RunFiles
+        from rldk.recording.writer import JsonlWriter
+
+        logging.basicConfig(format="%(message)s")
+        line = lambda n: encode(Event(step=n, wall_time=None, metrics={"x" * 500: 1}, rng=Rng(),
+                                      data_slice=DataSlice(), model_info=ModelInfo(), notes=()))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_123, resource.RLIM_INFINITY))
+        files = RunFiles(Path(sys.argv[1]), "run")
+        writer = JsonlWriter(files)
+        for number in range(40):
+            writer.write(line(number))
+        assert files.events.stat().st_size == 10_123
+        assert not files.events.read_bytes().endswith(b"\\n")  # torn in the middle
+        assert writer.written + writer.waiting == 40
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        writer.close()
+        assert (writer.written, writer.waiting, writer.lost) == (40, 0, 0)
+        """,
+        files.folder,
+    )
+    assert result.returncode == 0, result.stderr
+    assert steps(files) == list(range(40))
+    refused, again = result.stderr.splitlines()
+    assert "File too large" in refused
+    assert "written again" in again
+
+
+def test_a_line_that_was_torn_is_whole_again_though_the_writer_was_closed_in_between(files):
+    result = run_script(
+        """
+        import resource, sys
+        from pathlib import Path
+        from rldk.files import RunFiles
+        from rldk.recording.writer import JsonlWriter
+        unlimited = resource.RLIM_INFINITY
+        resource.setrlimit(resource.RLIMIT_FSIZE, (15, unlimited))
+        writer = JsonlWriter(RunFiles(Path(sys.argv[1]), "run"))
+        writer.write(b"0123456789")
+        writer.write(b"abcdefghij")
+        writer.close()
+        assert (writer.written, writer.waiting) == (1, 1)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, unlimited))
+        writer.close()
+        """,
+        files.folder,
+    )
+    assert result.returncode == 0, result.stderr
+    assert files.events.read_bytes() == b"0123456789\nabcdefghij\n"
+
+
+def test_a_torn_line_is_given_up_where_another_process_wrote_behind_it(files):
+    result = run_script(
+        """
+        import resource, sys
+        from pathlib import Path
+        from rldk.files import RunFiles
+        from rldk.recording.writer import JsonlWriter
+        unlimited = resource.RLIM_INFINITY
+        resource.setrlimit(resource.RLIMIT_FSIZE, (15, unlimited))
+        files = RunFiles(Path(sys.argv[1]), "run")
+        writer = JsonlWriter(files)
+        for line in (b"0123456789", b"abcdefghij", b"ABCDEFGHIJ"):
+            writer.write(line)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, unlimited))
+        other = JsonlWriter(files)
+        other.write(b"other")
+        other.close()
+        writer.close()
+        assert (writer.written, writer.waiting, writer.lost) == (2, 0, 1)
+        """,
+        files.folder,
+    )
+    assert result.returncode == 0, result.stderr
+    assert files.events.read_bytes() == b"0123456789\nabcd\nother\nABCDEFGHIJ\n"
+
+
+def test_more_than_may_wait_drops_the_oldest_and_counts_them(tmp_path, caplog):
+    (tmp_path / "logs").write_text("a file in the folder's place")
+    files = RunFiles(tmp_path / "logs", "run")
+    writer = JsonlWriter(files)
+    for number in range(module.MAX_WAITING + 500):
+        writer.write(b"%d" % number)
+    assert (writer.written, writer.waiting, writer.lost) == (0, module.MAX_WAITING, 500)
+    assert len(warnings_of(caplog)) == 1
+
+    (tmp_path / "logs").unlink()
+    writer.close()
+    found = [int(line) for line in files.events.read_bytes().splitlines()]
+    assert found == [0, *range(501, module.MAX_WAITING + 500)]  # the first could be the rest of a torn line
+    assert (writer.written, writer.waiting, writer.lost) == (module.MAX_WAITING, 0, 500)
+
+
+def test_a_folder_that_cannot_be_made_is_said_once_and_never_raises(tmp_path, caplog):
+    (tmp_path / "logs").write_text("")
+    writer = JsonlWriter(RunFiles(tmp_path / "logs" / "deep", "run"))
+    for number in range(3):
+        writer.write(line_of(number))
+        writer.flush()
+    writer.tend()
+    writer.close()
+    writer.close()
+    assert (writer.written, writer.waiting) == (0, 3)
+    assert len(warnings_of(caplog)) == 1
+
+
+def test_a_refusing_disk_is_left_alone_for_a_while(tmp_path):
+    (tmp_path / "logs").write_text("")
+    files = RunFiles(tmp_path / "logs", "run")
+    writer = JsonlWriter(files)
+    writer.write(b"0")
+    (tmp_path / "logs").unlink()
+    writer.write(b"1")
+    assert not files.folder.exists()
+    until(lambda: writer.write(b"x") or writer.waiting == 0)
+    assert files.events.read_bytes().startswith(b"0\n1\nx\n")
+
+
+def test_a_missing_folder_is_made(tmp_path):
+    files = RunFiles(tmp_path / "a" / "b" / "c", "run")
+    JsonlWriter(files).write(line_of(0))
+    assert steps(files) == [0]
+
+
+def test_a_folder_that_is_deleted_while_it_is_written_is_made_anew(files, caplog):
+    writer = JsonlWriter(files)
+    writer.write(line_of(0))
+    shutil.rmtree(files.folder)
+    writer.write(line_of(1))  # nothing tells the writer yet
+    writer.sync()  # the next look of the background
+    until(lambda: any("was deleted" in text for text in warnings_of(caplog)))
+    writer.write(line_of(2))
+    assert steps(files) == [2]
+    writer.close()
+
+
+# Buffering.
+
+
+def test_buffered_lines_appear_after_the_interval_without_another_write(files):
+    writer = JsonlWriter(files, flush_interval=0.2)
+    writer.write(line_of(0))
+    writer.write(line_of(1))
+    assert (writer.waiting, writer.written) == (2, 0)
+    until(files.events.exists)
+    until(lambda: steps(files) == [0, 1])
+    assert writer.waiting == 0
+
+
+def test_close_writes_what_waits_in_the_buffer(files):
+    writer = JsonlWriter(files, flush_interval=3600)
+    for number in range(10):
+        writer.write(line_of(number))
+    assert not files.events.exists()
+    writer.close()
+    assert steps(files) == list(range(10))
+
+
+def test_a_buffer_is_written_when_it_is_long_whatever_its_age(files):
+    writer = JsonlWriter(files, flush_interval=3600)
+    for number in range(2_500):
+        writer.write(line_of(number, width=5))
+    assert len(steps(files)) == writer.written == 2_000
+    writer.close()
+    assert steps(files) == list(range(2_500))
+
+
+def test_the_background_ends_with_the_writer(files):
+    result = run_script(
+        """
+        import sys, threading
+        from pathlib import Path
+        from rldk.files import RunFiles
+        from rldk.recording.writer import JsonlWriter
+        for options in ({}, {"flush_interval": 3600}, {"compress": True, "rotate_mb": 1}):
+            writer = JsonlWriter(RunFiles(Path(sys.argv[1]), "run"), **options)
+            writer.write(b"1")
+            assert threading.active_count() == 2
+            writer.close()
+            assert threading.active_count() == 1, threading.enumerate()
+        """,
+        files.folder,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_process_that_never_closes_the_writer_ends_at_once_with_all_lines(files):
+    result = run_script(
+        """
+        import sys
+        from pathlib import Path
+        from rldk.files import RunFiles
+        from rldk.recording.writer import JsonlWriter
+        JsonlWriter(RunFiles(Path(sys.argv[1]), "run")).write(b"1")
+        """,
+        files.folder,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert files.events.read_bytes() == b"1\n"
+
+
+def test_many_threads_may_write_at_once(files):
+    from concurrent.futures import ThreadPoolExecutor
+
+    writer = JsonlWriter(files, rotate_mb=0.05, compress=True)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: writer.write(line_of(number)), range(2_000)))
+    writer.close()
+    assert sorted(steps(files)) == list(range(2_000))
+
+
+def test_descriptors_do_not_pile_up(files):
+    def descriptors():
+        return len(os.listdir("/proc/self/fd"))
+
+    before = descriptors()
+    for number in range(50):
+        writer = JsonlWriter(files, rotate_mb=0.001, compress=True)
+        writer.write(line_of(number))
+        writer.write(line_of(number))
+        writer.close()
+    assert descriptors() <= before
+    assert len(steps(files)) == 100

@@ -1,0 +1,31 @@
+"""A recorder as the callback makes one."""
+
+from pathlib import Path
+from typing import Any
+
+from rldk.recording.guard import Guard
+from rldk.recording.naming import claim
+from rldk.recording.recorder import Recorder
+from rldk.recording.writer import JsonlWriter
+from rldk.report.final import write_end
+from rldk.runs import Run
+
+
+def begin(
+    folder: Path,
+    *,
+    from_step: int = 0,
+    about: dict[str, Any] | None = None,
+    jsonl: bool = True,
+    write: Any = None,
+) -> Recorder:
+    """Begin, or go on with, the run `run` of `folder`."""
+    claimed = claim(folder, "run", default="x", trainer_dir="/out", from_step=from_step)
+    return Recorder(
+        claimed,
+        from_step=from_step,
+        writer=JsonlWriter(claimed.files) if jsonl else None,
+        about={"trainer_dir": "/out"} if about is None else about,
+        write_end=write or (lambda files, ending: write_end(files, Run(files), ending)),
+        guard=Guard(),
+    )

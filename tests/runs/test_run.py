@@ -1,0 +1,124 @@
+"""A run on disk, and the ways to it."""
+
+import json
+
+import pytest
+
+from processes import hold_lock
+from rldk import RLDKError, Run, open_run
+from rldk.errors import AmbiguousRunError, RunNotFoundError
+from rldk.files import RunFiles
+from samples import event, lines, write_run
+
+
+def test_a_run_can_be_iterated_as_often_as_one_likes(tmp_path):
+    run = Run(write_run(tmp_path, event(1), event(2)))
+    assert list(run) == list(run) == [event(1), event(2)]
+    assert run.run_id == "run"
+    assert run.last() == event(2)
+    assert run.last("eval") is None
+
+
+def test_a_run_that_grows_shows_what_came(tmp_path):
+    files = write_run(tmp_path, event(1))
+    run = Run(files)
+    assert run.last() == event(1)
+    with files.events.open("ab") as file:
+        file.write(lines(event(2)))
+    assert list(run) == [event(1), event(2)]
+    assert run.last() == event(2)
+
+
+def test_bad_lines_are_told_once_however_often_they_are_read(tmp_path):
+    files = write_run(tmp_path, event(1))
+    with files.events.open("ab") as file:
+        file.write(b"bad\n")
+    run = Run(files)
+    for _ in range(2):
+        assert list(run) == [event(1)]
+        assert [bad.number for bad in run.bad_lines] == [2]
+    with files.events.open("ab") as file:
+        file.write(b"worse\n")
+    assert list(run) == [event(1)]
+    assert [bad.number for bad in run.bad_lines] == [2, 3]
+
+
+def test_a_run_without_files_is_empty(tmp_path):
+    run = Run(RunFiles(tmp_path, "none"))
+    assert list(run) == []
+    assert run.last() is None
+    assert run.info == {}
+    assert run.parts == []
+
+
+def test_two_passes_at_once_do_not_disturb_each_other(tmp_path):
+    run = Run(write_run(tmp_path, event(1), event(2)))
+    assert [(a.step, b.step) for a, b in zip(run, run, strict=True)] == [(1, 1), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "info"), [('{"a": 1}', {"a": 1}), ("[]", {}), ("", {}), ("{torn", {}), ("null", {})]
+)
+def test_the_information_is_what_the_run_file_says_or_empty(tmp_path, text, info):
+    files = RunFiles(tmp_path, "run")
+    files.run.write_text(text)
+    assert Run(files).info == info
+
+
+def test_the_state_tells_a_live_run_from_an_ended_and_a_killed_one(tmp_path):
+    files = write_run(tmp_path, event(1))
+    run = Run(files)
+    with hold_lock(files.lock) as process:
+        assert process.stdout.readline() == "held\n"
+        files.run.write_text(json.dumps({"end": None}))
+        assert run.state == "running"
+        files.run.write_text(json.dumps({"end": {"how": "completed"}}))
+        assert run.state == "ended"  # the process may live on
+        files.run.write_text(json.dumps({"end": None}))  # and train again
+        assert run.state == "running"
+    assert run.state == "unfinished"
+
+
+# open_run
+
+
+def test_a_run_is_opened_by_its_folder_its_name_or_any_of_its_files(tmp_path):
+    files = write_run(tmp_path / "logs", event(1))
+    files.part(1).write_bytes(lines(event(0)))
+    for name in ("run", "alerts", "final_report", "metrics_csv", "metrics_json"):
+        getattr(files, name).write_text("{}")
+    for path in (files.folder, str(files.folder), files.folder / "run", *files.existing()):
+        assert open_run(path).files == files
+        assert [one.step for one in open_run(path)] == [0, 1]
+
+
+def test_any_other_file_is_taken_for_events(tmp_path):
+    path = tmp_path / "copied.jsonl"
+    path.write_bytes(lines(event(1), event(2)))
+    run = open_run(path)
+    assert [one.step for one in run] == [1, 2]
+    assert run.parts == [path]
+    assert run.last() == event(2)
+    assert run.run_id == "copied"
+
+
+def test_a_folder_with_several_runs_asks_for_one_and_lists_them(tmp_path):
+    write_run(tmp_path, event(1), run_id="a")
+    write_run(tmp_path, event(1), run_id="b")
+    with pytest.raises(AmbiguousRunError) as caught:
+        open_run(tmp_path)
+    assert caught.value.runs == (str(tmp_path / "a"), str(tmp_path / "b"))
+    for path in caught.value.runs:
+        assert path in str(caught.value)
+        assert list(open_run(path)) == [event(1)]
+
+
+@pytest.mark.parametrize("name", ["", "none", "none/none", "run_events.jsonl"])
+def test_where_there_is_no_run_the_error_names_the_path_and_the_next_command(tmp_path, name):
+    path = tmp_path / name
+    with pytest.raises(RunNotFoundError) as caught:
+        open_run(path)
+    assert str(path) in str(caught.value)
+    assert "rldk runs" in str(caught.value)
+    assert isinstance(caught.value, RLDKError)
+    assert isinstance(caught.value, FileNotFoundError)

@@ -1,0 +1,128 @@
+"""Names of the files of a run."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rldk.files import RunFiles, replacing, runs_in, safe_run_id
+from samples import event, lines, write_run
+
+any_text = st.text(st.characters(exclude_categories=()), max_size=300)
+
+
+@given(any_text)
+def test_a_safe_run_id_is_a_plain_file_name_whatever_it_was_made_from(name):
+    safe = safe_run_id(name)
+    assert 0 < len(safe.encode()) <= 160
+    assert not set(safe) & set('/\\:*?"<>|\0\n\r\t')
+    assert safe == safe.strip()
+    assert not safe.startswith(".")
+    assert safe.isprintable()
+    assert safe_run_id(safe) == safe
+
+
+@given(any_text)
+def test_the_file_of_a_safe_run_id_names_its_run(name):
+    files = RunFiles(Path("logs"), safe_run_id(name))
+    for path in (files.events, files.part(3), files.alerts, files.run, files.metrics_csv, files.final_report):
+        assert RunFiles.of(path) == files
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("my_run", "my_run"),
+        ("Qwen/Qwen2-0.5B", "Qwen-Qwen2-0.5B"),
+        ("my run", "my run"),
+        ("..", "run"),
+        ("../../etc/passwd", "etc-passwd"),
+        (" . hidden ", "hidden"),
+        ("", "run"),
+        ("läuft 🚀", "läuft 🚀"),
+        ("a\nb", "a-b"),
+        ("v1.2.3", "v1.2.3"),
+        ("x" * 300, "x" * 160),
+        ("é" * 300, "é" * 80),
+    ],
+)
+def test_a_run_id_becomes_a_file_name(name, safe):
+    assert safe_run_id(name) == safe
+
+
+def test_runs_are_found_by_any_of_their_events_or_their_run_file(tmp_path):
+    write_run(tmp_path, event(1), run_id="b")
+    RunFiles(tmp_path, "a").run.write_text("{}")
+    RunFiles(tmp_path, "c").part(1).write_bytes(lines(event(1)))
+    (tmp_path / "d_events.0001.jsonl.gz").write_bytes(gzip.compress(lines(event(1))))
+    (tmp_path / "notes.txt").write_text("no run")
+    (tmp_path / "_run.json").write_text("{}")
+    assert [files.run_id for files in runs_in(tmp_path)] == ["a", "b", "c", "d"]
+
+
+def test_a_missing_folder_holds_no_runs(tmp_path):
+    assert runs_in(tmp_path / "none") == []
+    assert not RunFiles(tmp_path / "none", "run").exist()
+
+
+def test_parts_are_ordered_by_number_with_the_live_one_last(tmp_path):
+    files = write_run(tmp_path, event(1))
+    for number in (10_000, 2, 9999, 1):
+        files.part(number).write_bytes(b"")
+    (tmp_path / "run_events.0003.jsonl.gz").write_bytes(b"")
+    (tmp_path / "run_events.1.jsonl").write_bytes(b"")  # not ours: parts have four digits
+    (tmp_path / "run-2_events.0004.jsonl").write_bytes(b"")
+    found = [path.name.removeprefix("run_events.") for path in files.parts()]
+    assert found == ["0001.jsonl", "0002.jsonl", "0003.jsonl.gz", "9999.jsonl", "10000.jsonl", "jsonl"]
+    assert files.last_part() == 10_000
+
+
+def test_a_part_that_is_there_twice_is_listed_once_as_the_plain_one(tmp_path):
+    files = RunFiles(tmp_path, "run")
+    files.part(1).write_bytes(b"")
+    files.part(1).with_name("run_events.0001.jsonl.gz").write_bytes(b"torn")
+    assert files.parts() == [files.part(1)]
+
+
+def test_a_run_exists_once_any_of_its_files_does(tmp_path):
+    for name in ("run", "alerts", "final_report", "metrics_csv", "metrics_json", "events"):
+        files = RunFiles(tmp_path, name)
+        assert not files.exist()
+        getattr(files, name).write_text("")
+        assert files.exist()
+        assert files.existing() == [getattr(files, name)]
+
+
+def test_a_lock_alone_is_no_run(tmp_path):
+    files = RunFiles(tmp_path, "run")
+    files.lock.write_text("")
+    assert not files.exist()
+    assert runs_in(tmp_path) == []
+
+
+def test_replacing_shows_the_old_file_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text("old")
+    with replacing(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_replacing_keeps_the_old_file_and_leaves_no_other_when_the_block_fails(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text("old")
+
+    def fail():
+        with replacing(path) as file:
+            file.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
