@@ -134,6 +134,8 @@ def test_tokens_of_a_second_sft_training_are_its_own(max_steps, model, tmp_path)
     trainer.train()
     first, second = (recorded(read(tmp_path / f"{name}_events.jsonl")) for name in ("r", "r-2"))
     assert second == first  # the same seed: the same batches
+    (summary,) = of_phase(read(callback.files.events), "summary")
+    assert summary["data_slice"]["tokens_in"] is None
 
 
 def test_tokens_of_another_trainer_begin_anew(model, tmp_path):

@@ -136,6 +136,18 @@ def test_a_resume_that_ends_earlier_leaves_no_later_step(run_id, tmp_path):
         assert [row["step"] for row in table] == [1, 2, 3, 4, 5, 6], name
 
 
+def test_a_resume_without_a_name_finds_the_run_of_its_own_folder(tmp_path):
+    """Two trainings with folders of one name: the second is the newer run, the first is resumed."""
+    changes = {"save_strategy": "steps", "save_steps": 2}
+    for name in ("one", "two"):
+        trainings.line(tmp_path / name, [RLDKCallback(tmp_path / "logs")], **changes).train()
+    again = RLDKCallback(tmp_path / "logs")
+    trainer = trainings.line(tmp_path / "one", [again], **(changes | {"max_steps": 6}))
+    trainer.train(resume_from_checkpoint=True)
+    assert steps(tmp_path / "logs" / "out_events.jsonl") == [1, 2, 3, 4, 5, 6]
+    assert steps(tmp_path / "logs" / "out-2_events.jsonl") == [1, 2, 3, 4]
+
+
 def test_a_resume_of_a_checkpoint_that_rldk_never_saw_is_a_new_run(tmp_path):
     changes = {"save_strategy": "steps", "save_steps": 2}
     trainings.line(tmp_path, **changes).train()

@@ -125,8 +125,13 @@ class Recorder:
         if self._writer is not None:
             self._writer.sync()
 
-    def end(self, how: How, detail: str | None = None) -> Ending:
-        """End the run and write the files of the end. Events recorded later are still taken."""
+    def end(self, how: How, detail: str | None = None) -> Ending | None:
+        """End the run and write the files of the end. Events recorded later are still taken.
+
+        In a forked child it does nothing, and returns None.
+        """
+        if self._disowned:
+            return None
         if self._writer is not None:
             self._writer.close()
         self.ended = Ending(
@@ -161,7 +166,7 @@ class Recorder:
             self._finish_files(self.ended)
 
     def disown(self) -> None:
-        """In a forked child: the run is the parent's."""
+        """In a forked child: the run is the parent's, and nothing here does anything any more."""
         self._disowned = True
         self._writer = None
 

@@ -183,6 +183,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         if self._recorder is None:
             return
         ending = self._recorder.end("completed" if state.global_step >= state.max_steps else "stopped")
+        if ending is None:
+            return
         files = self._recorder.files
         if missing := ending.records_in_memory + ending.records_lost:
             say(f"rldk: {missing} of {ending.records} records of {files.run_id} could not be written")
