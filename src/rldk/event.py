@@ -24,6 +24,7 @@ __all__ = [
     "Rng",
     "decode",
     "encode",
+    "encode_into",
     "escaped",
     "json_schema",
     "nonfinite_note",
@@ -160,6 +161,14 @@ def encode(event: Event) -> bytes:
         return _encoder.encode(event)
     except UnicodeEncodeError:
         return _encoder.encode(escaped(msgspec.to_builtins(event)))
+
+
+def encode_into(event: Event, buffer: bytearray) -> None:
+    """`encode`, replacing what `buffer` holds: a buffer that is used again spares an allocation."""
+    try:
+        _encoder.encode_into(event, buffer)
+    except UnicodeEncodeError:
+        buffer[:] = encode(event)
 
 
 def decode(line: bytes | str) -> Event:

@@ -17,7 +17,6 @@ __all__ = ["measure"]
 
 _MAX_TEXT = 200
 _MAX_DEPTH = 8
-_FLOAT = {float}
 
 
 def measure(
@@ -63,13 +62,13 @@ def _all_finite_floats(
 ) -> dict[str, Number | None] | None:
     """The metrics of a log of finite floats under names that differ, as nearly all are; else None."""
     values = logs.values()
-    if {*map(type, values)} != _FLOAT or not math.isfinite(sum(values)):
+    if [*map(type, values)].count(float) != len(values) or not math.isfinite(sum(values)):
         return None  # so also where the sum overflows: the longer way is right for every log
     try:
-        names = _distinct_names(tuple(logs), canonical)
+        names = _distinct_names((*logs,), canonical)
     except Exception:  # keys that are no strings compare as they like
         return None
-    return dict(zip(names, values, strict=True)) if names else None
+    return dict(zip(names, values)) if names else None  # noqa: B905 - both of one dict
 
 
 @lru_cache(maxsize=64)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from rldk import __version__
-from rldk.event import SCHEMA_VERSION, Event, encode, escaped, resumed_note
+from rldk.event import SCHEMA_VERSION, Event, encode_into, escaped, resumed_note
 from rldk.files import RunFiles, replacing
 from rldk.fork import give_up_in_child
 from rldk.recording.guard import Guard
@@ -87,6 +87,7 @@ class Recorder:
         self._writer = writer
         self._write_end = write_end
         self._guard = guard
+        self._line = bytearray()
         self._records = 0
         self._step = from_step
         self._stale = False
@@ -114,7 +115,8 @@ class Recorder:
         if self._first_notes:
             event = msgspec.structs.replace(event, notes=(*event.notes, *self._first_notes))
         if self._writer is not None:
-            self._writer.write(encode(event))
+            encode_into(event, self._line)
+            self._writer.write(self._line)
         self._first_notes = ()
         self._records += 1
         self._step = event.step

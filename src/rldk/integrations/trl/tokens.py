@@ -33,11 +33,13 @@ class TokenCounter:
         # Trainers that generate keep their count in the state, which a resume restores; the others
         # count in the trainer, from 0.
         self._seen: float = 0 if self._offline else seen
+        self._seen_inputs = seen
 
     def train_again(self, seen: float) -> None:
         """The same trainer begins another training: its own counts go on, that of its state is `seen`."""
         if not self._offline:
             self._seen = seen
+        self._seen_inputs = seen
 
     def window(self, logs: Mapping[Any, Any], micro_batches: int) -> tuple[int | None, int | None]:
         """`(tokens_in, tokens_out)` since the last record.
@@ -46,20 +48,20 @@ class TokenCounter:
             logs: what the trainer logs now.
             micro_batches: forward and backward passes since the trainer was made.
         """
-        total = logs.get("num_tokens")
-        if total is None:
-            total = logs.get("num_input_tokens_seen")
-        total = _finite(total)
-        grown = None
-        if total is not None:
-            grown = total - self._seen
-            self._seen = total
+        total = _finite(logs.get("num_tokens"))
         out = 0 if self._offline else self._generated(logs, micro_batches)
-        if out is None:
-            return None, None
-        if grown is None:  # where nothing was generated, no prompt was read
-            return (0 if out == 0 and not self._offline else None), out
-        return max(round(grown) - out, 0), out
+        if total is None:
+            return self._inputs(logs, out), out
+        grown, self._seen = total - self._seen, total
+        return (None if out is None else max(round(grown) - out, 0)), out
+
+    def _inputs(self, logs: Mapping[Any, Any], out: int | None) -> int | None:
+        """Tokens read, where the trainer does not count all tokens itself."""
+        inputs = _finite(logs.get("num_input_tokens_seen"))
+        if inputs is not None:
+            grown, self._seen_inputs = inputs - self._seen_inputs, inputs
+            return max(round(grown), 0)
+        return 0 if out == 0 and not self._offline else None  # without a completion, no prompt
 
     def _generated(self, logs: Mapping[Any, Any], micro_batches: int) -> int | None:
         """Tokens of the completions generated in the window: their mean length times their number."""
