@@ -16,7 +16,7 @@ pytestmark = pytest.mark.training
 compat = pytest.mark.compat
 
 PREAMBLE = """
-import os, resource, signal, sys, time
+import os, resource, shutil, signal, sys, time
 from pathlib import Path
 from integrations import trainings
 from integrations.trainings import After
@@ -201,8 +201,8 @@ for name, actions in {"full": [], "lifted": [After(6, lift)]}.items():
     print(name, callback.guard.failures)
     assert callback.guard.failures == 0
     if name == "full":
-        os.rename("logs/full_events.jsonl", "full.jsonl")  # before there is room again
         lift()
+        shutil.copy("logs/full_events.jsonl", "full.jsonl")  # as it is before there is room again
 """)
     assert code == 0, err
     whole = (tmp_path / "full.jsonl").read_text().splitlines()
@@ -210,6 +210,9 @@ for name, actions in {"full": [], "lifted": [After(6, lift)]}.items():
     assert len(whole) == 4  # of the fourth record the disk took a part
     assert "full_events.jsonl" in err
     assert "6 of 9 records of full could not be written" in err
+    full = RunFiles(tmp_path / "logs", "full")  # room came between the end of the training and the exit
+    assert [line["step"] for line in read(full.events)] == [1, 2, 3, 4, 5, 6, 7, 8, 8]
+    assert report(full)["records"] == 9
     lifted = RunFiles(tmp_path / "logs", "lifted")
     assert [line["step"] for line in read(lifted.events)] == [1, 2, 3, 4, 5, 6, 7, 8, 8]
     assert report(lifted)["lost"] == {"records": 0, "records_in_memory": 0, "hook_failures": 0}

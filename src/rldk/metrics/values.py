@@ -44,7 +44,7 @@ def measure(
     metrics: dict[str, Number | None] = {}
     notes: list[str] = []
     for key, value in logs.items():
-        own = key if type(key) is str else _text(key)
+        own = _text(key)
         name = canonical(own)
         if name != own and (name in metrics or name in logs):
             name = own
@@ -73,10 +73,10 @@ def _all_finite_floats(
 
 @lru_cache(maxsize=64)
 def _distinct_names(keys: tuple[Any, ...], canonical: Callable[[str], str]) -> tuple[str, ...]:
-    """The canonical names of all keys; empty where not all keys are strings, two keys have one name,
-    or a name is another key.
+    """The canonical names of all keys; empty where not all keys are strings of whole characters, two
+    keys have one name, or a name is another key.
     """
-    if {*map(type, keys)} != {str}:
+    if {*map(type, keys)} != {str} or [*map(_text, keys)] != [*keys]:
         return ()
     names = tuple(map(canonical, keys))
     renamed = {name for key, name in zip(keys, names, strict=True) if name != key}
@@ -168,8 +168,9 @@ def _kind(value: Any) -> str:
 
 
 def _text(key: Any) -> str:
-    """A key that is no plain string, as one."""
+    """A key as text that UTF-8 can hold; lone surrogates are escaped."""
     try:
-        return str(key)[:_MAX_TEXT]
+        text = key if type(key) is str else str(key)[:_MAX_TEXT]
     except Exception:
         return f"<{type(key).__name__}>"
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

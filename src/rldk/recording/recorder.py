@@ -162,7 +162,7 @@ class Recorder:
         atexit.unregister(self._at_exit)
         if self.ended is None:
             self.end(*self._why())
-        elif self._stale:
+        elif self._stale or (self._writer is not None and self._writer.waiting):
             if self._writer is not None:
                 self._writer.close()
             self._finish_files(self.ended)
@@ -205,6 +205,8 @@ class Recorder:
         try:
             self._write_end(self.files, ending)
         except OSError as error:
+            if self._writer is not None and self._writer.waiting:
+                return  # the events are not all there either, as was said when the disk refused them
             logger.warning(
                 "rldk: cannot write the files of the end of %s (%s); when there is room: rldk export %s",
                 self.files.run_id,
@@ -213,12 +215,13 @@ class Recorder:
             )
 
     def _save(self, path: Path, value: Any) -> None:
-        """Write a small JSON file in one step; a disk that refuses is said by the writer."""
+        """Write a small JSON file in one step. Where the disk refuses, the writer says so, once for all."""
         try:
             with replacing(path) as file:
                 file.write(msgspec.json.format(msgspec.json.encode(escaped(value)), indent=2) + b"\n")
         except OSError as error:
-            logger.warning("rldk: cannot write %s (%s); training goes on", path, error.strerror)
+            if self._writer is None:
+                logger.warning("rldk: cannot write %s (%s); training goes on", path, error.strerror)
 
 
 def _now() -> str:
