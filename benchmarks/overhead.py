@@ -9,15 +9,11 @@ in a temporary folder and removed.
 `python benchmarks/overhead.py --format markdown` prints the tables of docs/performance.md.
 """
 
-# ruff: noqa: D102 - what a logger's methods do is said once, in Logger
-
 import argparse
-import json
 import os
 import platform
 import random
 import signal
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -25,36 +21,20 @@ import time
 import warnings
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import closing, redirect_stdout
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 import psutil
-import torch
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from rldk.event import Event
-from rldk.integrations.trl import RLDKCallback
-from rldk.runs import open_run
-
-KEYS = (
-    *("loss", "grad_norm", "learning_rate", "num_tokens", "step_time", "epoch", "kl", "entropy"),
-    *(f"completions/{which}_length" for which in ("mean", "min", "max")),
-    *(f"completions/{which}_terminated_length" for which in ("mean", "min", "max")),
-    *("completions/clipped_ratio", "reward", "reward_std", "frac_reward_zero_std"),
-    *(f"rewards/{name}/{moment}" for name in ("accuracy", "format", "length") for moment in ("mean", "std")),
-    *(f"clip_ratio/{which}" for which in ("low_mean", "low_min", "high_mean", "high_max", "region_mean")),
-    "answer_diversity",
-)
-"""What a GRPO trainer of TRL logs with three reward functions, `beta` above 0 and a metric of the user's."""
+from loggers import LOGGERS, PEERS, SEED, Floor, Logger, Ours, grpo_logs
 
 BLOCK = 500
 """Steps that a logger takes before it is the next one's turn."""
@@ -63,200 +43,12 @@ REST_SECONDS = 0.05
 """Pause after a block of the short round: threads of one logger finish before the next one's turn."""
 BURST = 1_000
 """Records logged as fast as can be before the kill."""
-SEED = 42
 
 MAX_RATIO = 3.0
 MAX_P99_US = 1_000.0
 MAX_DRIFT = 1.2
 MAX_GROWTH_MB = 5.0
 """Twenty-odd bytes a step would be 2 MB over the long round; less cannot be told from noise."""
-
-
-class Logger:
-    """One way to record a step. `prepare` is not timed, `log` is."""
-
-    name = ""
-    needs = "rldk"
-    """The module that has to be installed."""
-
-    def __init__(self, folder: Path) -> None:
-        """Start recording into `folder`, which exists and is empty."""
-
-    def prepare(self, step: int, logs: dict[str, float]) -> Any:
-        """What `log` is given for this step."""
-        return step, logs
-
-    def log(self, item: Any) -> None:
-        """Record one step."""
-
-    def close(self) -> None:
-        """End the run."""
-
-    @staticmethod
-    def read(folder: Path) -> int | None:
-        """How many records can be read in `folder`; None where that needs a tool of the logger's."""
-
-
-class Ours(Logger):
-    """The hooks of a trainer without gradient accumulation, called as `CallbackHandler` calls them."""
-
-    name = "rldk"
-
-    def __init__(self, folder: Path) -> None:
-        self.args = _arguments(folder / "trainer")
-        self.state = TrainerState(max_steps=sys.maxsize)
-        self.control = TrainerControl()
-        model = torch.nn.Linear(4, 4)
-        nothing = dict.fromkeys(("processing_class", "lr_scheduler", "train_dataloader", "eval_dataloader"))
-        self.given = {"model": model, "optimizer": torch.optim.AdamW(model.parameters()), **nothing}
-        self.callback = RLDKCallback(output_dir=folder / "logs", run_id="overhead")
-        self.callback.on_train_begin(self.args, self.state, self.control, **self.given)
-
-    def prepare(self, step: int, logs: dict[str, float]) -> dict[str, float]:
-        self.state.global_step = step
-        return logs
-
-    def log(self, item: dict[str, float]) -> None:
-        args, state, control = self.args, self.state, self.control
-        self.callback.on_step_end(args, state, control, **self.given)
-        self.callback.on_log(args, state, control, logs=item, **self.given)
-
-    def close(self) -> None:
-        self.callback.on_train_end(self.args, self.state, self.control, **self.given)
-
-    @staticmethod
-    def read(folder: Path) -> int:
-        return sum(1 for _ in open_run(folder / "logs"))
-
-
-class Floor(Logger):
-    """msgspec and one `os.write` of a record that has every field of ours, and as many bytes."""
-
-    name = "floor"
-
-    def __init__(self, folder: Path) -> None:
-        self.like = _recorded_event(folder)
-        self.encoder = msgspec.json.Encoder()
-        self.fd = os.open(folder / "floor.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-
-    def prepare(self, step: int, logs: dict[str, float]) -> Event:
-        metrics = dict(zip(self.like.metrics, logs.values(), strict=True))
-        return msgspec.structs.replace(self.like, step=step, wall_time=time.monotonic(), metrics=metrics)
-
-    def log(self, item: Event) -> None:
-        os.write(self.fd, self.encoder.encode(item) + b"\n")
-
-    def close(self) -> None:
-        os.close(self.fd)
-
-    @staticmethod
-    def read(folder: Path) -> int:
-        return _lines(folder / "floor.jsonl")
-
-
-class StdlibJson(Logger):
-    """What a user writes in five lines: `json.dumps` of the logs, and a flush."""
-
-    name = "stdlib json + flush"
-    needs = "json"
-
-    def __init__(self, folder: Path) -> None:
-        self.file = (folder / "log.jsonl").open("a")
-
-    def log(self, item: tuple[int, dict[str, float]]) -> None:
-        step, logs = item
-        self.file.write(json.dumps({"step": step, **logs}) + "\n")
-        self.file.flush()
-
-    def close(self) -> None:
-        self.file.close()
-
-    @staticmethod
-    def read(folder: Path) -> int:
-        return _lines(folder / "log.jsonl")
-
-
-class TensorBoard(Logger):
-    """`add_scalar` for each metric and one flush, as transformers' own callback does."""
-
-    name = "torch SummaryWriter"
-    needs = "tensorboard"
-
-    def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.writer = SummaryWriter(folder)
-
-    def log(self, item: tuple[int, dict[str, float]]) -> None:
-        step, logs = item
-        for key, value in logs.items():
-            self.writer.add_scalar(key, value, step)
-        self.writer.flush()
-
-    def close(self) -> None:
-        self.writer.close()
-
-    @staticmethod
-    def read(folder: Path) -> int:
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-        events = EventAccumulator(str(folder), {"scalars": 0}).Reload()
-        return min((len(events.Scalars(tag)) for tag in events.Tags()["scalars"]), default=0)
-
-
-class Wandb(Logger):
-    """`run.log` of an offline run."""
-
-    name = "wandb, offline"
-    needs = "wandb"
-
-    def __init__(self, folder: Path) -> None:
-        os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true")
-        for kind in ("CACHE", "CONFIG", "DATA"):
-            os.environ[f"WANDB_{kind}_DIR"] = str(folder)
-        import wandb
-
-        self.run = wandb.init(project="overhead", dir=folder)
-
-    def log(self, item: tuple[int, dict[str, float]]) -> None:
-        step, logs = item
-        self.run.log(logs, step=step)
-
-    def close(self) -> None:
-        self.run.finish()
-
-
-class Trackio(Logger):
-    """`trackio.log` into its local database."""
-
-    name = "trackio, local"
-    needs = "trackio"
-
-    def __init__(self, folder: Path) -> None:
-        os.environ["TRACKIO_DIR"] = str(folder)
-        import trackio
-
-        self.trackio = trackio
-        trackio.init("overhead", embed=False)
-
-    def log(self, item: tuple[int, dict[str, float]]) -> None:
-        step, logs = item
-        self.trackio.log(logs, step=step)
-
-    def close(self) -> None:
-        self.trackio.finish()
-
-    @staticmethod
-    def read(folder: Path) -> int:
-        path = folder / "overhead.db"
-        if not path.exists():
-            return 0
-        with closing(sqlite3.connect(path)) as database:
-            return database.execute("SELECT count(*) FROM metrics").fetchone()[0]
-
-
-PEERS = (StdlibJson, TensorBoard, Wandb, Trackio)
-LOGGERS = {kind.name: kind for kind in (Floor, Ours, *PEERS)}
 
 
 class Clock:
@@ -420,36 +212,7 @@ def _blocks(steps: int, size: int) -> Iterator[tuple[int, list[dict[str, float]]
     source = random.Random(SEED)
     for first in range(1, steps + 1, size):
         rows = range(first, min(first + size, steps + 1))
-        yield first, [_row(step, source) for step in rows]
-
-
-def _row(step: int, source: random.Random) -> dict[str, float]:
-    """What a trainer logs: fractions of float32, lengths that are whole numbers, a growing count."""
-    fractions = torch.tensor([source.random() for _ in KEYS]).tolist()
-    row = dict(zip(KEYS, fractions, strict=True))
-    row["num_tokens"] = 4096.0 * step
-    for key in KEYS:
-        if key.endswith(("min_length", "max_length")):
-            row[key] = float(source.randrange(256))
-    return row
-
-
-def _arguments(folder: Path) -> TrainingArguments:
-    """The arguments of a GRPO training on a CPU; without TRL those of a plain trainer."""
-    kind = TrainingArguments
-    if find_spec("trl"):
-        from trl import GRPOConfig as kind  # noqa: N813
-    return kind(output_dir=str(folder), report_to="none", use_cpu=True, bf16=False, seed=SEED)
-
-
-def _recorded_event(folder: Path) -> Event:
-    """An Event as the callback records it; its metrics are in the order of the logs."""
-    ours = Ours(folder / "like")
-    for step in (1, 2):
-        ours.log(ours.prepare(step, _row(step, random.Random(SEED))))
-    event = list(open_run(folder / "like" / "logs"))[-1]
-    ours.close()
-    return event
+        yield first, [grpo_logs(step, source) for step in rows]
 
 
 def _kept(name: str, folder: Path, progress: Progress) -> str:
@@ -470,7 +233,7 @@ def _burst(kind: type[Logger], folder: Path) -> None:
     """Log `BURST` records and die."""
     logger = kind(folder)
     source = random.Random(SEED)
-    items = [logger.prepare(step, _row(step, source)) for step in range(1, BURST + 1)]
+    items = [logger.prepare(step, grpo_logs(step, source)) for step in range(1, BURST + 1)]
     for item in items:
         logger.log(item)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -502,11 +265,6 @@ def _processor() -> str:
     lines = about.read_text().splitlines() if about.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
-
-
-def _lines(path: Path) -> int:
-    """How many lines of a file are whole JSON."""
-    return sum(1 for line in path.read_bytes().splitlines() if json.loads(line))
 
 
 def _markdown(columns: list[str], rows: list[list[str]]) -> None:
