@@ -70,6 +70,7 @@ class Ours(Logger):
     name = "rldk"
 
     def __init__(self, folder: Path) -> None:
+        torch.manual_seed(SEED)  # as a trainer does
         self.args = _arguments(folder / "trainer")
         self.state = TrainerState(max_steps=sys.maxsize)
         self.control = TrainerControl()
@@ -227,13 +228,19 @@ LOGGERS = {kind.name: kind for kind in (Floor, Ours, *PEERS)}
 
 
 def grpo_logs(step: int, source: random.Random) -> dict[str, float]:
-    """What a trainer logs: fractions of float32, lengths that are whole numbers, a growing count."""
-    fractions = torch.tensor([source.random() for _ in KEYS]).tolist()
-    row = dict(zip(KEYS, fractions, strict=True))
-    row["num_tokens"] = 4096.0 * step
+    """What a GRPO trainer logs with 16 completions a step and one update a batch.
+
+    Most values are fractions of float32; shares are sixteenths, lengths whole numbers, the clip ratios 0.
+    """
+    row = dict(zip(KEYS, torch.tensor([source.random() for _ in KEYS]).tolist(), strict=True))
+    row |= {"num_tokens": 4096.0 * step, "epoch": step / 512, "learning_rate": 1e-6}
     for key in KEYS:
-        if key.endswith(("min_length", "max_length")):
+        if key.endswith(("min_length", "max_length", "min_terminated_length", "max_terminated_length")):
             row[key] = float(source.randrange(256))
+        elif key.endswith(("mean_length", "clipped_ratio", "accuracy/mean", "format/mean", "zero_std")):
+            row[key] = source.randrange(17) / 16
+        elif key.startswith("clip_ratio/"):
+            row[key] = 0.0
     return row
 
 

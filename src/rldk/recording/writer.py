@@ -106,7 +106,7 @@ class JsonlWriter:
                     self._drain()
                 return
             room = -(self._size + len(line) + 1) % PAGE
-            crossing = room <= PAGE // 4 and room * 8 < len(line) * 9
+            crossing = room <= PAGE // 3 and room * 8 < len(line) * 9
             line += _BLANKS[PAGE - room :] if crossing and self._is_fast() else b"\n"
             if self._rotate_bytes is not None:
                 waiting.append(bytes(line))

@@ -7,8 +7,11 @@ framework's trainers give one key different meanings. Each framework is a siblin
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-__all__ = ["Dialect", "first_reading"]
+from rldk.event import Phase
+
+__all__ = ["Dialect", "first_reading", "phase_of"]
 
 EVAL_PREFIX = "eval_"
 MEMO_LIMIT = 4096
@@ -27,7 +30,7 @@ class _Table:
             patterns=tuple((_pattern(key), name) for key, name in names.items() if "{" in key),
         )
 
-    def read(self, key: str) -> str:
+    def read(self, key: str) -> str | None:
         name = self.exact.get(key)
         if name is not None:
             return name
@@ -35,7 +38,7 @@ class _Table:
             match = pattern.fullmatch(key)
             if match:
                 return template.format_map(match.groupdict())
-        return key
+        return None
 
 
 class _Memo(dict[str, str]):
@@ -45,11 +48,14 @@ class _Memo(dict[str, str]):
         super().__init__()
         self._table = table
 
+    def knows(self, key: str) -> bool:
+        return self._table.read(key.removeprefix(EVAL_PREFIX)) is not None
+
     def __missing__(self, key: str) -> str:
         rest = key
         while rest.startswith(EVAL_PREFIX):
             rest = rest[len(EVAL_PREFIX) :]
-        name = key[: len(key) - len(rest)] + self._table.read(rest)
+        name = key[: len(key) - len(rest)] + (self._table.read(rest) or rest)
         # Emptied rather than evicted one by one: the keys in use come back at the next step.
         if len(self) >= MEMO_LIMIT:
             self.clear()
@@ -93,9 +99,28 @@ class Dialect:
         """
         return self.reader(algorithm)(key)
 
+    def knows(self, key: str, algorithm: str | None = None) -> bool:
+        """Whether `key` is in the table of `algorithm` (None: of any algorithm)."""
+        return self._memo.get(algorithm, self._memo[None]).knows(key)
+
     def reader(self, algorithm: str | None = None) -> Callable[[str], str]:
         """`canonical` for the logs of one algorithm."""
         return self._memo.get(algorithm, self._memo[None]).__getitem__
+
+
+def phase_of(logs: Mapping[Any, Any]) -> Phase:
+    """What one log is about, by its keys: they are the only sign.
+
+    A train record has a `loss` (PPO of TRL: an `episode`), also where it carries `train_runtime`.
+    """
+    if "loss" in logs or "episode" in logs:
+        return "train"
+    if "train_runtime" in logs:
+        return "summary"
+    for key in logs:
+        if isinstance(key, str) and (key.startswith("eval_") or key.endswith("_runtime")):
+            return "eval"
+    return "train"
 
 
 def first_reading(tables: Iterable[Mapping[str, str]]) -> dict[str, str]:

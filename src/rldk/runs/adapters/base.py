@@ -1,0 +1,159 @@
+"""What an adapter is: one container format of other people's logs, read as rows.
+
+Invariant: an adapter only reads; it yields what stands in the log under the log's own keys, in order,
+and passes every line that it had to give up to `on_bad`. Names, phases and missing steps are settled by
+`rldk.runs.foreign`, the same way for all formats.
+"""
+
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from rldk.event import Phase
+from rldk.runs.records import BadLine
+
+__all__ = ["Adapter", "OnBad", "Probe", "Row", "open_binary", "text_lines"]
+
+HEAD_BYTES = 1 << 16
+"""How much of a file an adapter may look at to say whether it is its own."""
+MAX_LINE = 1 << 25
+"""Characters of a line; a longer one is no log line, and is passed over."""
+MAX_RATIO = 400
+"""A gzip file that grows by more than this is refused: a log does not."""
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+
+OnBad = Callable[[BadLine], None]
+
+
+class Row(NamedTuple):
+    """One record of a log, as it stands there."""
+
+    values: Mapping[str, Any]
+    """The logged values by the log's own keys, nested where the log nests; without the step key."""
+    step: int | None = None
+    """The optimizer step, where the record says it."""
+    wall_time: float | None = None
+    """Seconds since the run began, or an epoch time: the reader takes the first as the beginning."""
+    phase: Phase | None = None
+    """The phase, where the format (not the keys) says it."""
+
+
+class Probe:
+    """A path and its first kilobytes, which adapters judge by."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name.removesuffix(".gz").lower()
+        """The file's name in lower case, without `.gz`."""
+
+    @cached_property
+    def is_dir(self) -> bool:
+        """Whether the path is a folder."""
+        return self.path.is_dir()
+
+    @cached_property
+    def head(self) -> bytes:
+        """The first 64 KiB of the file, unpacked; empty for a folder.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if self.is_dir:
+            return b""
+        with open_binary(self.path) as file:
+            try:
+                return file.read(HEAD_BYTES)
+            except EOFError:
+                return b""
+
+    @cached_property
+    def text(self) -> str:
+        """The head as text, without colours; empty where it is binary."""
+        if self.head[:2] not in (b"\xff\xfe", b"\xfe\xff") and b"\0" in self.head:
+            return ""
+        return _ANSI.sub("", self.head.decode(_encoding(self.head), "replace"))
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines of `text` that are not blank; the last may be cut."""
+        return [line for line in re.split(r"[\r\n]+", self.text) if line.strip()]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One container format."""
+
+    name: str
+    """What `--input-format` calls it."""
+    what: str
+    """What it reads, in a few words."""
+    confidence: Callable[[Probe], float]
+    """How sure the format is: 0 not at all, 1 beyond doubt; generic formats stay below 0.5."""
+    rows: Callable[[Path, OnBad], Iterator[Row]]
+    """The records.
+
+    Raises OSError where the file cannot be read, MissingDependencyError where a library is needed."""
+    dialect: str | None = None
+    """The dialect of its keys, where the format knows it (`rldk.metrics.dialects`)."""
+
+
+def open_binary(path: Path) -> io.BufferedReader:
+    """The bytes of a file, unpacked if it is gzip: told by its first bytes, not by its name."""
+    file = path.open("rb")
+    if file.peek(2)[:2] != b"\x1f\x8b":
+        return file
+    return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=file)))
+
+
+def text_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:
+    """The lines of a text log with their numbers, without colours, newlines and blank lines.
+
+    A carriage return (a progress bar) ends a piece of a line: each piece comes by itself, under the
+    number of the whole line. Bytes that are no UTF-8 are replaced. A line beyond `MAX_LINE`, a gzip file
+    that is cut short, damaged or grows beyond all reason goes to `on_bad`.
+    """
+    with open_binary(path) as file:
+        packed = isinstance(file.raw, gzip.GzipFile)
+        bound = path.stat().st_size * MAX_RATIO + HEAD_BYTES
+        try:
+            encoding = _encoding(file.peek(4))
+        except (EOFError, OSError, zlib.error) as error:
+            on_bad(BadLine(path, 1, f"the file is damaged: {error}"))
+            return
+        text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
+        number, taken, skipping = 1, 0, False
+        while True:
+            try:
+                line = text.readline(MAX_LINE)
+            except (EOFError, OSError, zlib.error) as error:
+                on_bad(BadLine(path, number, f"the file is cut short or damaged here: {error}"))
+                return
+            if not line:
+                return
+            taken += len(line)
+            if packed and taken > bound:
+                on_bad(BadLine(path, number, "the packed file grows beyond all reason; the rest is left"))
+                return
+            whole = line.endswith(("\n", "\r"))
+            if len(line) >= MAX_LINE and not whole:
+                if not skipping:
+                    on_bad(BadLine(path, number, f"a line of more than {MAX_LINE:,} characters"))
+                skipping = True
+                continue
+            if not skipping and (stripped := line.strip()):
+                yield number, _ANSI.sub("", stripped) if "\x1b" in stripped else stripped
+            skipping = skipping and not whole
+            number += line.endswith("\n")
+
+
+def _encoding(start: bytes) -> str:
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    return "utf-8-sig" if start.startswith(b"\xef\xbb\xbf") else "utf-8"

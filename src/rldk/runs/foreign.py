@@ -1,0 +1,167 @@
+"""Other people's logs as runs: the rows of an adapter become Events.
+
+Invariant: every number of every row is in an Event, under its canonical name where its dialect knows the
+key; what the log does not say (times, seeds, sizes) is None, and a step that it does not say is counted
+and noted.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rldk.event import DataSlice, Event, ModelInfo, Phase, Rng
+from rldk.files import RunFiles, safe_run_id
+from rldk.metrics.dialects import Dialect, phase_of
+from rldk.metrics.dialects.detect import detect
+from rldk.metrics.values import measure
+from rldk.runs.adapters.base import Adapter, Row
+from rldk.runs.records import BadLine
+from rldk.runs.run import Run, State
+
+__all__ = ["COUNTED", "ForeignRun"]
+
+COUNTED = "step:counted"
+"""Note of an Event whose log names no step: its step is the number of the train record."""
+SAMPLE = 200
+"""Rows whose keys tell the dialect and the algorithm."""
+
+
+class ForeignRun(Run):
+    """A run that another tool logged. Iterate over it as over any `Run`; each time the log is read anew.
+
+    Args:
+        path: the log.
+        adapter: what reads it.
+        mapping: the user's own names: log's key to canonical name; they win over the dialect.
+    """
+
+    def __init__(self, path: Path, adapter: Adapter, mapping: Mapping[str, str] | None = None) -> None:
+        super().__init__(RunFiles(path.parent, safe_run_id(path.name.partition(".")[0])), [])
+        self.path = path
+        self.adapter = adapter
+        self._mapping = dict(mapping or {})
+
+    @property
+    def format(self) -> str:
+        """The adapter's name."""
+        return self.adapter.name
+
+    @property
+    def dialect(self) -> str | None:
+        """Whose metric keys these are; None where no dialect knows any."""
+        return self._detected[0].name if self._detected[0] else None
+
+    @property
+    def algorithm(self) -> str | None:
+        """The algorithm, as far as the keys tell."""
+        return self._detected[1]
+
+    @property
+    def state(self) -> State:
+        """`ended` where the log has the trainer's closing summary, else `unfinished`."""
+        return "ended" if any(event.phase == "summary" for event in self) else "unfinished"
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Nothing: a foreign log does not say what ran."""
+        return {}
+
+    def __iter__(self) -> Iterator[Event]:
+        """The events of the log."""
+        name = self._namer()
+        clock = _Clock()
+        train_records = 0
+        step = 0
+        for row in self._rows():
+            values = _with_numbers(row.values)
+            phase = row.phase or phase_of(values)
+            train_records += phase == "train"
+            counted = row.step is None
+            if row.step is not None:
+                step = row.step
+            elif phase == "train":
+                step = train_records
+            metrics, notes = measure(values, name)
+            if metrics or notes:
+                yield Event(
+                    step=max(step, 0),
+                    wall_time=clock.since_begin(row.wall_time),
+                    metrics=metrics,
+                    rng=Rng(),
+                    data_slice=DataSlice(),
+                    model_info=ModelInfo(run_id=self.run_id, phase=phase),
+                    notes=(*notes, COUNTED) if counted else tuple(notes),
+                )
+
+    def last(self, phase: Phase | None = None) -> Event | None:
+        """The newest event (of `phase`); the whole log is read."""
+        last = None
+        for event in self:
+            if phase in (None, event.phase):
+                last = event
+        return last
+
+    def raw_keys(self) -> set[str]:
+        """The log's own keys, flattened, of the first rows."""
+        return self._sample
+
+    def known(self, key: str) -> bool:
+        """Whether a key of the log has a canonical name."""
+        dialect, algorithm = self._detected
+        return key in self._mapping or (dialect is not None and dialect.knows(key, algorithm))
+
+    def _rows(self) -> Iterator[Row]:
+        return self.adapter.rows(self.path, self._refuse)
+
+    @cached_property
+    def _sample(self) -> set[str]:
+        keys: set[str] = set()
+        ignored: list[BadLine] = []
+        for row in islice(self.adapter.rows(self.path, ignored.append), SAMPLE):
+            keys.update(measure(row.values, _unchanged)[0])
+        return keys
+
+    @cached_property
+    def _detected(self) -> tuple[Dialect | None, str | None]:
+        return detect(self._sample, self.adapter.dialect)
+
+    def _namer(self) -> Callable[[str], str]:
+        dialect, algorithm = self._detected
+        name = dialect.reader(algorithm) if dialect else _unchanged
+        mapping = self._mapping
+        return (lambda key: mapping.get(key) or name(key)) if mapping else name
+
+
+class _Clock:
+    """Times of rows, as seconds since the first: some logs give the time of day."""
+
+    def __init__(self) -> None:
+        self._begin: float | None = None
+
+    def since_begin(self, wall_time: float | None) -> float | None:
+        if wall_time is None:
+            return None
+        if self._begin is None:
+            # A relative time is smaller than any date after 2001.
+            self._begin = wall_time if wall_time > 1e9 else 0.0
+        return wall_time - self._begin
+
+
+def _with_numbers(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`values` with numbers that were written as text read: printed logs and CSV quote them."""
+    if not any(isinstance(value, str) for value in values.values()):
+        return values
+    return {key: _number(value) if isinstance(value, str) else value for key, value in values.items()}
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _unchanged(key: str) -> str:
+    return key
