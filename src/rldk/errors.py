@@ -4,6 +4,7 @@
     ├── EventError              a line or a value that is no Event
     ├── RunNotFoundError        no run at that path
     ├── AmbiguousRunError       several runs where one was asked for
+    ├── UnknownFormatError      a file that is no log in a known format
     └── MissingDependencyError  an optional package is absent (also an ImportError)
 
 Nothing here reaches a training: `rldk.recording` and the callbacks catch what they meet and go on.
@@ -17,6 +18,7 @@ __all__ = [
     "MissingDependencyError",
     "RLDKError",
     "RunNotFoundError",
+    "UnknownFormatError",
 ]
 
 
@@ -30,6 +32,17 @@ class EventError(RLDKError, ValueError):
 
 class RunNotFoundError(RLDKError, FileNotFoundError):
     """The path holds no run that rldk can read."""
+
+
+class UnknownFormatError(RLDKError):
+    """The file is no log in a format that rldk knows."""
+
+    def __init__(self, path: object, tried: Sequence[str]) -> None:
+        """`tried` are the names of the formats that it was taken for."""
+        super().__init__(
+            f"{path} holds no metrics in a format that rldk knows (tried: {', '.join(tried)}). "
+            "If you know it, say it with: --input-format NAME"
+        )
 
 
 class AmbiguousRunError(RLDKError):

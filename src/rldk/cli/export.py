@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from rldk.cli.progress import counting
+from rldk.cli.reading import input_options, log_of
 from rldk.files import replacing
-from rldk.runs import open_run
 from rldk.runs.tables import WRITERS
 
 __all__ = ["export"]
@@ -25,11 +25,14 @@ __all__ = ["export"]
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write. Default: stdout."
 )
-def export(run: Path, kind: str | None, output: Path | None) -> None:
-    """Export the metrics of RUN, from its events: at any time, also while it is running.
+@input_options
+def export(
+    run: Path, kind: str | None, output: Path | None, input_format: str | None, mapping: dict[str, str]
+) -> None:
+    """Export the metrics of RUN: at any time, also while it is running.
 
-    RUN is a run's name in its folder (rldk_logs/my_run), a folder that holds one run, or any file of
-    a run. After a resume each train step appears once.
+    RUN is a run's name in its folder (rldk_logs/my_run), a folder that holds one run, any file of a run,
+    or a log of another tool (see: rldk info). After a resume each train step appears once.
 
     \b
     csv      one row a record, one column a metric; nan and inf are spelled out
@@ -42,7 +45,7 @@ def export(run: Path, kind: str | None, output: Path | None) -> None:
       rldk export rldk_logs/my_run -o my_run.csv
       rldk export rldk_logs/my_run -f jsonl | jq .metrics.reward_mean
     """
-    found = open_run(run)
+    found = log_of(run, input_format, mapping)
     if kind is None:
         ending = output.suffix[1:] if output else ""
         kind = ending if ending in WRITERS else "csv"

@@ -7,6 +7,7 @@ import click
 from rldk import __version__
 from rldk.cli.demo import demo
 from rldk.cli.export import export
+from rldk.cli.info import info
 from rldk.cli.runs import runs
 from rldk.cli.validate import validate
 from rldk.errors import RLDKError
@@ -56,5 +57,5 @@ def main() -> None:
     """
 
 
-for command in (demo, runs, export, validate):
+for command in (demo, runs, info, export, validate):
     main.add_command(command)

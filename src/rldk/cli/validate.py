@@ -6,16 +6,18 @@ from typing import Any
 import click
 import msgspec
 
+from rldk.cli.reading import input_options, log_of
+from rldk.errors import UnknownFormatError
 from rldk.event import json_schema
 from rldk.files import RunFiles
-from rldk.runs import open_run
-from rldk.runs.validation import Validation, check
+from rldk.runs.validation import Validation, check, check_run
 
 __all__ = ["validate"]
 
 
-@click.command(short_help="Check every line of events files.")
+@click.command(short_help="Check every line of events files, or of any log.")
 @click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path(path_type=Path))
+@input_options
 @click.option(
     "-f",
     "--format",
@@ -26,21 +28,28 @@ __all__ = ["validate"]
 )
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of an Event, and do nothing else.")
 @click.pass_context
-def validate(ctx: click.Context, paths: tuple[Path, ...], kind: str, schema: bool) -> None:
-    """Check every line of events files against the Event schema.
+def validate(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    input_format: str | None,
+    mapping: dict[str, str],
+    kind: str,
+    schema: bool,
+) -> None:
+    """Check every line of events files against the Event schema, or that a foreign log can be read.
 
-    PATH is an events file (also a .gz part), or a run: then all its parts are checked. Bad lines are
-    listed with file, line and reason.
+    PATH is an events file (also a .gz part), a run (then all its parts are checked), or a log of another
+    tool (then what it holds is read). Bad lines are listed with file, line and reason.
 
     \b
-    Exit code: 0 all lines are Events, 1 some are not, 2 a file cannot be read.
+    Exit code: 0 all lines are good, 1 some are not, 2 a file cannot be read.
     """
     if schema:
         click.echo(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode())
         return
     if not paths:
-        raise click.UsageError("name at least one events file or run")
-    results = [(path, check(_parts(path))) for path in paths]
+        raise click.UsageError("name at least one events file, run or log")
+    results = [(path, _check(path, input_format, mapping)) for path in paths]
     if kind == "json":
         click.echo(
             msgspec.json.format(msgspec.json.encode([_plain(*result) for result in results]), indent=2)
@@ -51,12 +60,15 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], kind: str, schema: boo
     ctx.exit(1 if any(result.bad for _, result in results) else 0)
 
 
-def _parts(path: Path) -> list[Path]:
-    """The files behind `path`: itself, if it holds events; else those of the run that it names."""
+def _check(path: Path, input_format: str | None, mapping: dict[str, str]) -> Validation:
+    """A file that holds events by its name is checked by itself; else what the path names, whole."""
     owner = RunFiles.of(path)
-    if path.is_file() and (owner is None or path in owner.parts()):
-        return [path]
-    return open_run(path).parts
+    if input_format is None and path.is_file() and owner is not None and path in owner.parts():
+        return check([path])
+    try:
+        return check_run(log_of(path, input_format, mapping))
+    except UnknownFormatError:
+        return check([path])  # none of its lines is an Event, and each is told so
 
 
 def _show(path: Path, result: Validation) -> None:
@@ -67,7 +79,7 @@ def _show(path: Path, result: Validation) -> None:
     phases = ", ".join(f"{count:,} {phase}" for phase, count in result.phases.items())
     steps = "" if result.first_step is None else f", steps {result.first_step:,} to {result.last_step:,}"
     resumes = f", {result.resumes} resumes" if result.resumes else ""
-    verdict = f"{result.bad:,} bad lines" if result.bad else "every line is an Event"
+    verdict = f"{result.bad:,} bad lines" if result.bad else "no bad lines"
     click.echo(f"{path}: {result.records:,} events ({phases or 'none'}){steps}{resumes}; {verdict}")
 
 

@@ -1,5 +1,6 @@
-"""Reading a run: its events, what else is known of it, and tables of its metrics."""
+"""Reading a run, ours or another tool's: its events, its columns, tables of its metrics."""
 
-from rldk.runs.run import Run, open_run
+from rldk.runs.opening import open_run
+from rldk.runs.run import Run
 
 __all__ = ["Run", "open_run"]

@@ -95,6 +95,17 @@ class ForeignRun(Run):
                     notes=(*notes, COUNTED) if counted else tuple(notes),
                 )
 
+    def follow(self, *, poll: float = 0.5) -> Iterator[Event]:
+        """The events that are there: a foreign log does not say whether more are to come."""
+        del poll
+        return iter(self)
+
+    def _of_phase(self, phase: Phase) -> Iterator[Event]:
+        for event in self:
+            if event.phase == phase:
+                event.metrics.update(event.nonfinite())
+                yield event
+
     def last(self, phase: Phase | None = None) -> Event | None:
         """The newest event (of `phase`); the whole log is read."""
         last = None

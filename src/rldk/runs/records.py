@@ -7,21 +7,29 @@ in silence and never fatal.
 
 import gzip
 import os
-import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol, TypeVar
 
 from rldk.errors import EventError
 from rldk.event import Event, Phase, decode
 from rldk.files import RunFiles
 
-__all__ = ["BadLine", "last_event", "read_events", "read_lines"]
+__all__ = ["BadLine", "last_event", "read_events", "read_lines", "read_records"]
 
-_RESUMED = re.compile(rb'"resumed:from_step=(\d+)"')
 _TAIL_BYTES = (1 << 16, 1 << 24, 1 << 62)
+
+
+class Stepped(Protocol):
+    """A record that knows its step."""
+
+    @property
+    def step(self) -> int: ...
+
+
+R = TypeVar("R", bound=Stepped)
 
 
 class BadLine(NamedTuple):
@@ -55,7 +63,21 @@ def read_lines(path: Path, on_bad: Callable[[BadLine], None] = _ignore) -> Itera
 def read_events(
     parts: Sequence[Path] | RunFiles, on_bad: Callable[[BadLine], None] = _ignore
 ) -> Iterator[Event]:
-    """The Events of a run, from its files in order.
+    """The Events of a run, from its files in order; see `read_records`."""
+    return read_records(parts, decode, on_bad)
+
+
+def read_records(
+    parts: Sequence[Path] | RunFiles,
+    decode_line: Callable[[bytes], R],
+    on_bad: Callable[[BadLine], None] = _ignore,
+) -> Iterator[R]:
+    """What `decode_line` makes of the lines of a run, from its files in order.
+
+    Args:
+        parts: the files, oldest first, or the run that they belong to.
+        decode_line: gives something with a `step`, or raises EventError.
+        on_bad: takes the lines that it refused.
 
     With the `RunFiles` of a live run, parts that are finished and compressed meanwhile are no matter.
 
@@ -70,12 +92,12 @@ def read_events(
                 resumes.pop(0)
             index += 1
             try:
-                event = decode(line)
+                record = decode_line(line)
             except EventError as error:
                 on_bad(BadLine(path, number, str(error)))
                 continue
-            if not resumes or event.step <= resumes[0][1]:
-                yield event
+            if not resumes or record.step <= resumes[0][1]:
+                yield record
 
 
 def last_event(parts: Sequence[Path], phase: Phase | None = None) -> Event | None:
@@ -141,8 +163,12 @@ def _opened(parts: Sequence[Path] | RunFiles) -> Iterator[tuple[Path, BinaryIO |
 
 
 def _resumed_from(line: bytes) -> int | None:
-    match = _RESUMED.search(line) if b"resumed:from_step=" in line else None
-    return int(match[1]) if match else None
+    if b'"resumed:from_step=' not in line:
+        return None
+    try:
+        return decode(line).resumed_from
+    except EventError:
+        return None
 
 
 def _resumes(parts: Sequence[Path] | RunFiles) -> list[tuple[int, int]]:

@@ -1,21 +1,28 @@
-"""A run on disk: `Run`, and `open_run`, the one way to it.
+"""A run that rldk recorded: `Run`.
 
 Invariant: a `Run` only reads; its events are the same whether the run is live, ended or was killed.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from rldk.errors import AmbiguousRunError, RunNotFoundError
-from rldk.event import Event, Phase
-from rldk.files import RunFiles, runs_in
+from rldk.errors import MissingDependencyError
+from rldk.event import Event, Phase, decode_slim
+from rldk.files import RunFiles
 from rldk.lock import is_locked
-from rldk.runs.records import BadLine, last_event, read_events
+from rldk.runs.follow import follow
+from rldk.runs.records import BadLine, last_event, read_events, read_records
 
-__all__ = ["Run", "State", "open_run"]
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from rldk.runs.columns import Columns, Record
+
+__all__ = ["Run", "State"]
 
 State = Literal["running", "ended", "unfinished"]
 
@@ -35,6 +42,24 @@ class Run:
         self._parts = parts
 
     @property
+    def format(self) -> str:
+        """The format of the log: `rldk`."""
+        return "rldk"
+
+    @property
+    def dialect(self) -> str | None:
+        """Whose metric keys these are; rldk's own records hold canonical names: None."""
+        return None
+
+    @property
+    def algorithm(self) -> str | None:
+        """The training algorithm, as `{run_id}_run.json` says; None where it does not."""
+        attempts = self.info.get("attempts")
+        last = attempts[-1] if isinstance(attempts, list) and attempts else {}
+        name = last.get("algorithm") if isinstance(last, dict) else None
+        return name if isinstance(name, str) else None
+
+    @property
     def run_id(self) -> str:
         """The run's name."""
         return self.files.run_id
@@ -43,6 +68,10 @@ class Run:
     def parts(self) -> list[Path]:
         """The files that hold the events, oldest first."""
         return self.files.parts() if self._parts is None else self._parts
+
+    @property
+    def _source(self) -> RunFiles | list[Path]:
+        return self.files if self._parts is None else self._parts
 
     @property
     def state(self) -> State:
@@ -62,7 +91,50 @@ class Run:
 
     def __iter__(self) -> Iterator[Event]:
         """The events; superseded branches are left out, bad lines go to `bad_lines`."""
-        return read_events(self.files if self._parts is None else self._parts, self._refuse)
+        return read_events(self._source, self._refuse)
+
+    def follow(self, *, poll: float = 0.5) -> Iterator[Event]:
+        """The events from the first on, waiting `poll` seconds at a time for new ones, until the run is
+        no longer running. Events of a branch that a resume ends later have been yielded by then.
+        """
+        return follow(self.files, self._refuse, poll=poll, until=lambda: self.state != "running")
+
+    def columns(self, phase: Phase = "train") -> "Columns":
+        """The records of a phase as numpy columns: `step`, `wall_time` and each metric.
+
+        NaN stands for what a record does not hold and for what was no number.
+        """
+        from rldk.runs.columns import columns_of  # numpy is loaded when it is needed
+
+        return columns_of(self._of_phase(phase))
+
+    def _of_phase(self, phase: Phase) -> Iterator["Record"]:
+        records = read_records(self._source, decode_slim, self._refuse)
+        return (record for record in records if record.model_info.phase == phase)
+
+    def to_pandas(self, phase: Phase = "train") -> "pd.DataFrame":
+        """The columns of a phase as a pandas DataFrame.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise MissingDependencyError("to_pandas", "pandas", "pandas") from None
+        return pd.DataFrame(self.columns(phase))
+
+    def to_arrow(self, phase: Phase = "train") -> "pa.Table":
+        """The columns of a phase as a pyarrow Table.
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed.
+        """
+        try:
+            import pyarrow as pa
+        except ImportError:
+            raise MissingDependencyError("to_arrow", "pyarrow", "parquet") from None
+        return pa.table(self.columns(phase))
 
     @property
     def bad_lines(self) -> list[BadLine]:
@@ -86,28 +158,3 @@ class Run:
                 continue  # a part was finished meanwhile
             if self.files.last_part() == newest:
                 return event
-
-
-def open_run(path: str | Path) -> Run:
-    """The run at `path`: a folder that holds one, a run's name in its folder (`logs/my_run`), or any
-    file of it.
-
-    Raises:
-        RunNotFoundError: there is none.
-        AmbiguousRunError: the folder holds several; its `runs` lists them.
-    """
-    path = Path(path)
-    if path.is_dir():
-        found = runs_in(path)
-        if len(found) > 1:
-            raise AmbiguousRunError(path, [str(path / files.run_id) for files in found])
-        if found:
-            return Run(found[0])
-        raise RunNotFoundError(f"{path} holds no run. Look for runs below it with: rldk runs {path}")
-    if path.is_file():
-        owner = RunFiles.of(path)
-        return Run(owner) if owner else Run(RunFiles(path.parent, path.stem), [path])
-    files = RunFiles(path.parent, path.name)
-    if files.exist():
-        return Run(files)
-    raise RunNotFoundError(f"there is no run at {path}. List the runs of a folder with: rldk runs FOLDER")

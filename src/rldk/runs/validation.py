@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from rldk.errors import EventError
 from rldk.event import decode
+from rldk.runs.foreign import ForeignRun
 from rldk.runs.records import BadLine, read_lines
+from rldk.runs.run import Run
 
-__all__ = ["Validation", "check"]
+__all__ = ["Validation", "check", "check_run"]
 
 MAX_SHOWN = 100
 """Bad lines that are kept with their reasons; beyond that they are only counted."""
@@ -32,6 +34,25 @@ class Validation(NamedTuple):
     """Lines that are no Events."""
     bad_lines: list[BadLine]
     """The first `MAX_SHOWN` of them."""
+
+
+def check_run(run: Run) -> Validation:
+    """Check a run: one of ours line by line, a foreign log by reading it.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    if not isinstance(run, ForeignRun):
+        return check(run.parts)
+    phases: Counter[str] = Counter()
+    first: int | None = None
+    last: int | None = None
+    for event in run:
+        phases[event.phase] += 1
+        first = event.step if first is None else min(first, event.step)
+        last = event.step if last is None else max(last, event.step)
+    bad = run.bad_lines
+    return Validation(phases.total(), dict(phases), first, last, 0, len(bad), bad[:MAX_SHOWN])
 
 
 def check(parts: Iterable[Path]) -> Validation:

@@ -18,6 +18,7 @@ from rldk.files import RunFiles
 from rldk.integrations.trl import training
 from rldk.integrations.trl.messages import say, show_messages
 from rldk.integrations.trl.tokens import TokenCounter
+from rldk.metrics.dialects import phase_of
 from rldk.metrics.values import measure
 from rldk.recording.environment import environment
 from rldk.recording.guard import Guard, guarded
@@ -152,7 +153,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
                     return
                 recorder = self._begin(args, state, kwargs)
                 self._describe(args, state, control, kwargs)
-            phase = training.phase(logs)
+            phase = phase_of(logs)
             metrics, notes = measure(logs, self._canonical)
             event = Event(
                 step=state.global_step,
@@ -275,7 +276,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         """What `state.log_history` tells of the run, where the JSONL is off: no times, no tokens."""
         for entry in self._state.log_history if self._state else ():
             logs = {key: value for key, value in entry.items() if key != "step"}
-            phase = training.phase(logs)
+            phase = phase_of(logs)
             metrics, notes = measure(logs, self._canonical)
             yield Event(
                 step=entry["step"],

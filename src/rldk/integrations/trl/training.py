@@ -5,7 +5,6 @@ computed on a device, nothing of TRL is imported, and what cannot be known is No
 """
 
 import os
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ __all__ = [
     "configuration",
     "dialect",
     "model_info",
-    "phase",
     "rng",
     "run_name",
     "sequence_length",
@@ -69,21 +67,6 @@ def algorithm(args: Any) -> str:
             name = kind.__name__.removesuffix("Config").lower()
             return _NAMES.get(name, name)
     return "trainer"
-
-
-def phase(logs: Mapping[Any, Any]) -> Phase:
-    """What a `logs` dict is about, by its keys: they are the only sign (TRL.md, section 2).
-
-    A train record has a `loss` (PPO: an `episode`), also where it carries `train_runtime`.
-    """
-    if "loss" in logs or "episode" in logs:
-        return "train"
-    if "train_runtime" in logs:
-        return "summary"
-    for key in logs:
-        if isinstance(key, str) and (key.startswith("eval_") or key.endswith("_runtime")):
-            return "eval"
-    return "train"
 
 
 def run_name(args: Any) -> str:

@@ -74,10 +74,10 @@ class Dialect:
     name: str
     """The framework, and its generation where two differ: `trl`, `trl-0`."""
 
-    names: Mapping[str, str]
+    names: Mapping[str, str] = field(repr=False)
     """Trainer's key to canonical name, for an algorithm that has no table of its own."""
 
-    by_algorithm: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    by_algorithm: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """The whole table of each known algorithm.
 
     Whole, and not only what differs: users log metrics of their own, and the `accuracy` that a

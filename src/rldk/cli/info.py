@@ -1,0 +1,131 @@
+"""`rldk info`: what is this log, and what is in it?"""
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from rldk.cli.reading import input_options, log_of
+from rldk.metrics import METRICS
+from rldk.runs import Run
+from rldk.runs.foreign import ForeignRun
+
+__all__ = ["info"]
+
+
+@click.command(short_help="Tell what a log is, and what is in it.")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@input_options
+@click.option(
+    "-f",
+    "--format",
+    "kind",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="Format of the output.",
+)
+def info(paths: tuple[Path, ...], input_format: str | None, mapping: dict[str, str], kind: str) -> None:
+    """Tell what each PATH is: format, dialect, algorithm, steps, metrics known and unknown, quirks.
+
+    PATH is a run of rldk, or any log that it reads: trainer_state.json or a checkpoint, a console log of
+    TRL or verl, JSONL, CSV, TensorBoard, W&B offline, trackio.
+    """
+    found = [describe(log_of(path, input_format, mapping)) for path in paths]
+    if kind == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        return
+    for number, about in enumerate(found):
+        click.echo("\n" * (number > 0) + _page(about))
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """Everything that one pass over a run tells of it."""
+    phases: Counter[str] = Counter()
+    steps: list[int] = []
+    metrics: Counter[str] = Counter()
+    counted = nonfinite = 0
+    for event in run:
+        phases[event.phase] += 1
+        metrics.update(event.metrics.keys())
+        counted += "step:counted" in event.notes
+        nonfinite += any(True for _ in event.nonfinite())
+        if event.phase == "train":
+            steps.append(event.step)
+    differences = [later - earlier for earlier, later in pairwise(steps)]
+    usual = Counter(d for d in differences if d > 0).most_common(1)
+    every = usual[0][0] if usual else None
+    return {
+        "path": str(run.path if isinstance(run, ForeignRun) else run.files.folder / run.run_id),
+        "format": run.format,
+        "dialect": run.dialect,
+        "algorithm": run.algorithm,
+        "state": run.state,
+        "records": dict(phases),
+        "first_step": min(steps, default=None),
+        "last_step": max(steps, default=None),
+        "every": every,
+        "gaps": sum(d > every for d in differences) if every else 0,
+        "repeated_steps": sum(d == 0 for d in differences),
+        "steps_back": sum(d < 0 for d in differences),
+        "steps_counted": bool(counted),
+        "records_with_nonfinite": nonfinite,
+        "bad_lines": len(run.bad_lines),
+        "first_bad_lines": [f"{b.path}:{b.number}: {b.reason}" for b in run.bad_lines[:3]],
+        "known": sorted(name for name in metrics if _is_known(name)),
+        "unknown": sorted(name for name in metrics if not _is_known(name)),
+    }
+
+
+def _is_known(name: str) -> bool:
+    plain = name.removeprefix("eval_")
+    parts = plain.split("/")
+    return plain in METRICS or (len(parts) > 2 and f"{parts[0]}/{{function}}/{parts[-1]}" in METRICS)
+
+
+def _page(about: dict[str, Any]) -> str:
+    """The description, for people."""
+    records = ", ".join(f"{count:,} {phase}" for phase, count in about["records"].items()) or "none"
+    lines = [
+        about["path"],
+        f"  format     {about['format']}" + (f", dialect {about['dialect']}" if about["dialect"] else ""),
+        f"  algorithm  {about['algorithm'] or 'not told'}",
+        f"  state      {about['state']}",
+        f"  records    {records}",
+    ]
+    if about["last_step"] is not None:
+        every = f", every {about['every']:,}" if about["every"] else ""
+        lines.append(f"  steps      {about['first_step']:,} to {about['last_step']:,}{every}")
+    lines += [f"  note       {quirk}" for quirk in _quirks(about)]
+    for kind in ("known", "unknown"):
+        lines += _wrapped(f"  {kind:<9}  ", about[kind])
+    return "\n".join(lines)
+
+
+def _quirks(about: dict[str, Any]) -> list[str]:
+    counts = {
+        "gaps": "gaps between steps",
+        "repeated_steps": "train records repeat a step",
+        "steps_back": "train records go back to an earlier step",
+        "records_with_nonfinite": "records hold a value that is not finite",
+        "bad_lines": "lines could not be read",
+    }
+    said = [f"{about[name]:,} {text}" for name, text in counts.items() if about[name]]
+    if about["steps_counted"]:
+        said.insert(0, "the log names no steps: the train records are counted")
+    return [*said, *about["first_bad_lines"]]
+
+
+def _wrapped(head: str, names: list[str]) -> list[str]:
+    """`names` after `head`, in lines of at most 100 characters."""
+    if not names:
+        return [f"{head}none"]
+    lines = [head]
+    for name in names:
+        if len(lines[-1]) + len(name) > 98 and lines[-1].strip():
+            lines.append(" " * len(head))
+        lines[-1] += f"{name}, "
+    lines[-1] = lines[-1].removesuffix(", ")
+    return [line.rstrip() for line in lines]

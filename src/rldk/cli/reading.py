@@ -1,0 +1,59 @@
+"""What the commands that read logs have in common: `--input-format`, `--map`, and the project's own names."""
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from rldk.errors import RLDKError
+from rldk.runs import Run, open_run
+
+__all__ = ["input_options", "log_of"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def input_options(command: F) -> F:
+    """The options `--input-format` and `--map`, as arguments `input_format` and `mapping`."""
+    command = click.option(
+        "--map",
+        "mapping",
+        metavar="KEY=METRIC",
+        multiple=True,
+        callback=_pairs,
+        help="A name for a key of the log: my/score=reward_mean. Also: [tool.rldk.map] of pyproject.toml.",
+    )(command)
+    return click.option(
+        "--input-format", metavar="NAME", help="Format of the log, where it is not to be guessed."
+    )(command)
+
+
+def log_of(path: Path, input_format: str | None, mapping: dict[str, str]) -> Run:
+    """The run at `path`; the names of `[tool.rldk.map]` apply where the command line gives no other."""
+    return open_run(path, input_format=input_format, mapping={**_project_names(), **mapping})
+
+
+def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    names = {}
+    for value in values:
+        key, equals, metric = value.rpartition("=")
+        if not (key and equals and metric):
+            raise click.BadParameter(f"{value!r} is no KEY=METRIC", context, option)
+        names[key] = metric
+    return names
+
+
+def _project_names() -> dict[str, str]:
+    """`[tool.rldk.map]` of the pyproject.toml in the working directory."""
+    try:
+        with Path("pyproject.toml").open("rb") as file:
+            names = tomllib.load(file).get("tool", {}).get("rldk", {}).get("map", {})
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RLDKError(f"pyproject.toml cannot be read for [tool.rldk.map]: {error}") from None
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise RLDKError('[tool.rldk.map] in pyproject.toml must hold lines of "key" = "metric"')
+    return names
