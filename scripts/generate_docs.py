@@ -24,6 +24,8 @@ from rldk.cli import main as main_command  # noqa: E402
 from rldk.event import json_schema  # noqa: E402
 from rldk.metrics import METRICS  # noqa: E402
 from rldk.metrics.dialects import Dialect  # noqa: E402
+from rldk.metrics.dialects.detect import COMMON, DIALECTS  # noqa: E402
+from rldk.metrics.dialects.ms_swift import MS_SWIFT  # noqa: E402
 from rldk.metrics.dialects.trl import TRL, TRL_0  # noqa: E402
 
 NOTICE = "<!-- Made by scripts/generate_docs.py. Change the tables in src/rldk, not this page. -->"
@@ -44,15 +46,29 @@ The metrics of an evaluation carry the prefix `eval_` before the canonical name.
 Unless the meaning says otherwise, a value is the mean, over the batches since the last record,
 of what is described for one batch, across all processes.
 The direction is where a healthy run is expected to move the metric; a dash means neither way.
-Meanings were read in the sources of TRL 0.23 and 1.16.
+Meanings were read in the sources of TRL 0.23 and 1.16, verl 0.9.1, OpenRLHF 0.11.2, LLaMA-Factory 0.9.5,
+ms-swift 4.6.0 and Stable-Baselines3 2.9.2.
+
+A name with a slash is a trainer's own key, kept because nothing else is quite the same quantity.
+A part in braces stands for any text. Keys are those of TRL, with the trainers that log them, unless another
+framework stands before them; ms-swift logs the keys of TRL besides its own. OpenRLHF has `train/` before
+each key in W&B and TensorBoard.
 """
+TITLES = {
+    "trl": "TRL",
+    "verl": "verl",
+    "openrlhf": "OpenRLHF",
+    "llama-factory": "LLaMA-Factory",
+    "ms-swift": "ms-swift",
+    "sb3": "SB3",
+}
 
 
 def render_metrics() -> str:
-    """Every canonical metric, and the keys of TRL that hold it."""
-    sources = _sources({"": TRL, "TRL < 1.0": TRL_0})
+    """Every canonical metric, and the keys of each framework that hold it."""
+    sources = _sources({"": TRL, "TRL < 1.0": TRL_0}, [d for d in DIALECTS.values() if d is not TRL])
     rows = [
-        "| Metric | Unit | Direction | Meaning | TRL key (trainers) |",
+        "| Metric | Unit | Direction | Meaning | Keys (trainers) |",
         "| --- | --- | --- | --- | --- |",
     ]
     for metric in METRICS.values():
@@ -62,23 +78,46 @@ def render_metrics() -> str:
     return "\n".join((NOTICE, "", METRICS_INTRODUCTION, *rows, ""))
 
 
-def _sources(dialects: dict[str, Dialect]) -> dict[str, str]:
-    """For each metric, the keys that hold it and who logs them; later dialects add differences."""
-    base = next(iter(dialects.values()))
-    everyone = len(base.by_algorithm)
+def _sources(generations: dict[str, Dialect], others: Iterable[Dialect]) -> dict[str, str]:
+    """For each metric, the keys that hold it and who logs them; later generations add differences."""
+    base = next(iter(generations.values()))
     found: dict[str, dict[tuple[str, str], list[str]]] = {name: {} for name in METRICS}
-    for note, dialect in dialects.items():
+    for note, dialect in generations.items():
         for algorithm, names in dialect.by_algorithm.items():
             for key, name in names.items():
                 if dialect is base or base.by_algorithm[algorithm].get(key) != name:
                     found[name].setdefault((key, note), []).append(algorithm)
-    return {
-        name: "; ".join(
+    everyone = len(base.by_algorithm)
+    sources = {
+        name: [
             f"`{key}` ({_who(algorithms, everyone)}{', ' + note if note else ''})"
             for (key, note), algorithms in keys.items()
-        )
+        ]
         for name, keys in found.items()
     }
+    for dialect in others:
+        for name, keys in _keys_by_name(dialect, base).items():
+            sources[name].append(f"{TITLES[dialect.name]} {', '.join(keys)}")
+    return {name: "; ".join(keys) for name, keys in sources.items()}
+
+
+def _keys_by_name(dialect: Dialect, base: Dialect) -> dict[str, list[str]]:
+    """The keys of a dialect for each metric, with their algorithms where not all have them.
+
+    Without the keys of ms-swift that TRL has, and the second form of a key, with `train/` before it.
+    """
+    logged: dict[tuple[str, str], list[str]] = {}
+    for algorithm, names in dialect.by_algorithm.items():
+        inherited = base.by_algorithm.get(algorithm, {}) if dialect is MS_SWIFT else {}
+        for key, name in names.items():
+            second_form = key.startswith("train/") and key.removeprefix("train/") in names
+            if inherited.get(key) != name and not second_form:
+                logged.setdefault((key, name), []).append(algorithm)
+    found: dict[str, list[str]] = {}
+    for (key, name), algorithms in logged.items():
+        who = "" if COMMON in algorithms else f" ({', '.join(algorithms)})"
+        found.setdefault(name, []).append(f"`{key}`{who}")
+    return found
 
 
 def _who(algorithms: list[str], everyone: int) -> str:
@@ -107,9 +146,8 @@ def render_event() -> str:
         for field, text in zip(classes[kind].body, classes[kind].body[1:], strict=False):
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
                 name, kind_of = ast.unparse(field.target), ast.unparse(field.annotation)
-                lines.append(
-                    f"| `{name}` | `{_plain_type(kind_of)}` | {_one_line(ast.literal_eval(text.value))} |"
-                )
+                meaning = _in_json(_one_line(ast.literal_eval(text.value)))
+                lines.append(f"| `{name}` | `{_plain_type(kind_of)}` | {meaning} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -132,7 +170,7 @@ def render_callback() -> str:
         rows.append(f"| `{name}` | {kind} | {default or '`None`'} | {_one_line(meaning)} |")
     sections = [
         f"{NOTICE}\n\n# RLDKCallback",
-        about.strip(),
+        re.sub(r"\[`~([\w.]+)`\]", r"`\1`", about.strip()),
         "\n".join(rows),
         "It raises, when it is made:",
         _list(raises),
@@ -148,13 +186,23 @@ def render_cli() -> str:
     lines = [NOTICE, "", "# The commands", ""]
     for name, command in (("rldk", main_command), *sorted(main_command.commands.items())):
         path = name if name == "rldk" else f"rldk {name}"
-        context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
+        context = click.Context(command, info_name=path, terminal_width=90, **main_command.context_settings)
         lines += [f"## {path}", "", "```text", command.get_help(context), "```", ""]
     return "\n".join(lines)
 
 
 def _plain_type(annotation: str) -> str:
-    return annotation.replace("Count", "int").replace("tuple[str, ...]", "array of str").replace("|", "or")
+    return (
+        _in_json(annotation)
+        .replace("Count", "int")
+        .replace("tuple[str, ...]", "array of str")
+        .replace("|", "or")
+    )
+
+
+def _in_json(text: str) -> str:
+    """What Python calls None is null in the files that the page is about."""
+    return re.sub(r"\bNone\b", "null", text)
 
 
 def _one_line(text: str) -> str:

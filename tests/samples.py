@@ -1,12 +1,15 @@
 """Events and runs for tests of the layers below the trainers: no torch, made in microseconds."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
 from rldk.event import DataSlice, Event, ModelInfo, Rng, encode, resumed_note
 from rldk.files import RunFiles
+from rldk.recording.writer import JsonlWriter
 
 
 def event(step: int, phase: str = "train", notes: tuple[str, ...] = (), /, **metrics: Any) -> Event:
@@ -20,6 +23,11 @@ def event(step: int, phase: str = "train", notes: tuple[str, ...] = (), /, **met
         model_info=ModelInfo(run_id="run", phase=phase),
         notes=notes,
     )
+
+
+def logged(step: int, phase: str = "train", notes: tuple[str, ...] = (), /, **metrics: Any) -> Event:
+    """An Event with a loss and a reward, unless other metrics are given."""
+    return event(step, phase, notes, **(metrics or {"loss": 1 / (step + 1), "reward_mean": step / 100}))
 
 
 def resumed(step: int, from_step: int, **metrics: Any) -> Event:
@@ -38,6 +46,21 @@ def write_run(folder: Path, *events: Event, run_id: str = "run") -> RunFiles:
     files = RunFiles(folder, run_id)
     files.events.write_bytes(lines(*events))
     return files
+
+
+def record(folder: Path, events: Iterable[Event], run_id: str = "run", **options: Any) -> RunFiles:
+    """A run that the writer wrote."""
+    files = RunFiles(folder, run_id)
+    writer = JsonlWriter(files, **options)
+    for one in events:
+        writer.write(encode(one))
+    writer.close()
+    return files
+
+
+def end(files: RunFiles, how: str = "completed") -> None:
+    """Say in run.json that the run ended."""
+    files.run.write_bytes(msgspec.json.encode({"run_id": files.run_id, "end": {"how": how}}))
 
 
 def line_of(number: int, width: int = 500) -> bytes:

@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from recorded import event, record
 from rldk.cli import main
 from rldk.event import decode
+from samples import logged, record
 
 EVENTS = [
-    event(1, loss=0.5, reward_mean=0.1),
-    event(2, loss=None, reward_mean=0.2, notes=["nonfinite:loss=nan"]),
-    event(2, "eval", eval_loss=0.7),
-    event(3, loss=0.25, reward_mean=0.4),
+    logged(1, loss=0.5, reward_mean=0.1),
+    logged(2, "train", ("nonfinite:loss=nan",), loss=None, reward_mean=0.2),
+    logged(2, "eval", eval_loss=0.7),
+    logged(3, loss=0.25, reward_mean=0.4),
 ]
 
 
@@ -86,12 +86,12 @@ def test_bad_lines_are_named_on_stderr_and_the_rest_is_exported(run):
 def test_an_output_that_cannot_be_written_exits_2_and_leaves_nothing(run, tmp_path):
     result = rldk("export", run.folder, "-o", tmp_path / "no" / "such.csv")
     assert result.exit_code == 2
-    assert "such.csv" in result.stderr
+    assert f"there is no folder {tmp_path / 'no'}" in result.stderr
     assert not (tmp_path / "no").exists()
 
 
 def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path):
-    record(tmp_path, (event(step) for step in range(20_000)))
+    record(tmp_path, (logged(step) for step in range(20_000)))
     with subprocess.Popen(
         [sys.executable, "-m", "rldk", "export", tmp_path, "-f", "jsonl"],
         stdout=subprocess.PIPE,
@@ -103,3 +103,25 @@ def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path):
         process.stdout.close()
         assert process.stderr is not None
         assert b"Traceback" not in process.stderr.read()
+
+
+def test_what_a_training_recorded_is_not_written_over_but_its_tables_are(run):
+    before = run.events.read_bytes()
+    for name in ("run_events.jsonl", "run_run.json", "run_final_report.json"):
+        result = rldk("export", run.folder, "-f", "jsonl", "-o", run.folder / name)
+        assert result.exit_code == 2
+        assert "is a file of the run run" in result.stderr
+    assert rldk("export", run.folder, "-o", run.metrics_csv).exit_code == 0
+    assert run.events.read_bytes() == before
+
+
+def test_an_ending_that_is_no_format_is_refused_with_the_formats(run, tmp_path):
+    result = rldk("export", run.folder, "-o", tmp_path / "a.xlsx")
+    assert result.exit_code == 2
+    assert "parquet" in result.stderr
+
+
+def test_a_run_without_records_says_so(tmp_path):
+    (tmp_path / "empty_events.jsonl").touch()
+    result = rldk("export", tmp_path)
+    assert "holds no records" in result.stderr

@@ -2,9 +2,9 @@ import json
 
 from click.testing import CliRunner
 
-from recorded import end, event, record
 from rldk.cli import main
 from rldk.lock import RunLock
+from samples import end, logged, record
 
 
 def rldk(*arguments, **options):
@@ -12,10 +12,10 @@ def rldk(*arguments, **options):
 
 
 def test_states_steps_and_last_metrics_of_all_runs_below_the_folder(tmp_path):
-    end(record(tmp_path, [*map(event, range(1, 6)), event(5, "summary", train_runtime=9.0)], "done"))
-    end(record(tmp_path, map(event, range(1, 3)), "failed"), "exception")
-    record(tmp_path / "deep" / "er", map(event, range(1, 4)), "killed")
-    lock = RunLock.acquire(record(tmp_path, map(event, range(1, 5)), "alive").lock)
+    end(record(tmp_path, [*map(logged, range(1, 6)), logged(5, "summary", train_runtime=9.0)], "done"))
+    end(record(tmp_path, map(logged, range(1, 3)), "failed"), "exception")
+    record(tmp_path / "deep" / "er", map(logged, range(1, 4)), "killed")
+    lock = RunLock.acquire(record(tmp_path, map(logged, range(1, 5)), "alive").lock)
     rows = {row["run"]: row for row in json.loads(rldk("runs", tmp_path, "-f", "json").stdout)}
     lock.release()
     states = {name: (row["state"], row["how"], row["step"]) for name, row in rows.items()}
@@ -29,9 +29,9 @@ def test_states_steps_and_last_metrics_of_all_runs_below_the_folder(tmp_path):
 
 
 def test_the_table_shows_each_run_on_a_narrow_terminal(tmp_path):
-    end(record(tmp_path, map(event, range(1, 6)), "done"))
-    record(tmp_path / "deep", [event(7, loss=None, notes=["nonfinite:loss=nan"])], "killed")
-    shown = rldk("runs", tmp_path, env={"COLUMNS": "60"}).stdout
+    end(record(tmp_path, map(logged, range(1, 6)), "done"))
+    record(tmp_path / "deep", [logged(7, "train", ("nonfinite:loss=nan",), loss=None)], "killed")
+    shown = rldk("runs", tmp_path, env={"COLUMNS": "90"}).stdout
     assert "deep/killed" in shown
     assert "unfinished" in shown
     assert "completed" in shown
@@ -47,6 +47,6 @@ def test_an_empty_folder_says_so_and_a_missing_one_exits_2(tmp_path):
 
 def test_a_run_that_logged_nothing_yet_and_a_broken_run_json_are_listed(tmp_path):
     (tmp_path / "fresh_run.json").write_text('{"end": null}')
-    record(tmp_path, [event(1)], "odd").run.write_text("{]")
+    record(tmp_path, [logged(1)], "odd").run.write_text("{]")
     rows = json.loads(rldk("runs", tmp_path, "-f", "json").stdout)
     assert [(row["run"], row["step"]) for row in rows] == [("fresh", None), ("odd", 1)]

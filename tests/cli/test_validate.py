@@ -4,8 +4,8 @@ import json
 import jsonschema
 from click.testing import CliRunner
 
-from recorded import event, record
 from rldk.cli import main
+from samples import logged, record
 
 
 def rldk(*arguments):
@@ -13,14 +13,14 @@ def rldk(*arguments):
 
 
 def test_a_good_file_is_counted_and_exits_0(tmp_path):
-    files = record(tmp_path, [*map(event, range(1, 4)), event(3, "summary")])
+    files = record(tmp_path, [*map(logged, range(1, 4)), logged(3, "summary")])
     result = rldk("validate", files.events)
     assert result.exit_code == 0
     assert "4 events (3 train, 1 summary), steps 1 to 3" in result.stdout
 
 
 def test_bad_lines_are_named_with_line_and_reason_and_exit_1(tmp_path):
-    files = record(tmp_path, map(event, range(1, 4)))
+    files = record(tmp_path, map(logged, range(1, 4)))
     lines = files.events.read_bytes().splitlines()
     without_rng = json.loads(lines[1])
     del without_rng["rng"]
@@ -43,12 +43,12 @@ def test_bad_lines_are_named_with_line_and_reason_and_exit_1(tmp_path):
     assert "malformed" in shown[1]
     assert "step" in shown[2]
     assert "ends within this record" in shown[3]
-    assert "1 events" in shown[4]
+    assert "1 event " in shown[4]
     assert "4 bad lines" in shown[4]
 
 
 def test_a_run_is_all_its_parts_and_a_part_is_itself(tmp_path):
-    record(tmp_path, map(event, range(1, 40)), rotate_mb=0.004, compress=True)
+    record(tmp_path, map(logged, range(1, 40)), rotate_mb=0.004, compress=True)
     parts = sorted(tmp_path.glob("*.gz"))
     assert len(parts) > 1
     assert "39 events" in rldk("validate", tmp_path / "run").stdout
@@ -69,7 +69,7 @@ def test_a_missing_file_exits_2(tmp_path):
 
 
 def test_json_output_has_the_counts_and_the_bad_lines(tmp_path):
-    files = record(tmp_path, map(event, range(1, 4)))
+    files = record(tmp_path, map(logged, range(1, 4)))
     with files.events.open("ab") as file:
         file.write(b"{}\n")
     (found,) = json.loads(rldk("validate", files.events, "-f", "json").stdout)
@@ -79,6 +79,6 @@ def test_json_output_has_the_counts_and_the_bad_lines(tmp_path):
 
 def test_the_schema_is_printed_and_the_events_follow_it(tmp_path):
     schema = json.loads(rldk("validate", "--schema").stdout)
-    files = record(tmp_path, [event(1), event(2, loss=None, notes=["nonfinite:loss=inf"])])
+    files = record(tmp_path, [logged(1), logged(2, "train", ("nonfinite:loss=inf",), loss=None)])
     for line in files.events.read_text().splitlines():
         jsonschema.validate(json.loads(line), schema)

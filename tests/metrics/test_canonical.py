@@ -8,7 +8,8 @@ import pytest
 
 from rldk.metrics import METRICS, Metric
 from rldk.metrics.dialects import Dialect
-from rldk.metrics.dialects.trl import TRL, TRL_0
+from rldk.metrics.dialects.detect import DIALECTS
+from rldk.metrics.dialects.trl import TRL_0
 
 SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 FUNCTION_METRICS = {"rewards/{function}/mean", "rewards/{function}/std"}
@@ -24,13 +25,16 @@ def test_a_metric_is_filed_under_its_name() -> None:
     assert all(name == metric.name for name, metric in METRICS.items())
 
 
-def test_names_are_snake_case() -> None:
-    for name in METRICS.keys() - FUNCTION_METRICS:
-        assert SNAKE_CASE.fullmatch(name), name
+def test_a_name_is_snake_case_or_the_key_of_a_trainer() -> None:
+    kept = {key for dialect in DIALECTS.values() for key, name in dialect.names.items() if key == name}
+    for name in METRICS:
+        assert SNAKE_CASE.fullmatch(name) or ("/" in name and name in kept), name
 
 
-def test_only_the_metrics_of_reward_functions_are_patterns() -> None:
-    assert {name for name in METRICS if "{" in name} == FUNCTION_METRICS
+def test_only_kept_keys_are_patterns() -> None:
+    patterns = {name for name in METRICS if "{" in name}
+    assert patterns > FUNCTION_METRICS
+    assert all("/" in name for name in patterns)
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
@@ -45,6 +49,7 @@ def test_a_meaning_is_one_sentence(metric: Metric) -> None:
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
 def test_a_meaning_names_only_metrics_that_exist(metric: Metric) -> None:
     settings = {"include_num_input_tokens_seen", "scale_rewards", "cpo_alpha", "alpha"}
+    settings |= {"loss_agg_mode", "stats_window_size", "learn"}
     assert set(re.findall(r"`([^`]+)`", metric.meaning)) <= METRICS.keys() | settings
 
 
@@ -64,7 +69,7 @@ def test_quantities_without_a_good_direction_have_none() -> None:
 
 
 def test_every_metric_is_reached_and_every_name_exists() -> None:
-    given = {*names_given_by(TRL), *names_given_by(TRL_0)}
+    given = {name for dialect in (*DIALECTS.values(), TRL_0) for name in names_given_by(dialect)}
     assert given == METRICS.keys()
 
 

@@ -233,3 +233,13 @@ def test_a_lock_that_was_freed_can_be_taken_again(take):
     lock = RunLock.acquire(found.files.lock)
     assert lock is not None
     lock.release()
+
+
+def test_a_resume_of_another_trainer_does_not_join_a_run_of_the_name_that_never_got_there(tmp_path, take):
+    earlier(tmp_path, "r", *range(1, 9), trainer_dir="/a")
+    assert take("r", trainer_dir="/b", from_step=15).files.run_id == "r-2"
+
+
+def test_a_resume_in_another_folder_goes_on_in_the_run_of_the_name_that_got_there(tmp_path, take):
+    earlier(tmp_path, "r", *range(1, 9), trainer_dir="/a")
+    assert take("r", trainer_dir="/b", from_step=8).files.run_id == "r"

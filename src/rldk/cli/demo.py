@@ -30,7 +30,7 @@ def demo(output_dir: Path, steps: int | None) -> None:
     """Train a tiny model by GRPO on this CPU, with rldk attached, and show what was recorded.
 
     A random model of two layers learns to write vowels: the reward is the share of vowels in what it
-    writes. It takes less than a minute. Needs TRL: pip install 'rldk[trl]'
+    writes. It takes half a minute. Needs TRL: pip install 'rldk[trl]'
     """
     from rich.console import Console
 
@@ -107,7 +107,7 @@ def show(console: "Console", run: "Run", command: str = "rldk") -> None:
     console.print("\n[bold]Next[/], type:")
     for line in (
         f"{command} runs {escape(str(folder))}",
-        f"{command} export {name} -o {run.run_id}.csv",
+        f"{command} export {name} -o {name}.csv",
         f"{command} validate {name}",
         f"tail -n 1 {escape(str(run.files.events))}",
     ):

@@ -7,7 +7,7 @@ import click
 
 from rldk.cli.progress import counting
 from rldk.cli.reading import input_options, log_of
-from rldk.files import replacing
+from rldk.files import RunFiles, replacing
 from rldk.runs.tables import WRITERS
 
 __all__ = ["export"]
@@ -47,20 +47,36 @@ def export(
     """
     found = log_of(run, input_format, mapping)
     if kind is None:
-        ending = output.suffix[1:] if output else ""
-        kind = ending if ending in WRITERS else "csv"
+        kind = output.suffix[1:] if output and output.suffix else "csv"
+        if kind not in WRITERS:
+            raise click.UsageError(f"no format is called {kind!r}; say one with: -f {'|'.join(WRITERS)}")
     write = WRITERS[kind]
     events = counting(found, "exporting")
     if output is not None:
+        _refuse_recordings(output)
         with replacing(output) as file:
             write(events, file)
+        click.echo(f"{output}: {events.count:,} records", err=True)
     elif kind == "parquet" and sys.stdout.isatty():
         raise click.UsageError("Parquet is binary: name a file with -o FILE")
     else:
         stdout = sys.stdout.buffer
         write(events, stdout)
         stdout.flush()
+    if not events.count:
+        click.echo(f"rldk: {run} holds no records", err=True)
     for bad in found.bad_lines[:5]:
         click.echo(f"rldk: skipped {bad.path}:{bad.number}: {bad.reason}", err=True)
     if len(found.bad_lines) > 5:
         click.echo(f"rldk: skipped {len(found.bad_lines):,} lines in all; see: rldk validate {run}", err=True)
+
+
+def _refuse_recordings(output: Path) -> None:
+    """Refuse to write over what a training recorded; its tables can be made again, its events cannot."""
+    if not output.parent.is_dir():
+        raise click.UsageError(f"there is no folder {output.parent}")
+    owner = RunFiles.of(output)
+    if owner is not None and owner.exist() and output not in (owner.metrics_csv, owner.metrics_json):
+        raise click.UsageError(
+            f"{output} is a file of the run {owner.run_id}; choose another name for the export"
+        )

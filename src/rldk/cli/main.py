@@ -37,7 +37,7 @@ class _Group(click.Group):
             raise _Failure(f"{where}{error.strerror or error}") from None
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90})
 @click.version_option(__version__, prog_name="rldk")
 def main() -> None:
     """The flight recorder of RL post-training with TRL.
@@ -46,14 +46,15 @@ def main() -> None:
 
     \b
         from rldk.integrations.trl import RLDKCallback
-        trainer = GRPOTrainer(..., callbacks=[RLDKCallback(run_id="my_run")])
+        trainer = GRPOTrainer(..., callbacks=[RLDKCallback()])
 
     \b
     Then:
-        rldk runs                                list what was recorded in ./rldk_logs
-        rldk export rldk_logs/my_run -o run.csv  a table of every step and metric
-        rldk validate rldk_logs/my_run           check every line of the events
-        rldk demo                                see it work on a tiny model, in a minute
+        rldk runs                         list what is in ./rldk_logs
+        rldk info rldk_logs/my_run        what a run, or any other log, holds
+        rldk export rldk_logs/my_run      a table of every step and metric
+        rldk validate rldk_logs/my_run    check every line of the events
+        rldk demo                         see it work on a tiny model
     """
 
 

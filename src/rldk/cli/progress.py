@@ -16,10 +16,15 @@ class counting(Generic[T]):  # noqa: N801 - reads as what it does: `for x in cou
     def __init__(self, items: Iterable[T], what: str) -> None:
         self._items = items
         self._what = what
+        self.count = 0
+        """How many items the last iteration gave."""
 
     def __iter__(self) -> Iterator[T]:
+        self.count = 0
         if not sys.stderr.isatty():
-            yield from self._items
+            for item in self._items:
+                self.count += 1
+                yield item
             return
         from rich.console import Console
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -31,7 +36,8 @@ class counting(Generic[T]):  # noqa: N801 - reads as what it does: `for x in cou
         )
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(self._what)
-            for number, item in enumerate(self._items, 1):
-                if number % _EVERY == 0:
-                    progress.update(task, completed=number)
+            for item in self._items:
+                self.count += 1
+                if self.count % _EVERY == 0:
+                    progress.update(task, completed=self.count)
                 yield item

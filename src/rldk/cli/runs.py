@@ -2,18 +2,20 @@
 
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from rldk.errors import RLDKError
 from rldk.files import RunFiles, runs_in
 from rldk.runs import Run
 
 __all__ = ["runs"]
 
-SHOWN = ("reward_mean", "rewards_margins", "kl_mean", "entropy_mean", "loss", "grad_norm")
+SHOWN = ("reward_mean", "rewards_margins", "loss", "kl_mean", "entropy_mean", "grad_norm")
 """Metrics that the table shows, where a run logs them; else the first few that it logs."""
 
 
@@ -32,12 +34,15 @@ def runs(folder: Path, kind: str) -> None:
 
     \b
     running     a live process records it
-    ended       it says how it ended: completed, stopped, exception, interrupted, unknown
+    completed   it did all its steps; stopped: it ended itself before that
+    exception   an error ended it; interrupted: Ctrl-C; unknown: it went away without saying so
     unfinished  it has no end: its process was killed, or the machine went down
     """
+    if folder.is_file():
+        raise RLDKError(f"{folder} is a file; what is in it is told by: rldk info {folder}")
     if not folder.is_dir():
-        raise click.BadParameter(f"there is no folder {folder}", param_hint="FOLDER")
-    rows = [_row(files) for files in _find(folder)]
+        raise RLDKError(f"there is no folder {folder}; name the one that holds your runs: rldk runs FOLDER")
+    rows = sorted((_row(files) for files in _find(folder)), key=lambda row: row["started"] or "")
     if kind == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2))
     elif rows:
@@ -55,14 +60,18 @@ def _find(folder: Path) -> Iterator[RunFiles]:
 def _row(files: RunFiles) -> dict[str, Any]:
     run = Run(files)
     last, train = run.last(), run.last("train")
-    end = run.info.get("end")
+    info = run.info
+    end, attempts = info.get("end"), info.get("attempts")
+    end = end if isinstance(end, dict) else {}
+    first = attempts[0] if isinstance(attempts, list) and attempts else None
     return {
         "run": run.run_id,
         "path": str(files.folder / files.run_id),
         "state": run.state,
-        "how": end.get("how") if isinstance(end, dict) else None,
-        "step": last.step if last else None,
-        "wall_time": last.wall_time if last else None,
+        "how": end.get("how"),
+        "started": first.get("started") if isinstance(first, dict) else None,
+        "step": last.step if last else end.get("step"),
+        "wall_time": last.wall_time if last else end.get("wall_time"),
         "metrics": train.metrics if train else {},
     }
 
@@ -74,14 +83,16 @@ def _show(folder: Path, rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("run", overflow="fold")
+    table.add_column("run", overflow="fold", min_width=12)
+    table.add_column("started", no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("step", justify="right", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("last train record")
+    table.add_column("last train record", no_wrap=True)
     for row in rows:
         table.add_row(
             escape(os.path.relpath(row["path"], folder)),
+            _started(row["started"]),
             _state(row),
             "-" if row["step"] is None else f"{row['step']:,}",
             _duration(row["wall_time"]),
@@ -100,7 +111,15 @@ def _metrics(metrics: dict[str, Any]) -> str:
 def _state(row: dict[str, Any]) -> str:
     if row["state"] != "ended":
         return {"running": "[green]running[/]", "unfinished": "[yellow]unfinished[/]"}[row["state"]]
-    return "completed" if row["how"] == "completed" else f"[red]ended: {row['how']}[/]"
+    return "completed" if row["how"] == "completed" else f"[red]{row['how']}[/]"
+
+
+def _started(time: str | None) -> str:
+    """An ISO time as day and minute, where this machine is."""
+    try:
+        return f"{datetime.fromisoformat(time or '').astimezone():%m-%d %H:%M}"
+    except ValueError:
+        return "-"
 
 
 def _duration(seconds: float | None) -> str:

@@ -78,9 +78,13 @@ def _show(path: Path, result: Validation) -> None:
         click.echo(f"... and {result.bad - len(result.bad_lines):,} more bad lines")
     phases = ", ".join(f"{count:,} {phase}" for phase, count in result.phases.items())
     steps = "" if result.first_step is None else f", steps {result.first_step:,} to {result.last_step:,}"
-    resumes = f", {result.resumes} resumes" if result.resumes else ""
-    verdict = f"{result.bad:,} bad lines" if result.bad else "no bad lines"
-    click.echo(f"{path}: {result.records:,} events ({phases or 'none'}){steps}{resumes}; {verdict}")
+    resumes = f", {_counted(result.resumes, 'resume')}" if result.resumes else ""
+    verdict = _counted(result.bad, "bad line") if result.bad else "no bad lines"
+    click.echo(f"{path}: {_counted(result.records, 'event')} ({phases or 'none'}){steps}{resumes}; {verdict}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _plain(path: Path, result: Validation) -> dict[str, Any]:

@@ -51,7 +51,8 @@ def claim(
 
     A new run whose name is taken, by files or by a live process, gets `name-2`, and one warning. A
     resume goes on in the newest run of the name (without one: of `trainer_dir`) that reached
-    `from_step`; where there is none it begins a new run.
+    `from_step`; a run of the name that another `trainer_dir` made and that did not get so far is another
+    run. Where there is none it begins a new run.
     """
     asked = default if run_id is None else run_id
     name = safe_run_id(asked)
@@ -72,8 +73,9 @@ def claim(
         number += 1
         files = RunFiles(folder, f"{name}-{number}")
     if files.run_id != asked:
-        why = "is taken" if number > 1 else "cannot be a file name"
-        logger.warning("rldk: the run_id %r %s; this run is %s", asked, why, folder / files.run_id)
+        why = "cannot be a file name" if name != asked else "is taken"
+        shown = asked if len(asked) <= 80 else f"{asked[:77]}..."
+        logger.warning("rldk: the run_id %r %s; this run is %s", shown, why, folder / files.run_id)
     return Claim(files, lock, resumed=False)
 
 
@@ -84,15 +86,15 @@ def _candidates(
     found: list[tuple[bool, float, RunFiles]] = []
     for files in runs_in(folder):
         run = Run(files)
-        if family is None:
-            if run.info.get("trainer_dir") != trainer_dir:
-                continue
-        elif not re.fullmatch(rf"{re.escape(family)}(-\d+)?", files.run_id):
+        same_trainer = run.info.get("trainer_dir") == trainer_dir
+        same_name = family is not None and re.fullmatch(rf"{re.escape(family)}(-\d+)?", files.run_id)
+        if not (same_trainer if family is None else same_name):
             continue
         reached, newest = False, 0.0
         with suppress(OSError):  # unreadable, or moved just now
             last = run.last()
             reached = last is not None and last.step + logging_steps > from_step
             newest = max((path.stat().st_mtime for path in files.existing()), default=0.0)
-        found.append((reached, newest, files))
+        if same_trainer or reached:
+            found.append((reached, newest, files))
     return [files for _, _, files in sorted(found, reverse=True)]

@@ -83,6 +83,8 @@ class Recorder:
         """Where the run is recorded."""
         self.ended: Ending | None = None
         """How the run ended; None while it is going on."""
+        self.training = True
+        """Whether a training is recorded, and not evaluations alone, which end without saying so."""
         self._lock = claimed.lock
         self._writer = writer
         self._write_end = write_end
@@ -161,7 +163,15 @@ class Recorder:
             return
         atexit.unregister(self._at_exit)
         if self.ended is None:
-            self.end(*self._why())
+            how, detail = self._why()
+            self.end(how, detail)
+            if not self.training:
+                return
+            logger.warning(
+                "rldk: the training did not end by itself (%s); its records are in %s",
+                detail or how,
+                self.files.folder / self.files.run_id,
+            )
         elif self._stale or (self._writer is not None and self._writer.waiting):
             if self._writer is not None:
                 self._writer.close()
@@ -180,7 +190,7 @@ class Recorder:
         """How a training ended that did not say so: by the error that Python reported since."""
         error = getattr(sys, "last_value", None)
         if error is None or error is self._error_before:
-            return "unknown", None
+            return ("unknown" if self.training else "completed"), None
         how: How = "interrupted" if isinstance(error, KeyboardInterrupt) else "exception"
         try:
             return how, f"{type(error).__name__}: {error}"[:500]

@@ -50,7 +50,7 @@ class JsonlWriter:
             more than a thousand steps a second. A kill loses what waits. 0 writes each line at once.
 
     Raises:
-        ValueError: an option is out of range.
+        TypeError, ValueError: an option is no number, or out of range.
     """
 
     def __init__(
@@ -61,6 +61,9 @@ class JsonlWriter:
         compress: bool = False,
         flush_interval: float = 0.0,
     ) -> None:
+        for name, option in (("rotate_mb", rotate_mb), ("flush_interval", flush_interval)):
+            if option is not None and not isinstance(option, int | float):
+                raise TypeError(f"{name} must be a number, not {type(option).__name__}")
         if rotate_mb is not None and not rotate_mb > 0:
             raise ValueError(f"rotate_mb must be above 0, or None for no rotation; got {rotate_mb}")
         if not flush_interval >= 0:

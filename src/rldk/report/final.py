@@ -25,13 +25,15 @@ def write_end(files: RunFiles, events: Iterable[Event], ending: Ending) -> None:
     Raises:
         OSError: the disk refuses; the files that were written before that are whole.
     """
-    with replacing(files.final_report) as file:
-        report = final_report(files, events, ending)
-        file.write(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    with replacing(files.metrics_csv) as file:
-        write_csv(events, file)
-    with replacing(files.metrics_json) as file:
-        write_json(events, file)
+    try:
+        with replacing(files.metrics_csv) as file:
+            write_csv(events, file)
+        with replacing(files.metrics_json) as file:
+            write_json(events, file)
+    finally:  # small, and it says what is there
+        with replacing(files.final_report) as file:
+            report = final_report(files, events, ending)
+            file.write(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 
 def final_report(files: RunFiles, events: Iterable[Event], ending: Ending) -> dict[str, Any]:
@@ -56,6 +58,7 @@ def final_report(files: RunFiles, events: Iterable[Event], ending: Ending) -> di
         "rldk": __version__,
         "run_id": files.run_id,
         "status": "insufficient-data",
+        "status_reason": "nothing was judged: this version of rldk has no rules",
         "end": {
             "how": ending.how,
             "detail": ending.detail,
@@ -73,7 +76,7 @@ def final_report(files: RunFiles, events: Iterable[Event], ending: Ending) -> di
             "hook_failures": ending.hook_failures,
         },
         "findings": [],
-        "files": [path.name for path in files.existing()],
+        "files": sorted({path.name for path in (*files.existing(), files.final_report)}),
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from rldk.event import DataSlice, Event, ModelInfo, Phase, Rng
 from rldk.files import RunFiles, safe_run_id
+from rldk.metrics import METRICS
 from rldk.metrics.dialects import Dialect, phase_of
 from rldk.metrics.dialects.detect import detect
 from rldk.metrics.values import measure
@@ -77,23 +78,24 @@ class ForeignRun(Run):
         for row in self._rows():
             values = _with_numbers(row.values)
             phase = row.phase or phase_of(values)
+            metrics, notes = measure(values, name)
+            if not (metrics or notes):
+                continue
             train_records += phase == "train"
             counted = row.step is None
             if row.step is not None:
                 step = row.step
             elif phase == "train":
                 step = train_records
-            metrics, notes = measure(values, name)
-            if metrics or notes:
-                yield Event(
-                    step=max(step, 0),
-                    wall_time=clock.since_begin(row.wall_time),
-                    metrics=metrics,
-                    rng=Rng(),
-                    data_slice=DataSlice(),
-                    model_info=ModelInfo(run_id=self.run_id, phase=phase),
-                    notes=(*notes, COUNTED) if counted else tuple(notes),
-                )
+            yield Event(
+                step=max(step, 0),
+                wall_time=clock.since_begin(row.wall_time),
+                metrics=metrics,
+                rng=Rng(),
+                data_slice=DataSlice(),
+                model_info=ModelInfo(run_id=self.run_id, phase=phase),
+                notes=(*notes, COUNTED) if counted else tuple(notes),
+            )
 
     def follow(self, *, poll: float = 0.5) -> Iterator[Event]:
         """The events that are there: a foreign log does not say whether more are to come."""
@@ -120,8 +122,7 @@ class ForeignRun(Run):
 
     def known(self, key: str) -> bool:
         """Whether a key of the log has a canonical name."""
-        dialect, algorithm = self._detected
-        return key in self._mapping or (dialect is not None and dialect.knows(key, algorithm))
+        return key in self._mapping or self._canonical(key) != key or key in METRICS
 
     def _rows(self) -> Iterator[Row]:
         return self.adapter.rows(self.path, self._refuse)
@@ -131,7 +132,7 @@ class ForeignRun(Run):
         keys: set[str] = set()
         ignored: list[BadLine] = []
         for row in islice(self.adapter.rows(self.path, ignored.append), SAMPLE):
-            keys.update(measure(row.values, _unchanged)[0])
+            keys.update(measure(_with_numbers(row.values), _unchanged)[0])
         return keys
 
     @cached_property
@@ -139,10 +140,19 @@ class ForeignRun(Run):
         return detect(self._sample, self.adapter.dialect)
 
     def _namer(self) -> Callable[[str], str]:
+        names = {**{key: self._canonical(key) for key in self._sample}, **self._mapping}
+        return lambda key: names.get(key) or self._canonical(key)
+
+    def _canonical(self, key: str) -> str:
+        """The dialect's name; trackers write `train/x` and `eval/x` where the trainer says `x`, `eval_x`."""
         dialect, algorithm = self._detected
-        name = dialect.reader(algorithm) if dialect else _unchanged
-        mapping = self._mapping
-        return (lambda key: mapping.get(key) or name(key)) if mapping else name
+        if dialect is None:
+            return key
+        if not dialect.knows(key, algorithm):
+            for prefix, plain in (("train/", ""), ("eval/", "eval_")):
+                if key.startswith(prefix) and dialect.knows(key.removeprefix(prefix), algorithm):
+                    return dialect.canonical(plain + key.removeprefix(prefix), algorithm)
+        return dialect.canonical(key, algorithm)
 
 
 class _Clock:

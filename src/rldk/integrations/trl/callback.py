@@ -126,6 +126,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             self._begin(args, state, kwargs)
         self._describe(args, state, control, kwargs)
         self._trained = True
+        if self._recorder is not None:
+            self._recorder.training = True
 
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -152,6 +154,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
                 if self._failed or not _records(state):
                     return
                 recorder = self._begin(args, state, kwargs)
+                recorder.training = False
                 self._describe(args, state, control, kwargs)
             phase = phase_of(logs)
             metrics, notes = measure(logs, self._canonical)
@@ -193,6 +196,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         say(
             f"rldk: {ending.records} records of {files.run_id} are in {files.folder}; "
             f"see them with: rldk runs {files.folder}"
+            if files.parts()
+            else f"rldk: the tables of {files.run_id} are in {files.folder} (its events were switched off)"
         )
 
     def _begin(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Recorder:
@@ -214,6 +219,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             from_step=state.global_step,
             logging_steps=max(int(args.logging_steps), 1),
         )
+        if claimed.resumed:
+            say(f"rldk: going on with {claimed.files.run_id} from step {state.global_step}")
         jsonl = self.enable_jsonl_logging and not _is_set("RLDK_DISABLE_JSONL")
         self._git_sha = about.get("git", {}).get("sha")
         self._recorder = Recorder(

@@ -117,10 +117,13 @@ def phase_of(logs: Mapping[Any, Any]) -> Phase:
         return "train"
     if "train_runtime" in logs:
         return "summary"
-    for key in logs:
-        if isinstance(key, str) and (key.startswith("eval_") or key.endswith("_runtime")):
-            return "eval"
-    return "train"
+    keys = [key for key in logs if isinstance(key, str)]
+    if any(key.startswith("eval_") or key.endswith("_runtime") for key in keys):
+        return "eval"
+    evaluates = any(key.startswith("eval/") for key in keys)
+    return (
+        "eval" if evaluates and not any(key.startswith(("train/", "rollout/")) for key in keys) else "train"
+    )
 
 
 def first_reading(tables: Iterable[Mapping[str, str]]) -> dict[str, str]:

@@ -1,20 +1,29 @@
 """Whose keys are these? The dialect and the algorithm of a log, by the keys that stand in it.
 
-Invariant: the answer depends on the set of keys alone. The dialect that knows most of them wins, and of
-its algorithms the one that does, the earlier one where two know as many; keys that all trainers of the
-dialect log do not count for an algorithm.
+Invariant: the answer depends on the set of keys alone. The dialect wins that has the table that knows most
+of them, and of its algorithms the one that does, the earlier one where two know as many; keys that all
+trainers of the dialect log do not count for an algorithm.
 """
 
 from collections.abc import Collection
 
 from rldk.metrics.dialects import Dialect
-from rldk.metrics.dialects.trl import TRL
+from rldk.metrics.dialects.llama_factory import LLAMA_FACTORY
+from rldk.metrics.dialects.ms_swift import MS_SWIFT
+from rldk.metrics.dialects.openrlhf import OPENRLHF
+from rldk.metrics.dialects.sb3 import SB3
+from rldk.metrics.dialects.trl import TRL, TRL_EARLY
+from rldk.metrics.dialects.verl import VERL
 
 __all__ = ["DIALECTS", "detect"]
 
 COMMON = "trainer"
 """The table of a dialect that holds what all its trainers log."""
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (TRL,)}
+TRAIN = "train/"
+"""What the Trainer puts before its keys for W&B and TensorBoard."""
+DIALECTS: dict[str, Dialect] = {
+    dialect.name: dialect for dialect in (TRL, TRL_EARLY, VERL, OPENRLHF, LLAMA_FACTORY, MS_SWIFT, SB3)
+}
 """Every dialect by its name, the likelier first."""
 
 
@@ -26,12 +35,25 @@ def detect(keys: Collection[str], named: str | None = None) -> tuple[Dialect | N
         named: the dialect, where the format of the log is that of one framework.
     """
     candidates = [DIALECTS[named]] if named else list(DIALECTS.values())
-    scores = [(sum(dialect.knows(key) for key in keys), dialect) for dialect in candidates]
+    scores = [(_most_known(dialect, keys), dialect) for dialect in candidates]
     best, dialect = max(scores, key=lambda scored: scored[0])
     if not best:
         return (dialect, None) if named else (None, None)
     # What every trainer logs tells no algorithm.
-    telling = [key for key in keys if COMMON not in dialect.by_algorithm or not dialect.knows(key, COMMON)]
+    plain = {key if dialect.knows(key) else key.removeprefix(TRAIN) for key in keys}
+    telling = [key for key in plain if COMMON not in dialect.by_algorithm or not dialect.knows(key, COMMON)]
     known = {name: sum(dialect.knows(key, name) for key in telling) for name in dialect.by_algorithm}
     most = max(known.values(), default=0)
     return dialect, next((name for name, count in known.items() if count == most > 0), None)
+
+
+def _most_known(dialect: Dialect, keys: Collection[str]) -> int:
+    """How many of `keys` the best of the dialect's tables knows.
+
+    One table and not all together: no log is of two algorithms. A key with `train/` before it counts as
+    the bare key too, or a Trainer's log would look like one of SB3 or verl.
+    """
+    return max(
+        sum(dialect.knows(key, name) or dialect.knows(key.removeprefix(TRAIN), name) for key in keys)
+        for name in dialect.by_algorithm
+    )

@@ -67,11 +67,14 @@ class Probe:
         """
         if self.is_dir:
             return b""
+        head = b""
         with open_binary(self.path) as file:
             try:
-                return file.read(HEAD_BYTES)
-            except EOFError:
-                return b""
+                while len(head) < HEAD_BYTES and (piece := file.read1(HEAD_BYTES)):
+                    head += piece
+            except (EOFError, zlib.error, gzip.BadGzipFile):
+                pass  # what could be unpacked will do
+        return head[:HEAD_BYTES]
 
     @cached_property
     def text(self) -> str:
@@ -147,8 +150,9 @@ def text_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:
                     on_bad(BadLine(path, number, f"a line of more than {MAX_LINE:,} characters"))
                 skipping = True
                 continue
-            if not skipping and (stripped := line.strip()):
-                yield number, _ANSI.sub("", stripped) if "\x1b" in stripped else stripped
+            if not skipping and not line.isspace():
+                text_of = line.rstrip("\r\n")
+                yield number, _ANSI.sub("", text_of) if "\x1b" in text_of else text_of
             skipping = skipping and not whole
             number += line.endswith("\n")
 

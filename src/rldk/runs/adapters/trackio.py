@@ -1,0 +1,116 @@
+"""trackio's project database as rows: one run of it, the one that logged last.
+
+Invariant: the database is only read (of a live one, SQLite itself keeps an index in `-shm`); a record that
+cannot be read goes to `on_bad`.
+"""
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row
+from rldk.runs.adapters.wandb import Record, logged_rows
+from rldk.runs.records import BadLine
+
+__all__ = ["ADAPTER"]
+
+NEEDED = {"id", "timestamp", "run_name", "step", "metrics"}
+"""Columns of the table; `run_id` came later."""
+# The one that wrote last, not that began last: a resumed run is the newest one again.
+_NEWEST_RUN = """
+SELECT id, step, timestamp, metrics FROM metrics
+WHERE {run} = (SELECT {run} FROM metrics ORDER BY timestamp DESC, id DESC LIMIT 1)
+ORDER BY id
+"""
+_SPELLED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def _rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
+    path.stat()  # sqlite says of a missing file no more than that it cannot open it
+    yield from logged_rows(path, lambda refuse: _records(path, refuse), {}, on_bad)
+
+
+def _records(path: Path, on_bad: OnBad) -> Iterator[Record]:
+    number = 0
+    try:
+        with closing(_connect(path, on_bad)) as database:
+            columns = _columns(database)
+            if not columns >= NEEDED:
+                on_bad(BadLine(path, 1, "the database holds no metrics of trackio"))
+                return
+            run = "run_id" if "run_id" in columns else "run_name"
+            for number, step, timestamp, metrics in database.execute(_NEWEST_RUN.format(run=run)):
+                try:
+                    values = {key: _decoded(value) for key, value in json.loads(metrics).items()}
+                except (AttributeError, TypeError, ValueError, RecursionError) as error:
+                    on_bad(BadLine(path, number, f"the metrics of this record cannot be read: {error}"))
+                    continue
+                kept = {key: value for key, value in values.items() if not _is_media(value)}
+                yield Record(number, kept, step if isinstance(step, int) else None, _seconds(timestamp))
+    except (sqlite3.Error, OSError) as error:
+        on_bad(BadLine(path, number + 1, f"the database is damaged, or in use: {error}"))
+
+
+def _connect(path: Path, on_bad: OnBad) -> sqlite3.Connection:
+    """A connection that only reads: through the write-ahead log, where one holds newer records."""
+    uri = path.absolute().as_uri()
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        database = sqlite3.connect(f"{uri}?mode=ro", uri=True)
+        try:
+            database.execute("SELECT 1 FROM sqlite_master").fetchone()
+            return database
+        except sqlite3.OperationalError as error:  # SQLite wants to make an index of the log beside it
+            database.close()
+            on_bad(BadLine(path, 1, f"its write-ahead log cannot be read, newer records are there: {error}"))
+    return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)
+
+
+def _columns(database: sqlite3.Connection) -> set[str]:
+    """The columns of the metrics table; none where it is no table: a view may compute without end."""
+    found = database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'metrics'")
+    if not found.fetchone():
+        return set()
+    return {name for _, name, *_ in database.execute("PRAGMA table_info(metrics)")}
+
+
+def _decoded(value: Any) -> Any:
+    """A value with the numbers that JSON cannot hold, which trackio spells."""
+    if isinstance(value, dict):
+        return {key: _decoded(item) for key, item in value.items()}
+    return _SPELLED.get(value, value) if isinstance(value, str) else value
+
+
+def _is_media(value: Any) -> bool:
+    return isinstance(value, dict) and "_type" in value
+
+
+def _seconds(timestamp: Any) -> float | None:
+    try:
+        return datetime.fromisoformat(timestamp).timestamp()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+def _confidence(probe: Probe) -> float:
+    if probe.is_dir or not probe.head.startswith(b"SQLite format 3\0"):
+        return 0.0
+    try:
+        ignored: list[BadLine] = []
+        with closing(_connect(probe.path, ignored.append)) as database:
+            return 0.95 if _columns(database) >= NEEDED else 0.0
+    except (sqlite3.Error, OSError):
+        return 0.0
+
+
+ADAPTER = Adapter(
+    name="trackio",
+    what="trackio's project database (SQLite); of several runs in it the one that logged last",
+    confidence=_confidence,
+    rows=_rows,
+)

@@ -1,0 +1,116 @@
+"""Owns transformers' trainer_state.json: a file, a bare list of its entries, or a folder of checkpoints.
+
+Invariant: each entry of the history is one row, in order; of a folder only the newest state is read, for
+it holds the history of all the others. Of a file that is cut the entries before the cut are rows.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
+from rldk.runs.adapters.jsonl import whole_number
+from rldk.runs.records import BadLine
+
+__all__ = ["ADAPTER"]
+
+STATE = "trainer_state.json"
+
+_CHECKPOINT = re.compile(r"checkpoint-([0-9]+)")
+_HISTORY = re.compile(r'\s*\[|\s*\{.*?"log_history"\s*:\s*\[', re.DOTALL)
+_LIST = re.compile(r"\s*\[\s*\{")
+_METRIC = re.compile(r'"(?:eval_|train_)?(?:loss|learning_rate|reward|grad_norm)"\s*:\s*["\d.NIn-]')
+_BETWEEN = re.compile(r"[\s,]*")
+
+
+def _state_of(folder: Path) -> Path | None:
+    """The newest state in a folder, which may itself be a checkpoint; None where there is none."""
+    own = folder / STATE
+    saved: list[tuple[int, Path]] = []
+    for inner in folder.iterdir():
+        match = _CHECKPOINT.fullmatch(inner.name)
+        if match and (inner / STATE).is_file():
+            saved.append((int(match[1]), inner / STATE))
+    if not own.is_file():
+        return max(saved)[1] if saved else None
+    # At one step the folder's own state is the later one: it is saved after the training, with its summary.
+    return own if not saved or _global_step(own) >= max(saved)[0] else max(saved)[1]
+
+
+def _global_step(path: Path) -> int:
+    ignored: list[BadLine] = []
+    state = _parsed(path, _text(path, ignored.append), ignored.append)
+    step = whole_number(state.get("global_step")) if isinstance(state, dict) else None
+    return -1 if step is None else step
+
+
+def _text(path: Path, on_bad: OnBad) -> str:
+    # JSON has no newline within a string, so that its lines may be stripped.
+    return "\n".join(line for _, line in text_lines(path, on_bad))
+
+
+def _parsed(path: Path, text: str, on_bad: OnBad) -> Any:
+    """The document; of one that cannot be read, the list of the entries before the damage."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        on_bad(BadLine(path, 1, "no JSON that can be read: it is nested too deep"))
+        return []
+    except json.JSONDecodeError as error:
+        on_bad(BadLine(path, error.lineno, f"no JSON from here: {error.msg}"))
+    except ValueError as error:  # an integer of thousands of digits
+        on_bad(BadLine(path, 1, f"no JSON: {error}"[:200]))
+    return list(_entries(text))
+
+
+def _entries(text: str) -> Iterator[Any]:
+    """The entries of a history that can be read one by one from its beginning."""
+    begin = _HISTORY.match(text)
+    position = begin.end() if begin else len(text)
+    decoder = json.JSONDecoder()
+    while between := _BETWEEN.match(text, position):
+        try:
+            entry, position = decoder.raw_decode(text, between.end())
+        except (ValueError, RecursionError):
+            return
+        yield entry
+
+
+def _rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
+    state = _state_of(path) if path.is_dir() else path
+    if state is None:
+        raise FileNotFoundError(f"{path} holds no {STATE}, and no checkpoint folder that does")
+    document = _parsed(state, _text(state, on_bad), on_bad)
+    if isinstance(document, dict) and "log_history" in document:
+        document = document["log_history"] or []
+    if not isinstance(document, list):
+        on_bad(BadLine(state, 1, "no trainer's state: it has no list log_history"))
+        return
+    for index, entry in enumerate(document):
+        if not isinstance(entry, dict):
+            on_bad(BadLine(state, 1, f"entry {index} of the history is no object"))
+            continue
+        step = whole_number(entry.get("step"))
+        yield Row(entry if step is None else {key: entry[key] for key in entry if key != "step"}, step)
+
+
+def _confidence(probe: Probe) -> float:
+    if probe.is_dir:
+        return 0.95 if _state_of(probe.path) else 0
+    if probe.name == STATE:
+        return 0.95
+    if not probe.name.endswith(".json"):
+        return 0
+    if probe.text.lstrip().startswith("{") and '"log_history"' in probe.text:
+        return 0.95
+    return 0.8 if _LIST.match(probe.text) and _METRIC.search(probe.text) else 0
+
+
+ADAPTER = Adapter(
+    name="trainer-state",
+    what="transformers' trainer_state.json, its bare log_history, or a folder of checkpoints",
+    confidence=_confidence,
+    rows=_rows,
+)
