@@ -47,7 +47,7 @@ clean:  ## remove the environments and what the demo recorded
 	touch $@
 
 .venv/test-ready: .venv/ready
-	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) $$(.venv/bin/python scripts/dependency_group.py test)
+	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) $$(.venv/bin/python scripts/dependency_group.py test writers)
 	touch $@
 
 .venv/lint-ready: .venv/ready

@@ -23,7 +23,13 @@ from rldk.runs import Run, open_run
 DEFAULT = Path(__file__).resolve().parent.parent.parent / "shared" / "corpus"
 PAIRS = (("039", "041"), ("053", "054"), ("171", "177"), ("037", "181"))
 """The same run in two formats."""
-EXPLAINED: dict[str, str] = {}
+EXPLAINED = {
+    "148": "the index counts steps that hold an evaluation only",
+    "151": "the index counts steps that hold an evaluation only",
+    "177": "one record more: timings before the first step",
+    "178": "the last record repeats the last step with the mean loss of the run",
+    "181": "the last record repeats the last step with the mean loss of the run",
+}
 """Why a count differs from the index."""
 
 

@@ -1,4 +1,4 @@
-"""Prints the requirements of a `[dependency-groups]` entry, for a pip that cannot read them itself.
+"""Prints the requirements of `[dependency-groups]` entries, for a pip that cannot read them itself.
 
 `python scripts/dependency_group.py test` prints them on one line, quoted for a shell as pip needs them.
 """
@@ -11,9 +11,9 @@ PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
 def main() -> None:
-    """Print the group that the first argument names."""
+    """Print the groups that the arguments name."""
     groups = tomllib.loads(PROJECT.read_text())["dependency-groups"]
-    print(" ".join(groups[sys.argv[1]]))
+    print(" ".join(requirement for name in sys.argv[1:] for requirement in groups[name]))
 
 
 if __name__ == "__main__":

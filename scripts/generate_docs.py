@@ -56,6 +56,7 @@ each key in W&B and TensorBoard.
 """
 TITLES = {
     "trl": "TRL",
+    "trl-early": "TRL < 0.17",
     "verl": "verl",
     "openrlhf": "OpenRLHF",
     "llama-factory": "LLaMA-Factory",

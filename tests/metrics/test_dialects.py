@@ -154,7 +154,7 @@ LOGS = [
     ("trl", "grpo", TRL_GRPO),
     # With the prefix that the Trainer puts before its keys for W&B and TensorBoard.
     ("trl", None, [f"train/{key}" for key in TRAINER]),
-    ("trl", None, [f"train/{key}" for key in TRL_GRPO]),
+    ("trl", "grpo", [f"train/{key}" for key in TRL_GRPO]),
     ("trl", None, ["train/loss", "train/learning_rate"]),
 ]  # fmt: skip
 

@@ -6,7 +6,7 @@ was not finite (infinities stay infinities). Memory is a small multiple of the c
 
 from array import array
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,6 @@ __all__ = ["Columns", "Record", "columns_of"]
 
 Columns = dict[str, npt.NDArray[Any]]
 """`step` (int64) and `wall_time` and each metric (float64) by name, all of one length."""
-
-_BATCH = 4_096
 
 
 class Record(Protocol):
@@ -33,46 +31,58 @@ class Record(Protocol):
 def columns_of(records: Iterable[Record]) -> Columns:
     """The columns of `records`; each is read once.
 
-    Records that follow each other mostly hold the same metrics: their values are gathered row by row and
-    turned into columns a batch at a time.
+    Most records of a run hold one of a few sets of metrics: the numbers of each set are gathered row by
+    row, and become columns at the end.
     """
     steps, times = array("q"), array("d")
-    parts: list[tuple[int, tuple[str, ...], npt.NDArray[np.float64]]] = []
+    blocks: dict[tuple[str, ...], _Block] = {}
     names: tuple[str, ...] = ()
-    rows: list[Iterable[float | None]] = []
-    first = 0
+    block = blocks[names] = _Block(array("q"), array("d"))
     for record in records:
         metrics = record.metrics
         here = (*metrics,)
-        if here != names or len(rows) == _BATCH:
-            _gather(parts, first, names, rows)
-            names, rows, first = here, [], len(steps)
-        rows.append([*metrics.values()])
+        if here != names:
+            names = here
+            block = blocks.get(names) or blocks.setdefault(names, _Block(array("q"), array("d")))
+        block.rows.append(len(steps))
+        numbers = block.numbers
+        try:
+            numbers.extend(metrics.values())  # type: ignore[arg-type]
+        except (TypeError, OverflowError):  # a None, or an integer beyond all floats
+            del numbers[(len(block.rows) - 1) * len(names) :]
+            numbers.extend(map(_float, metrics.values()))
         steps.append(record.step)
         times.append(float("nan") if record.wall_time is None else record.wall_time)
-    _gather(parts, first, names, rows)
     return {
-        "step": np.frombuffer(steps, np.int64) if steps else np.empty(0, np.int64),
-        "wall_time": np.frombuffer(times, np.float64) if times else np.empty(0),
-        **_joined(parts, len(steps)),
+        "step": np.array(steps, np.int64),
+        "wall_time": np.array(times, np.float64),
+        **_joined(blocks, len(steps)),
     }
 
 
-def _gather(
-    parts: list[tuple[int, tuple[str, ...], npt.NDArray[np.float64]]],
-    first: int,
-    names: tuple[str, ...],
-    rows: list[Iterable[float | None]],
-) -> None:
-    if rows and names:
-        parts.append((first, names, np.array(rows, np.float64)))
+class _Block(NamedTuple):
+    """The records that hold one set of metrics."""
+
+    rows: "array[int]"
+    numbers: "array[float]"
 
 
-def _joined(parts: list[tuple[int, tuple[str, ...], npt.NDArray[np.float64]]], length: int) -> Columns:
+def _float(value: float | None) -> float:
+    try:
+        return float("nan") if value is None else float(value)
+    except OverflowError:
+        return float("inf") if value is not None and value > 0 else float("-inf")
+
+
+def _joined(blocks: dict[tuple[str, ...], _Block], length: int) -> Columns:
     found: Columns = {}
-    for first, names, block in parts:
+    for names, block in blocks.items():
+        if not names or not block.rows:
+            continue
+        rows = np.frombuffer(block.rows, np.int64)
+        numbers = np.frombuffer(block.numbers, np.float64).reshape(-1, len(names))
         for index, name in enumerate(names):
             if name not in found:
                 found[name] = np.full(length, np.nan)
-            found[name][first : first + len(block)] = block[:, index]
+            found[name][rows] = numbers[:, index]
     return found

@@ -19,6 +19,8 @@ from rldk.files import RunFiles
 
 __all__ = ["BadLine", "last_event", "read_events", "read_lines", "read_records"]
 
+_RESUMED = b'"resumed:from_step='
+_CHUNK_BYTES = 1 << 20
 _TAIL_BYTES = (1 << 16, 1 << 24, 1 << 62)
 
 
@@ -163,7 +165,7 @@ def _opened(parts: Sequence[Path] | RunFiles) -> Iterator[tuple[Path, BinaryIO |
 
 
 def _resumed_from(line: bytes) -> int | None:
-    if b'"resumed:from_step=' not in line:
+    if _RESUMED not in line:
         return None
     try:
         return decode(line).resumed_from
@@ -177,6 +179,8 @@ def _resumes(parts: Sequence[Path] | RunFiles) -> list[tuple[int, int]]:
     The lines are counted through all parts. A later resume from an earlier step also ends what came
     between, so each step here is the lowest of its own and the later ones.
     """
+    if not any(_mentions(file, _RESUMED) for _, file in _opened(parts)):
+        return []  # as nearly always; the lines need not be told apart for this
     found: list[tuple[int, int]] = []
     index = 0
     for path, file in _opened(parts):
@@ -188,6 +192,19 @@ def _resumes(parts: Sequence[Path] | RunFiles) -> list[tuple[int, int]]:
         earlier, step = found[later - 1]
         found[later - 1] = (earlier, min(step, found[later][1]))
     return found
+
+
+def _mentions(file: BinaryIO | gzip.GzipFile, text: bytes) -> bool:
+    """Whether `text` is in a file; what cannot be unpacked does not count."""
+    tail = b""
+    try:
+        while chunk := file.read(_CHUNK_BYTES):
+            if text in tail + chunk:
+                return True
+            tail = chunk[-len(text) :]
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        pass
+    return False
 
 
 def _open(path: Path) -> BinaryIO | gzip.GzipFile:
