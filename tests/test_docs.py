@@ -71,7 +71,10 @@ def test_each_shell_line_of_the_readme_runs(session, line):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "my_run" in done.stdout or len(done.stdout.splitlines()) == 5 or (folder / "my_run.csv").exists()
+    if line.startswith("rldk export"):
+        assert len((folder / "my_run.csv").read_text().splitlines()) == 6
+    else:
+        assert "my_run" in done.stdout or len(done.stdout.splitlines()) == 5
 
 
 def test_the_event_shown_in_the_readme_is_an_event():

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rldk.errors import MissingDependencyError
+from rldk.errors import MissingDependencyError, RLDKError
 from rldk.runs import Run
 
 __all__ = ["STEPS", "train", "vowels"]
@@ -82,7 +82,11 @@ def train(output_dir: Path, *, steps: int = STEPS, on_log: Progress | None = Non
             trainer.add_callback(_watcher(transformers.TrainerCallback, on_log))
         trainer.train()
     torch.set_num_threads(threads)
-    assert callback.files is not None
+    if callback.files is None or not callback.files.parts():
+        raise RLDKError(
+            "nothing was recorded: RLDK_DISABLED or RLDK_DISABLE_JSONL is set. Try: env -u RLDK_DISABLED "
+            "-u RLDK_DISABLE_JSONL rldk demo"
+        )
     return Run(callback.files)
 
 

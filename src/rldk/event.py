@@ -156,7 +156,12 @@ def resumed_note(step: int) -> str:
     return f"{_RESUMED}{step}"
 
 
-_encoder = msgspec.json.Encoder()
+def _plain(value: Any) -> Any:
+    """What msgspec does not know: numpy scalars that a configuration may hold, and the like."""
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain)
 _decoder = msgspec.json.Decoder(Event)
 
 

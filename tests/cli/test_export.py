@@ -125,3 +125,13 @@ def test_a_run_without_records_says_so(tmp_path):
     (tmp_path / "empty_events.jsonl").touch()
     result = rldk("export", tmp_path)
     assert "holds no records" in result.stderr
+
+
+def test_a_pipe_is_written_to_and_never_replaced(run, tmp_path):
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
+        assert rldk("export", run.folder, "-o", pipe).exit_code == 0
+        assert reader.stdout is not None
+        assert len(reader.stdout.read().splitlines()) == 5
+    assert pipe.is_fifo()

@@ -40,7 +40,7 @@ def take(tmp_path):
 def earlier(folder, run_id, *steps, trainer_dir=DIR, age=0):
     """A run that ended `age` seconds ago."""
     files = write_run(folder, *map(event, steps), run_id=run_id)
-    files.run.write_text(json.dumps({"trainer_dir": trainer_dir}))
+    files.run.write_text(json.dumps({"trainer_dir": trainer_dir, "name": run_id.removesuffix("-2")}))
     for path in files.existing():
         os.utime(path, (1e9 - age, 1e9 - age))
     return files
@@ -198,7 +198,7 @@ def test_a_resume_takes_no_run_of_another_name(take, tmp_path):
 
 def test_a_run_without_events_can_be_resumed(take, tmp_path):
     files = RunFiles(tmp_path, "mine")
-    files.run.write_text(json.dumps({"trainer_dir": DIR}))
+    files.run.write_text(json.dumps({"trainer_dir": DIR, "name": "mine"}))
     found = take(from_step=5)
     assert found.resumed
     assert found.files.run_id == "mine"
@@ -243,3 +243,19 @@ def test_a_resume_of_another_trainer_does_not_join_a_run_of_the_name_that_never_
 def test_a_resume_in_another_folder_goes_on_in_the_run_of_the_name_that_got_there(tmp_path, take):
     earlier(tmp_path, "r", *range(1, 9), trainer_dir="/a")
     assert take("r", trainer_dir="/b", from_step=8).files.run_id == "r"
+
+
+def test_a_run_that_the_user_named_with_a_number_is_another_run(tmp_path, take):
+    earlier(tmp_path, "exp", *range(1, 9), trainer_dir="/a", age=100)
+    other = earlier(tmp_path, "exp-2", *range(1, 9), trainer_dir="/b")
+    other.run.write_text(json.dumps({"trainer_dir": "/b", "name": "exp-2"}))
+    assert take("exp", trainer_dir="/a", from_step=6).files.run_id == "exp"
+    assert take("exp-2", trainer_dir="/b", from_step=6).files.run_id == "exp-2"
+
+
+def test_a_resume_whose_run_another_process_records_joins_no_other_run(tmp_path, take):
+    earlier(tmp_path, "exp", *range(1, 9), age=100)
+    earlier(tmp_path, "exp-2", *range(1, 9))
+    held = RunLock.acquire(RunFiles(tmp_path, "exp-2").lock)
+    assert take("exp", from_step=6).files.run_id == "exp-3"
+    held.release()

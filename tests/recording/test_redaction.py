@@ -102,3 +102,16 @@ def test_data_that_holds_itself_has_an_end():
 )
 def test_secret_options_of_a_command_line_lose_their_values(arguments, safe):
     assert redact_command(["train.py", *arguments]) == ["train.py", *safe]
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["--wandb-api-key", "--openai-api-key", "--private-key", "--aws-secret-access-key", "--authorization"],
+)
+def test_options_with_dashes_are_secrets_too(argument):
+    assert redact_command([argument, "abc"]) == [argument, BLANK]
+    assert redact_command([f"{argument}=abc"]) == [f"{argument}={BLANK}"]
+
+
+def test_a_bearer_token_is_blanked_wherever_it_stands():
+    assert redact("header 'Authorization: Bearer abc.def-123'") == f"header 'Authorization: Bearer {BLANK}"

@@ -8,6 +8,7 @@ import pytest
 from rldk.recording.recorder import Ending
 from rldk.report.final import final_report, write_end
 from rldk.runs import Run
+from rldk.runs.tables import Survey
 from samples import event, resumed, write_run
 
 
@@ -22,6 +23,7 @@ def ending(**changes):
             "records": 3,
             "records_lost": 0,
             "records_in_memory": 0,
+            "sync_error": None,
             "hook_failures": 0,
             **changes,
         }
@@ -41,7 +43,7 @@ def files(tmp_path):
 
 
 def test_every_figure_is_computed_from_the_events(files):
-    report = final_report(files, Run(files), ending())
+    report = final_report(files, Survey.of(Run(files)), ending())
     assert report["run_id"] == "run"
     assert report["records"] == 5
     assert (report["first_step"], report["last_step"]) == (1, 3)
@@ -56,7 +58,7 @@ def test_every_figure_is_computed_from_the_events(files):
 
 
 def test_nothing_is_judged_while_there_are_no_rules(files):
-    report = final_report(files, Run(files), ending())
+    report = final_report(files, Survey.of(Run(files)), ending())
     assert report["status"] == "insufficient-data"
     assert report["findings"] == []
 
@@ -77,14 +79,14 @@ def test_the_report_says_how_the_run_ended_and_what_was_lost(files):
 
 def test_a_superseded_branch_is_not_counted(tmp_path):
     files = write_run(tmp_path, *(event(step, loss=1.0) for step in range(1, 100)), resumed(11, 10, loss=2.0))
-    report = final_report(files, Run(files), ending())
+    report = final_report(files, Survey.of(Run(files)), ending())
     assert (report["records"], report["last_step"]) == (11, 11)
     assert report["metrics"]["loss"]["last"] == 2.0
 
 
 def test_a_run_without_a_record_has_a_report(tmp_path):
     files = write_run(tmp_path)
-    report = final_report(files, Run(files), ending())
+    report = final_report(files, Survey.of(Run(files)), ending())
     assert (report["records"], report["first_step"], report["last_step"]) == (0, None, None)
     assert report["metrics"] == {}
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from processes import run_script
 from rldk.event import decode, nonfinite_note
 from rldk.runs import Run
-from rldk.runs.tables import WRITERS, summarize, write_csv, write_json, write_jsonl, write_parquet
+from rldk.runs.tables import WRITERS, Survey, write_csv, write_json, write_jsonl, write_parquet
 from samples import event, lines, resumed, write_run
 
 FIXED = ["step", "phase", "wall_time"]
@@ -201,7 +201,7 @@ def test_evaluations_and_the_closing_summary_do_not_mix_with_the_train_series():
         event(2, loss=2.0),
         event(2, "summary", loss=50.0, train_runtime=9.0),
     ]
-    for found in (summarize(events), strict(made(write_json, events))["summary"]):
+    for found in (Survey.of(events).summaries, strict(made(write_json, events))["summary"]):
         if not isinstance(found["loss"], dict):
             found = {name: one.to_dict() for name, one in found.items()}  # noqa: PLW2901
         assert list(found) == ["loss", "eval_loss", "train_runtime"]

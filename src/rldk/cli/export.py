@@ -53,8 +53,8 @@ def export(
     write = WRITERS[kind]
     events = counting(found, "exporting")
     if output is not None:
-        _refuse_recordings(output)
-        with replacing(output) as file:
+        _refuse_recordings(output, run)
+        with output.open("wb") if _is_special(output) else replacing(output) as file:
             write(events, file)
         click.echo(f"{output}: {events.count:,} records", err=True)
     elif kind == "parquet" and sys.stdout.isatty():
@@ -71,11 +71,20 @@ def export(
         click.echo(f"rldk: skipped {len(found.bad_lines):,} lines in all; see: rldk validate {run}", err=True)
 
 
-def _refuse_recordings(output: Path) -> None:
+def _is_special(output: Path) -> bool:
+    """A pipe, a device: it is written to, and never replaced."""
+    return output.exists() and not output.is_file()
+
+
+def _refuse_recordings(output: Path, run: Path) -> None:
     """Refuse to write over what a training recorded; its tables can be made again, its events cannot."""
     if not output.parent.is_dir():
         raise click.UsageError(f"there is no folder {output.parent}")
     owner = RunFiles.of(output)
+    if owner is not None and owner.parts() and output in (owner.metrics_csv, owner.metrics_json):
+        return
+    if output.exists() and run.exists() and output.samefile(run):
+        raise click.UsageError(f"{output} is the log itself; choose another name for the export")
     if owner is not None and owner.exist() and output not in (owner.metrics_csv, owner.metrics_json):
         raise click.UsageError(
             f"{output} is a file of the run {owner.run_id}; choose another name for the export"

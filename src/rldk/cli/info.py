@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
+from rldk.cli.output import echo_json, text_or_json
 from rldk.cli.reading import input_options, log_of
-from rldk.metrics import METRICS
+from rldk.event import escaped
+from rldk.metrics import metric_of
 from rldk.runs import Run
 from rldk.runs.foreign import ForeignRun
 
@@ -19,14 +20,7 @@ __all__ = ["info"]
 @click.command(short_help="Tell what a log is, and what is in it.")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @input_options
-@click.option(
-    "-f",
-    "--format",
-    "kind",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    help="Format of the output.",
-)
+@text_or_json
 def info(paths: tuple[Path, ...], input_format: str | None, mapping: dict[str, str], kind: str) -> None:
     """Tell what each PATH is: format, dialect, algorithm, steps, metrics known and unknown, quirks.
 
@@ -35,7 +29,7 @@ def info(paths: tuple[Path, ...], input_format: str | None, mapping: dict[str, s
     """
     found = [describe(log_of(path, input_format, mapping)) for path in paths]
     if kind == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        echo_json(escaped(found))
         return
     for number, about in enumerate(found):
         click.echo("\n" * (number > 0) + _page(about))
@@ -74,15 +68,9 @@ def describe(run: Run) -> dict[str, Any]:
         "records_with_nonfinite": nonfinite,
         "bad_lines": len(run.bad_lines),
         "first_bad_lines": [f"{b.path}:{b.number}: {b.reason}" for b in run.bad_lines[:3]],
-        "known": sorted(name for name in metrics if _is_known(name)),
-        "unknown": sorted(name for name in metrics if not _is_known(name)),
+        "known": sorted(name for name in metrics if metric_of(name)),
+        "unknown": sorted(name for name in metrics if not metric_of(name)),
     }
-
-
-def _is_known(name: str) -> bool:
-    plain = name.removeprefix("eval_")
-    parts = plain.split("/")
-    return plain in METRICS or (len(parts) > 2 and f"{parts[0]}/{{function}}/{parts[-1]}" in METRICS)
 
 
 def _page(about: dict[str, Any]) -> str:

@@ -49,11 +49,13 @@ def _project_names() -> dict[str, str]:
     """`[tool.rldk.map]` of the pyproject.toml in the working directory."""
     try:
         with Path("pyproject.toml").open("rb") as file:
-            names = tomllib.load(file).get("tool", {}).get("rldk", {}).get("map", {})
+            names: Any = tomllib.load(file)
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RLDKError(f"pyproject.toml cannot be read for [tool.rldk.map]: {error}") from None
+    for table in ("tool", "rldk", "map"):
+        names = names.get(table, {}) if isinstance(names, dict) else None
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
         raise RLDKError('[tool.rldk.map] in pyproject.toml must hold lines of "key" = "metric"')
     return names

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
+from rldk.cli.output import echo_json, text_or_json
 from rldk.errors import RLDKError
 from rldk.files import RunFiles, runs_in
 from rldk.runs import Run
@@ -21,14 +21,7 @@ SHOWN = ("reward_mean", "rewards_margins", "loss", "kl_mean", "entropy_mean", "g
 
 @click.command(short_help="List the runs in a folder.")
 @click.argument("folder", default="./rldk_logs", type=click.Path(path_type=Path))
-@click.option(
-    "-f",
-    "--format",
-    "kind",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    help="Format of the output.",
-)
+@text_or_json
 def runs(folder: Path, kind: str) -> None:
     """List the runs in FOLDER and below it, with their state, step and last metrics.
 
@@ -44,7 +37,7 @@ def runs(folder: Path, kind: str) -> None:
         raise RLDKError(f"there is no folder {folder}; name the one that holds your runs: rldk runs FOLDER")
     rows = sorted((_row(files) for files in _find(folder)), key=lambda row: row["started"] or "")
     if kind == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2))
+        echo_json(rows)
     elif rows:
         _show(folder, rows)
     else:

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
+from rldk.cli.output import echo_json, text_or_json
 from rldk.cli.reading import input_options, log_of
 from rldk.errors import UnknownFormatError
-from rldk.event import json_schema
+from rldk.event import escaped, json_schema
 from rldk.files import RunFiles
 from rldk.runs.validation import Validation, check, check_run
 
@@ -18,14 +18,7 @@ __all__ = ["validate"]
 @click.command(short_help="Check every line of events files, or of any log.")
 @click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path(path_type=Path))
 @input_options
-@click.option(
-    "-f",
-    "--format",
-    "kind",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    help="Format of the output.",
-)
+@text_or_json
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of an Event, and do nothing else.")
 @click.pass_context
 def validate(
@@ -45,15 +38,14 @@ def validate(
     Exit code: 0 all lines are good, 1 some are not, 2 a file cannot be read.
     """
     if schema:
-        click.echo(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode())
+        echo_json(json_schema())
         return
     if not paths:
         raise click.UsageError("name at least one events file, run or log")
     results = [(path, _check(path, input_format, mapping)) for path in paths]
     if kind == "json":
-        click.echo(
-            msgspec.json.format(msgspec.json.encode([_plain(*result) for result in results]), indent=2)
-        )
+        found = escaped([_plain(*result) for result in results])
+        echo_json(found)
     else:
         for path, result in results:
             _show(path, result)

@@ -8,4 +8,17 @@ names, so that a rule written against a name never reads something else. The nam
 
 from rldk.metrics.canonical import METRICS, Metric
 
-__all__ = ["METRICS", "Metric"]
+__all__ = ["METRICS", "Metric", "metric_of"]
+
+
+def metric_of(name: str) -> Metric | None:
+    """The metric that a recorded name stands for, with or without `eval_`; None where it is the user's own.
+
+    A part in braces stands for any text: `rewards/accuracy/mean` is `rewards/{function}/mean`.
+    """
+    plain = name.removeprefix("eval_")
+    if plain in METRICS:
+        return METRICS[plain]
+    first, _, rest = plain.partition("/")
+    _, _, last = rest.rpartition("/")
+    return METRICS.get(f"{first}/{{function}}/{last}") if rest else None

@@ -43,9 +43,10 @@ def environment() -> dict[str, Any]:
     folder = None
     with suppress(OSError):  # it was deleted
         folder = Path.cwd()
+    system = os.uname()
     return {
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": f"{system.sysname} {system.release} {system.machine}",
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "cpus": os.cpu_count(),

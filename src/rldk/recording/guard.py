@@ -4,17 +4,16 @@ Invariant: a guarded hook returns normally whatever happens inside; the first fa
 said in one line, all are counted. `KeyboardInterrupt` and `SystemExit` are the user's and pass.
 """
 
-import logging
 import traceback
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+from rldk.speech import warn
+
 __all__ = ["Guard", "guarded"]
 
 T = TypeVar("T")
-
-logger = logging.getLogger("rldk")
 
 
 class Guard:
@@ -33,7 +32,7 @@ class Guard:
         kind = f"{where} {type(error).__name__} {place}"
         if kind not in self._said and len(self._said) < 100:
             self._said.add(kind)
-            logger.warning(
+            warn(
                 "rldk: %s failed, training goes on: %s: %s (%s)",
                 where,
                 type(error).__name__,

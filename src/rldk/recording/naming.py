@@ -4,8 +4,6 @@ Invariant: `claim` returns files that no other live process records, and never t
 a start at step 0 gets files that did not exist, a resume goes on in its own.
 """
 
-import logging
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +11,9 @@ from typing import NamedTuple
 from rldk.files import RunFiles, runs_in, safe_run_id
 from rldk.lock import RunLock
 from rldk.runs import Run
+from rldk.speech import warn
 
 __all__ = ["Claim", "claim"]
-
-logger = logging.getLogger("rldk")
 
 
 class Claim(NamedTuple):
@@ -28,6 +25,8 @@ class Claim(NamedTuple):
     """Held; release it when the run ends."""
     resumed: bool
     """Whether the files hold the earlier part of the run."""
+    name: str
+    """The name that was asked for; with a number behind it where it was taken."""
 
 
 def claim(
@@ -59,36 +58,43 @@ def claim(
     with suppress(OSError):  # the writer will say it
         folder.mkdir(parents=True, exist_ok=True)
     if from_step > 0:
-        family = None if run_id is None else name
-        for files in _candidates(folder, family, trainer_dir, from_step, logging_steps):
+        wanted = None if run_id is None else name
+        files = _to_resume(folder, wanted, trainer_dir, from_step, logging_steps)
+        if files is not None:
             if lock := RunLock.acquire(files.lock):
-                return Claim(files, lock, resumed=True)
-            logger.warning("rldk: %s is being recorded by another process", folder / files.run_id)
+                return Claim(files, lock, resumed=True, name=name)
+            warn("rldk: %s is being recorded by another process", folder / files.run_id)
     files, number = RunFiles(folder, name), 1
     while True:
         if lock := RunLock.acquire(files.lock):
-            if not files.exist():
+            with suppress(OSError):  # a folder that cannot be looked into: the writer will say it
+                if files.exist():
+                    lock.release()
+                    lock = None
+            if lock is not None:
                 break
-            lock.release()
         number += 1
         files = RunFiles(folder, f"{name}-{number}")
     if files.run_id != asked:
         why = "cannot be a file name" if name != asked else "is taken"
         shown = asked if len(asked) <= 80 else f"{asked[:77]}..."
-        logger.warning("rldk: the run_id %r %s; this run is %s", shown, why, folder / files.run_id)
-    return Claim(files, lock, resumed=False)
+        warn("rldk: the run_id %r %s; this run is %s", shown, why, folder / files.run_id)
+    return Claim(files, lock, resumed=False, name=name)
 
 
-def _candidates(
-    folder: Path, family: str | None, trainer_dir: str, from_step: int, logging_steps: int
-) -> list[RunFiles]:
-    """The runs that a resume may go on with, best first."""
+def _to_resume(
+    folder: Path, wanted: str | None, trainer_dir: str, from_step: int, logging_steps: int
+) -> RunFiles | None:
+    """The run that a resume goes on with; None where there is none."""
     found: list[tuple[bool, float, RunFiles]] = []
     for files in runs_in(folder):
         run = Run(files)
-        same_trainer = run.info.get("trainer_dir") == trainer_dir
-        same_name = family is not None and re.fullmatch(rf"{re.escape(family)}(-\d+)?", files.run_id)
-        if not (same_trainer if family is None else same_name):
+        info = run.info
+        same_trainer = info.get("trainer_dir") == trainer_dir
+        if wanted is None:
+            if not same_trainer:
+                continue
+        elif info.get("name", files.run_id) != wanted:
             continue
         reached, newest = False, 0.0
         with suppress(OSError):  # unreadable, or moved just now
@@ -97,4 +103,4 @@ def _candidates(
             newest = max((path.stat().st_mtime for path in files.existing()), default=0.0)
         if same_trainer or reached:
             found.append((reached, newest, files))
-    return [files for _, _, files in sorted(found, reverse=True)]
+    return max(found)[2] if found else None

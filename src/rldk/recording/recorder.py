@@ -5,7 +5,6 @@ with the operating system or waits in memory for a full disk; no method raises f
 """
 
 import atexit
-import logging
 import sys
 import time
 from collections.abc import Callable
@@ -22,12 +21,12 @@ from rldk.files import RunFiles, replacing
 from rldk.fork import give_up_in_child
 from rldk.recording.guard import Guard
 from rldk.recording.naming import Claim
+from rldk.recording.redaction import redact
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
+from rldk.speech import warn
 
 __all__ = ["Ending", "How", "Recorder"]
-
-logger = logging.getLogger("rldk")
 
 How = Literal["completed", "stopped", "exception", "interrupted", "unknown"]
 
@@ -53,6 +52,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """Events that the disk refused for so long that they were given up."""
     records_in_memory: int
     """Events that the disk had still not taken at the end."""
+    sync_error: str | None
+    """What the disk said when it could not keep what it had taken; then records may be missing."""
     hook_failures: int
     """Exceptions inside rldk that were kept from the training."""
 
@@ -85,6 +86,7 @@ class Recorder:
         """How the run ended; None while it is going on."""
         self.training = True
         """Whether a training is recorded, and not evaluations alone, which end without saying so."""
+        self._name = claimed.name
         self._lock = claimed.lock
         self._writer = writer
         self._write_end = write_end
@@ -140,16 +142,19 @@ class Recorder:
             self._writer.close()
         self.ended = Ending(
             how=how,
-            detail=escaped(detail),
+            detail=redact(escaped(detail)),
             step=self._step,
             wall_time=self.wall_time,
             time=_now(),
             records=self._records,
             records_lost=self._writer.lost if self._writer else 0,
             records_in_memory=self._writer.waiting if self._writer else 0,
+            sync_error=self._writer.sync_error if self._writer else None,
             hook_failures=self._guard.failures,
         )
         self._info["end"] = msgspec.to_builtins(self.ended)
+        if not self.files.alerts.exists():
+            self._save(self.files.alerts, [])
         self._save(self.files.run, self._info)
         try:
             self._finish_files(self.ended)
@@ -167,7 +172,7 @@ class Recorder:
             self.end(how, detail)
             if not self.training:
                 return
-            logger.warning(
+            warn(
                 "rldk: the training did not end by itself (%s); its records are in %s",
                 detail or how,
                 self.files.folder / self.files.run_id,
@@ -205,6 +210,7 @@ class Recorder:
             "rldk": __version__,
             "event_schema": SCHEMA_VERSION,
             "run_id": self.files.run_id,
+            "name": self._name,
             "trainer_dir": about.get("trainer_dir"),
             "attempts": [*(attempts if isinstance(attempts, list) else []), attempt],
             "end": None,
@@ -217,7 +223,7 @@ class Recorder:
         except OSError as error:
             if self._writer is not None and self._writer.waiting:
                 return  # the events are not all there either, as was said when the disk refused them
-            logger.warning(
+            warn(
                 "rldk: cannot write the files of the end of %s (%s); when there is room: rldk export %s",
                 self.files.run_id,
                 error,
@@ -231,7 +237,9 @@ class Recorder:
                 file.write(msgspec.json.format(msgspec.json.encode(escaped(value)), indent=2) + b"\n")
         except OSError as error:
             if self._writer is None:
-                logger.warning("rldk: cannot write %s (%s); training goes on", path, error.strerror)
+                warn("rldk: cannot write %s (%s); training goes on", path, error.strerror)
+        except (TypeError, ValueError, RecursionError) as error:  # a configuration of strange values
+            self._guard.caught(f"writing {path.name}", error)
 
 
 def _now() -> str:

@@ -6,6 +6,7 @@ known service, leaves `redact` readable.
 
 import re
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 __all__ = ["BLANK", "redact", "redact_command"]
@@ -15,14 +16,15 @@ BLANK = "<redacted>"
 _MAX_DEPTH = 12
 
 _NAMES = re.compile(
-    r"(?i)(^|_|-|\.)(token|secret|password|passwd|api_?key|access_?key|auth|credentials?)($|_|-|\.)"
+    r"(?i)(^|_|-|\.)(token|secret|password|passwd|(api|access|private|secret)[_-]?key|auth|authorization"
+    r"|credentials?)($|_|-|\.)"
 )
 _COUNTS = re.compile(
     r"(?i)tokens|token_id|token_level|token_accuracy|(eos|pad|bos|unk|mask|stop|image)_token"
 )
 _TOKENS = re.compile(
     r"\b(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}"
-    r"|xox[abprs]-[A-Za-z0-9-]{10,}|AIza[0-9A-Za-z_-]{30,})"
+    r"|xox[abprs]-[A-Za-z0-9-]{10,}|AIza[0-9A-Za-z_-]{30,})|(?<=Bearer )\S+"
 )
 _URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 
@@ -33,8 +35,12 @@ def redact(value: Any, name: str = "", depth: int = 0) -> Any:  # noqa: PLR0911 
         return BLANK
     if isinstance(value, str):
         return _URL_LOGIN.sub(f"{BLANK}@", _TOKENS.sub(BLANK, value))
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int | float):  # numpy's float64 is a float, and no JSON encoder's
+        return int(value) if isinstance(value, int) else float(value)
+    if isinstance(value, Real):
+        return float(value)
     if depth > _MAX_DEPTH:
         return "<nested too deep>"
     if isinstance(value, Mapping):

@@ -5,7 +5,6 @@ Invariant: when `JsonlWriter.write` has returned, the line is with the operating
 nothing that a disk can cause, and nothing here ever truncates a file.
 """
 
-import logging
 import mmap
 import os
 import threading
@@ -17,10 +16,9 @@ from contextlib import suppress
 from rldk.files import RunFiles
 from rldk.fork import give_up_in_child
 from rldk.recording.rotation import compress_parts, rotate
+from rldk.speech import warn
 
-__all__ = ["MAX_WAITING", "JsonlWriter"]
-
-logger = logging.getLogger("rldk")
+__all__ = ["MAX_WAITING", "JsonlWriter", "check_options"]
 
 MAX_WAITING = 10_000
 """Lines that may wait in memory for a disk that refuses them; then the oldest are lost, and counted."""
@@ -33,9 +31,25 @@ CLOSE_SECONDS = 60.0
 FAST_SECONDS = 0.03
 """Lines that fill a memory page within this time are kept from crossing its end."""
 PAGE = mmap.PAGESIZE
+_sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has the second only
 _BLANKS = b" " * PAGE + b"\n"
 _BATCH_BYTES = 1 << 20  # lines that waited are written together, up to so many bytes at once
 _BUFFER_LINES = 1_000  # a buffer that holds so many lines is written, whatever its age
+
+
+def check_options(*, rotate_mb: float | None, flush_interval: float) -> None:
+    """Refuse options that `JsonlWriter` cannot work with.
+
+    Raises:
+        TypeError, ValueError: an option is no number, or out of range.
+    """
+    for name, option in (("rotate_mb", rotate_mb), ("flush_interval", flush_interval)):
+        if option is not None and not isinstance(option, int | float):
+            raise TypeError(f"{name} must be a number, not {type(option).__name__}")
+    if rotate_mb is not None and not rotate_mb > 0:
+        raise ValueError(f"rotate_mb must be above 0, or None for no rotation; got {rotate_mb}")
+    if not flush_interval >= 0:
+        raise ValueError(f"flush_interval must be 0 or more seconds; got {flush_interval}")
 
 
 class JsonlWriter:
@@ -61,17 +75,13 @@ class JsonlWriter:
         compress: bool = False,
         flush_interval: float = 0.0,
     ) -> None:
-        for name, option in (("rotate_mb", rotate_mb), ("flush_interval", flush_interval)):
-            if option is not None and not isinstance(option, int | float):
-                raise TypeError(f"{name} must be a number, not {type(option).__name__}")
-        if rotate_mb is not None and not rotate_mb > 0:
-            raise ValueError(f"rotate_mb must be above 0, or None for no rotation; got {rotate_mb}")
-        if not flush_interval >= 0:
-            raise ValueError(f"flush_interval must be 0 or more seconds; got {flush_interval}")
+        check_options(rotate_mb=rotate_mb, flush_interval=flush_interval)
         self.written = 0
         """Lines that are on the file."""
         self.lost = 0
         """Lines that were given up because more than `MAX_WAITING` waited."""
+        self.sync_error: str | None = None
+        """What the disk said when it could not keep what it had taken; None where it never did."""
         self._files = files
         self._rotate_bytes = rotate_mb * 1e6 if rotate_mb else None
         self._compress = compress
@@ -153,9 +163,7 @@ class JsonlWriter:
         if background is None or not background.is_alive():
             self.tend()
         with self._lock:
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
+            self._close_file()
 
     def disown(self) -> None:
         """In a forked child: close its copy of the descriptor and write nothing from now on."""
@@ -172,13 +180,14 @@ class JsonlWriter:
                 self._drain()
         if self._dirty:
             self._dirty = False
-            with suppress(OSError):
-                os.fdatasync(self._fd)
+            try:
+                _sync_data(self._fd)
+            except OSError as error:
+                self._unsafe(error)
         with self._lock, suppress(OSError):
             if self._fd >= 0 and os.fstat(self._fd).st_nlink == 0:
-                logger.warning("rldk: %s was deleted; a new one is begun", self._files.events)
-                os.close(self._fd)
-                self._fd = -1
+                warn("rldk: %s was deleted; a new one is begun", self._files.events)
+                self._close_file()
         if self._compress:
             compress_parts(self._files)
 
@@ -213,7 +222,7 @@ class JsonlWriter:
             self._retry_at = 0.0
             if self._refused:
                 self._refused = False
-                logger.warning("rldk: %s is written again", self._files.events)
+                warn("rldk: %s is written again", self._files.events)
 
     def _write_some(self) -> None:
         """One `os.write` of one line, or of several that waited."""
@@ -268,7 +277,7 @@ class JsonlWriter:
             self._waiting.popleft()
             self.lost += 1
             self._torn_at = None
-            logger.warning("rldk: another process tore a record of %s", self._files.events)
+            warn("rldk: another process tore a record of %s", self._files.events)
 
     def _open(self) -> None:
         path = self._files.events
@@ -285,22 +294,36 @@ class JsonlWriter:
         """Go on in a new file; where that cannot be, in the old one."""
         if not self._size or self._size + len(self._waiting[0]) <= limit or self._torn_at is not None:
             return
-        os.close(self._fd)
-        self._fd = -1
+        self._close_file()
         try:
             rotate(self._files)
         except OSError as error:
             self._rotate_bytes = None
-            logger.warning("rldk: cannot rotate %s (%s); it grows on", self._files.events, error)
+            warn("rldk: cannot rotate %s (%s); it grows on", self._files.events, error)
         self._open()
         if self._compress:
             self._wake.set()
+
+    def _close_file(self) -> None:
+        """Let go of the file; a network disk may say only now that it could not keep what it took."""
+        fd, self._fd = self._fd, -1  # first: after a failed close the number may soon be another file's
+        if fd >= 0:
+            try:
+                os.close(fd)
+            except OSError as error:
+                self._unsafe(error)
+
+    def _unsafe(self, error: OSError) -> None:
+        """What the disk had taken may not be there."""
+        if self.sync_error is None:
+            self.sync_error = error.strerror or str(error)
+            warn("rldk: the disk may have lost records of %s (%s)", self._files.events, self.sync_error)
 
     def _wait_for_disk(self, error: OSError) -> None:
         self._retry_at = time.monotonic() + RETRY_SECONDS
         if not self._refused:
             self._refused = True
-            logger.warning(
+            warn(
                 "rldk: cannot write %s (%s); training goes on, up to %d records wait in memory",
                 self._files.events,
                 error.strerror or error,
@@ -314,14 +337,19 @@ class JsonlWriter:
             self.lost += 1
 
     def _start_background(self) -> None:
-        if self._background is None:
-            self._background = threading.Thread(
-                target=_run_background,
-                args=(weakref.ref(self), self._wake, self._flush_interval or SYNC_SECONDS),
-                name="rldk-writer",
-                daemon=True,
-            )
-            self._background.start()
+        if self._background is not None:
+            return
+        background = threading.Thread(
+            target=_run_background,
+            args=(weakref.ref(self), self._wake, min(self._flush_interval or SYNC_SECONDS, SYNC_SECONDS)),
+            name="rldk-writer",
+            daemon=True,
+        )
+        self._background = background
+        try:
+            background.start()
+        except RuntimeError:  # no more threads, or the interpreter ends: `close` does the work
+            self._background = None
 
 
 def _run_background(reference: "weakref.ref[JsonlWriter]", wake: threading.Event, interval: float) -> None:

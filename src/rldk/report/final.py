@@ -11,68 +11,52 @@ import msgspec
 from rldk import __version__
 from rldk.event import Event
 from rldk.files import RunFiles, replacing
-from rldk.metrics import METRICS
+from rldk.metrics import metric_of
 from rldk.recording.recorder import Ending
 from rldk.runs.summary import Summary
-from rldk.runs.tables import summarize, write_csv, write_json
+from rldk.runs.tables import Survey, write_csv, write_json
 
 __all__ = ["final_report", "write_end"]
 
 
 def write_end(files: RunFiles, events: Iterable[Event], ending: Ending) -> None:
-    """Write metrics.csv, metrics.json and final_report.json. `events` is iterated several times.
+    """Write metrics.json, metrics.csv and final_report.json. `events` is iterated twice.
 
     Raises:
         OSError: the disk refuses; the files that were written before that are whole.
     """
+    survey = Survey()
     try:
-        with replacing(files.metrics_csv) as file:
-            write_csv(events, file)
         with replacing(files.metrics_json) as file:
-            write_json(events, file)
+            survey = write_json(events, file)
+        with replacing(files.metrics_csv) as file:
+            write_csv(events, file, survey)
     finally:  # small, and it says what is there
         with replacing(files.final_report) as file:
-            report = final_report(files, events, ending)
+            report = final_report(files, survey if survey.records else Survey.of(events), ending)
             file.write(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 
-def final_report(files: RunFiles, events: Iterable[Event], ending: Ending) -> dict[str, Any]:
+def final_report(files: RunFiles, survey: Survey, ending: Ending) -> dict[str, Any]:
     """The closing account of a run: status, how it ended, steps, time, metrics, what was lost.
 
     `status` is `insufficient-data` while rldk has no rules: nothing was judged.
     """
-    records = 0
-    first = last = None
-
-    def counted() -> Iterable[Event]:
-        nonlocal records, first, last
-        for event in events:
-            records += 1
-            if event.phase == "train":
-                first = event.step if first is None else min(first, event.step)
-                last = event.step if last is None else max(last, event.step)
-            yield event
-
-    metrics = {name: _main(name, found) for name, found in summarize(counted()).items()}
     return {
         "rldk": __version__,
         "run_id": files.run_id,
         "status": "insufficient-data",
         "status_reason": "nothing was judged: this version of rldk has no rules",
-        "end": {
-            "how": ending.how,
-            "detail": ending.detail,
-            "step": ending.step,
-            "time": ending.time,
-        },
-        "records": records,
-        "first_step": first,
-        "last_step": last,
+        "end": {"how": ending.how, "detail": ending.detail, "step": ending.step, "time": ending.time},
+        "records": survey.records,
+        "first_step": survey.first_step,
+        "last_step": survey.last_step,
         "wall_time": ending.wall_time,
-        "metrics": metrics,
+        "metrics": {name: _main(name, found) for name, found in survey.summaries.items()},
         "lost": {
             "records": ending.records_lost,
             "records_in_memory": ending.records_in_memory,
+            "sync_error": ending.sync_error,
             "hook_failures": ending.hook_failures,
         },
         "findings": [],
@@ -82,6 +66,6 @@ def final_report(files: RunFiles, events: Iterable[Event], ending: Ending) -> di
 
 def _main(name: str, found: Summary) -> dict[str, Any]:
     """First, last, and where better has a direction the best value."""
-    metric = METRICS.get(name.removeprefix("eval_"))
+    metric = metric_of(name)
     best = {"up": found.max, "down": found.min}.get(metric.direction) if metric and found.count else None
     return {"first": found.first, "last": found.last, "best": best, "nonfinite": found.nonfinite}

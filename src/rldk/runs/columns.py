@@ -14,7 +14,13 @@ import numpy.typing as npt
 __all__ = ["Columns", "Record", "columns_of"]
 
 Columns = dict[str, npt.NDArray[Any]]
-"""`step` (int64) and `wall_time` and each metric (float64) by name, all of one length."""
+"""`step` (int64) and `wall_time` and each metric (float64) by name, all of one length.
+
+A metric that is itself called `step` or `wall_time` is `metrics/step` or `metrics/wall_time`."""
+
+_FIXED = ("step", "wall_time")
+_MAX_STEP = (1 << 63) - 1
+"""What stands for a step beyond int64: no run has one, and one damaged line must not cost all columns."""
 
 
 class Record(Protocol):
@@ -51,7 +57,10 @@ def columns_of(records: Iterable[Record]) -> Columns:
         except (TypeError, OverflowError):  # a None, or an integer beyond all floats
             del numbers[(len(block.rows) - 1) * len(names) :]
             numbers.extend(map(_float, metrics.values()))
-        steps.append(record.step)
+        try:
+            steps.append(record.step)
+        except OverflowError:
+            steps.append(_MAX_STEP)
         times.append(float("nan") if record.wall_time is None else record.wall_time)
     return {
         "step": np.array(steps, np.int64),
@@ -81,7 +90,8 @@ def _joined(blocks: dict[tuple[str, ...], _Block], length: int) -> Columns:
             continue
         rows = np.frombuffer(block.rows, np.int64)
         numbers = np.frombuffer(block.numbers, np.float64).reshape(-1, len(names))
-        for index, name in enumerate(names):
+        for index, metric in enumerate(names):
+            name = f"metrics/{metric}" if metric in _FIXED else metric  # as in exported tables
             if name not in found:
                 found[name] = np.full(length, np.nan)
             found[name][rows] = numbers[:, index]

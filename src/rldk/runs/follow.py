@@ -1,11 +1,13 @@
 """Following a live run: its new events as they are written.
 
 Invariant: each event is yielded once, in order, also when the file is rotated and compressed meanwhile;
-half a line waits until it is whole. Only reading and polling: it works on network disks too.
+half a line waits until it is whole, or until nothing more is to come. Only reading and polling: it works
+on network disks too.
 """
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from rldk.errors import EventError
@@ -16,6 +18,9 @@ from rldk.runs.records import BadLine, read_lines
 __all__ = ["follow"]
 
 POLL_SECONDS = 0.5
+
+_Line = tuple[Path, int, bytes]
+"""A line, with its file and its number there."""
 
 
 def follow(
@@ -34,79 +39,104 @@ def follow(
         until: whether nothing more is to come; asked when everything that is there has been yielded,
             and followed by one more look.
     """
-    done = 0  # finished parts that were read to their end
-    tail = _Tail(files)
+    tail = _Tail(files, on_bad)
     last_look = False
-    while True:
-        found = False
-        parts = [(number, path) for number, path in files.numbered_parts() if path != files.events]
-        for number, path in parts:
-            if number <= done:
-                continue
-            # The file that was followed until now has become the first part that is not done.
-            lines = tail.rest() if tail.started else (line for _, line in read_lines(path, on_bad))
-            for line in lines:
+    try:
+        while True:
+            found = False
+            for line in tail.lines():
                 found = True
-                yield from _events(files, line, on_bad)
-            tail.close()
-            done = number
-        for line in tail.lines():
-            found = True
-            yield from _events(files, line, on_bad)
-        if found:
-            continue
-        if last_look:
-            tail.close()
-            return
-        last_look = until()
-        if not last_look:
-            time.sleep(poll)
+                yield from _events(line, on_bad)
+            if found:
+                continue
+            if last_look:
+                for line in tail.half():
+                    yield from _events(line, on_bad)
+                return
+            last_look = until()
+            if not last_look:
+                time.sleep(poll)
+    finally:
+        tail.close()
 
 
 class _Tail:
-    """The live events file: what was added to it since the last look."""
+    """The lines of a run that were added since the last look."""
 
-    def __init__(self, files: RunFiles) -> None:
+    def __init__(self, files: RunFiles, on_bad: Callable[[BadLine], None]) -> None:
         self._files = files
+        self._on_bad = on_bad
+        self._done = 0  # finished parts that were read to their end
         self._file: BinaryIO | None = None
+        self._part = 0  # the number that the open file gets when it is finished
+        self._number = 0  # lines of it that were read
         self._half = b""
 
-    @property
-    def started(self) -> bool:
-        """Whether a file is open."""
-        return self._file is not None
-
-    def lines(self) -> Iterator[bytes]:
+    def lines(self) -> Iterator[_Line]:
         """The whole lines that are new."""
-        if self._file is None:
-            try:
-                self._file = self._files.events.open("rb")
-            except FileNotFoundError:
+        while True:
+            yield from self._opened()
+            if self._file is None:
                 return
-        for piece in iter(self._file.readline, b""):
-            self._half += piece
-            if self._half.endswith(b"\n"):
-                line, self._half = self._half, b""
-                yield line
+            yield from self._rest()
+            if self._files.last_part() < self._part:
+                return
+            # It was finished: what was written to it before that may have come after the last read.
+            yield from self._rest()
+            yield from self.half()
+            self._done = self._part
+            self.close()
 
-    def rest(self) -> Iterator[bytes]:
-        """The rest of the file, to its end: it is written to no more."""
-        yield from self.lines()
+    def half(self) -> Iterator[_Line]:
+        """The line that has no end, once nothing more is written to the file."""
         if self._half:
-            yield self._half
-            self._half = b""
+            line, self._half = self._half, b""
+            yield self._files.events, self._number + 1, line
 
     def close(self) -> None:
         """Let go of the file; the next look opens the live one anew."""
         if self._file is not None:
             self._file.close()
-        self._file, self._half = None, b""
+        self._file, self._number, self._half = None, 0, b""
+
+    def _opened(self) -> Iterator[_Line]:
+        """Open the live file, if none is open and it exists; before that, the lines of finished parts."""
+        while self._file is None:
+            newest = self._files.last_part()
+            for number, path in self._files.numbered_parts():
+                if self._done < number <= newest:
+                    for index, line in read_lines(path, self._on_bad):
+                        yield path, index, line
+                    self._done = number
+            try:
+                file = self._files.events.open("rb")
+            except FileNotFoundError:
+                file = None
+            if self._files.last_part() != newest:
+                # A part was finished meanwhile: this file may be that part, or the one after it.
+                if file is not None:
+                    file.close()
+                continue
+            if file is None:
+                return
+            self._file, self._part = file, newest + 1
+
+    def _rest(self) -> Iterator[_Line]:
+        """The whole lines to the end of the open file."""
+        assert self._file is not None
+        for piece in iter(self._file.readline, b""):
+            self._half += piece
+            if self._half.endswith(b"\n"):
+                line, self._half = self._half, b""
+                self._number += 1
+                yield self._files.events, self._number, line
 
 
-def _events(files: RunFiles, line: bytes, on_bad: Callable[[BadLine], None]) -> Iterator[Event]:
-    if line.isspace():
+def _events(line: _Line, on_bad: Callable[[BadLine], None]) -> Iterator[Event]:
+    path, number, text = line
+    if text.isspace():
         return
     try:
-        yield decode(line)
+        yield decode(text)
     except EventError as error:
-        on_bad(BadLine(files.events, 0, str(error)))
+        on_bad(BadLine(path, number, str(error)))

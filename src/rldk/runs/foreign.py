@@ -5,6 +5,7 @@ key; what the log does not say (times, seeds, sizes) is None, and a step that it
 and noted.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
@@ -140,7 +141,10 @@ class ForeignRun(Run):
         return detect(self._sample, self.adapter.dialect)
 
     def _namer(self) -> Callable[[str], str]:
-        names = {**{key: self._canonical(key) for key in self._sample}, **self._mapping}
+        # A name that the user gave to another key is not the dialect's to give.
+        taken = {self._mapping[key] for key in self._sample if key in self._mapping}
+        names = {key: self._canonical(key) for key in self._sample}
+        names = {key: key if name in taken else name for key, name in names.items()} | self._mapping
         return lambda key: names.get(key) or self._canonical(key)
 
     def _canonical(self, key: str) -> str:
@@ -162,7 +166,7 @@ class _Clock:
         self._begin: float | None = None
 
     def since_begin(self, wall_time: float | None) -> float | None:
-        if wall_time is None:
+        if wall_time is None or not math.isfinite(wall_time):
             return None
         if self._begin is None:
             # A relative time is smaller than any date after 2001.
@@ -178,6 +182,8 @@ def _with_numbers(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _number(text: str) -> float | str:
+    if "_" in text:  # Python reads 2024_01 as a number
+        return text
     try:
         return float(text)
     except ValueError:

@@ -46,6 +46,7 @@ def open_run(
     if input_format not in (None, OURS):
         if not exists:
             raise RunNotFoundError(f"there is no file {path}")
+        _refuse_special(path)
         return ForeignRun(path, _named(input_format), mapping)
     ours = _ours(path)
     if ours is not None:
@@ -53,8 +54,17 @@ def open_run(
     if not exists:
         raise RunNotFoundError(f"there is no run at {path}. List the runs of a folder with: rldk runs FOLDER")
     if input_format == OURS:
+        if path.is_file():
+            return Run(RunFiles(path.parent, path.stem), [path])
         raise UnknownFormatError(path, [OURS])
+    _refuse_special(path)
     return ForeignRun(*_best(path), mapping)
+
+
+def _refuse_special(path: Path) -> None:
+    """Refuse pipes and devices: a log is read more than once, and a pipe may wait for ever."""
+    if not (path.is_file() or path.is_dir()):
+        raise RLDKError(f"{path} is neither a file nor a folder. Write what it gives to a file first")
 
 
 def _ours(path: Path) -> Run | None:

@@ -7,49 +7,107 @@ of columns (Parquet: by the table). A metric that a record does not hold is an e
 import csv
 import io
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import IO, Any
 
 import msgspec
 
 from rldk.errors import MissingDependencyError
-from rldk.event import Event, Number, Phase, encode
+from rldk.event import PHASES, Event, Number, Phase, encode
 from rldk.runs.summary import Summary
 
-__all__ = ["WRITERS", "summarize", "write_csv", "write_json", "write_jsonl", "write_parquet"]
+__all__ = ["WRITERS", "Survey", "write_csv", "write_json", "write_jsonl", "write_parquet"]
 
 _FIXED = ("step", "phase", "wall_time")
 
 
-def write_csv(events: Iterable[Event], file: IO[bytes]) -> None:
+class Survey:
+    """What one pass over the events tells of the whole: columns, counts, steps, statistics."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        """How many events there are."""
+        self.first_step: int | None = None
+        """The lowest train step."""
+        self.last_step: int | None = None
+        """The highest train step."""
+        self._columns: dict[str, None] = {}
+        self._by_phase: dict[Phase, dict[str, Summary]] = {phase: {} for phase in PHASES}
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> "Survey":
+        """The survey of `events`."""
+        survey = cls()
+        for event in events:
+            survey.add(event)
+        return survey
+
+    def add(self, event: Event) -> None:
+        """Take one event."""
+        self.records += 1
+        if event.phase == "train":
+            step = event.step
+            self.first_step = step if self.first_step is None else min(self.first_step, step)
+            self.last_step = step if self.last_step is None else max(self.last_step, step)
+        found = self._by_phase[event.phase]
+        for name, value in event.metrics.items():
+            if name not in found:
+                found[name] = Summary()
+                self._columns[_column(name)] = None
+            found[name].add(value)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the metrics, in order of appearance."""
+        return list(self._columns)
+
+    @property
+    def summaries(self) -> dict[str, Summary]:
+        """The statistics of each metric over the run's train records.
+
+        A metric that only evaluations or the closing summary hold is taken from these: phases never mix.
+        """
+        chosen: dict[str, Summary] = {}
+        for found in self._by_phase.values():
+            for name, summary in found.items():
+                chosen.setdefault(name, summary)
+        return chosen
+
+
+def write_csv(events: Iterable[Event], file: IO[bytes], survey: Survey | None = None) -> None:
     """A header, then a row a record: step, phase, wall_time, and the metrics as they first appeared.
 
     What was not finite is `nan`, `inf` or `-inf`; None and what was not logged are empty cells.
-    `events` is iterated twice.
+    `events` is iterated twice, or once where its `survey` is there already.
     """
-    columns, count = _survey(events)
+    survey = survey or Survey.of(events)
+    names = [*_FIXED, *survey.columns]
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     try:
         table = csv.writer(text, lineterminator="\n")
-        table.writerow([*_FIXED, *columns])
-        for row in _rows(events, count):
-            table.writerow([row.get(name) for name in (*_FIXED, *columns)])
+        table.writerow(names)
+        for row in _rows(events, survey.records):
+            table.writerow([row.get(name) for name in names])
     finally:
         text.detach()  # flushes, and leaves `file` open
 
 
-def write_json(events: Iterable[Event], file: IO[bytes]) -> None:
-    """`{"steps": [row, ...], "summary": {metric: statistics}}`, strict JSON, written as it is made."""
-    summaries = _Summaries()
+def write_json(events: Iterable[Event], file: IO[bytes]) -> Survey:
+    """`{"steps": [row, ...], "summary": {metric: statistics}}`, strict JSON, written as it is made.
+
+    Returns what it saw on the way.
+    """
+    survey = Survey()
     file.write(b'{"steps": [')
     separator = b"\n"
     for event in events:
-        summaries.add(event)
+        survey.add(event)
         file.write(separator + msgspec.json.encode(_row(event)))
         separator = b",\n"
-    summary = {name: found.to_dict() for name, found in summaries.chosen().items()}
+    summary = {name: found.to_dict() for name, found in survey.summaries.items()}
     file.write(b'\n], "summary": ' + msgspec.json.encode(summary) + b"}\n")
+    return survey
 
 
 def write_jsonl(events: Iterable[Event], file: IO[bytes]) -> None:
@@ -69,17 +127,17 @@ def write_parquet(events: Iterable[Event], file: IO[bytes]) -> None:
         from pyarrow import parquet
     except ImportError:
         raise MissingDependencyError("The Parquet export", "pyarrow", "parquet") from None
-    columns, count = _survey(events)
+    survey = Survey.of(events)
     kinds = {"step": pa.int64(), "phase": pa.string()}
-    values: dict[str, list[Any]] = {name: [] for name in (*_FIXED, *columns)}
-    for row in _rows(events, count):
+    values: dict[str, list[Any]] = {name: [] for name in (*_FIXED, *survey.columns)}
+    for row in _rows(events, survey.records):
         for name, cells in values.items():
             cells.append(row.get(name) if name in kinds else _float(row.get(name)))
     arrays = {name: pa.array(cells, kinds.get(name, pa.float64())) for name, cells in values.items()}
     parquet.write_table(pa.table(arrays), file)
 
 
-WRITERS: dict[str, Callable[[Iterable[Event], IO[bytes]], None]] = {
+WRITERS: dict[str, Callable[[Iterable[Event], IO[bytes]], object]] = {
     "csv": write_csv,
     "json": write_json,
     "jsonl": write_jsonl,
@@ -88,51 +146,8 @@ WRITERS: dict[str, Callable[[Iterable[Event], IO[bytes]], None]] = {
 """The writer of each export format."""
 
 
-def summarize(events: Iterable[Event]) -> dict[str, Summary]:
-    """The statistics of each metric over the run's train records.
-
-    A metric that only evaluations or the closing summary hold is taken from these.
-    """
-    summaries = _Summaries()
-    for event in events:
-        summaries.add(event)
-    return summaries.chosen()
-
-
-class _Summaries:
-    """Statistics by phase and metric."""
-
-    def __init__(self) -> None:
-        self._by_phase: dict[Phase, dict[str, Summary]] = {"train": {}, "eval": {}, "summary": {}}
-
-    def add(self, event: Event) -> None:
-        found = self._by_phase[event.phase]
-        for name, value in event.metrics.items():
-            if name not in found:
-                found[name] = Summary()
-            found[name].add(value)
-
-    def chosen(self) -> dict[str, Summary]:
-        """Each metric from the first phase that holds it, train first: phases never mix."""
-        chosen: dict[str, Summary] = {}
-        for found in self._by_phase.values():
-            for name, summary in found.items():
-                chosen.setdefault(name, summary)
-        return chosen
-
-
-def _survey(events: Iterable[Event]) -> tuple[Collection[str], int]:
-    """The metric names in order of appearance, and the number of records."""
-    columns: dict[str, None] = {}
-    count = 0
-    for event in events:
-        columns.update(dict.fromkeys(map(_column, event.metrics)))
-        count += 1
-    return list(columns), count
-
-
 def _rows(events: Iterable[Event], count: int) -> Iterator[dict[str, Any]]:
-    """The rows of the records that `_survey` saw: a live run may have grown since."""
+    """The rows of the first `count` records: a live run may have grown since it was surveyed."""
     for event in islice(events, count):
         yield _row(event)
 

@@ -70,7 +70,7 @@ def test_stable_baselines3(tmp_path):
         ({"time/iterations": "1", "rollout/ep_rew_mean": "-7.5"}, 1024, 3, None),
         ({"train/loss": "0.5", "time/iterations": "2"}, 2048, 3, None),
     ]
-    assert [e.metrics["time/iterations"] for e in ForeignRun(path, ADAPTER)] == [1, 2]
+    assert [e.metrics["iterations"] for e in ForeignRun(path, ADAPTER)] == [1, 2]
 
 
 def test_a_plot_that_wandb_exports(table):

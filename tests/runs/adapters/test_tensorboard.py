@@ -11,7 +11,7 @@ import pytest
 
 from rldk.errors import AmbiguousRunError, MissingDependencyError
 from rldk.runs.adapters.base import Probe
-from rldk.runs.adapters.tensorboard import ADAPTER, trainer_key
+from rldk.runs.adapters.tensorboard import ADAPTER
 from rldk.runs.foreign import ForeignRun
 
 pytest.importorskip("tensorboard")
@@ -123,21 +123,6 @@ def test_tags_of_stable_baselines_stay_as_they_are(tmp_path):
         (2048, "train", {"rollout/ep_rew_mean": 20.0, "time/fps": 900.0}),
         (4096, "train", {"time/fps": 800.0, "train/loss": 0.5}),
     ]
-
-
-@pytest.mark.parametrize(
-    ("tag", "key", "phase"),
-    [
-        ("train/loss", "loss", "train"),
-        ("train/train_runtime", "train_runtime", "summary"),
-        ("eval/rewards/f/mean", "eval_rewards/f/mean", "eval"),
-        ("test/loss", "test_loss", "eval"),
-        ("train/epoch", "epoch", None),
-        ("lr", "lr", "train"),
-    ],
-)
-def test_the_keys_of_transformers_callback(tag, key, phase):
-    assert trainer_key(tag) == (key, phase)
 
 
 # Several files.

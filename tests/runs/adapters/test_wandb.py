@@ -9,7 +9,8 @@ import pytest
 
 from rldk.errors import MissingDependencyError
 from rldk.runs.adapters.base import Probe
-from rldk.runs.adapters.wandb import ADAPTERS, BLOCK, MAGIC
+from rldk.runs.adapters.wandb import ADAPTERS
+from rldk.runs.adapters.wandb_records import BLOCK, MAGIC
 from rldk.runs.foreign import ForeignRun
 
 pytest.importorskip("wandb")

@@ -5,7 +5,7 @@ a device, or calls into torch.distributed; only world rank 0 records.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from rldk.recording.environment import environment
 from rldk.recording.guard import Guard, guarded
 from rldk.recording.naming import claim
 from rldk.recording.recorder import Ending, Recorder
-from rldk.recording.writer import JsonlWriter
+from rldk.recording.writer import JsonlWriter, check_options
 from rldk.report.final import write_end
 from rldk.runs import Run
 
@@ -95,19 +95,25 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             "compress": compress,
             "flush_interval": flush_interval,
         }
-        JsonlWriter(RunFiles(self.output_dir, "check"), **self._writing)  # raises ValueError now
+        check_options(rotate_mb=rotate_mb, flush_interval=flush_interval)
         self._recorder: Recorder | None = None
         self._trained = False
         self._control: TrainerControl | None = None
         self._tokens: TokenCounter | None = None
         self._micro_batches = 0
         self._failed = False
+        self._jsonl = enable_jsonl_logging
         self._git_sha: str | None = None
         self._state: TrainerState | None = None
         self._rng = Rng()
         self._info = {phase: ModelInfo(phase=phase) for phase in PHASES}
         self._slice = {phase: DataSlice() for phase in PHASES}
         self._canonical = training.dialect().reader("trainer")
+
+    def __reduce__(self) -> tuple[Callable[[], "RLDKCallback"], tuple[()]]:
+        """A copy is a fresh callback with the same arguments: a run is recorded by one object only."""
+        again = partial(type(self), self.output_dir, self.run_id, self.enable_jsonl_logging, **self._writing)
+        return again, ()
 
     @property
     def files(self) -> RunFiles | None:
@@ -189,16 +195,16 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         ending = self._recorder.end("completed" if state.global_step >= state.max_steps else "stopped")
         if ending is None:
             return
-        files = self._recorder.files
+        run_id = self._recorder.files.run_id
         if missing := ending.records_in_memory + ending.records_lost:
-            say(f"rldk: {missing} of {ending.records} records of {files.run_id} could not be written")
-            return
-        say(
-            f"rldk: {ending.records} records of {files.run_id} are in {files.folder}; "
-            f"see them with: rldk runs {files.folder}"
-            if files.parts()
-            else f"rldk: the tables of {files.run_id} are in {files.folder} (its events were switched off)"
-        )
+            say(f"rldk: {missing} of {ending.records} records of {run_id} could not be written")
+        elif self._jsonl:
+            say(
+                f"rldk: {ending.records} records of {run_id} are in {self.output_dir}; "
+                f"see them with: rldk runs {self.output_dir}"
+            )
+        else:
+            say(f"rldk: the tables of {run_id} are in {self.output_dir} (its events are switched off)")
 
     def _begin(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Recorder:
         """Take a run and its files. Should it raise, it is not tried again in this training."""
@@ -212,7 +218,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         ) | self.guard.attempt("the environment", environment, nothing)
         trainer_dir = training.trainer_dir(args)
         claimed = claim(
-            self.output_dir,
+            self.output_dir.absolute(),  # the training may change its folder
             self.run_id,
             default=training.run_name(args),
             trainer_dir=trainer_dir,
@@ -221,12 +227,12 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         )
         if claimed.resumed:
             say(f"rldk: going on with {claimed.files.run_id} from step {state.global_step}")
-        jsonl = self.enable_jsonl_logging and not _is_set("RLDK_DISABLE_JSONL")
+        self._jsonl = self.enable_jsonl_logging and not _is_set("RLDK_DISABLE_JSONL")
         self._git_sha = about.get("git", {}).get("sha")
         self._recorder = Recorder(
             claimed,
             from_step=state.global_step,
-            writer=JsonlWriter(claimed.files, **self._writing) if jsonl else None,
+            writer=JsonlWriter(claimed.files, **self._writing) if self._jsonl else None,
             about=about | {"trainer_dir": trainer_dir},
             write_end=self._write_end,
             guard=self.guard,
@@ -277,7 +283,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         )
 
     def _write_end(self, files: RunFiles, ending: Ending) -> None:
-        write_end(files, Run(files) if files.parts() else list(self._history()), ending)
+        write_end(files, Run(files) if self._jsonl else list(self._history()), ending)
 
     def _history(self) -> Iterator[Event]:
         """What `state.log_history` tells of the run, where the JSONL is off: no times, no tokens."""

@@ -6,10 +6,11 @@ that prints; and a line never contains a newline of its own.
 
 import logging
 import sys
+from contextlib import suppress
+
+from rldk.speech import logger
 
 __all__ = ["say", "show_messages"]
-
-logger = logging.getLogger("rldk")
 
 
 class _Terminal(logging.Handler):
@@ -18,10 +19,7 @@ class _Terminal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if logging.getLogger().handlers and logger.propagate:
             return
-        try:
-            say(record.getMessage())
-        except Exception:
-            self.handleError(record)
+        say(record.getMessage())
 
 
 _terminal = _Terminal(logging.WARNING)
@@ -36,7 +34,8 @@ def show_messages() -> None:
 def say(text: str) -> None:
     """Print one line to stderr, above the progress bar if there is one."""
     line = " ".join(text.splitlines())
-    if tqdm := sys.modules.get("tqdm"):
-        tqdm.tqdm.write(line, file=sys.stderr)
-    else:
-        print(line, file=sys.stderr)
+    with suppress(Exception):  # a closed terminal
+        if tqdm := sys.modules.get("tqdm"):
+            tqdm.tqdm.write(line, file=sys.stderr)
+        else:
+            print(line, file=sys.stderr)

@@ -86,6 +86,7 @@ def trainer_dir(args: Any) -> str:
 def rng(args: Any) -> Rng:
     """The seeds of this process."""
     seed = getattr(args, "seed", None)
+    seed = None if seed is None else int(seed)
     hash_seed = os.environ.get("PYTHONHASHSEED", "")
     return Rng(
         seed=seed,
@@ -98,14 +99,14 @@ def rng(args: Any) -> Rng:
 
 def model_info(args: Any, model: Any, optimizer: Any, *, run_id: str, git_sha: str | None) -> ModelInfo:
     """Identity of the run and the model."""
-    while hasattr(optimizer, "optimizer"):  # accelerate's and DeepSpeed's wrappers
-        optimizer = optimizer.optimizer
+    for _ in range(4):  # accelerate's and DeepSpeed's wrappers
+        optimizer = getattr(optimizer, "optimizer", optimizer)
     scheduler = getattr(args, "lr_scheduler_type", None)
     return ModelInfo(
         run_id=run_id,
         git_sha=git_sha,
         model_name=_model_name(model),
-        model_size=_model_size(model),
+        model_size=None if _is_sharded(args, model) else _model_size(model),
         optimizer=None if optimizer is None else type(optimizer).__name__,
         scheduler=None if scheduler is None else str(getattr(scheduler, "value", scheduler)),
     )
@@ -117,7 +118,7 @@ def batch_size(args: Any, phase: Phase) -> int | None:
     if phase == "eval":
         return _product(getattr(args, "eval_batch_size", None), world)
     if algorithm(args) == "ppo":  # set by the trainer: the batch of one update
-        return getattr(args, "batch_size", None)
+        return _product(getattr(args, "batch_size", None))
     per_step = getattr(args, "gradient_accumulation_steps", 1)
     return _product(getattr(args, "train_batch_size", None), world, per_step)
 
@@ -168,11 +169,19 @@ def _model_name(model: Any) -> str | None:
 
 
 def _model_size(model: Any) -> int | None:
-    """Parameters, also where ZeRO-3 keeps them elsewhere (`ds_numel`); None where shards hide them."""
+    """Number of parameters, also where ZeRO-3 keeps them elsewhere (`ds_numel`)."""
     if not hasattr(model, "parameters"):
         return None
     size = sum(getattr(p, "ds_numel", None) or p.numel() for p in model.parameters())
     return size or None
+
+
+def _is_sharded(args: Any, model: Any) -> bool:
+    """Whether this process sees shards of the parameters only, without their whole sizes (FSDP 1)."""
+    fsdp = getattr(args, "fsdp", None) or os.environ.get("ACCELERATE_USE_FSDP") == "true"
+    if not fsdp or not hasattr(model, "parameters"):
+        return False
+    return not all(hasattr(parameter, "placements") for parameter in model.parameters())  # DTensor
 
 
 def _product(*factors: int | None) -> int | None:
@@ -180,5 +189,5 @@ def _product(*factors: int | None) -> int | None:
     for factor in factors:
         if factor is None:
             return None
-        result *= factor
+        result *= int(factor)
     return result

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from rldk.event import Phase
 from rldk.runs.records import BadLine
@@ -112,7 +112,27 @@ def open_binary(path: Path) -> io.BufferedReader:
     file = path.open("rb")
     if file.peek(2)[:2] != b"\x1f\x8b":
         return file
-    return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=file)))
+    return io.BufferedReader(_Unpacked(file))
+
+
+class _Unpacked(io.RawIOBase):
+    """The content of a gzip file; what comes before a damage is given before the damage is an error."""
+
+    def __init__(self, packed: io.BufferedReader) -> None:
+        self._packed = packed
+        self._content = gzip.GzipFile(fileobj=packed)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._content.read1(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        self._packed.close()
+        super().close()
 
 
 def text_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:
@@ -123,7 +143,7 @@ def text_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:
     that is cut short, damaged or grows beyond all reason goes to `on_bad`.
     """
     with open_binary(path) as file:
-        packed = isinstance(file.raw, gzip.GzipFile)
+        packed = isinstance(file.raw, _Unpacked)
         bound = path.stat().st_size * MAX_RATIO + HEAD_BYTES
         try:
             encoding = _encoding(file.peek(4))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
-from rldk.runs.adapters.console import contains, is_data_file
+from rldk.runs.adapters.searching import contains, is_data_file
 
 __all__ = ["ADAPTER"]
 

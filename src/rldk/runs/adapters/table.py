@@ -11,7 +11,8 @@ from itertools import islice
 from pathlib import Path
 
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
-from rldk.runs.adapters.jsonl import STEP_KEYS, Rows, has_metric, is_number
+from rldk.runs.adapters.fields import STEP_KEYS, Rows, has_metric
+from rldk.runs.adapters.values import is_number
 from rldk.runs.records import BadLine
 
 __all__ = ["ADAPTER"]

@@ -1,4 +1,4 @@
-"""trackio's project database as rows: one run of it, the one that logged last.
+"""Owns the reading of trackio's project database: one run of it, the one that logged last.
 
 Invariant: the database is only read (of a live one, SQLite itself keeps an index in `-shm`); a record that
 cannot be read goes to `on_bad`.
@@ -9,12 +9,12 @@ import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row
-from rldk.runs.adapters.wandb import Record, logged_rows
+from rldk.runs.adapters.logged import Record, logged_rows, without_media
+from rldk.runs.adapters.values import seconds, whole_number
 from rldk.runs.records import BadLine
 
 __all__ = ["ADAPTER"]
@@ -50,8 +50,7 @@ def _records(path: Path, on_bad: OnBad) -> Iterator[Record]:
                 except (AttributeError, TypeError, ValueError, RecursionError) as error:
                     on_bad(BadLine(path, number, f"the metrics of this record cannot be read: {error}"))
                     continue
-                kept = {key: value for key, value in values.items() if not _is_media(value)}
-                yield Record(number, kept, step if isinstance(step, int) else None, _seconds(timestamp))
+                yield Record(number, without_media(values), whole_number(step), seconds(timestamp))
     except (sqlite3.Error, OSError) as error:
         on_bad(BadLine(path, number + 1, f"the database is damaged, or in use: {error}"))
 
@@ -84,17 +83,6 @@ def _decoded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _decoded(item) for key, item in value.items()}
     return _SPELLED.get(value, value) if isinstance(value, str) else value
-
-
-def _is_media(value: Any) -> bool:
-    return isinstance(value, dict) and "_type" in value
-
-
-def _seconds(timestamp: Any) -> float | None:
-    try:
-        return datetime.fromisoformat(timestamp).timestamp()
-    except (TypeError, ValueError, OverflowError, OSError):
-        return None
 
 
 def _confidence(probe: Probe) -> float:

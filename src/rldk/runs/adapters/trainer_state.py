@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
-from rldk.runs.adapters.jsonl import whole_number
+from rldk.runs.adapters.fields import take
+from rldk.runs.adapters.values import whole_number
 from rldk.runs.records import BadLine
 
 __all__ = ["ADAPTER"]
@@ -92,8 +93,8 @@ def _rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
         if not isinstance(entry, dict):
             on_bad(BadLine(state, 1, f"entry {index} of the history is no object"))
             continue
-        step = whole_number(entry.get("step"))
-        yield Row(entry if step is None else {key: entry[key] for key in entry if key != "step"}, step)
+        step = take(entry, ("step",), whole_number)
+        yield Row(entry, step)
 
 
 def _confidence(probe: Probe) -> float:

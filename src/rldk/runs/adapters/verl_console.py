@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from rldk.metrics.dialects.detect import DIALECTS
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
-from rldk.runs.adapters.console import contains, is_data_file, scalar
+from rldk.runs.adapters.printed import scalar
+from rldk.runs.adapters.searching import contains, is_data_file
 
 __all__ = ["ADAPTER"]
 
@@ -55,5 +55,5 @@ ADAPTER = Adapter(
     what="the console of verl: step:N - key:value lines",
     confidence=_confidence,
     rows=_rows,
-    dialect="verl" if "verl" in DIALECTS else None,
+    dialect="verl",
 )

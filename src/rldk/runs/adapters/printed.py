@@ -1,0 +1,93 @@
+"""Owns the reading of what Python or JSON printed: a dict, and the numbers of numpy and torch in it.
+
+Invariant: text is never evaluated, and each character is looked at a bounded number of times.
+"""
+
+import json
+import re
+from typing import Any
+
+__all__ = ["MAX_DICT", "OPEN", "braced", "parsed", "scalar"]
+
+MAX_DICT = 1 << 16
+"""Characters of a printed dict; a longer one is no record."""
+OPEN = re.compile(r"\{\s*+['\"]")
+"""The beginning of a dict that is not empty, and has text as its first key."""
+
+_STRING = r"(?:'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\")"
+
+
+def _braces(depth: int) -> str:
+    # Possessive and without a choice at any character: what does not close fails in one pass.
+    inner = f"|{_braces(depth - 1)}" if depth else ""
+    return rf"\{{(?:[^{{}}'\"]++|{_STRING}{inner})*+\}}"
+
+
+_CLOSED = re.compile(_braces(3), re.DOTALL)
+_PAIR = re.compile(
+    rf"\s*+(?P<key>{_STRING})\s*+:\s*+"
+    rf"(?:(?P<text>{_STRING})|(?P<dict>{_braces(2)})|(?P<list>\[[^\[\]]*+\])"
+    r"|(?P<bare>[^,(){}\[\]'\"]++(?:\([^()]*+\))?+))\s*+(?:,|(?P<end>\}))",
+    re.DOTALL,
+)
+_WRAPPED = re.compile(
+    r"(?:(?:np|numpy|torch)\.\w+|tensor|array)\(\s*+(?:\[([^\[\],]+)\]|([^\[\],]+))(?:,.*)?\)"
+)
+_WORDS = {"None": None, "null": None, "True": True, "true": True, "False": False, "false": False}
+
+
+def braced(line: str, start: int) -> str | None:
+    """The text from the brace at `start` to the one that closes it; None where none does."""
+    found = _CLOSED.match(line, start, start + MAX_DICT)
+    return found[0] if found else None
+
+
+def parsed(text: str) -> dict[str, Any] | None:
+    """The dict of Python or JSON; None where it is neither."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = _python_dict(text)
+    return values if isinstance(values, dict) else None
+
+
+def _python_dict(text: str) -> dict[str, Any] | None:
+    values: dict[str, Any] = {}
+    at = 1
+    while pair := _PAIR.match(text, at):
+        at = pair.end()
+        if pair["text"] is not None:
+            value: Any = _unquoted(pair["text"])
+        elif pair["dict"] is not None:
+            value = _python_dict(pair["dict"])
+        else:
+            value = pair["list"] or scalar(pair["bare"])
+        values[_unquoted(pair["key"])] = value
+        if pair["end"]:
+            return values
+    return values if text[at:].strip() == "}" else None
+
+
+def _unquoted(text: str) -> str:
+    inner = text[1:-1]
+    if "\\" not in inner:
+        return inner
+    try:
+        return inner.encode("latin-1", "backslashreplace").decode("unicode_escape")
+    except ValueError:
+        return inner
+
+
+def scalar(text: str) -> Any:
+    """A printed number, bare or as `np.float64(0.5)` or `tensor(0.5)`; other text as it is."""
+    text = text.strip()
+    if wrapped := _WRAPPED.fullmatch(text):
+        text = (wrapped[1] or wrapped[2]).strip()
+    if text in _WORDS:
+        return _WORDS[text]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

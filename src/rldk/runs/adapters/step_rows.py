@@ -1,0 +1,78 @@
+"""Owns the gathering of values that were logged one after another: a row for each step and phase.
+
+Invariant: a row holds one step and one phase, and each key once; no value is lost but one that another of
+its name replaced when it joined, which `replaced` counts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rldk.event import Phase
+from rldk.runs.adapters.base import Row
+
+__all__ = ["StepRows"]
+
+
+@dataclass
+class _OpenRow:
+    """A row that more values may come to."""
+
+    wall_time: float | None
+    values: dict[str, Any]
+
+
+class StepRows:
+    """Values that come one after another, gathered into one row for each step and phase.
+
+    `move` says where the log is, `add` takes the trainer's values, `join` what others logged beside them.
+    """
+
+    def __init__(self) -> None:
+        self.replaced = 0
+        """How many values that joined were replaced by others of their name."""
+        self._open: dict[Phase, _OpenRow] = {}
+        self._step: int | None = None
+        self._phase: Phase = "train"
+        self._joined: set[str] = set()
+
+    def move(self, step: int | None) -> list[Row]:
+        """Go to a step; the rows that this finishes."""
+        if step == self._step:
+            return []
+        done = self.close()
+        self._step, self._phase = step, "train"
+        return done
+
+    def add(self, wall_time: float | None, phase: Phase | None, values: Mapping[str, Any]) -> list[Row]:
+        """Take values of this step; the rows that they finish: a key that comes again begins a new one.
+
+        Without a phase they belong to what came last, and may come again unchanged.
+        """
+        row = self._open.get(phase or self._phase)
+        done = []
+        if row and any(key in row.values and (phase or row.values[key] != values[key]) for key in values):
+            done = self.close()
+        self._phase = phase or self._phase
+        self._open.setdefault(self._phase, _OpenRow(wall_time, {})).values.update(values)
+        return done
+
+    def join(self, wall_time: float | None, values: Mapping[str, Any]) -> None:
+        """Take values that are not the trainer's into its row; the trainer's of the same name stay."""
+        row = self._open.get("train") or next(iter(self._open.values()), None)
+        row = row or self._open.setdefault("train", _OpenRow(wall_time, {}))
+        for key, value in values.items():
+            name = key
+            if key in row.values and key not in self._joined:
+                if row.values[key] == value:
+                    continue
+                name = f"{key}#2"
+            self.replaced += name in row.values and row.values[name] != value
+            row.values[name] = value
+            self._joined.add(name)
+
+    def close(self) -> list[Row]:
+        """The rows that are open, in the order in which they began; there are none after that."""
+        done = [Row(row.values, self._step, row.wall_time, phase) for phase, row in self._open.items()]
+        self._open, self._joined = {}, set()
+        return done

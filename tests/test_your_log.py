@@ -1,0 +1,108 @@
+"""The README's table "your log, your command": each log written as its tool writes it, each command run."""
+
+import gzip
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from rldk.cli import main
+from samples import logged, record
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+TABLE = README.partition("| your log | your command |")[2].partition("\n\n")[0]
+COMMANDS = [shlex.split(found) for found in re.findall(r"`(rldk [^`]+)`", TABLE)]
+
+LOGS = [
+    {"loss": 1 / step, "grad_norm": 0.5, "learning_rate": 1e-5, "epoch": step / 9} for step in range(1, 6)
+]
+WANDB = """
+import glob, os, wandb
+run = wandb.init(project="p", dir=".")
+for step in range(1, 6):
+    run.log({"train/loss": 1 / step, "train/global_step": step})
+run.finish()
+os.rename(glob.glob("wandb/offline-run-*")[0], "wandb/offline-run-1")
+"""
+TRACKIO = """
+import glob, os, trackio
+trackio.init(project="my_project", embed=False)
+for step in range(1, 6):
+    trackio.log({"loss": 1 / step})
+trackio.finish()
+os.replace("trackio/my_project.db", "my_project.db")
+"""
+
+
+def lines(path: Path, *rows: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder in which each path of the table exists."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    root = tmp_path_factory.mktemp("logs")
+    record(root / "rldk_logs", map(logged, range(1, 6)), "my_run")
+    history = [{**log, "step": step} for step, log in enumerate(LOGS, 1)]
+    for place in ("output", "output/checkpoint-40"):
+        lines(root / place / "trainer_state.json", {"log_history": history, "global_step": 5})
+    lines(
+        root / "train.log",
+        *(f"\x1b[32m 20%|##   | {n}/5 [00:01<00:04]\x1b[0m\r{log}" for n, log in enumerate(LOGS)),
+    )
+    (root / "train.log.gz").write_bytes(gzip.compress((root / "train.log").read_bytes()))
+    lines(root / "verl.log", *(f"step:{n} - actor/pg_loss:{1 / n} - actor/lr:1e-06" for n in range(1, 6)))
+    lines(root / "metrics.jsonl", *({"step": n, "data": {"actor/pg_loss": 1 / n}} for n in range(1, 6)))
+    lines(root / "trainer_log.jsonl", *({"current_steps": n, "loss": 1 / n, "lr": 1e-5} for n in range(1, 6)))
+    swift = ({**log, "global_step/max_steps": f"{n}/5"} for n, log in enumerate(LOGS, 1))
+    lines(root / "logging.jsonl", *swift)
+    lines(
+        root / "progress.csv",
+        "time/total_timesteps,rollout/ep_rew_mean",
+        *(f"{n}00,{n}.5" for n in range(1, 6)),
+    )
+    lines(root / "log.jsonl", *({"iteration": n, "metrics": {"loss": 1 / n}} for n in range(1, 6)))
+    with SummaryWriter(root / "runs" / "my_run") as writer:
+        for n, log in enumerate(LOGS, 1):
+            writer.add_scalar("train/loss", log["loss"], n)
+    quiet = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "TRACKIO_DIR": str(root / "trackio")}
+    for script in (WANDB, TRACKIO):
+        subprocess.run(
+            [sys.executable, "-c", script], cwd=root, env=os.environ | quiet, check=True, capture_output=True
+        )
+    return root
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_each_command_of_the_table_tells_what_is_in_the_log(folder, command, monkeypatch):
+    monkeypatch.chdir(folder)
+    shown = CliRunner().invoke(main, [*command[1:], "-f", "json"])
+    assert shown.exit_code == 0, shown.output
+    (about,) = json.loads(shown.stdout)
+    assert about["records"] == {"train": 5}
+    assert about["bad_lines"] == 0
+
+
+def test_the_table_names_every_adapter_there_is():
+    from rldk.runs.adapters import adapters
+
+    assert {
+        "trainer-state",
+        "console",
+        "verl-console",
+        "jsonl",
+        "csv",
+        "tensorboard",
+        "wandb",
+        "trackio",
+    } <= {adapter.name for adapter in adapters()}
+    assert len(COMMANDS) == 14
