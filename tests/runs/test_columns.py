@@ -129,7 +129,7 @@ def test_a_metric_by_the_name_of_a_fixed_column_does_not_take_its_place(tmp_path
 def test_columns_may_be_written_to(tmp_path):
     columns = Run(write_run(tmp_path, logged(1, loss=2))).columns()
     for column in columns.values():
-        column += 1
+        column[:] = column + 1
     assert columns["loss"].tolist() == [3]
 
 

@@ -46,9 +46,8 @@ def jsonl(tmp_path, *records, name="log.jsonl"):
 
 
 def test_steps_that_the_log_does_not_say_are_counted_and_noted(tmp_path):
-    run = foreign(
-        tmp_path, {"eval_loss": 9}, {"loss": 1}, {"loss": 2}, {"eval_loss": 3}, {"loss": 4}, {"train_runtime": 5}
-    )  # fmt: skip
+    logs = [{"eval_loss": 9}, {"loss": 1}, {"loss": 2}, {"eval_loss": 3}, {"loss": 4}, {"train_runtime": 5}]
+    run = foreign(tmp_path, *logs)
     assert [(one.step, one.phase) for one in run] == [
         *((0, "eval"), (1, "train"), (2, "train"), (2, "eval"), (3, "train"), (3, "summary")),
     ]

@@ -6,7 +6,8 @@ names, so that a rule written against a name never reads something else. The nam
 `rldk.metrics.dialects`.
 """
 
-from rldk.metrics.canonical import METRICS, Metric
+from rldk.metrics.canonical import METRICS
+from rldk.metrics.metric import Metric
 
 __all__ = ["METRICS", "Metric", "metric_of"]
 

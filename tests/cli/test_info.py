@@ -1,0 +1,93 @@
+import json
+
+from click.testing import CliRunner
+
+from rldk.cli import main
+from samples import end, logged, record
+
+
+def rldk(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def about(*arguments):
+    result = rldk("info", *arguments, "-f", "json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def console(path, *logs):
+    path.write_text("".join(f"{log}\n" for log in logs))
+    return path
+
+
+def test_a_run_of_ours_is_described(tmp_path):
+    end(record(tmp_path, [*map(logged, (1, 2, 3, 6)), logged(6, "eval", (), eval_loss=0.5)]))
+    (found,) = about(tmp_path / "run")
+    assert (found["format"], found["state"], found["records"]) == ("rldk", "ended", {"train": 4, "eval": 1})
+    assert (found["first_step"], found["last_step"], found["every"], found["gaps"]) == (1, 6, 1, 1)
+    assert found["known"] == ["eval_loss", "loss", "reward_mean"]
+    assert found["unknown"] == []
+
+
+def test_what_is_odd_about_a_log_is_said(tmp_path):
+    log = console(
+        tmp_path / "train.log", *({"loss": 1 / n, "mine": n, "grad_norm": 0.1} for n in range(1, 5))
+    )
+    shown = rldk("info", log).stdout
+    assert "format     console, dialect trl" in shown
+    assert "the log names no steps: the train records are counted" in shown
+    assert "unknown    mine" in shown
+    lines = [{"step": step, "loss": loss} for step, loss in ((10, 1.0), (20, 0.5), (20, 0.4), (10, "NaN"))]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + "{cut")
+    (found,) = about(tmp_path / "log.jsonl")
+    assert (found["repeated_steps"], found["steps_back"], found["records_with_nonfinite"]) == (1, 1, 1)
+    assert found["bad_lines"] == 1
+    assert "log.jsonl:5: " in found["first_bad_lines"][0]
+
+
+def test_names_of_the_user_win_on_the_command_line_and_in_pyproject(tmp_path, monkeypatch):
+    log = console(tmp_path / "train.log", *({"loss": 1 / n, "my/score": n, "other": n} for n in range(1, 5)))
+    monkeypatch.chdir(tmp_path)
+    assert about(log, "--map", "my/score=reward_mean")[0]["known"] == ["loss", "reward_mean"]
+    (tmp_path / "pyproject.toml").write_text('[tool.rldk.map]\n"other" = "kl_mean"\n')
+    assert about(log, "--map", "my/score=reward_mean")[0]["known"] == ["kl_mean", "loss", "reward_mean"]
+    (tmp_path / "pyproject.toml").write_text("[tool.rldk.map]\nother = 5\n")
+    assert rldk("info", log).exit_code == 2
+
+
+def test_an_input_format_overrides_the_guess_and_an_unknown_one_names_the_known(tmp_path):
+    log = console(tmp_path / "train.log", *({"loss": 1 / n} for n in range(1, 5)))
+    assert about(log, "--input-format", "pairs")[0]["format"] == "pairs"
+    refused = rldk("info", log, "--input-format", "nonsense")
+    assert refused.exit_code == 2
+    assert "trainer-state" in refused.stderr
+
+
+def test_several_logs_are_told_one_after_the_other(tmp_path):
+    logs = [console(tmp_path / f"{name}.log", {"loss": 1.0, "epoch": 1}) for name in "ab"]
+    assert [found["path"] for found in about(*logs)] == [str(log) for log in logs]
+
+
+def test_what_is_no_log_is_refused_in_one_line_that_says_what_was_tried(tmp_path):
+    (tmp_path / "poem.txt").write_text("no metric\nin sight\n")
+    result = rldk("info", tmp_path / "poem.txt")
+    assert result.exit_code == 2
+    assert "tried: rldk, " in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_export_of_a_foreign_log_is_a_valid_events_file(tmp_path):
+    log = console(tmp_path / "train.log", *({"loss": 1 / n, "learning_rate": "1e-06"} for n in range(1, 5)))
+    assert rldk("export", log, "-o", tmp_path / "events.jsonl").exit_code == 0
+    checked = rldk("validate", tmp_path / "events.jsonl")
+    assert (checked.exit_code, "4 events (4 train), steps 1 to 4" in checked.stdout) == (0, True)
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [event["metrics"] for event in events] == [{"loss": 1 / n, "lr": 1e-6} for n in range(1, 5)]
+
+
+def test_a_foreign_log_with_a_line_that_cannot_be_read_is_not_valid(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 2}\n{"step": 2, "loss": 1}\n{"step": 3, "lo\n')
+    result = rldk("validate", tmp_path / "log.jsonl")
+    assert result.exit_code == 1
+    assert "log.jsonl:3: " in result.stdout
