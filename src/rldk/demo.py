@@ -47,7 +47,7 @@ def train(output_dir: Path, *, steps: int = STEPS, on_log: Progress | None = Non
         import transformers
         from trl import GRPOConfig, GRPOTrainer
     except ImportError:
-        raise MissingDependencyError("The demo", "TRL", "trl") from None
+        raise MissingDependencyError("The demo", "trl") from None
     from rldk.integrations.trl import RLDKCallback
 
     _quiet(transformers, datasets)

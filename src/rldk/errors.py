@@ -58,6 +58,6 @@ class AmbiguousRunError(RLDKError):
 class MissingDependencyError(RLDKError, ImportError):
     """A feature needs a package that rldk does not install by itself."""
 
-    def __init__(self, feature: str, package: str, extra: str) -> None:
-        """`extra` is the name of the rldk extra that brings `package`."""
-        super().__init__(f"{feature} needs {package}. Install it with: pip install 'rldk[{extra}]'")
+    def __init__(self, feature: str, package: str) -> None:
+        """`package` is what pip calls it."""
+        super().__init__(f"{feature} needs {package}. Install it with: pip install {package}")

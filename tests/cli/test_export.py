@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from rldk import open_run
 from rldk.cli import main
 from rldk.event import decode
 from samples import logged, record
@@ -135,3 +136,67 @@ def test_a_pipe_is_written_to_and_never_replaced(run, tmp_path):
         assert reader.stdout is not None
         assert len(reader.stdout.read().splitlines()) == 5
     assert pipe.is_fifo()
+
+
+# Logs of other tools
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "log.jsonl"
+    rows = ({"step": n, "loss": 1 / n, "reward": n / 10, "mine": n} for n in range(1, 4))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "jsonl", "parquet"])
+def test_a_foreign_log_becomes_each_format(log, tmp_path, kind):
+    output = tmp_path / f"out.{kind}"
+    result = rldk("export", log, "-o", output)
+    assert (result.exit_code, result.stderr) == (0, f"{output}: 3 records\n")
+    if kind in ("csv", "parquet"):
+        frame = pd.read_csv(output) if kind == "csv" else pd.read_parquet(output)
+        found = frame[["step", "reward_mean", "mine"]].to_numpy().tolist()
+    else:
+        text = output.read_text()
+        rows = json.loads(text)["steps"] if kind == "json" else map(json.loads, text.splitlines())
+        found = [
+            [row["step"], *({**row, **row.get("metrics", {})}[n] for n in ("reward_mean", "mine"))]
+            for row in rows
+        ]
+    assert found == [[1, 0.1, 1], [2, 0.2, 2], [3, 0.3, 3]]
+
+
+def test_a_table_of_a_foreign_log_reads_as_the_same_run(log, tmp_path):
+    assert rldk("export", log, "-o", tmp_path / "out.csv").exit_code == 0
+    mine, theirs = open_run(log), open_run(tmp_path / "out.csv")
+    assert theirs.format == "csv"
+    assert [(one.step, one.metrics) for one in theirs] == [(one.step, one.metrics) for one in mine]
+
+
+def test_names_of_the_user_are_in_the_export(log):
+    header = rldk("export", log, "--map", "mine=kl_mean").stdout.splitlines()[0]
+    assert header == "step,phase,wall_time,loss,reward_mean,kl_mean"
+
+
+def test_bad_lines_of_a_foreign_log_are_told_five_at_most(log):
+    log.write_text(log.read_text() * 30 + "{torn\n" * 9)
+    result = rldk("export", log)
+    assert result.exit_code == 0
+    assert f"skipped {log}:91: " in result.stderr
+    assert f"skipped 9 lines in all; see: rldk validate {log}" in result.stderr
+    assert len(result.stdout.splitlines()) == 91
+
+
+def test_a_log_is_not_written_over_by_its_own_export(log, tmp_path):
+    before = log.read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(log)
+    (tmp_path / "hard.jsonl").hardlink_to(log)
+    for output in (log, tmp_path / "link.jsonl", tmp_path / "hard.jsonl"):
+        result = rldk("export", log, "-o", output)
+        assert result.exit_code == 2
+        assert "is the log itself" in result.stderr
+    table = tmp_path / "x_metrics.csv"
+    table.write_text("step,loss\n1,1\n2,1\n")
+    assert rldk("export", table, "-o", table).exit_code == 2
+    assert (log.read_bytes(), table.read_text()) == (before, "step,loss\n1,1\n2,1\n")

@@ -1,5 +1,6 @@
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from rldk.cli import main
@@ -91,3 +92,119 @@ def test_a_foreign_log_with_a_line_that_cannot_be_read_is_not_valid(tmp_path):
     result = rldk("validate", tmp_path / "log.jsonl")
     assert result.exit_code == 1
     assert "log.jsonl:3: " in result.stdout
+
+
+def jsonl(path, *records):
+    path.write_text("".join(json.dumps(one) + "\n" for one in records))
+    return path
+
+
+def test_each_quirk_is_a_note_with_its_count(tmp_path):
+    steps = (*range(1, 24), 25, 26, 26, 24, 29)
+    log = jsonl(tmp_path / "log.jsonl", *({"step": step, "loss": 1.0} for step in steps))
+    with log.open("a") as file:
+        file.write('{"step": 30, "loss": NaN}\n{torn\n{again\n')
+    result = rldk("info", log)
+    assert result.exit_code == 0
+    notes = [line.removeprefix("  note       ") for line in result.stdout.splitlines() if "note" in line]
+    assert notes[:5] == [
+        "2 gaps between steps",
+        "1 train records repeat a step",
+        "1 train records go back to an earlier step",
+        "1 records hold a value that is not finite",
+        "2 lines could not be read",
+    ]
+    assert notes[5].startswith(f"{log}:30: ")
+    assert "steps      1 to 30, every 1" in result.stdout
+    (found,) = about(log)
+    assert (found["gaps"], found["repeated_steps"], found["steps_back"], found["bad_lines"]) == (2, 1, 1, 2)
+    assert found["steps_counted"] is False
+
+
+def test_ours_as_text(tmp_path):
+    record(tmp_path, [logged(10), logged(20, "train", ("nonfinite:loss=nan",), loss=None, mine=2)])
+    shown = rldk("info", tmp_path).stdout.splitlines()
+    assert shown[0] == str(tmp_path / "run")
+    assert "  format     rldk" in shown
+    assert "  algorithm  not told" in shown
+    assert "  state      unfinished" in shown
+    assert "  records    2 train" in shown
+    assert "  steps      10 to 20, every 10" in shown
+    assert "  unknown    mine" in shown
+
+
+def test_a_run_without_records_is_described_too(tmp_path):
+    (tmp_path / "run_events.jsonl").touch()
+    (found,) = about(tmp_path)
+    assert (found["records"], found["first_step"], found["every"], found["known"]) == ({}, None, None, [])
+    assert "records    none" in rldk("info", tmp_path).stdout
+
+
+def test_thousands_of_metrics_are_wrapped(tmp_path):
+    log = jsonl(tmp_path / "log.jsonl", {"step": 1, "loss": 1, **{f"my/{n}": n for n in range(3_000)}})
+    shown = rldk("info", log).stdout
+    assert max(map(len, shown.splitlines()[1:])) <= 100
+    assert all(f"my/{n}" in shown for n in range(3_000))
+
+
+def test_a_path_and_keys_of_hostile_characters(tmp_path):
+    path = tmp_path / b"a\xff\n b".decode("utf-8", "surrogateescape")
+    try:
+        jsonl(path, {"step": 1, "loss": 1, "\ud800\n": 1})
+    except OSError:
+        pytest.skip("this file system has no such name")
+    (found,) = about(path)
+    assert found["known"] == ["loss"]
+    for command in (["info"], ["validate"], ["validate", "-f", "json"], ["export"]):
+        result = rldk(*command, path)
+        assert result.exit_code == 0, (command, result.output, result.exception)
+
+
+@pytest.mark.parametrize("command", ["info", "validate", "export"])
+@pytest.mark.parametrize("path", ["none", "x" * 300, "empty", "folder"])
+def test_what_cannot_be_read_is_one_line_and_exit_2(tmp_path, command, path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty").touch()
+    result = rldk(command, tmp_path / path)
+    if command == "validate" and path == "empty":
+        assert result.exit_code == 0  # a file of no lines has no bad one
+        return
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("rldk: ")
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_a_folder_of_several_logs_lists_them(tmp_path):
+    for name in ("a.jsonl", "b.jsonl"):
+        jsonl(tmp_path / name, {"step": 1, "loss": 1})
+    result = rldk("info", tmp_path)
+    assert result.exit_code == 2
+    assert f"  {tmp_path / 'a.jsonl'}\n  {tmp_path / 'b.jsonl'}\n" in result.stderr
+
+
+@pytest.mark.parametrize("value", ["x", "=x", "x=", "="])
+def test_a_name_that_is_no_pair_is_refused(tmp_path, value):
+    result = rldk("info", tmp_path, "--map", value)
+    assert result.exit_code == 2
+    assert "KEY=METRIC" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["tool = 5", "[tool]\nrldk = 5", "[tool.rldk]\nmap = 5", "[tool.rldk]\nmap = [1]", "torn", "\ufffe[["],
+)
+def test_a_pyproject_that_cannot_be_used_is_one_line(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text(text)
+    result = rldk("info", jsonl(tmp_path / "log.jsonl", {"step": 1, "loss": 1}))
+    assert result.exit_code == 2
+    assert "[tool.rldk.map]" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["", "[tool.ruff]\na = 1", "[tool.rldk]\nother = 1", "[tool.rldk.map]"])
+def test_a_pyproject_that_says_nothing_is_no_matter(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text(text)
+    assert rldk("info", jsonl(tmp_path / "log.jsonl", {"step": 1, "loss": 1})).exit_code == 0

@@ -82,3 +82,53 @@ def test_the_schema_is_printed_and_the_events_follow_it(tmp_path):
     files = record(tmp_path, [logged(1), logged(2, "train", ("nonfinite:loss=inf",), loss=None)])
     for line in files.events.read_text().splitlines():
         jsonschema.validate(json.loads(line), schema)
+
+
+# Logs of other tools
+
+
+def test_a_foreign_log_is_read_and_counted(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("step,loss\n1,0.5\n2,nan\n3,0.25\n")
+    result = rldk("validate", log)
+    assert result.exit_code == 0
+    assert result.stdout == f"{log}: 3 events (3 train), steps 1 to 3; no bad lines\n"
+
+
+def test_bad_lines_of_a_foreign_log_are_named_and_exit_1(tmp_path):
+    log = tmp_path / "log.csv"
+    good = "".join(f"{step},0.25,1\n" for step in range(3, 30))
+    log.write_text(f"step,loss,kl\n1,0.5,1\n2,0.5\n{good},,\n")
+    result = rldk("validate", log)
+    assert result.exit_code == 1
+    assert f"{log}:3: 2 cells, where the header has 3\n" in result.stdout
+    assert f"{log}:31: no metric in it\n" in result.stdout
+    assert "28 events (28 train), steps 1 to 29; 2 bad lines" in result.stdout
+    (found,) = json.loads(rldk("validate", log, "-f", "json").stdout)
+    assert [(bad["file"], bad["line"]) for bad in found["bad_lines"]] == [(str(log), 3), (str(log), 31)]
+
+
+def test_many_bad_lines_are_counted_and_the_first_are_shown(tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"step": 1, "loss": 1}\n' * 2_000 + "{torn\n" * 150)
+    result = rldk("validate", log)
+    assert result.exit_code == 1
+    assert "... and 50 more bad lines" in result.stdout
+    assert "2,000 events (2,000 train), steps 1 to 1; 150 bad lines" in result.stdout
+
+
+def test_several_paths_of_any_kind_are_checked_and_one_bad_is_enough(tmp_path):
+    files = record(tmp_path, map(logged, range(1, 4)))
+    (tmp_path / "good.csv").write_text("step,loss\n1,0.5\n2,1\n")
+    (tmp_path / "bad.csv").write_text("step,loss\n1,0.5\n2,1\n3\n4,1\n5,1\n" + "6,1\n" * 9)
+    assert rldk("validate", files.events, tmp_path / "good.csv").exit_code == 0
+    result = rldk("validate", files.events, tmp_path / "good.csv", tmp_path / "bad.csv")
+    assert result.exit_code == 1
+    assert len([line for line in result.stdout.splitlines() if " events (" in line]) == 3
+
+
+def test_our_events_can_be_checked_as_another_format(tmp_path):
+    files = record(tmp_path, map(logged, range(1, 4)))
+    assert "3 events" in rldk("validate", files.events, "--input-format", "jsonl").stdout
+    assert rldk("validate", files.events, "--input-format", "rldk").exit_code == 0
+    assert rldk("validate", files.events, "--input-format", "excel").exit_code == 2

@@ -207,5 +207,5 @@ def test_a_missing_library_is_one_clear_error(tmp_path, use, package):
         """,
         tmp_path,
     )
-    assert "pip install 'rldk[" in done.stdout
+    assert "pip install " in done.stdout
     assert package in done.stdout

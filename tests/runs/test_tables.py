@@ -224,7 +224,7 @@ def test_without_pyarrow_the_error_names_what_to_install():
             print(error)
         """
     )
-    assert "pip install 'rldk[parquet]'" in result.stdout, result.stderr
+    assert "pip install pyarrow" in result.stdout, result.stderr
 
 
 def test_the_json_table_is_written_as_it_is_made():

@@ -30,7 +30,7 @@ def demo(output_dir: Path, steps: int | None) -> None:
     """Train a tiny model by GRPO on this CPU, with rldk attached, and show what was recorded.
 
     A random model of two layers learns to write vowels: the reward is the share of vowels in what it
-    writes. It takes half a minute. Needs TRL: pip install 'rldk[trl]'
+    writes. It takes half a minute. Needs TRL: pip install trl
     """
     from rich.console import Console
 

@@ -38,7 +38,7 @@ def export(
     csv      one row a record, one column a metric; nan and inf are spelled out
     json     the same rows, and count, mean, std, min, max, first, last of each metric
     jsonl    the Events themselves, in one file: parts joined, superseded steps left out
-    parquet  the same table for pandas, Polars, DuckDB; needs: pip install 'rldk[parquet]'
+    parquet  the same table for pandas, Polars, DuckDB; needs: pip install pyarrow
 
     \b
     Examples:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from rldk.cli.output import echo_json, text_or_json
+from rldk.cli.progress import counting
 from rldk.cli.reading import input_options, log_of
 from rldk.event import escaped
 from rldk.metrics import metric_of
@@ -27,9 +28,9 @@ def info(paths: tuple[Path, ...], input_format: str | None, mapping: dict[str, s
     PATH is a run of rldk, or any log that it reads: trainer_state.json or a checkpoint, a console log of
     TRL or verl, JSONL, CSV, TensorBoard, W&B offline, trackio.
     """
-    found = [describe(log_of(path, input_format, mapping)) for path in paths]
+    found = escaped([describe(log_of(path, input_format, mapping)) for path in paths])
     if kind == "json":
-        echo_json(escaped(found))
+        echo_json(found)
         return
     for number, about in enumerate(found):
         click.echo("\n" * (number > 0) + _page(about))
@@ -41,7 +42,7 @@ def describe(run: Run) -> dict[str, Any]:
     steps: list[int] = []
     metrics: Counter[str] = Counter()
     counted = nonfinite = 0
-    for event in run:
+    for event in counting(run, "reading"):
         phases[event.phase] += 1
         metrics.update(event.metrics.keys())
         counted += "step:counted" in event.notes

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from rldk.cli.output import echo_json, text_or_json
+from rldk.cli.progress import counting
 from rldk.cli.reading import input_options, log_of
 from rldk.errors import UnknownFormatError
 from rldk.event import escaped, json_schema
@@ -58,21 +59,23 @@ def _check(path: Path, input_format: str | None, mapping: dict[str, str]) -> Val
     if input_format is None and path.is_file() and owner is not None and path in owner.parts():
         return check([path])
     try:
-        return check_run(log_of(path, input_format, mapping))
+        run = log_of(path, input_format, mapping)
+        return check_run(run, counting(run, "checking"))
     except UnknownFormatError:
         return check([path])  # none of its lines is an Event, and each is told so
 
 
 def _show(path: Path, result: Validation) -> None:
     for bad in result.bad_lines:
-        click.echo(f"{bad.path}:{bad.number}: {bad.reason}")
+        click.echo(escaped(f"{bad.path}:{bad.number}: {bad.reason}"))
     if result.bad > len(result.bad_lines):
         click.echo(f"... and {result.bad - len(result.bad_lines):,} more bad lines")
     phases = ", ".join(f"{count:,} {phase}" for phase, count in result.phases.items())
     steps = "" if result.first_step is None else f", steps {result.first_step:,} to {result.last_step:,}"
     resumes = f", {_counted(result.resumes, 'resume')}" if result.resumes else ""
     verdict = _counted(result.bad, "bad line") if result.bad else "no bad lines"
-    click.echo(f"{path}: {_counted(result.records, 'event')} ({phases or 'none'}){steps}{resumes}; {verdict}")
+    events = _counted(result.records, "event")
+    click.echo(escaped(f"{path}: {events} ({phases or 'none'}){steps}{resumes}; {verdict}"))
 
 
 def _counted(count: int, what: str) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 
 from rldk.event import DataSlice, Event, ModelInfo, Phase, Rng
 from rldk.files import RunFiles, safe_run_id
-from rldk.metrics import METRICS
 from rldk.metrics.dialects import Dialect, phase_of
 from rldk.metrics.dialects.detect import detect
 from rldk.metrics.values import measure
@@ -116,14 +115,6 @@ class ForeignRun(Run):
             if phase in (None, event.phase):
                 last = event
         return last
-
-    def raw_keys(self) -> set[str]:
-        """The log's own keys, flattened, of the first rows."""
-        return self._sample
-
-    def known(self, key: str) -> bool:
-        """Whether a key of the log has a canonical name."""
-        return key in self._mapping or self._canonical(key) != key or key in METRICS
 
     def _rows(self) -> Iterator[Row]:
         return self.adapter.rows(self.path, self._refuse)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "State"]
 
+MAX_BAD_LINES = 100_000
+"""Bad lines that a run keeps; junk of any size must not fill the memory."""
 State = Literal["running", "ended", "unfinished"]
 
 
@@ -121,7 +123,7 @@ class Run:
         try:
             import pandas as pd
         except ImportError:
-            raise MissingDependencyError("to_pandas", "pandas", "pandas") from None
+            raise MissingDependencyError("to_pandas", "pandas") from None
         return pd.DataFrame(self.columns(phase))
 
     def to_arrow(self, phase: Phase = "train") -> "pa.Table":
@@ -133,16 +135,17 @@ class Run:
         try:
             import pyarrow as pa
         except ImportError:
-            raise MissingDependencyError("to_arrow", "pyarrow", "parquet") from None
+            raise MissingDependencyError("to_arrow", "pyarrow") from None
         return pa.table(self.columns(phase))
 
     @property
     def bad_lines(self) -> list[BadLine]:
-        """The lines that could not be read in the passes so far, each once."""
+        """The lines that could not be read in the passes so far, each once; at most `MAX_BAD_LINES`."""
         return list(self._bad.values())
 
     def _refuse(self, bad: BadLine) -> None:
-        self._bad.setdefault((bad.path, bad.number), bad)
+        if len(self._bad) < MAX_BAD_LINES:
+            self._bad.setdefault((bad.path, bad.number), bad)
 
     def last(self, phase: Phase | None = None) -> Event | None:
         """The newest event (of `phase`), without reading the others."""

@@ -126,7 +126,7 @@ def write_parquet(events: Iterable[Event], file: IO[bytes]) -> None:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
-        raise MissingDependencyError("The Parquet export", "pyarrow", "parquet") from None
+        raise MissingDependencyError("The Parquet export", "pyarrow") from None
     survey = Survey.of(events)
     kinds = {"step": pa.int64(), "phase": pa.string()}
     values: dict[str, list[Any]] = {name: [] for name in (*_FIXED, *survey.columns)}

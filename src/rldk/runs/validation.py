@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rldk.errors import EventError
-from rldk.event import decode
+from rldk.event import Event, decode
 from rldk.runs.foreign import ForeignRun
 from rldk.runs.records import BadLine, read_lines
 from rldk.runs.run import Run
@@ -36,8 +36,12 @@ class Validation(NamedTuple):
     """The first `MAX_SHOWN` of them."""
 
 
-def check_run(run: Run) -> Validation:
+def check_run(run: Run, events: Iterable[Event] | None = None) -> Validation:
     """Check a run: one of ours line by line, a foreign log by reading it.
+
+    Args:
+        run: the run.
+        events: the run's events, where somebody watches them go by.
 
     Raises:
         OSError: a file cannot be read.
@@ -47,7 +51,7 @@ def check_run(run: Run) -> Validation:
     phases: Counter[str] = Counter()
     first: int | None = None
     last: int | None = None
-    for event in run:
+    for event in run if events is None else events:
         phases[event.phase] += 1
         first = event.step if first is None else min(first, event.step)
         last = event.step if last is None else max(last, event.step)

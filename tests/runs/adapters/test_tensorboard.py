@@ -244,5 +244,5 @@ def test_other_files_are_not_taken(tmp_path, name, content):
 def test_without_the_library_the_message_says_what_to_install(tmp_path, monkeypatch):
     file = write(tmp_path, *train(10))
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'rldk\[tensorboard\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install tensorboard"):
         read(file)

@@ -172,7 +172,7 @@ def test_other_files_are_not_taken(tmp_path):
 def test_without_the_library_the_message_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "run.wandb").write_bytes(MAGIC)
     monkeypatch.setitem(sys.modules, "wandb.proto", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'rldk\[wandb\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install wandb"):
         read(tmp_path / "run.wandb")
 
 

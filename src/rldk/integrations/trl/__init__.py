@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from rldk.errors import MissingDependencyError
 
 if find_spec("transformers") is None:
-    raise MissingDependencyError("rldk.integrations.trl", "transformers", "trl")
+    raise MissingDependencyError("rldk.integrations.trl", "transformers")
 
 from rldk.integrations.trl.callback import RLDKCallback
 

@@ -28,7 +28,7 @@ def scalars(path: Path, on_bad: OnBad) -> Iterator[tuple[int, float | None, str,
         from google.protobuf.message import DecodeError
         from tensorboard.compat.proto.event_pb2 import Event
     except ImportError as error:
-        raise MissingDependencyError("Reading TensorBoard events", "tensorboard", "tensorboard") from error
+        raise MissingDependencyError("Reading TensorBoard events", "tensorboard") from error
     for number, data in _records(path, on_bad):
         try:
             event = Event.FromString(data)

@@ -42,7 +42,7 @@ def _history(path: Path, closing: dict[str, Any], on_bad: OnBad) -> Iterator[Rec
         from google.protobuf.message import DecodeError
         from wandb.proto import wandb_internal_pb2
     except ImportError as error:
-        raise MissingDependencyError("Reading a .wandb file", "wandb", "wandb") from error
+        raise MissingDependencyError("Reading a .wandb file", "wandb") from error
     seen: set[str] = set()
     for number, data in records(path, on_bad):
         try:
