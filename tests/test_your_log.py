@@ -23,12 +23,21 @@ LOGS = [
     {"loss": 1 / step, "grad_norm": 0.5, "learning_rate": 1e-5, "epoch": step / 9} for step in range(1, 6)
 ]
 WANDB = """
-import glob, os, wandb
+import glob, os, time, wandb
 run = wandb.init(project="p", dir=".")
 for step in range(1, 6):
     run.log({"train/loss": 1 / step, "train/global_step": step})
 run.finish()
-os.rename(glob.glob("wandb/offline-run-*")[0], "wandb/offline-run-1")
+from rldk import RLDKError, open_run
+(folder,) = glob.glob("wandb/offline-run-*")
+for _ in range(200):  # a process of wandb's own still writes
+    try:
+        if sum(1 for _ in open_run(folder)) == 5:
+            break
+    except RLDKError:
+        pass
+    time.sleep(0.1)
+os.rename(folder, "wandb/offline-run-1")
 """
 TRACKIO = """
 import glob, os, trackio

@@ -106,7 +106,8 @@ def test_each_quirk_is_a_note_with_its_count(tmp_path):
         file.write('{"step": 30, "loss": NaN}\n{torn\n{again\n')
     result = rldk("info", log)
     assert result.exit_code == 0
-    notes = [line.removeprefix("  note       ") for line in result.stdout.splitlines() if "note" in line]
+    head = "  note       "
+    notes = [line.removeprefix(head) for line in result.stdout.splitlines() if line.startswith(head)]
     assert notes[:5] == [
         "2 gaps between steps",
         "1 train records repeat a step",

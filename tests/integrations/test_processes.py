@@ -215,7 +215,12 @@ for name, actions in {"full": [], "lifted": [After(6, lift)]}.items():
     assert report(full)["records"] == 9
     lifted = RunFiles(tmp_path / "logs", "lifted")
     assert [line["step"] for line in read(lifted.events)] == [1, 2, 3, 4, 5, 6, 7, 8, 8]
-    assert report(lifted)["lost"] == {"records": 0, "records_in_memory": 0, "hook_failures": 0}
+    assert report(lifted)["lost"] == {
+        "records": 0,
+        "records_in_memory": 0,
+        "sync_error": None,
+        "hook_failures": 0,
+    }
 
 
 RANKS = """

@@ -67,14 +67,14 @@ def test_the_report_says_how_the_run_ended_and_what_was_lost(files):
     end = ending(
         how="exception", detail="ValueError: x", records_lost=5, records_in_memory=6, hook_failures=7
     )
-    report = final_report(files, Run(files), end)
+    report = final_report(files, Survey.of(Run(files)), end)
     assert report["end"] == {
         "how": "exception",
         "detail": "ValueError: x",
         "step": 3,
         "time": "2025-01-01T00:00:00+00:00",
     }
-    assert report["lost"] == {"records": 5, "records_in_memory": 6, "hook_failures": 7}
+    assert report["lost"] == {"records": 5, "records_in_memory": 6, "sync_error": None, "hook_failures": 7}
 
 
 def test_a_superseded_branch_is_not_counted(tmp_path):

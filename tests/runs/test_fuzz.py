@@ -10,6 +10,7 @@ import random
 import signal
 import sqlite3
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -105,6 +106,10 @@ def wandb(folder):
             run.log({"train/loss": 1 / step, "train/global_step": step})
         run.finish()
     (file,) = folder.rglob("*.wandb")
+    for _ in range(100):  # on a busy machine wandb's own process still writes
+        if read(file) == 8:
+            break
+        time.sleep(0.1)
     return file.name, file.read_bytes()
 
 
