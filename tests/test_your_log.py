@@ -83,10 +83,12 @@ def folder(tmp_path_factory):
     with SummaryWriter(root / "runs" / "my_run") as writer:
         for n, log in enumerate(LOGS, 1):
             writer.add_scalar("train/loss", log["loss"], n)
+    # Without what an earlier test's wandb left behind: a service of its own would write elsewhere, and late.
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
     quiet = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "TRACKIO_DIR": str(root / "trackio")}
     for script in (WANDB, TRACKIO):
         subprocess.run(
-            [sys.executable, "-c", script], cwd=root, env=os.environ | quiet, check=True, capture_output=True
+            [sys.executable, "-c", script], cwd=root, env=plain | quiet, check=True, capture_output=True
         )
     return root
 
