@@ -1,7 +1,12 @@
 """Settings for all tests."""
 
+import signal
+
 from hypothesis import settings
 
 # A test may take as long as a busy machine makes it.
 settings.register_profile("rldk", deadline=None)
 settings.load_profile("rldk")
+
+# Started in the background of a shell, pytest ignores Ctrl-C, and so would the processes it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
