@@ -28,14 +28,19 @@ def test_states_steps_and_last_metrics_of_all_runs_below_the_folder(tmp_path):
     assert rows["done"]["metrics"] == {"loss": 1 / 6, "reward_mean": 0.05}
 
 
-def test_the_table_shows_each_run_on_a_narrow_terminal(tmp_path):
-    end(record(tmp_path, map(logged, range(1, 6)), "done"))
+def test_the_table_shows_each_run_whole_on_a_narrow_terminal(tmp_path):
+    metrics = dict.fromkeys(("loss", "reward_mean", "kl_mean", "entropy_mean", "grad_norm"), 0.123456)
+    end(record(tmp_path, [logged(12_345, **metrics)], "done"))
     record(tmp_path / "deep", [logged(7, "train", ("nonfinite:loss=nan",), loss=None)], "killed")
-    shown = rldk("runs", tmp_path, env={"COLUMNS": "90"}).stdout
-    assert "deep/killed" in shown
-    assert "unfinished" in shown
-    assert "completed" in shown
-    assert "loss=none" in shown
+    lines = rldk("runs", tmp_path, env={"COLUMNS": "80"}).stdout.splitlines()
+    (done,) = (line for line in lines if " done " in line)
+    (killed,) = (line for line in lines if "deep/killed" in line)
+    assert "completed" in done
+    assert "12,345" in done
+    assert "reward_mean=0.1235" in done
+    assert "unfinished" in killed
+    assert "loss=none" in killed
+    assert max(map(len, lines)) <= 80
 
 
 def test_an_empty_folder_says_so_and_a_missing_one_exits_2(tmp_path):

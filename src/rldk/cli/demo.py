@@ -94,7 +94,7 @@ def show(console: "Console", run: "Run", command: str = "rldk") -> None:
         table.add_row(name, *(f"{event.metrics.get(name):.4g}" for event in picked))
     console.print(table)
 
-    folder = run.files.folder
+    folder = Path(os.path.relpath(run.files.folder))
     console.print(f"\n[bold]The files[/] in {escape(str(folder))}:")
     files = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
     files.add_column()
@@ -109,7 +109,7 @@ def show(console: "Console", run: "Run", command: str = "rldk") -> None:
         f"{command} runs {escape(str(folder))}",
         f"{command} export {name} -o {name}.csv",
         f"{command} validate {name}",
-        f"tail -n 1 {escape(str(run.files.events))}",
+        f"tail -n 1 {escape(str(folder / run.files.events.name))}",
     ):
         console.print(f"  {line}", style="cyan", soft_wrap=True)
     console.print('\nIn your own training: [cyan]callbacks=[RLDKCallback(run_id="my_run")][/]')

@@ -75,13 +75,13 @@ def _show(folder: Path, rows: list[dict[str, Any]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("run", overflow="fold", min_width=12)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
+    table.add_column("run", overflow="fold")
     table.add_column("started", no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("step", justify="right", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("last train record", no_wrap=True)
+    table.add_column("last train record", no_wrap=True, ratio=1)  # it alone gives way where it is narrow
     for row in rows:
         table.add_row(
             escape(os.path.relpath(row["path"], folder)),
