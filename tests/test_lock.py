@@ -88,11 +88,11 @@ def test_the_lock_is_free_when_the_parent_dies_though_its_forked_child_lives(tmp
         from pathlib import Path
         from rldk.lock import RunLock
         lock = RunLock.acquire(Path(sys.argv[1]))
-        child = os.fork()
-        if child == 0:
+        if os.fork() == 0:
+            # The child speaks, not the parent: only then has it run what a fork runs.
+            print(os.getpid(), flush=True)
             sys.stdin.read()
             os._exit(0)
-        print(child, flush=True)
         while True:
             time.sleep(60)
     """
