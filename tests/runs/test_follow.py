@@ -282,3 +282,11 @@ def test_a_foreign_run_gives_what_is_there(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.25}\n')
     assert list(open_run(path).follow(poll=1e9)) == list(open_run(path))
+
+
+def test_a_copy_of_a_run_under_another_name_gives_what_is_there(tmp_path):
+    path = tmp_path / "copied.jsonl"
+    path.write_bytes(lines(*map(logged, range(9))) + b"torn")
+    run = open_run(path)
+    assert [one.step for one in run.follow(poll=1e9)] == list(range(9))
+    assert [bad.number for bad in run.bad_lines] == [10]

@@ -98,7 +98,10 @@ class Run:
     def follow(self, *, poll: float = 0.5) -> Iterator[Event]:
         """The events from the first on, waiting `poll` seconds at a time for new ones, until the run is
         no longer running. Events of a branch that a resume ends later have been yielded by then.
+        A copy under another name is written by nobody: its events are those that are there.
         """
+        if self._parts is not None:
+            return iter(self)
         return follow(self.files, self._refuse, poll=poll, until=lambda: self.state != "running")
 
     def columns(self, phase: Phase = "train") -> "Columns":
