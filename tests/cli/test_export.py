@@ -122,6 +122,15 @@ def test_an_ending_that_is_no_format_is_refused_with_the_formats(run, tmp_path):
     assert "parquet" in result.stderr
 
 
+def test_a_step_that_parquet_cannot_hold_is_one_line_and_leaves_no_file(tmp_path):
+    files = record(tmp_path, [logged(1), logged(2**64)])
+    result = rldk("export", files.folder, "-o", tmp_path / "out.parquet")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"rldk: record 2 has the step {2**64}")
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "out.parquet").exists()
+
+
 def test_a_run_without_records_says_so(tmp_path):
     (tmp_path / "empty_events.jsonl").touch()
     result = rldk("export", tmp_path)

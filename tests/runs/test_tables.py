@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from processes import run_script
+from rldk.errors import RLDKError
 from rldk.event import decode, nonfinite_note
-from rldk.runs import Run
+from rldk.runs import Run, tables
 from rldk.runs.tables import WRITERS, Survey, write_csv, write_json, write_jsonl, write_parquet
 from samples import event, lines, resumed, write_run
 
@@ -133,6 +134,25 @@ def test_integers_that_a_float_rounds_are_exported_to_every_format():
     table = pyarrow.parquet.read_table(io.BytesIO(made(write_parquet, events))).to_pylist()
     assert table[0]["flos"] == 2.0**70
     assert csv_rows(events)[0]["tokens"] == str(2**53 + 1)
+
+
+def test_a_step_beyond_int64_is_refused_by_parquet_alone_and_named():
+    events = [event(1, loss=1.0), event(2**63 - 1, loss=2.0)]
+    table = pyarrow.parquet.read_table(io.BytesIO(made(write_parquet, events)))
+    assert table["step"].to_pylist() == [1, 2**63 - 1]
+    events.append(event(2**63, loss=3.0))
+    with pytest.raises(RLDKError, match=rf"record 3 has the step {2**63}, .* -f csv, -f json or -f jsonl"):
+        made(write_parquet, events)
+    assert csv_rows(events)[2]["step"] == str(2**63)
+    assert strict(made(write_json, events))["steps"][2]["step"] == 2**63
+
+
+def test_more_columns_than_parquet_takes_are_refused_by_parquet_alone(monkeypatch):
+    monkeypatch.setattr(tables, "MAX_PARQUET_COLUMNS", 10)
+    events = [event(1, **{f"m{number}": 1.0 for number in range(11)})]
+    with pytest.raises(RLDKError, match=r"11 metrics are too many columns .* -f jsonl"):
+        made(write_parquet, events)
+    assert len(csv_rows(events)[0]) == 14
 
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)

@@ -13,13 +13,16 @@ from typing import IO, Any
 
 import msgspec
 
-from rldk.errors import MissingDependencyError
+from rldk.errors import MissingDependencyError, RLDKError
 from rldk.event import PHASES, Event, Number, Phase, encode
 from rldk.runs.summary import Summary
 
 __all__ = ["WRITERS", "Survey", "write_csv", "write_json", "write_jsonl", "write_parquet"]
 
 _FIXED = ("step", "phase", "wall_time")
+_MAX_INT64 = (1 << 63) - 1
+MAX_PARQUET_COLUMNS = 50_000
+"""Columns of a Parquet table; the description of each in the file alone takes hundreds of bytes."""
 
 
 class Survey:
@@ -121,6 +124,7 @@ def write_parquet(events: Iterable[Event], file: IO[bytes]) -> None:
 
     Raises:
         MissingDependencyError: pyarrow is not installed.
+        RLDKError: a step is beyond int64, or there are more than `MAX_PARQUET_COLUMNS` columns.
     """
     try:
         import pyarrow as pa
@@ -128,9 +132,19 @@ def write_parquet(events: Iterable[Event], file: IO[bytes]) -> None:
     except ImportError:
         raise MissingDependencyError("The Parquet export", "pyarrow") from None
     survey = Survey.of(events)
+    if len(survey.columns) > MAX_PARQUET_COLUMNS:
+        raise RLDKError(
+            f"{len(survey.columns):,} metrics are too many columns for Parquet (at most "
+            f"{MAX_PARQUET_COLUMNS:,}). Export the events themselves, which hold them all, with: -f jsonl"
+        )
     kinds = {"step": pa.int64(), "phase": pa.string()}
     values: dict[str, list[Any]] = {name: [] for name in (*_FIXED, *survey.columns)}
-    for row in _rows(events, survey.records):
+    for number, row in enumerate(_rows(events, survey.records), 1):
+        if row["step"] > _MAX_INT64:
+            raise RLDKError(
+                f"record {number:,} has the step {row['step']}, which Parquet's 64-bit integers cannot hold. "
+                "Export it with: -f csv, -f json or -f jsonl"
+            )
         for name, cells in values.items():
             cells.append(row.get(name) if name in kinds else _float(row.get(name)))
     arrays = {name: pa.array(cells, kinds.get(name, pa.float64())) for name, cells in values.items()}
