@@ -67,8 +67,8 @@ def export(
         click.echo(f"rldk: {run} holds no records", err=True)
     for bad in found.bad_lines[:5]:
         click.echo(f"rldk: skipped {bad.path}:{bad.number}: {bad.reason}", err=True)
-    if len(found.bad_lines) > 5:
-        click.echo(f"rldk: skipped {len(found.bad_lines):,} lines in all; see: rldk validate {run}", err=True)
+    if found.bad_count > 5:
+        click.echo(f"rldk: skipped {found.bad_count:,} lines in all; see: rldk validate {run}", err=True)
 
 
 def _is_special(output: Path) -> bool:

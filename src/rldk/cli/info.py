@@ -67,7 +67,7 @@ def describe(run: Run) -> dict[str, Any]:
         "steps_back": sum(d < 0 for d in differences),
         "steps_counted": bool(counted),
         "records_with_nonfinite": nonfinite,
-        "bad_lines": len(run.bad_lines),
+        "bad_lines": run.bad_count,
         "first_bad_lines": [f"{b.path}:{b.number}: {b.reason}" for b in run.bad_lines[:3]],
         "known": sorted(name for name in metrics if metric_of(name)),
         "unknown": sorted(name for name in metrics if not metric_of(name)),

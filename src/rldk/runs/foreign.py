@@ -117,7 +117,7 @@ class ForeignRun(Run):
         return last
 
     def _rows(self) -> Iterator[Row]:
-        return self.adapter.rows(self.path, self._refuse)
+        return self.adapter.rows(self.path, self._bad.new_pass())
 
     @cached_property
     def _sample(self) -> set[str]:

@@ -13,6 +13,7 @@ from rldk.errors import MissingDependencyError
 from rldk.event import Event, Phase, decode_slim
 from rldk.files import RunFiles
 from rldk.lock import is_locked
+from rldk.runs.bad_lines import BadLines
 from rldk.runs.follow import follow
 from rldk.runs.records import BadLine, last_event, read_events, read_records
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "State"]
 
-MAX_BAD_LINES = 100_000
-"""Bad lines that a run keeps; junk of any size must not fill the memory."""
 State = Literal["running", "ended", "unfinished"]
 
 
@@ -40,7 +39,7 @@ class Run:
     def __init__(self, files: RunFiles, parts: list[Path] | None = None) -> None:
         self.files = files
         """Where the run lies."""
-        self._bad: dict[tuple[Path, int], BadLine] = {}
+        self._bad = BadLines()
         self._parts = parts
 
     @property
@@ -93,7 +92,7 @@ class Run:
 
     def __iter__(self) -> Iterator[Event]:
         """The events; superseded branches are left out, bad lines go to `bad_lines`."""
-        return read_events(self._source, self._refuse)
+        return read_events(self._source, self._bad.new_pass())
 
     def follow(self, *, poll: float = 0.5) -> Iterator[Event]:
         """The events from the first on, waiting `poll` seconds at a time for new ones, until the run is
@@ -102,7 +101,7 @@ class Run:
         """
         if self._parts is not None:
             return iter(self)
-        return follow(self.files, self._refuse, poll=poll, until=lambda: self.state != "running")
+        return follow(self.files, self._bad.new_pass(), poll=poll, until=lambda: self.state != "running")
 
     def columns(self, phase: Phase = "train") -> "Columns":
         """The records of a phase as numpy columns: `step`, `wall_time` and each metric.
@@ -114,7 +113,7 @@ class Run:
         return columns_of(self._of_phase(phase))
 
     def _of_phase(self, phase: Phase) -> Iterator["Record"]:
-        records = read_records(self._source, decode_slim, self._refuse)
+        records = read_records(self._source, decode_slim, self._bad.new_pass())
         return (record for record in records if record.model_info.phase == phase)
 
     def to_pandas(self, phase: Phase = "train") -> "pd.DataFrame":
@@ -143,12 +142,13 @@ class Run:
 
     @property
     def bad_lines(self) -> list[BadLine]:
-        """The lines that could not be read in the passes so far, each once; at most `MAX_BAD_LINES`."""
-        return list(self._bad.values())
+        """The lines that could not be read in the passes so far, each once; the first 100,000."""
+        return list(self._bad)
 
-    def _refuse(self, bad: BadLine) -> None:
-        if len(self._bad) < MAX_BAD_LINES:
-            self._bad.setdefault((bad.path, bad.number), bad)
+    @property
+    def bad_count(self) -> int:
+        """How many lines could not be read, also beyond those that `bad_lines` holds."""
+        return len(self._bad)
 
     def last(self, phase: Phase | None = None) -> Event | None:
         """The newest event (of `phase`), without reading the others."""

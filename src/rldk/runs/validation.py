@@ -55,8 +55,8 @@ def check_run(run: Run, events: Iterable[Event] | None = None) -> Validation:
         phases[event.phase] += 1
         first = event.step if first is None else min(first, event.step)
         last = event.step if last is None else max(last, event.step)
-    bad = run.bad_lines
-    return Validation(phases.total(), dict(phases), first, last, 0, len(bad), bad[:MAX_SHOWN])
+    shown = run.bad_lines[:MAX_SHOWN]
+    return Validation(phases.total(), dict(phases), first, last, 0, run.bad_count, shown)
 
 
 def check(parts: Iterable[Path]) -> Validation:
