@@ -14,6 +14,9 @@ __all__ = ["contains", "is_data_file"]
 SCAN_BYTES = 1 << 25
 """How far a file is searched for its first record: hours of other output may come before it."""
 
+OVERLAP = 512
+"""Bytes of a block that are searched again with the next one: a record may lie in both."""
+
 
 def is_data_file(probe: Probe) -> bool:
     """Whether the file is JSON or a table throughout, which other adapters read."""
@@ -22,17 +25,19 @@ def is_data_file(probe: Probe) -> bool:
 
 
 def contains(probe: Probe, pattern: re.Pattern[bytes]) -> bool:
-    """Whether `pattern` occurs in the first 32 MiB, however long the output before it."""
+    """Whether `pattern` occurs in the first 32 MiB, however long the output before it.
+
+    Of a gzip file that is cut short or damaged what can be unpacked is searched.
+    """
     with open_binary(probe.path) as file:
-        rest = b""
-        for _ in range(SCAN_BYTES >> 20):
-            try:
-                block = file.read(1 << 20)
-            except (EOFError, gzip.BadGzipFile, zlib.error):
-                return False
-            if pattern.search(rest + block):
-                return True
-            if not block:
-                return False
-            rest = block[-512:]
+        rest, left = b"", SCAN_BYTES
+        try:
+            # `read` would lose what it has gathered when it meets the damage.
+            while left > 0 and (block := file.read1(1 << 20)):
+                if pattern.search(rest + block):
+                    return True
+                rest = (rest + block)[-OVERLAP:]
+                left -= len(block)
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            pass
     return False
