@@ -95,6 +95,13 @@ def test_a_foreign_log_is_read_and_counted(tmp_path):
     assert result.stdout == f"{log}: 3 events (3 train), steps 1 to 3; no bad lines\n"
 
 
+def test_a_foreign_log_under_a_name_like_ours_is_read_as_what_it_is(tmp_path):
+    log = tmp_path / "train_events.jsonl"
+    log.write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.25}\n')
+    result = rldk("validate", log)
+    assert result.stdout == f"{log}: 2 events (2 train), steps 1 to 2; no bad lines\n"
+
+
 def test_bad_lines_of_a_foreign_log_are_named_and_exit_1(tmp_path):
     log = tmp_path / "log.csv"
     good = "".join(f"{step},0.25,1\n" for step in range(3, 30))

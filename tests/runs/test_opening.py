@@ -88,6 +88,43 @@ def test_a_metrics_csv_is_a_csv_log_unless_its_events_lie_beside_it(tmp_path):
     assert [one.step for one in open_run(path)] == [7]
 
 
+@pytest.mark.parametrize("name", ["run_events.jsonl", "run_events.0001.jsonl", "run_events.jsonl.gz"])
+def test_a_log_of_another_tool_under_a_name_like_ours_is_not_ours(tmp_path, name):
+    data = JSONL.encode() * 30
+    path = write(tmp_path, name, gzip.compress(data) if name.endswith("gz") else data)
+    for one in (path, tmp_path):
+        run = open_run(one)
+        assert run.format == "jsonl"
+        assert len(list(run)) == 90
+    with pytest.raises(RunNotFoundError):
+        open_run(tmp_path / "run")
+    write_run(tmp_path, logged(1), run_id="ours")
+    assert open_run(tmp_path).run_id == "ours"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\n",
+        b'{"step": 1, "wa',
+        b"junk\n" * 9,
+        b'{"step": 1, "wa\n' * 9 + lines(logged(1)),
+        lines(logged(1)).replace(b'"rng"', b'"sng"') * 9 + lines(logged(2)),
+        lines(event(1, **{f"metric {n}": 0.5 for n in range(9_000)})),
+    ],
+    ids=lambda data: repr(data[:20]),
+)
+def test_what_is_torn_or_just_begun_is_still_ours(tmp_path, data):
+    path = write(tmp_path, "run_events.jsonl", data)
+    for one in (path, tmp_path, tmp_path / "run"):
+        assert open_run(one).format == "rldk"
+    # What lies beside it says that it is ours, whatever it holds.
+    path.write_bytes(JSONL.encode())
+    write(tmp_path, "run_run.json", "{}")
+    assert open_run(path).format == "rldk"
+
+
 def test_a_checkpoint_folder_is_its_newest_state(tmp_path):
     for step in (1, 2):
         history = [{"step": one, "loss": 1 / one} for one in range(1, step + 1)]

@@ -10,7 +10,6 @@ from rldk.cli.progress import counting
 from rldk.cli.reading import input_options, log_of
 from rldk.errors import UnknownFormatError
 from rldk.event import escaped, json_schema
-from rldk.files import RunFiles
 from rldk.runs.validation import Validation, check, check_run
 
 __all__ = ["validate"]
@@ -55,11 +54,10 @@ def validate(
 
 def _check(path: Path, input_format: str | None, mapping: dict[str, str]) -> Validation:
     """A file that holds events by its name is checked by itself; else what the path names, whole."""
-    owner = RunFiles.of(path)
-    if input_format is None and path.is_file() and owner is not None and path in owner.parts():
-        return check([path])
     try:
         run = log_of(path, input_format, mapping)
+        if input_format is None and path.is_file() and path in run.parts:
+            return check([path])
         return check_run(run, counting(run, "checking"))
     except UnknownFormatError:
         return check([path])  # none of its lines is an Event, and each is told so

@@ -10,7 +10,7 @@ from pathlib import Path
 from rldk.errors import AmbiguousRunError, EventError, RLDKError, RunNotFoundError, UnknownFormatError
 from rldk.event import decode
 from rldk.files import RunFiles, runs_in
-from rldk.runs.adapters import adapters
+from rldk.runs.adapters import adapters, jsonl
 from rldk.runs.adapters.base import Adapter, Probe
 from rldk.runs.foreign import ForeignRun
 from rldk.runs.run import Run
@@ -70,17 +70,24 @@ def _refuse_special(path: Path) -> None:
 def _ours(path: Path) -> Run | None:
     """The run of ours that the path names; None where it names none."""
     if path.is_dir():
-        found = runs_in(path)
+        found = [files for files in runs_in(path) if not _is_foreign(files)]
         if len(found) > 1:
             raise AmbiguousRunError(path, [str(path / files.run_id) for files in found])
         return Run(found[0]) if found else None
     if path.is_file():
         owner = RunFiles.of(path)
-        if owner is not None and owner.parts():
+        if owner is not None and owner.parts() and not _is_foreign(owner):
             return Run(owner)
         return Run(RunFiles(path.parent, path.stem), [path]) if _holds_events(path) else None
     files = RunFiles(path.parent, path.name)
-    return Run(files) if files.exist() else None
+    return Run(files) if files.exist() and not _is_foreign(files) else None
+
+
+def _is_foreign(files: RunFiles) -> bool:
+    """Whether files of these names are another tool's: its records, and nothing of ours beside them."""
+    parts = [] if files.run.exists() else files.parts()
+    # A half is the name alone, where the first line is too long to be looked at whole.
+    return bool(parts) and all(jsonl.ADAPTER.confidence(Probe(part)) > 0.5 for part in parts)
 
 
 def _holds_events(path: Path) -> bool:
