@@ -425,6 +425,16 @@ def test_lines_of_mixed_encodings(tmp_path):
     assert losses(open_run(write(tmp_path, "console.log", text))) == [0.5, 0.25, 0.1]
 
 
+@pytest.mark.parametrize("kind", TEXTS)
+def test_a_nul_byte_in_the_output_makes_no_binary_of_a_log(tmp_path, kind):
+    name, text = TEXTS[kind]
+    lines_of = text.encode().splitlines(keepends=True)
+    run = open_run(write(tmp_path, name, b"\0".join(lines_of) + b"\0"))
+    assert run.format == kind
+    assert losses(run)[:2] == [0.5, 0.25]
+    assert run.bad_lines == []
+
+
 @pytest.mark.parametrize("end", ["\r\n", "\r"])
 def test_other_line_ends(tmp_path, end):
     for kind in ("jsonl", "csv", "console", "pairs"):

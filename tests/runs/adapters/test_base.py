@@ -113,7 +113,8 @@ def test_the_name_is_without_gz_and_case(file):
 
 
 def test_binary_has_no_text_and_utf_16_has(file):
-    assert Probe(file(b"text\0text")).text == ""
+    for data in (b"text\0\1text", bytes(range(256)), b"\0" * 99, b"loss: 1\0\x1a"):
+        assert Probe(file(data)).text == ""
     assert Probe(file("text".encode("utf-16"))).lines == ["text"]
     assert Probe(file("\ufefftext")).lines == ["text"]
 
@@ -141,6 +142,28 @@ def test_a_progress_bar_is_pieces_of_one_line(file):
 
 def test_what_is_no_utf_8_is_replaced(file):
     assert read(file(b"caf\xe9\nok\n")) == ([(1, "caf\ufffd"), (2, "ok")], [])
+
+
+def test_stray_nul_bytes_are_left_out_and_a_hole_is_told(file):
+    path = file(b"\0first\n\0\0\nse\0cond\n" + b"\0" * 600 + b"fourth\r\n" + b"\0" * 512)
+    assert Probe(path).lines == ["first", "second", "fourth"]
+    found, bad = read(path)
+    assert found == [(1, "first"), (3, "second"), (4, "fourth")]
+    assert [(one.number, one.reason.partition(":")[0]) for one in bad] == [
+        (4, "a hole of 600 NUL bytes"),
+        (5, "a hole of 512 NUL bytes"),
+    ]
+
+
+def test_a_hole_longer_than_any_line_costs_no_record_behind_it(file, monkeypatch):
+    monkeypatch.setattr(base, "MAX_LINE", 1_000)
+    found, bad = read(file(b"first\nsec" + b"\0" * 9_000 + b"ond\n" + b"\0" * 7_300 + b"third\n"))
+    assert found == [(1, "first"), (3, "third")]
+    assert [(one.number, one.reason[:20]) for one in bad] == [
+        (2, "a line of more than "),
+        (2, "a hole of 9,000 NUL "),
+        (3, "a hole of 7,300 NUL "),
+    ]
 
 
 def test_a_line_beyond_all_reason_is_passed_over_and_told_once(file, monkeypatch):
@@ -175,13 +198,13 @@ def test_a_checksum_that_is_wrong_is_told_and_the_lines_are_given(file):
 
 
 @given(st.text() | st.text("\r\n\x1b[a m") | st.binary().map(lambda data: data.decode("latin-1")))
-def test_any_text_comes_back_but_for_colours_and_blank_lines(tmp_path_factory, text):
+def test_any_text_comes_back_but_for_colours_nul_bytes_and_blank_lines(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any"
     data = b"." + text.encode("utf-8", "replace")
     path.write_bytes(data)
     found, bad = read(path)
     assert bad == []
-    pieces = re.split("[\r\n]+", data.decode())
+    pieces = re.split("[\r\n]+", data.decode().replace("\0", ""))
     expected = [base._ANSI.sub("", piece) for piece in pieces if piece.strip()]
     assert [line for _, line in found] == expected
     numbers = [number for number, _ in found]

@@ -81,7 +81,7 @@ def test_how_sure_it_is(tmp_path):
     assert confidence(tmp_path, "hello\n" + line) == 0.4
     assert 0 < confidence(tmp_path, "noise\n" * 100_000 + line) <= 0.4
     assert confidence(tmp_path, "noise\n") == 0
-    assert confidence(tmp_path, b"\0" + line.encode()) == 0
+    assert confidence(tmp_path, b"\0\1" + line.encode()) == 0
     assert confidence(tmp_path, '{"a": "' + line.strip() + '"}\n', "a.jsonl") == 0
     assert confidence(tmp_path, "a,b\n" + line, "a.csv") == 0
 

@@ -89,7 +89,7 @@ def test_how_sure_it_is(tmp_path):
     assert confidence(tmp_path, RAY + LINE) == 0.95
     assert confidence(tmp_path, "noise\n" * 200_000 + LINE) == 0.95
     assert confidence(tmp_path, "noise\n" * 20_000) == 0
-    assert confidence(tmp_path, b"\0" + LINE.encode()) == 0
+    assert confidence(tmp_path, b"\0\1" + LINE.encode()) == 0
     assert confidence(tmp_path, '{"text": "' + LINE + '"}', "a.jsonl") <= 0.1
 
 

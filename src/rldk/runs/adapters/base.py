@@ -27,6 +27,11 @@ MAX_LINE = 1 << 25
 MAX_RATIO = 400
 """A gzip file that grows by more than this is refused: a log does not."""
 
+HOLE = 512
+"""NUL bytes, of which so many in a line are a hole: a disk lost what was written there."""
+
+_BINARY = re.compile(rb"[\x01-\x06\x0e-\x1a\x1c-\x1f\x7f]")
+"""What no console is sent."""
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 OnBad = Callable[[BadLine], None]
@@ -78,9 +83,10 @@ class Probe:
 
     @cached_property
     def text(self) -> str:
-        """The head as text, without colours; empty where it is binary."""
+        """The head as text, without colours and stray NUL bytes; empty where it is binary."""
         if self.head[:2] not in (b"\xff\xfe", b"\xfe\xff") and b"\0" in self.head:
-            return ""
+            head = self.head.replace(b"\0", b"")
+            return "" if _BINARY.search(head) else _ANSI.sub("", head.decode("utf-8", "replace"))
         return _ANSI.sub("", self.head.decode(_encoding(self.head), "replace"))
 
     @cached_property
@@ -139,9 +145,31 @@ def text_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:
     """The lines of a text log with their numbers, without colours, newlines and blank lines.
 
     A carriage return (a progress bar) ends a piece of a line: each piece comes by itself, under the
-    number of the whole line. Bytes that are no UTF-8 are replaced. A line beyond `MAX_LINE`, a gzip file
-    that is cut short, damaged or grows beyond all reason goes to `on_bad`.
+    number of the whole line. Bytes that are no UTF-8 are replaced, NUL bytes left out. A line beyond
+    `MAX_LINE`, a hole of NUL bytes, a gzip file that is cut short, damaged or grows beyond all reason goes
+    to `on_bad`.
     """
+    number, skipping, missing = 1, False, 0
+    for number, piece in _pieces(path, on_bad):
+        ends = len(piece) < MAX_LINE or piece.endswith(("\n", "\r"))
+        line = piece.replace("\0", "") if "\0" in piece else piece
+        missing += len(piece) - len(line)
+        if ends and missing >= HOLE:
+            on_bad(BadLine(path, number, f"a hole of {missing:,} NUL bytes: what stood there is lost"))
+        if not ends and line and not skipping:
+            on_bad(BadLine(path, number, f"a line of more than {MAX_LINE:,} characters"))
+            skipping = True
+        if ends and line and not skipping and not line.isspace():
+            line = line.rstrip("\r\n")
+            yield number, _ANSI.sub("", line) if "\x1b" in line else line
+        if ends:
+            skipping, missing = False, 0
+    if missing >= HOLE:
+        on_bad(BadLine(path, number, f"a hole of {missing:,} NUL bytes: what stood there is lost"))
+
+
+def _pieces(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:
+    """The pieces that carriage returns and newlines end, or the length of `MAX_LINE`; with line numbers."""
     with open_binary(path) as file:
         packed = isinstance(file.raw, _Unpacked)
         bound = path.stat().st_size * MAX_RATIO + HEAD_BYTES
@@ -151,30 +179,21 @@ def text_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:
             on_bad(BadLine(path, 1, f"the file is damaged: {error}"))
             return
         text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
-        number, taken, skipping = 1, 0, False
+        number, taken = 1, 0
         while True:
             try:
-                line = text.readline(MAX_LINE)
+                piece = text.readline(MAX_LINE)
             except (EOFError, OSError, zlib.error) as error:
                 on_bad(BadLine(path, number, f"the file is cut short or damaged here: {error}"))
                 return
-            if not line:
+            if not piece:
                 return
-            taken += len(line)
+            taken += len(piece)
             if packed and taken > bound:
                 on_bad(BadLine(path, number, "the packed file grows beyond all reason; the rest is left"))
                 return
-            whole = line.endswith(("\n", "\r"))
-            if len(line) >= MAX_LINE and not whole:
-                if not skipping:
-                    on_bad(BadLine(path, number, f"a line of more than {MAX_LINE:,} characters"))
-                skipping = True
-                continue
-            if not skipping and not line.isspace():
-                text_of = line.rstrip("\r\n")
-                yield number, _ANSI.sub("", text_of) if "\x1b" in text_of else text_of
-            skipping = skipping and not whole
-            number += line.endswith("\n")
+            yield number, piece
+            number += piece.endswith("\n")
 
 
 def _encoding(start: bytes) -> str:
