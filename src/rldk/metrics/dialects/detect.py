@@ -19,6 +19,8 @@ __all__ = ["DIALECTS", "detect"]
 
 COMMON = "trainer"
 """The table of a dialect that holds what all its trainers log."""
+PAIRED = "dpo"
+"""The table to go by where keys speak of chosen completions, and no table knows them better."""
 TRAIN = "train/"
 """What the Trainer puts before its keys for W&B and TensorBoard."""
 DIALECTS: dict[str, Dialect] = {
@@ -44,7 +46,11 @@ def detect(keys: Collection[str], named: str | None = None) -> tuple[Dialect | N
     telling = [key for key in plain if COMMON not in dialect.by_algorithm or not dialect.knows(key, COMMON)]
     known = {name: sum(dialect.knows(key, name) for key in telling) for name in dialect.by_algorithm}
     most = max(known.values(), default=0)
-    return dialect, next((name for name, count in known.items() if count == most > 0), None)
+    best_known = [name for name, count in known.items() if count == most > 0]
+    if PAIRED not in best_known and any("chosen" in key for key in telling) and PAIRED in known:
+        return dialect, PAIRED  # only pairs have a chosen one
+    # One key that trainers of every kind log tells nothing.
+    return dialect, best_known[0] if best_known and (most > 1 or len(best_known) <= 2) else None
 
 
 def _most_known(dialect: Dialect, keys: Collection[str]) -> int:

@@ -1,0 +1,29 @@
+"""Judging a run: rules, the Monitor that applies them, the Diagnosis of what they found. Reads no files."""
+
+from rldk.health.context import RunContext
+from rldk.health.diagnosis import Diagnosis, Finding, NotChecked, diagnose
+from rldk.health.monitor import Incident, Monitor
+from rldk.health.observation import Observation
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules import RULES
+from rldk.health.selection import find_rule, options_of, select
+
+__all__ = [
+    "RULES",
+    "Cause",
+    "Diagnosis",
+    "Finding",
+    "Incident",
+    "Monitor",
+    "NotChecked",
+    "Observation",
+    "Rule",
+    "RuleOptions",
+    "RunContext",
+    "Severity",
+    "Verdict",
+    "diagnose",
+    "find_rule",
+    "options_of",
+    "select",
+]

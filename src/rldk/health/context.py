@@ -1,0 +1,68 @@
+"""What a rule may know of the run besides its series: the algorithm, the versions, the options.
+
+Invariant: what is not known is None, never a default that the run may not have.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+__all__ = ["GROUPED", "OFFLINE", "ONLINE", "PAIRS", "RunContext"]
+
+GROUPED = frozenset({"grpo", "rloo", "async_grpo", "gspo", "dapo", "reinforce++"})
+"""Algorithms whose baseline is the group of completions of one prompt."""
+ONLINE = GROUPED | {"ppo", "online_dpo", "nash_md", "xpo", "a2c", "dqn", "sac", "td3", "ddpg", "trpo", "a2po"}
+"""Algorithms that learn from rewards of what the policy does itself."""
+PAIRS = frozenset({"dpo", "kto", "cpo", "orpo", "bco", "tpo", "xpo", "online_dpo"})
+"""Algorithms that learn from preferences and log implicit rewards."""
+OFFLINE = frozenset({"sft", "gkd", "dpo", "kto", "cpo", "orpo", "bco", "tpo", "reward", "prm"})
+"""Algorithms that train on given sequences."""
+
+
+class RunContext(msgspec.Struct, frozen=True, kw_only=True):
+    """The run that is judged."""
+
+    algorithm: str | None = None
+    """`grpo`, `dpo`, ...; None where nothing tells."""
+    dialect: str | None = None
+    """Whose options a remedy must name: `trl`, `verl`, ...; None where nothing tells."""
+    versions: Mapping[str, str] = {}
+    """Version of each package that is known, such as `trl`."""
+    options: Mapping[str, Any] = {}
+    """The trainer's arguments by name; empty for a foreign log."""
+    model: Mapping[str, Any] = {}
+    """The model's configuration; empty for a foreign log."""
+    truth_metric: str | None = None
+    """The metric that the user calls the truth: what the reward is a proxy of."""
+
+    @classmethod
+    def of_attempt(
+        cls, attempt: Mapping[str, Any], *, dialect: str | None = "trl", truth_metric: str | None = None
+    ) -> "RunContext":
+        """The context that an entry of `attempts` in `{run_id}_run.json` tells; what is odd is left out."""
+        algorithm = attempt.get("algorithm")
+        return cls(
+            algorithm=algorithm if isinstance(algorithm, str) else None,
+            dialect=dialect,
+            versions=_mapping(attempt.get("versions")),
+            options=_mapping(attempt.get("args")),
+            model=_mapping(attempt.get("model_config")),
+            truth_metric=truth_metric,
+        )
+
+    def option(self, name: str) -> Any:
+        """The value of the trainer's argument; None where it is None or not known."""
+        return self.options.get(name)
+
+    def number(self, name: str) -> float | None:
+        """The argument as a finite number, else None."""
+        value = self.options.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            return None
+        return float(value)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,173 @@
+"""The Diagnosis: what a Monitor has found of a whole run, and what it could not check.
+
+Invariant: made from the Monitor alone, so that live and afterwards agree; every applicable rule is either
+able to speak or listed as not checked.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from rldk.health.context import OFFLINE
+from rldk.health.monitor import Incident, Monitor
+from rldk.health.remedies import told
+from rldk.health.rule import Cause, Severity
+from rldk.health.signals import LOSS, REWARD
+from rldk.health.story import cause_of
+
+__all__ = ["Diagnosis", "Finding", "NotChecked", "Status", "diagnose"]
+
+Status = Literal["healthy", "info", "warning", "critical", "insufficient-data"]
+ENOUGH = 20
+"""Train records from which a run without findings is called healthy: with fewer, most rules are silent."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One condition that was found, as `rldk doctor --format json` prints it."""
+
+    rule: str
+    code: str
+    severity: Literal["info", "warning", "critical"]
+    confidence: float
+    """0 to 1."""
+    onset_step: int
+    """Step at which it began."""
+    first_step: int
+    """Step at which it was first reported."""
+    last_step: int
+    """Step at which it last held."""
+    message: str
+    evidence: Mapping[str, Any]
+    caused_by: str | None
+    """The finding that explains this one, by its rule's name."""
+    causes: list[str]
+    """Possible causes, the likeliest first."""
+    remedies: list[str]
+    """What to change, the first thing first."""
+    last_good_step: int | None
+    """The last train record before the onset."""
+    last_good_checkpoint: str | None
+    samples: list[Any]
+
+
+class NotChecked(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule that could not judge this run."""
+
+    rule: str
+    code: str
+    needs: list[str]
+    """Metrics that the run does not hold; empty where it lacks something else."""
+    how: str
+    """What would enable it."""
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found and what was not checked."""
+
+    status: Status
+    findings: list[Finding]
+    """The worst first; a consequence right after its cause."""
+    not_checked: list[NotChecked]
+
+    def at_least(self, severity: Severity) -> list[Finding]:
+        """The findings of a severity and above."""
+        return [finding for finding in self.findings if Severity.of(finding.severity) >= severity]
+
+
+def diagnose(monitor: Monitor) -> Diagnosis:
+    """The diagnosis of what the monitor has been told so far."""
+    incidents = [incident for incident in monitor.incidents.values() if _told(incident)]
+    onsets = {incident.rule.name: incident.onset_step for incident in incidents}
+    findings = _as_a_story([_finding(incident, onsets, monitor) for incident in incidents])
+    return Diagnosis(status=_status(monitor, findings), findings=findings, not_checked=_unchecked(monitor))
+
+
+def _told(incident: Incident) -> bool:
+    return incident.open or incident.rule.when_over != "forget"
+
+
+def severity_of(incident: Incident) -> Severity:
+    """The severity of an incident in a diagnosis: what is over may be no more than worth knowing."""
+    over = not incident.open and incident.rule.when_over == "info"
+    return Severity.INFO if over else incident.verdict.severity
+
+
+def _finding(incident: Incident, onsets: Mapping[str, int], monitor: Monitor) -> Finding:
+    rule, verdict = incident.rule, incident.verdict
+    span = (monitor.last_step or 0) - (monitor.first_step or 0)
+    spacing = span / max(monitor.records - 1, 1)
+    causes = likely_causes(incident)
+    over = "" if incident.open else f" (over since step {incident.last_step})"
+    return Finding(
+        rule=rule.name,
+        code=rule.code,
+        severity=severity_of(incident).word,
+        confidence=round(verdict.confidence, 2),
+        onset_step=incident.onset_step,
+        first_step=incident.first_step,
+        last_step=incident.last_step,
+        message=verdict.message + over,
+        evidence=dict(verdict.evidence),
+        caused_by=cause_of(rule.name, incident.onset_step, onsets, spacing),
+        causes=[cause.text for cause in causes],
+        remedies=told([remedy for cause in causes for remedy in cause.remedies], monitor.context),
+        last_good_step=incident.last_good_step,
+        last_good_checkpoint=None,
+        samples=[],
+    )
+
+
+def likely_causes(incident: Incident) -> list[Cause]:
+    """The causes of an incident, the likeliest first. A rule that fails to name them names none."""
+    try:
+        causes = incident.rule.causes()
+    except Exception:
+        return []
+    return sorted(causes, key=lambda cause: -cause.likelihood)
+
+
+def _as_a_story(findings: list[Finding]) -> list[Finding]:
+    """Roots by severity and onset, each followed by what it explains."""
+    by_name = {finding.rule: finding for finding in findings}
+
+    def rank(finding: Finding) -> tuple[int, int, str]:
+        return (-Severity.of(finding.severity), finding.onset_step, finding.code)
+
+    def worst(finding: Finding) -> tuple[int, int, str]:
+        return min(rank(told) for told in tree(finding))
+
+    def tree(finding: Finding) -> list[Finding]:
+        children = sorted((f for f in findings if f.caused_by == finding.rule), key=rank)
+        return [finding, *(told for child in children for told in tree(child))]
+
+    roots = [finding for finding in findings if finding.caused_by not in by_name]
+    return [told for root in sorted(roots, key=worst) for told in tree(root)]
+
+
+def _status(monitor: Monitor, findings: list[Finding]) -> Status:
+    if findings:
+        return max(Severity.of(finding.severity) for finding in findings).word
+    return "healthy" if monitor.records >= ENOUGH and _shows_its_goal(monitor) else "insufficient-data"
+
+
+def _shows_its_goal(monitor: Monitor) -> bool:
+    """Whether the run logs what it is after, without which nobody can say that it is healthy."""
+    goal = LOSS if monitor.context.algorithm in OFFLINE | {"trainer"} else REWARD
+    return monitor.chart.track(goal).count >= ENOUGH
+
+
+def _unchecked(monitor: Monitor) -> list[NotChecked]:
+    unchecked = []
+    for rule in monitor.rules:
+        if rule in monitor.failed:
+            how = f"it failed inside rldk ({monitor.failed[rule]}): please report it"
+            unchecked.append(NotChecked(rule=rule.name, code=rule.code, needs=[], how=how))
+        elif rule in monitor.unable:
+            how = monitor.unable[rule]
+            unchecked.append(NotChecked(rule=rule.name, code=rule.code, needs=[], how=how))
+        elif rule not in monitor.seen:
+            needs = [need for need in rule.needs if not monitor.chart.holds(need)]
+            how = rule.enable or f"log {' and '.join(need.replace('|', ' or ') for need in rule.needs)}"
+            unchecked.append(NotChecked(rule=rule.name, code=rule.code, needs=needs, how=how))
+    return unchecked

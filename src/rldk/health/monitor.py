@@ -1,0 +1,206 @@
+"""The Monitor: observations in, incidents out.
+
+Owns what is open. Invariant: the same observations give the same incidents, live or afterwards; the work
+of an observation and the memory are bounded; a rule that raises is put aside and named, and the others
+go on.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from math import isfinite
+
+import msgspec
+
+from rldk.event import Event
+from rldk.health.context import RunContext
+from rldk.health.observation import Observation
+from rldk.health.rule import Rule, RuleOptions, Verdict
+from rldk.health.signals import LOSS, REWARD
+from rldk.health.statistics import Chart, Track
+
+__all__ = ["Incident", "Monitor"]
+
+MAX_SHAPES = 64
+"""Sets of keys whose dispatch is remembered; logs have a handful."""
+REMEMBERED_STEPS = 1000
+"""Train records whose steps are remembered to name the last good one."""
+
+
+class Incident(msgspec.Struct):
+    """A condition of one rule, from when it was first seen to when it was last seen."""
+
+    rule: Rule
+    """The rule that saw it."""
+    verdict: Verdict
+    """The newest verdict of the highest severity."""
+    onset_step: int
+    """Step at which it began."""
+    first_step: int
+    """Step at which the rule first reported it."""
+    last_step: int
+    """Step at which it last held."""
+    last_good_step: int | None
+    """The last train record before the onset; None where it held from the start."""
+    open: bool = True
+    """Whether it still holds."""
+    episodes: int = 1
+    """How often it came."""
+    absent: int = 0
+    """Records seen by the rule since it last held."""
+
+
+class _Shape(msgspec.Struct, frozen=True):
+    """What records with one set of keys mean to a Monitor."""
+
+    feeds: tuple[tuple[str, Track], ...]
+    rules: tuple[Rule, ...]
+
+
+class Monitor:
+    """Judges one run, an Event at a time.
+
+    Args:
+        context: the run.
+        rules: the rules to judge by (`rldk.health.select()`).
+        options: options of rules that are not to have their defaults.
+        on_failure: told of a rule that raised; it is put aside.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        rules: Iterable[type[Rule]],
+        options: Mapping[type[Rule], RuleOptions] | None = None,
+        on_failure: Callable[[str, Exception], None] | None = None,
+    ) -> None:
+        self.context = context
+        """The run that is judged."""
+        self.chart = Chart(REWARD, LOSS)
+        """The tracks of its train series, and of its evals."""
+        self.records = 0
+        """Train records so far."""
+        self.first_step: int | None = None
+        """Step of the first record."""
+        self.last_step: int | None = None
+        """Step of the newest record."""
+        self.incidents: dict[Rule, Incident] = {}
+        """What each rule found, in the order in which it was found."""
+        self.seen: dict[Rule, int] = {}
+        """Records that each rule saw; a rule that is not in it saw none."""
+        self.failed: dict[Rule, str] = {}
+        """Rules that raised, and what."""
+        chosen = (options or {}).get
+        self.rules = [
+            rule(chosen(rule) or rule.Options(), context, self.chart)
+            for rule in rules
+            if rule.algorithms is None or context.algorithm is None or context.algorithm in rule.algorithms
+        ]
+        """The rules that apply to the run's algorithm."""
+        self.unable = {rule: reason for rule in self.rules if (reason := rule.checkable())}
+        """Rules that cannot judge this run, and why."""
+        self._on_failure = on_failure
+        self._steps: deque[int] = deque(maxlen=REMEMBERED_STEPS)
+        self._shapes: dict[tuple[str, tuple[str, ...]], _Shape] = {}
+
+    def begin(self) -> list[Incident]:
+        """Judge the configuration, before the first record; the incidents that it opened."""
+        news: list[Incident] = []
+        for rule in self.rules:
+            if rule in self.unable:
+                continue
+            try:
+                verdict = rule.inspect()
+            except Exception as error:
+                self._put_aside(rule, error)
+                continue
+            if verdict is not None:
+                self._hold(rule, verdict, 0, news)
+        return news
+
+    def feed(self, event: Event) -> list[Incident]:
+        """Take the next Event; the incidents that it opened, opened again or made more severe."""
+        return self.observe(Observation.of(event))
+
+    def observe(self, at: Observation) -> list[Incident]:
+        """Take the next observation; the incidents that it opened, opened again or made more severe."""
+        step = at.step
+        shape = self._take(at)
+        news: list[Incident] = []
+        for rule in shape.rules:
+            try:
+                verdict = rule.observe(at)
+            except Exception as error:
+                self._put_aside(rule, error)
+                continue
+            if verdict is not None:
+                self._hold(rule, verdict, step, news)
+            elif rule in self.incidents:
+                self._release(self.incidents[rule])
+        return news
+
+    def _take(self, at: Observation) -> _Shape:
+        """Count the record and let its tracks have their values."""
+        values, step = at.values, at.step
+        key = (at.phase, tuple(values))
+        shape = self._shapes.get(key)
+        if shape is None:
+            shape = self._shape(at)
+            if len(self._shapes) < MAX_SHAPES:
+                self._shapes[key] = shape
+        if at.phase == "train":
+            self.records += 1
+            self._steps.append(step)
+        if self.first_step is None:
+            self.first_step = step
+        self.last_step = step
+        for name, track in shape.feeds:
+            value = values[name]
+            if value is not None and isfinite(value):
+                track.push(step, value)
+        return shape
+
+    def _shape(self, at: Observation) -> _Shape:
+        rules = tuple(rule for rule in self.rules if self._sees(rule, at) and rule not in self.failed)
+        for rule in rules:
+            self.seen.setdefault(rule, at.step)
+        feeds = self.chart.feeders(at.values) if at.phase != "summary" else []
+        return _Shape(tuple(feeds), rules)
+
+    def _sees(self, rule: Rule, at: Observation) -> bool:
+        if at.phase not in rule.phases or rule in self.unable:
+            return False
+        return all(self.chart.holds(need, at.values) for need in rule.needs)
+
+    def _hold(self, rule: Rule, verdict: Verdict, step: int, news: list[Incident]) -> None:
+        incident = self.incidents.get(rule)
+        onset = step if verdict.onset is None else min(verdict.onset, step)
+        if incident is None:
+            incident = Incident(rule, verdict, onset, step, step, self._step_before(onset))
+            self.incidents[rule] = incident
+            news.append(incident)
+            return
+        worse = verdict.severity > incident.verdict.severity
+        again = not incident.open
+        if again:
+            incident.open = True
+            incident.episodes += 1
+        incident.last_step, incident.absent = step, 0
+        if worse or (again and verdict.severity == incident.verdict.severity):
+            incident.verdict = verdict
+        if worse:
+            news.append(incident)
+
+    def _release(self, incident: Incident) -> None:
+        if incident.open:
+            incident.absent += 1
+            if incident.absent >= incident.rule.patience:
+                incident.open = False
+
+    def _step_before(self, onset: int) -> int | None:
+        return next((step for step in reversed(self._steps) if step < onset), None)
+
+    def _put_aside(self, rule: Rule, error: Exception) -> None:
+        self.failed[rule] = f"{type(error).__name__}: {error}"
+        self._shapes.clear()
+        if self._on_failure is not None:
+            self._on_failure(f"the rule {rule.name}", error)

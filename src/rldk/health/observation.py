@@ -1,0 +1,39 @@
+"""One thing that a Monitor is told of a run: an Event as rules see it."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from rldk.event import Event, Phase
+
+__all__ = ["Kind", "Observation"]
+
+Kind = Literal["log", "resource", "checkpoint", "samples", "step_time"]
+
+
+class Observation(msgspec.Struct, frozen=True, gc=False):
+    """Values that belong together. Rules only read it."""
+
+    step: int
+    """Optimizer steps done."""
+    kind: Kind
+    """Where the values come from; an Event is a `log`."""
+    values: Mapping[str, float | None]
+    """By canonical name. NaN and infinities are in their places; None is what the trainer gave as None."""
+    phase: Phase = "train"
+    """Of a log: what was logged."""
+    wall_time: float | None = None
+    """Seconds since the run began."""
+    resumed_from: int | None = None
+    """On the first record after a resume: the checkpoint's step."""
+
+    @classmethod
+    def of(cls, event: Event) -> "Observation":
+        """What an Event tells."""
+        values: Mapping[str, float | None] = event.metrics
+        resumed = None
+        if event.notes:
+            values = event.metrics | dict(event.nonfinite())
+            resumed = event.resumed_from
+        return cls(event.step, "log", values, event.model_info.phase, event.wall_time, resumed)

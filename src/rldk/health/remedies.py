@@ -1,0 +1,126 @@
+"""Remedies: what to change, by an option that the run's trainer really has.
+
+Invariant: an option is named only where the trainer class of the run has it in the version that the run
+used, and never with the value that the run already has.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from rldk.health.context import RunContext
+
+__all__ = ["OPTIONS", "Remedy", "told"]
+
+
+class Remedy(msgspec.Struct, frozen=True):
+    """One thing to do.
+
+    Options stand in backquotes, alone or with the value to set, as in "set `scale_rewards='batch'`"; all
+    of them must exist for the remedy to be told. What else is code stands in double quotes.
+    """
+
+    text: str
+    """What to do, as a sentence without a full stop."""
+    scale: float | None = None
+    """The first option is a number to be multiplied by this: the text then ends with the new value."""
+    up_to: float | None = None
+    """A run whose first option is at least this is not told."""
+    down_to: float | None = None
+    """A run whose first option is at most this is not told."""
+    verl: str | None = None
+    """The same for verl, by verl's options; None: a remedy that names options is not for verl."""
+
+
+_NAMED = re.compile(r"`(\w+)(?:=([^`]+))?`")
+
+_GENERATING = "grpo rloo"
+_WITH_REFERENCE = "grpo rloo dpo kto"
+_EVERY = "grpo rloo dpo kto sft reward ppo@0"
+OPTIONS: Mapping[str, frozenset[str]] = {
+    option: frozenset(where.split())
+    for options, where in {
+        "learning_rate max_grad_norm warmup_steps logging_steps logging_nan_inf_filter num_train_epochs"
+        " load_best_model_at_end gradient_accumulation_steps per_device_train_batch_size bf16 fp16 optim"
+        " lr_scheduler_type adam_beta2 weight_decay gradient_checkpointing_kwargs save_only_model"
+        " ddp_timeout": _EVERY,
+        "beta": _WITH_REFERENCE,
+        "temperature": _GENERATING + " ppo@0",
+        "num_generations top_p top_k min_p reward_weights mask_truncated_completions epsilon epsilon_high"
+        " num_iterations steps_per_generation log_completions use_vllm vllm_mode"
+        " vllm_gpu_memory_utilization vllm_server_timeout": _GENERATING,
+        "vllm_enable_sleep_mode": "grpo rloo@1",
+        "max_completion_length": _GENERATING + " dpo@0 kto@0",
+        "vllm_max_model_length": "grpo@1 rloo@1",
+        "max_length": "dpo kto sft reward",
+        "loss_type": "grpo dpo kto sft",
+        "scale_rewards delta top_entropy_quantile importance_sampling_level"
+        " vllm_importance_sampling_correction vllm_importance_sampling_cap": "grpo",
+        "multi_objective_aggregation use_bias_correction_kl off_policy_mask_threshold use_adaptive_entropy"
+        " entropy_coef entropy_target cast_lm_head_to_fp32 vllm_importance_sampling_mode"
+        " vllm_importance_sampling_clip_max vllm_importance_sampling_clip_min": "grpo@1",
+        "kl_coef num_ppo_epochs cliprange stop_token response_length missing_eos_penalty": "ppo@0 rloo@0",
+        "kl_estimator lam gamma vf_coef cliprange_value whiten_rewards": "ppo@0",
+        "disable_dropout": "grpo rloo dpo kto reward",
+        "sync_ref_model": "grpo rloo dpo kto@1",
+        "label_smoothing loss_weights": "dpo",
+        "precompute_ref_log_probs": "dpo kto",
+        "center_rewards_coefficient": "reward",
+        "completion_only_loss assistant_only_loss": "sft",
+        "eos_token": "sft reward@1",
+        "pad_token": "sft reward@1 dpo@1",
+    }.items()
+    for option in options.split()
+}
+"""Option -> the trainers that have it: by name in both supported TRLs, with `@1` in 1.16 alone, with `@0` in
+0.23 alone. For runs that do not say what they had; tests/health/test_remedies.py holds it against TRL."""
+COMMON = frozenset({"learning_rate", "max_grad_norm", "warmup_steps", "num_train_epochs", "weight_decay"})
+"""Options that every framework has, under whatever name."""
+
+
+def told(remedies: Iterable[Remedy], context: RunContext) -> list[str]:
+    """The texts of the remedies that this run can follow, each once, in order."""
+    texts = (_text(remedy, context) for remedy in remedies)
+    return list(dict.fromkeys(text for text in texts if text))
+
+
+def _text(remedy: Remedy, context: RunContext) -> str | None:
+    named = _NAMED.findall(remedy.text)
+    if named and context.dialect == "verl":
+        return remedy.verl
+    foreign = context.dialect not in (None, "trl")
+    for name, value in named:
+        if not _has(name, context) or _is_set(name, value, context) or (foreign and name not in COMMON):
+            return None
+    now = context.number(named[0][0]) if named else None
+    if now is None:
+        return remedy.text
+    if (remedy.up_to is not None and now >= remedy.up_to) or (
+        remedy.down_to is not None and now <= remedy.down_to
+    ):
+        return None
+    new = "" if remedy.scale is None else f", try {now * remedy.scale:.2g}"
+    return f"{remedy.text} (now {now:g}{new})"
+
+
+def _has(option: str, context: RunContext) -> bool:
+    if context.options:
+        return option in context.options
+    trainers = OPTIONS.get(option, frozenset())
+    algorithm = context.algorithm
+    if algorithm is None:
+        return bool(trainers)
+    return bool({algorithm, f"{algorithm}@0", f"{algorithm}@1"} & trainers)
+
+
+def _is_set(option: str, spelled: str, context: RunContext) -> bool:
+    """Whether the run already has the value that a remedy names."""
+    if not spelled or option not in context.options:
+        return False
+    now = context.options[option]
+    try:
+        return bool(now == ast.literal_eval(spelled))
+    except (ValueError, SyntaxError):
+        return str(now) == spelled

@@ -1,0 +1,142 @@
+"""The Rule: what judges one condition of a run, and what a judgement says.
+
+Invariant: a rule reports a condition that holds at a record, from that record and bounded memory of those
+before it; opening, raising and closing incidents is the Monitor's.
+"""
+
+import inspect
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from rldk.health.context import RunContext
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.statistics import Chart
+
+__all__ = ["Cause", "Rule", "RuleOptions", "Severity", "Verdict"]
+
+
+class Severity(IntEnum):
+    """How bad a finding is. There are no other words."""
+
+    INFO = 1
+    WARNING = 2
+    CRITICAL = 3
+
+    @property
+    def word(self) -> Literal["info", "warning", "critical"]:
+        """As written in reports."""
+        return self.name.lower()  # type: ignore[return-value]
+
+    @classmethod
+    def of(cls, word: str) -> "Severity":
+        """The severity of a word.
+
+        Raises:
+            ValueError: there is no such severity.
+        """
+        try:
+            return cls[word.upper()]
+        except KeyError:
+            raise ValueError(f"no severity {word!r}: use info, warning or critical") from None
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule's condition holds at this record."""
+
+    severity: Severity
+    """At most the rule's own."""
+    message: str
+    """One sentence with the numbers that decide, for a tired person."""
+    evidence: Mapping[str, Any]
+    """The values that decided, by metric or by what they are."""
+    onset: int | None = None
+    """Step at which it began, as far as the rule can tell; None: at this record."""
+    confidence: float = 0.8
+    """0 to 1: how far beyond the threshold, and how long."""
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """Why it may have happened, and what to do if it did."""
+
+    text: str
+    """The cause, in a few words."""
+    remedies: tuple[Remedy, ...] = ()
+    """What to change, the first thing first."""
+    likelihood: float = 0.5
+    """0 to 1, given the run's other metrics and its options; the order in which causes are told."""
+
+
+class RuleOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The thresholds of a rule; each has a documented default that fits most runs."""
+
+
+class Rule:
+    """Judges one condition. A subclass's docstring is its documentation page.
+
+    Args:
+        options: the thresholds.
+        context: the run that is judged.
+        chart: the tracks of the run; a rule asks for those it needs when it is made. They have taken a
+            record before a rule sees it.
+    """
+
+    code: ClassVar[str]
+    """Stable short name, such as `OPT001`."""
+    name: ClassVar[str]
+    """Stable long name, such as `non-finite`."""
+    severity: ClassVar[Severity]
+    """The highest that its verdicts reach."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Canonical metrics that a record must hold for the rule to see it, `|` between such that will do
+    instead of each other, `*` for any text. Empty: it sees every record."""
+    phases: ClassVar[tuple[str, ...]] = ("train",)
+    """Phases of the records that it sees; none, where the configuration alone is judged."""
+    algorithms: ClassVar[frozenset[str] | None] = None
+    """Algorithms it applies to; None: all. A run of unknown algorithm is judged by what it logs."""
+    enable: ClassVar[str] = ""
+    """How to get a record that holds what the rule needs."""
+    when_over: ClassVar[Literal["keep", "info", "forget"]] = "info"
+    """What becomes of a finding whose condition no longer holds at the end of the run: it stays what it
+    was, it is told as info, or it is not told, because it describes a state and not an accident."""
+    patience: ClassVar[int] = 10
+    """Records without the condition after which an incident is over."""
+    Options: ClassVar[type[RuleOptions]] = RuleOptions
+
+    def __init__(self, options: RuleOptions, context: RunContext, chart: Chart) -> None:
+        self.options: Any = options
+        self.context = context
+        self.chart = chart
+        self.start()
+
+    def start(self) -> None:
+        """Ask for tracks and set up what is remembered."""
+
+    def checkable(self) -> str | None:
+        """None, or what of the run's configuration is missing for a judgement."""
+        return None
+
+    def inspect(self) -> Verdict | None:
+        """What the configuration alone shows, before the first record; most rules see nothing there."""
+        return None
+
+    def observe(self, at: Observation) -> Verdict | None:
+        """Whether the condition holds at this record."""
+        raise NotImplementedError
+
+    def causes(self) -> list[Cause]:
+        """Possible causes of what was found, given the tracks and options of the run."""
+        return []
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the documentation page."""
+        return cls.page().partition("\n")[0]
+
+    @classmethod
+    def page(cls) -> str:
+        """The documentation page, in Markdown."""
+        return inspect.cleandoc(cls.__doc__ or "")

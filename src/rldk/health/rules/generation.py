@@ -1,0 +1,7 @@
+"""Rules of the generation family."""
+
+from rldk.health.rule import Rule
+
+__all__ = ["RULES"]
+
+RULES: tuple[type[Rule], ...] = ()

@@ -1,0 +1,438 @@
+"""The reward family: whether the reward teaches anything, and whether it is the right one.
+
+Invariant: a reward is compared with its own start, best and noise; a solved task is no failure.
+"""
+
+from rldk.health.context import GROUPED, ONLINE
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.signals import REWARD, at_ceiling, in_noise
+from rldk.health.statistics import Streak
+
+__all__ = ["RULES"]
+
+TRUNCATED = "truncated_frac"
+ZERO_STD = "frac_reward_zero_std"
+
+
+class ZeroAdvantage(Rule):
+    """Most groups of completions score the same within, so their advantage is 0 and they teach nothing.
+
+    ## What it looks for
+    `frac_reward_zero_std`, the share of completions whose group has rewards without spread, high for
+    many records, on a task that is not solved.
+
+    ## Why it matters
+    GRPO and RLOO learn from differences within a group. Where there is none the completions were
+    generated for nothing; at 1.0 the gradient is exactly 0.
+
+    ## How it decides
+    The mean of 20 records is at least 0.8: warning. At least 0.95 over 10 records with a median gradient
+    norm below 1e-8: critical. It is info where the reward is near its ceiling: a reward that rose and
+    stands at its best, or a reward between 0 and 1 that stands above 0.75.
+
+    ## What looks alike but is healthy
+    A solved task: the fraction goes to 1 because everything is right. Small groups: with G completions and
+    a success rate of p the expected share is p^G + (1-p)^G, 0.5 at best for G=2. That is a lower bound,
+    since prompts differ in difficulty, so it can only excuse: a share below 1.25 times it is not reported.
+
+    ## What to do
+    Raise `num_generations`; give partial credit; drop prompts that are always or never solved; sample at
+    temperature 1.
+
+    ## Sources
+    trl#3857, trl#4764, trl#3708; DAPO (arXiv 2503.14476), which filters such groups; arXiv 2605.21125
+    (early share against final accuracy, R2 = 0.62 over 245 configurations); public logs.
+    """
+
+    code, name, severity = "REW001", "zero-advantage", Severity.CRITICAL
+    needs = (ZERO_STD, REWARD)
+    algorithms = GROUPED
+    enable = "train with GRPO or RLOO of TRL, which log frac_reward_zero_std"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of zero-advantage."""
+
+        share: float = 0.8
+        """Mean share over 20 records from which it is reported."""
+        critical_share: float = 0.95
+        """Mean share over 10 records from which it is critical, where the gradient is 0 too."""
+        solved_reward: float = 0.75
+        """A reward between 0 and 1 above this counts as near its ceiling."""
+
+    def start(self) -> None:
+        self.share = self.chart.track(ZERO_STD)
+        self.reward = self.chart.track(REWARD)
+        self.gradient = self.chart.track("grad_norm")
+        self.truncated = self.chart.track(TRUNCATED)
+        self.high = Streak()
+
+    def observe(self, at: Observation) -> Verdict | None:
+        share = self.share
+        held = self.high.feed(share.last >= 0.5, at.step)
+        if share.count < 15 or share.ema20 < self.options.share or held < 10:
+            return None
+        level = share.mean(20)
+        if level < max(self.options.share, 1.25 * self._expected()):
+            return None
+        reward = self.reward
+        evidence = {ZERO_STD: [round(share.start, 4), round(level, 4)], "reward_mean": reward.ema20}
+        if self._near_ceiling():
+            return Verdict(
+                severity=Severity.INFO,
+                message=f"{level:.0%} of the completions have no advantage because the task is solved: "
+                f"the reward stands at {reward.ema20:.3g}",
+                evidence=evidence,
+                onset=self.high.since,
+                confidence=0.9,
+            )
+        dead = share.mean(10) >= self.options.critical_share and self._no_gradient()
+        return Verdict(
+            severity=Severity.CRITICAL if dead else Severity.WARNING,
+            message=f"{level:.0%} of the completions (mean of 20 records) score the same as the rest of "
+            "their group and teach nothing" + ("; the gradient is 0" if dead else ""),
+            evidence=evidence,
+            onset=self.high.since,
+            confidence=min(0.6 + (level - self.options.share) * 1.5, 0.95),
+        )
+
+    def causes(self) -> list[Cause]:
+        cut = self.truncated.ema20 if self.truncated.count else 0.0
+        low = self.reward.ema20 <= self.reward.low + 0.1 * (self.reward.high - self.reward.low)
+        return [
+            Cause(
+                "completions are cut before the answer",
+                (Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length"),),
+                cut,
+            ),
+            Cause(
+                "the task is too hard: no completion of a group succeeds",
+                (
+                    Remedy("give partial credit in the reward, or start from easier prompts"),
+                    Remedy(
+                        "set `num_generations` to 16",
+                        up_to=16,
+                        verl="raise actor_rollout_ref.rollout.n, or filter such groups: "
+                        "algorithm.filter_groups.enable=True",
+                    ),
+                ),
+                0.7 if low else 0.3,
+            ),
+            Cause(
+                "the reward is too coarse, or the prompts are always or never solved",
+                (
+                    Remedy("filter prompts by their pass rate, or give partial credit"),
+                    Remedy("set `scale_rewards='batch'`"),
+                ),
+                0.4,
+            ),
+            Cause("sampling is too cold", (Remedy("set `temperature` to 1.0", up_to=1.0),), 0.35),
+        ]
+
+    def _expected(self) -> float:
+        group = self.context.number("num_generations")
+        p = min(max(self.reward.ema20, 0.0), 1.0)
+        if group is None or self.reward.low < 0 or self.reward.high > 1:
+            return 0.0
+        return float(p**group + (1 - p) ** group)
+
+    def _near_ceiling(self) -> bool:
+        reward = self.reward
+        bounded = reward.low >= -1e-9 and reward.high <= 1 + 1e-9
+        return at_ceiling(reward) or (bounded and reward.ema20 >= self.options.solved_reward)
+
+    def _no_gradient(self) -> bool:
+        return self.gradient.count > 0 and self.gradient.median(10) < 1e-8
+
+
+class DeadReward(Rule):
+    """The reward has had one value since the first record: nothing can be learned from it.
+
+    ## What it looks for
+    A reward that is the same, within 1e-9, in every record from the first on.
+
+    ## Why it matters
+    Advantages are 0, so are loss and gradient, and the run burns its hours.
+
+    ## How it decides
+    Ten records with one value and, where they are logged, no spread of the rewards within the batch: warning.
+    Critical from 500 scored completions on where the batch size is known, from 25 records on otherwise.
+
+    ## What looks alike but is healthy
+    A sparse reward that has not been met yet: hence the 500 completions. A solved task: there the reward
+    was lower before, and this rule is silent.
+
+    ## What to do
+    Print three completions with what the reward function parsed from them; run it on gold answers.
+
+    ## Sources
+    trl#5697 (97 to 99% cut at 256 tokens), open-r1#363, open-r1#255.
+    """
+
+    code, name, severity = "REW002", "dead-reward", Severity.CRITICAL
+    needs = (REWARD,)
+    algorithms = ONLINE
+    enable = "log the reward"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of dead-reward."""
+
+        records: int = 10
+        """Records with one value from which it is reported."""
+        completions: int = 500
+        """Scored completions from which it is critical."""
+
+    def start(self) -> None:
+        self.reward = self.chart.track(REWARD)
+        self.spread = self.chart.track("reward_std")
+        self.truncated = self.chart.track(TRUNCATED)
+        self.begin: int | None = None
+
+    def observe(self, at: Observation) -> Verdict | None:
+        reward = self.reward
+        if self.begin is None:
+            self.begin = at.step
+        if reward.count < self.options.records or reward.high - reward.low > 1e-9:
+            return None
+        if self.spread.count and self.spread.high > 1e-9:
+            return None
+        certain = self._certain(at.step)
+        return Verdict(
+            severity=Severity.CRITICAL if certain else Severity.WARNING,
+            message=f"the reward has been {reward.first:.4g} in all {reward.count} records so far",
+            evidence={"reward_mean": [reward.low, reward.high], "records": reward.count},
+            onset=self.begin,
+            confidence=0.95 if certain else 0.7,
+        )
+
+    def _certain(self, step: int) -> bool:
+        batch = self.context.number("per_device_train_batch_size")
+        if batch is None:
+            return self.reward.count >= 25
+        per_step = batch * (self.context.number("gradient_accumulation_steps") or 1)
+        return bool(step * per_step >= self.options.completions)
+
+    def causes(self) -> list[Cause]:
+        level = self.reward.first
+        cut = self.truncated.ema20 if self.truncated.count else 0.0
+        return [
+            Cause(
+                "completions are cut before the answer",
+                (Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length"),),
+                0.95 if cut >= 0.9 else cut * 0.6,
+            ),
+            Cause(
+                "the reward function gives every completion the same: its parser, its pattern or its dataset "
+                "column is wrong",
+                (
+                    Remedy("run the reward function on gold answers and on garbage: they must differ"),
+                    Remedy("set `log_completions=True` and read three completions"),
+                ),
+                0.9,
+            ),
+            Cause(
+                "the task is far too hard or the chat template is wrong, so that no completion succeeds"
+                if level <= 0
+                else "the reward is always won: its check is always true",
+                (Remedy("give partial credit, or start from easier prompts"),) if level <= 0 else (),
+                0.5,
+            ),
+        ]
+
+
+class NoLearning(Rule):
+    """The reward is not better than at the start.
+
+    ## What it looks for
+    A smoothed reward whose best is within the noise of its start, after many records.
+
+    ## Why it matters
+    Hours of training for nothing. It is information, not an alarm: a plateau can end.
+
+    ## How it decides
+    After at least 100 records, or 40 records that span 400 steps: the best mean over 20 records exceeds that
+    of the first 20 by less than 0.8 of the record-to-record standard deviation (stationary noise reaches
+    0.5 to 0.7 over thousands of records), and the latest 50 do not exceed the first by two standard errors.
+
+    ## What looks alike but is healthy
+    A reward at its ceiling from the start; learning-rate warm-up; batch noise; the first 100 to 300 steps,
+    often flat in good runs too.
+
+    ## What to do
+    See the causes: other findings come first. With LoRA the learning rate is about ten times that of full
+    fine-tuning.
+
+    ## Sources
+    open-r1#436, trl#2872, trl#2703; TRL's "LoRA without regret"; a gain of 0.1 standard deviations,
+    proposed elsewhere, is within its own standard error.
+    """
+
+    code, name, severity = "REW003", "no-learning", Severity.INFO
+    needs = (REWARD,)
+    algorithms = ONLINE
+    enable = "log the reward"
+    when_over = "forget"
+    patience = 1
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of no-learning."""
+
+        records: int = 100
+        """Records before which it is silent (two fifths of them, where they span four steps each)."""
+        gain: float = 0.8
+        """Gain in standard deviations of the record-to-record noise that counts as learning."""
+
+    def start(self) -> None:
+        self.reward = self.chart.track(REWARD)
+        self.rate = self.chart.track("lr")
+        self.early = 0.0
+        self.best = float("-inf")
+        self.begin: int | None = None
+
+    def observe(self, at: Observation) -> Verdict | None:
+        reward, enough = self.reward, self.options.records
+        if self.begin is None:
+            self.begin = at.step
+        if reward.count < 20:
+            return None
+        if reward.count == 20:
+            self.early = reward.ema20
+        self.best = max(self.best, reward.ema20)
+        long = reward.count >= enough or (reward.count >= 0.4 * enough and at.step - self.begin >= 4 * enough)
+        if not long or (reward.low >= 0 and reward.high <= 1 and reward.ema20 >= 0.9):
+            return None
+        gain, lately = in_noise(reward, self.best - self.early), in_noise(reward, reward.ema50 - self.early)
+        if gain >= self.options.gain or lately >= 0.5:
+            return None
+        return Verdict(
+            severity=Severity.INFO,
+            message=f"the reward is not better than at the start: {self.early:.3g} in the first 20 records, "
+            f"{reward.ema20:.3g} in the last 20, {self.best:.3g} at best (noise {reward.noise:.2g})",
+            evidence={"reward_mean": [self.early, reward.ema20], "best": self.best, "noise": reward.noise},
+            onset=self.begin,
+            confidence=0.7,
+        )
+
+    def causes(self) -> list[Cause]:
+        lora = self.context.number("learning_rate")
+        low = 0.7 if lora is not None and lora <= 2e-6 else 0.4
+        return [
+            Cause(
+                "the learning rate is too low, above all for LoRA",
+                (Remedy("raise `learning_rate`", scale=10),),
+                low,
+            ),
+            Cause(
+                "the reward is too noisy or too coarse for the batch",
+                (
+                    Remedy("raise `num_generations`", scale=2, verl="raise actor_rollout_ref.rollout.n"),
+                    Remedy("raise `gradient_accumulation_steps`", scale=2),
+                ),
+                0.5,
+            ),
+            Cause(
+                "the task is too hard or too easy for the model",
+                (Remedy("choose prompts by pass rate"),),
+                0.3,
+            ),
+        ]
+
+
+class RewardCollapse(Rule):
+    """The reward fell off its best level and stays down.
+
+    ## What it looks for
+    A smoothed reward far below the best that it had reached.
+
+    ## Why it matters
+    The policy of the best level is lost unless a checkpoint of that time exists; what follows is wasted.
+
+    ## How it decides
+    The mean over 10 records is below its best by half of what had been gained since the start, and by at
+    least three standard deviations of the record-to-record noise, for 10 records: warning. Critical where
+    all of the gain is gone. "Best" is the best *mean*: a best raw value makes stationary noise fire in 95%
+    of runs of 1,000 records.
+
+    ## What looks alike but is healthy
+    A dip that recovers: told as info once it is over. A switch of data or curriculum. A resume.
+
+    ## What to do
+    Go back to the checkpoint before the first sign of trouble; lower the learning rate.
+
+    ## Sources
+    trl#41; ms-swift#6550 (step 400); open-r1#257; Search-R1#88 (about step 160); verl#747; public logs.
+    """
+
+    code, name, severity = "REW007", "reward-collapse", Severity.CRITICAL
+    needs = (REWARD,)
+    algorithms = ONLINE
+    enable = "log the reward"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of reward-collapse."""
+
+        records: int = 8
+        """Records in a row below the threshold."""
+        share: float = 0.5
+        """Share of the gain since the start that is lost."""
+        noise: float = 3.0
+        """Least loss, in standard deviations of the record-to-record noise."""
+
+    def start(self) -> None:
+        self.reward = self.chart.track(REWARD)
+        self.kl = self.chart.track("kl_mean")
+        self.truncated = self.chart.track(TRUNCATED)
+        self.gradient = self.chart.track("grad_norm")
+        self.low = Streak()
+        self.noise = 0.0
+
+    def observe(self, at: Observation) -> Verdict | None:
+        reward = self.reward
+        if reward.ema10 >= reward.best - 1e-12:
+            self.noise = reward.noise  # the fall itself is not noise
+            self.low.feed(False, at.step)
+            return None
+        noise = max(min(reward.noise, 2 * self.noise), 1e-9, 0.01 * abs(reward.best))
+        gained = reward.best - reward.start
+        lost = reward.best - reward.ema10
+        held = self.low.feed(lost >= max(self.options.share * gained, self.options.noise * noise), at.step)
+        if held < self.options.records or reward.count < 10:
+            return None
+        all_gone = lost >= gained
+        return Verdict(
+            severity=Severity.CRITICAL if all_gone else Severity.WARNING,
+            message=f"the reward fell from {reward.best:.3g} (step {reward.best_step}) to {reward.ema10:.3g} "
+            f"and stays down" + ("; all that was gained is lost" if all_gone and gained > noise else ""),
+            evidence={"reward_mean": [reward.best, reward.ema10], "start": reward.start, "noise": noise},
+            onset=self.low.since,
+            confidence=min(0.6 + 0.05 * lost / noise, 0.95),
+        )
+
+    def causes(self) -> list[Cause]:
+        rate = Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr")
+        kl_rose = self.kl.count > 0 and self.kl.ema10 > 3 * max(self.kl.start, 0.05)
+        return [
+            Cause(
+                "updates too large: the policy left the region in which its rewards were learned",
+                (
+                    rate,
+                    Remedy("set `max_grad_norm` to 0.2", down_to=0.2),
+                    Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
+                ),
+                0.8 if kl_rose or self.gradient.ema10 > 3 * self.gradient.median() else 0.5,
+            ),
+            Cause(
+                "completions run into the length limit and lose their reward",
+                (Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length"),),
+                0.85 if self.truncated.count and self.truncated.ema10 > 0.5 else 0.1,
+            ),
+            Cause(
+                "data, curriculum or reward function changed here",
+                (Remedy("compare prompts and reward function before and after the onset"),),
+                0.3,
+            ),
+        ]
+
+
+RULES: tuple[type[Rule], ...] = (ZeroAdvantage, DeadReward, NoLearning, RewardCollapse)

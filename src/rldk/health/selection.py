@@ -1,0 +1,81 @@
+"""Which rules judge a run, with which options.
+
+Invariant: an unknown rule or option is an error that names the nearest one, never ignored.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+
+from rldk.health.rule import Rule, RuleOptions
+from rldk.health.rules import RULES
+
+__all__ = ["find_rule", "options_of", "select"]
+
+_BY_NAME = {rule.name: rule for rule in RULES} | {rule.code: rule for rule in RULES}
+
+
+def select(
+    select: Iterable[str] | None = None, ignore: Iterable[str] | None = None
+) -> tuple[type[Rule], ...]:
+    """The rules named by `select` (all by default) less those named by `ignore`.
+
+    Args:
+        select: names (`non-finite`), codes (`OPT001`) or families (`OPT`).
+        ignore: the same.
+
+    Raises:
+        ValueError: a name that is none; the message names the nearest one.
+    """
+    wanted = set(RULES) if select is None else _named(select)
+    unwanted = set() if ignore is None else _named(ignore)
+    return tuple(rule for rule in RULES if rule in wanted and rule not in unwanted)
+
+
+def find_rule(name: str) -> type[Rule]:
+    """The rule of a name or a code.
+
+    Raises:
+        ValueError: there is none; the message names the nearest one.
+    """
+    rule = _BY_NAME.get(name) or _BY_NAME.get(name.upper()) or _BY_NAME.get(name.lower())
+    if rule is None:
+        raise ValueError(f"no rule {name!r}{_nearest(name, _BY_NAME)}; list them with: rldk rules")
+    return rule
+
+
+def options_of(thresholds: Mapping[str, Mapping[str, Any]] | None) -> dict[type[Rule], RuleOptions]:
+    """The options of each rule that `thresholds` names, the others of the rule being its defaults.
+
+    Raises:
+        TypeError: the options of a rule are no mapping.
+        ValueError: a rule or an option that is none, or a value of the wrong type.
+    """
+    options = {}
+    for name, changes in (thresholds or {}).items():
+        rule = find_rule(name)
+        if not isinstance(changes, Mapping):
+            raise TypeError(f"the options of {name} must be a mapping such as {{'records': 20}}")
+        try:
+            options[rule] = msgspec.convert(dict(changes), rule.Options)
+        except msgspec.ValidationError as error:
+            known = ", ".join(rule.Options.__struct_fields__) or "none"
+            raise ValueError(f"options of {rule.name}: {error}; it has: {known}") from None
+    return options
+
+
+def _named(names: Iterable[str]) -> set[type[Rule]]:
+    if isinstance(names, str):
+        names = (names,)
+    found: set[type[Rule]] = set()
+    for name in names:
+        family = [rule for rule in RULES if len(name) == 3 and rule.code.startswith(name.upper())]
+        found.update(family or (find_rule(name),))
+    return found
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, 1, 0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,47 @@
+"""Signals that several rules go by: which metric is the reward, and whether it is getting anywhere.
+
+Invariant: no absolute level decides; a reward is compared with its own start, best and noise.
+"""
+
+from rldk.health.statistics import Track
+
+__all__ = ["ENTROPY", "KL", "LENGTH", "LOSS", "REWARD", "at_ceiling", "improving", "in_noise", "solved"]
+
+REWARD = "reward_mean|episode_reward_mean|score_mean|rlhf_reward_mean"
+"""What an online run is after; of several, the task's own before one with a penalty in it."""
+LOSS = "loss|dpo_loss_mean|loss_running_mean"
+"""What an offline run is after."""
+KL = "kl_mean"
+"""Distance to the reference, a mean over tokens."""
+ENTROPY = "entropy_mean|entropy_padded_mean"
+"""Entropy of the policy, a mean over tokens."""
+LENGTH = "completion_length_mean"
+"""Length of completions in tokens."""
+
+_TINY = 1e-9
+
+
+def in_noise(track: Track, change: float) -> float:
+    """A change of the series in standard deviations of its record-to-record noise."""
+    return change / max(track.noise, 1e-3 * max(abs(track.high), abs(track.low)), _TINY)
+
+
+def improving(reward: Track, *, records: int = 40, sd: float = 0.5) -> bool:
+    """Whether the smoothed reward gained `sd` of its noise over the last `records` records.
+
+    The difference of two means over 20 records has a standard deviation of about .3 of the noise.
+    """
+    return in_noise(reward, reward.gain(records)) >= sd
+
+
+def solved(reward: Track) -> bool:
+    """Whether the reward rose clearly and stands at its best, or stands near 1 where 1 was never passed."""
+    if not reward.count:
+        return False
+    return at_ceiling(reward) or (reward.ema10 >= 0.9 and reward.high <= 1.0 + _TINY and reward.low >= 0.0)
+
+
+def at_ceiling(reward: Track) -> bool:
+    """Whether the reward rose by three times its noise and has kept nine tenths of that."""
+    rise = reward.best - reward.start
+    return in_noise(reward, rise) >= 3.0 and reward.ema10 - reward.start >= 0.9 * rise
