@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from rldk.health import RULES, Monitor, RunContext
 from rldk.recording.guard import Guard
 from rldk.recording.naming import claim
 from rldk.recording.recorder import Recorder
+from rldk.recording.watch import Watch
 from rldk.recording.writer import JsonlWriter
 from rldk.report.final import write_end
 from rldk.runs import Run
@@ -21,11 +23,13 @@ def begin(
 ) -> Recorder:
     """Begin, or go on with, the run `run` of `folder`."""
     claimed = claim(folder, "run", default="x", trainer_dir="/out", from_step=from_step)
+    guard = Guard()
     return Recorder(
         claimed,
         from_step=from_step,
         writer=JsonlWriter(claimed.files) if jsonl else None,
         about={"trainer_dir": "/out"} if about is None else about,
-        write_end=write or (lambda files, ending: write_end(files, Run(files), ending)),
-        guard=Guard(),
+        watch=Watch(claimed.files, Monitor(RunContext(), RULES), guard),
+        write_end=write or (lambda files, *ended: write_end(files, Run(files), *ended)),
+        guard=guard,
     )

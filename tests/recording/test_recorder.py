@@ -134,7 +134,7 @@ def test_two_live_recorders_of_one_name_are_two_runs(tmp_path):
 
 def test_without_the_jsonl_the_other_files_are_made(tmp_path):
     recorder = begin(
-        tmp_path, jsonl=False, write=lambda files, ending: write_end(files, [event(1, loss=1)], ending)
+        tmp_path, jsonl=False, write=lambda files, *ended: write_end(files, [event(1, loss=1)], *ended)
     )
     recorder.record(event(1))
     recorder.sync()
@@ -287,7 +287,7 @@ recorder.close()
 
 
 def test_a_report_that_fails_frees_the_run_all_the_same(tmp_path):
-    def fail(files, ending):
+    def fail(*_):
         raise RuntimeError("a bug")
 
     recorder = begin(tmp_path, write=fail)

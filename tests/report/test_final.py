@@ -5,11 +5,14 @@ import os
 
 import pytest
 
+from rldk.health import Diagnosis, Monitor, RunContext, diagnose, select
 from rldk.recording.recorder import Ending
 from rldk.report.final import final_report, write_end
 from rldk.runs import Run
 from rldk.runs.tables import Survey
 from samples import event, resumed, write_run
+
+NOTHING = Diagnosis(status="insufficient-data", findings=[], not_checked=[])
 
 
 def ending(**changes):
@@ -43,7 +46,7 @@ def files(tmp_path):
 
 
 def test_every_figure_is_computed_from_the_events(files):
-    report = final_report(files, Survey.of(Run(files)), ending())
+    report = final_report(files, Survey.of(Run(files)), ending(), NOTHING)
     assert report["run_id"] == "run"
     assert report["records"] == 5
     assert (report["first_step"], report["last_step"]) == (1, 3)
@@ -57,17 +60,21 @@ def test_every_figure_is_computed_from_the_events(files):
     assert report["metrics"]["epoch"]["best"] is None  # neither up nor down is better
 
 
-def test_nothing_is_judged_while_there_are_no_rules(files):
-    report = final_report(files, Survey.of(Run(files)), ending())
-    assert report["status"] == "insufficient-data"
-    assert report["findings"] == []
+def test_the_report_holds_the_diagnosis(files):
+    monitor = Monitor(RunContext(algorithm="grpo"), select(["dead-reward", "zero-advantage"]))
+    for step in range(30):
+        monitor.feed(event(step, reward_mean=0.0))
+    report = final_report(files, Survey.of(Run(files)), ending(), diagnose(monitor))
+    assert report["status"] == "critical"
+    assert [(one["rule"], one["onset_step"]) for one in report["findings"]] == [("dead-reward", 0)]
+    assert [one["rule"] for one in report["not_checked"]] == ["zero-advantage"]
 
 
 def test_the_report_says_how_the_run_ended_and_what_was_lost(files):
     end = ending(
         how="exception", detail="ValueError: x", records_lost=5, records_in_memory=6, hook_failures=7
     )
-    report = final_report(files, Survey.of(Run(files)), end)
+    report = final_report(files, Survey.of(Run(files)), end, NOTHING)
     assert report["end"] == {
         "how": "exception",
         "detail": "ValueError: x",
@@ -79,20 +86,20 @@ def test_the_report_says_how_the_run_ended_and_what_was_lost(files):
 
 def test_a_superseded_branch_is_not_counted(tmp_path):
     files = write_run(tmp_path, *(event(step, loss=1.0) for step in range(1, 100)), resumed(11, 10, loss=2.0))
-    report = final_report(files, Survey.of(Run(files)), ending())
+    report = final_report(files, Survey.of(Run(files)), ending(), NOTHING)
     assert (report["records"], report["last_step"]) == (11, 11)
     assert report["metrics"]["loss"]["last"] == 2.0
 
 
 def test_a_run_without_a_record_has_a_report(tmp_path):
     files = write_run(tmp_path)
-    report = final_report(files, Survey.of(Run(files)), ending())
+    report = final_report(files, Survey.of(Run(files)), ending(), NOTHING)
     assert (report["records"], report["first_step"], report["last_step"]) == (0, None, None)
     assert report["metrics"] == {}
 
 
 def test_the_files_of_the_end_are_written_whole_and_agree(files):
-    write_end(files, Run(files), ending())
+    write_end(files, Run(files), ending(), NOTHING)
     report = json.loads(files.final_report.read_text())
     metrics = json.loads(files.metrics_json.read_text())
     assert report["records"] == len(metrics["steps"]) == 5
@@ -103,9 +110,9 @@ def test_the_files_of_the_end_are_written_whole_and_agree(files):
 
 
 def test_a_second_end_replaces_the_files_of_the_first(files):
-    write_end(files, Run(files), ending())
+    write_end(files, Run(files), ending(), NOTHING)
     files.events.write_bytes(b"")
-    write_end(files, Run(files), ending(how="stopped"))
+    write_end(files, Run(files), ending(how="stopped"), NOTHING)
     report = json.loads(files.final_report.read_text())
     assert (report["records"], report["end"]["how"]) == (0, "stopped")
     assert json.loads(files.metrics_json.read_text())["steps"] == []
@@ -117,8 +124,8 @@ def test_events_that_cannot_be_read_to_the_end_leave_the_old_files(files):
             yield event(1, loss=1.0)
             raise OSError("the disk is gone")
 
-    write_end(files, Run(files), ending())
+    write_end(files, Run(files), ending(), NOTHING)
     before = {path: path.read_bytes() for path in files.existing()}
     with pytest.raises(OSError, match="the disk is gone"):
-        write_end(files, Broken(), ending())
+        write_end(files, Broken(), ending(), NOTHING)
     assert {path: path.read_bytes() for path in files.existing()} == before

@@ -1,12 +1,12 @@
 """Judging a run: rules, the Monitor that applies them, the Diagnosis of what they found. Reads no files."""
 
 from rldk.health.context import RunContext
-from rldk.health.diagnosis import Diagnosis, Finding, NotChecked, diagnose
+from rldk.health.diagnosis import Diagnosis, Finding, NotChecked, diagnose, finding_of
 from rldk.health.monitor import Incident, Monitor
 from rldk.health.observation import Observation
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules import RULES
-from rldk.health.selection import find_rule, options_of, select
+from rldk.health.selection import Settings, find_rule, options_of, select
 
 __all__ = [
     "RULES",
@@ -20,10 +20,12 @@ __all__ = [
     "Rule",
     "RuleOptions",
     "RunContext",
+    "Settings",
     "Severity",
     "Verdict",
     "diagnose",
     "find_rule",
+    "finding_of",
     "options_of",
     "select",
 ]

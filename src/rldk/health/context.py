@@ -38,18 +38,17 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     """The metric that the user calls the truth: what the reward is a proxy of."""
 
     @classmethod
-    def of_attempt(
-        cls, attempt: Mapping[str, Any], *, dialect: str | None = "trl", truth_metric: str | None = None
-    ) -> "RunContext":
+    def of_attempt(cls, attempt: Mapping[str, Any]) -> "RunContext":
         """The context that an entry of `attempts` in `{run_id}_run.json` tells; what is odd is left out."""
         algorithm = attempt.get("algorithm")
+        truth = _mapping(attempt.get("judging")).get("truth_metric")
         return cls(
             algorithm=algorithm if isinstance(algorithm, str) else None,
-            dialect=dialect,
+            dialect="trl",
             versions=_mapping(attempt.get("versions")),
             options=_mapping(attempt.get("args")),
             model=_mapping(attempt.get("model_config")),
-            truth_metric=truth_metric,
+            truth_metric=truth if isinstance(truth, str) else None,
         )
 
     def option(self, name: str) -> Any:

@@ -5,6 +5,7 @@ able to speak or listed as not checked.
 """
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, Literal
 
 import msgspec
@@ -16,7 +17,7 @@ from rldk.health.rule import Cause, Severity
 from rldk.health.signals import LOSS, REWARD
 from rldk.health.story import cause_of
 
-__all__ = ["Diagnosis", "Finding", "NotChecked", "Status", "diagnose"]
+__all__ = ["Diagnosis", "Finding", "NotChecked", "Status", "diagnose", "finding_of"]
 
 Status = Literal["healthy", "info", "warning", "critical", "insufficient-data"]
 ENOUGH = 20
@@ -78,8 +79,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 def diagnose(monitor: Monitor) -> Diagnosis:
     """The diagnosis of what the monitor has been told so far."""
     incidents = [incident for incident in monitor.incidents.values() if _told(incident)]
-    onsets = {incident.rule.name: incident.onset_step for incident in incidents}
-    findings = _as_a_story([_finding(incident, onsets, monitor) for incident in incidents])
+    findings = _as_a_story([finding_of(incident, monitor) for incident in incidents])
     return Diagnosis(status=_status(monitor, findings), findings=findings, not_checked=_unchecked(monitor))
 
 
@@ -93,8 +93,10 @@ def severity_of(incident: Incident) -> Severity:
     return Severity.INFO if over else incident.verdict.severity
 
 
-def _finding(incident: Incident, onsets: Mapping[str, int], monitor: Monitor) -> Finding:
+def finding_of(incident: Incident, monitor: Monitor) -> Finding:
+    """What is to be told of one incident, beside the others that the monitor has found so far."""
     rule, verdict = incident.rule, incident.verdict
+    onsets = {other.rule.name: other.onset_step for other in monitor.incidents.values() if _told(other)}
     span = (monitor.last_step or 0) - (monitor.first_step or 0)
     spacing = span / max(monitor.records - 1, 1)
     causes = likely_causes(incident)
@@ -108,7 +110,7 @@ def _finding(incident: Incident, onsets: Mapping[str, int], monitor: Monitor) ->
         first_step=incident.first_step,
         last_step=incident.last_step,
         message=verdict.message + over,
-        evidence=dict(verdict.evidence),
+        evidence=_spelled(dict(verdict.evidence)),
         caused_by=cause_of(rule.name, incident.onset_step, onsets, spacing),
         causes=[cause.text for cause in causes],
         remedies=told([remedy for cause in causes for remedy in cause.remedies], monitor.context),
@@ -116,6 +118,17 @@ def _finding(incident: Incident, onsets: Mapping[str, int], monitor: Monitor) ->
         last_good_checkpoint=None,
         samples=[],
     )
+
+
+def _spelled(value: Any) -> Any:
+    """Evidence as JSON can hold it: what is not finite is spelled out."""
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _spelled(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spelled(item) for item in value]
+    return value
 
 
 def likely_causes(incident: Incident) -> list[Cause]:

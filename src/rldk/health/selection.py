@@ -3,18 +3,58 @@
 Invariant: an unknown rule or option is an error that names the nearest one, never ignored.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 
+from rldk.health.context import RunContext
+from rldk.health.monitor import Monitor
 from rldk.health.rule import Rule, RuleOptions
 from rldk.health.rules import RULES
 
-__all__ = ["find_rule", "options_of", "select"]
+__all__ = ["Settings", "find_rule", "options_of", "select"]
 
 _BY_NAME = {rule.name: rule for rule in RULES} | {rule.code: rule for rule in RULES}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run is to be judged, as a user says it and as `{run_id}_run.json` keeps it.
+
+    Raises:
+        TypeError: as `check`.
+        ValueError: as `check`.
+    """
+
+    select: tuple[str, ...] | None = None
+    """Names, codes or families of the rules to judge by; None: all."""
+    ignore: tuple[str, ...] = ()
+    """Names, codes or families of the rules to leave out."""
+    thresholds: dict[str, dict[str, Any]] = {}
+    """Options by rule, where they are not to have their defaults."""
+    truth_metric: str | None = None
+    """The metric that the reward is a proxy of."""
+
+    def check(self) -> "Settings":
+        """Itself, if every name in it is one.
+
+        Raises:
+            TypeError: the options of a rule are no mapping.
+            ValueError: there is no such rule or option, or a value is of the wrong type.
+        """
+        select(self.select, self.ignore)
+        options_of(self.thresholds)
+        return self
+
+    def monitor(
+        self, context: RunContext, on_failure: Callable[[str, Exception], None] | None = None
+    ) -> Monitor:
+        """A Monitor that judges a run so."""
+        truth = self.truth_metric or context.truth_metric
+        context = msgspec.structs.replace(context, truth_metric=truth)
+        rules = select(self.select, self.ignore)
+        return Monitor(context, rules, options_of(self.thresholds), on_failure)
 
 
 def select(

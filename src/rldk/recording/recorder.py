@@ -19,9 +19,11 @@ from rldk import __version__
 from rldk.event import SCHEMA_VERSION, Event, encode_into, escaped, resumed_note
 from rldk.files import RunFiles, replacing
 from rldk.fork import give_up_in_child
+from rldk.health import Diagnosis
 from rldk.recording.guard import Guard
 from rldk.recording.naming import Claim
 from rldk.recording.redaction import redact
+from rldk.recording.watch import Watch
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
 from rldk.speech import warn
@@ -66,6 +68,7 @@ class Recorder:
         from_step: the step that the training goes on from.
         writer: takes the events; None where the JSONL is off.
         about: what ran; goes into `{run_id}_run.json` (secrets already blanked).
+        watch: judges the events, and says what is wrong.
         write_end: makes the files of the end (tables, report) when the run ends.
         guard: counts the exceptions that were kept from the training.
     """
@@ -77,13 +80,16 @@ class Recorder:
         from_step: int,
         writer: JsonlWriter | None,
         about: dict[str, Any],
-        write_end: Callable[[RunFiles, Ending], None],
+        watch: Watch,
+        write_end: Callable[[RunFiles, Ending, Diagnosis], None],
         guard: Guard,
     ) -> None:
         self.files = claimed.files
         """Where the run is recorded."""
         self.ended: Ending | None = None
         """How the run ended; None while it is going on."""
+        self.watch = watch
+        """What judges it."""
         self.training = True
         """Whether a training is recorded, and not evaluations alone, which end without saying so."""
         self._name = claimed.name
@@ -106,6 +112,7 @@ class Recorder:
         self._save(self.files.run, self._info)
         if not self.files.alerts.exists():
             self._save(self.files.alerts, [])
+        self._begin_watch(claimed, from_step)
         give_up_in_child(self)
         atexit.register(self._at_exit)
 
@@ -125,6 +132,8 @@ class Recorder:
         self._records += 1
         self._step = event.step
         self._stale = True
+        if self.watch.see(event):
+            self.sync()
 
     def sync(self) -> None:
         """Ask for what was recorded to be made to survive a loss of power; returns at once."""
@@ -202,6 +211,14 @@ class Recorder:
         except Exception:
             return how, type(error).__name__
 
+    def _begin_watch(self, claimed: Claim, from_step: int) -> None:
+        if not claimed.resumed:
+            self.watch.begin()
+            return
+        with suppress(OSError):
+            # Of the attempt before, what came after the checkpoint is superseded.
+            self.watch.resume(event for event in Run(self.files) if event.step <= from_step)
+
     def _begin_info(self, from_step: int, about: dict[str, Any], resumed: bool) -> dict[str, Any]:
         info = Run(self.files).info if resumed else {}
         attempts = info.get("attempts")
@@ -219,7 +236,7 @@ class Recorder:
     def _finish_files(self, ending: Ending) -> None:
         self._stale = False
         try:
-            self._write_end(self.files, ending)
+            self._write_end(self.files, ending, self.watch.diagnosis())
         except OSError as error:
             if self._writer is not None and self._writer.waiting:
                 return  # the events are not all there either, as was said when the disk refused them

@@ -11,6 +11,7 @@ import msgspec
 from rldk import __version__
 from rldk.event import Event
 from rldk.files import RunFiles, replacing
+from rldk.health import Diagnosis
 from rldk.metrics import metric_of
 from rldk.recording.recorder import Ending
 from rldk.runs.summary import Summary
@@ -19,7 +20,7 @@ from rldk.runs.tables import Survey, write_csv, write_json
 __all__ = ["final_report", "write_end"]
 
 
-def write_end(files: RunFiles, events: Iterable[Event], ending: Ending) -> None:
+def write_end(files: RunFiles, events: Iterable[Event], ending: Ending, diagnosis: Diagnosis) -> None:
     """Write metrics.json, metrics.csv and final_report.json. `events` is iterated twice.
 
     Raises:
@@ -33,20 +34,17 @@ def write_end(files: RunFiles, events: Iterable[Event], ending: Ending) -> None:
             write_csv(events, file, survey)
     finally:  # small, and it says what is there
         with replacing(files.final_report) as file:
-            report = final_report(files, survey if survey.records else Survey.of(events), ending)
+            survey = survey if survey.records else Survey.of(events)
+            report = final_report(files, survey, ending, diagnosis)
             file.write(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 
-def final_report(files: RunFiles, survey: Survey, ending: Ending) -> dict[str, Any]:
-    """The closing account of a run: status, how it ended, steps, time, metrics, what was lost.
-
-    `status` is `insufficient-data` while rldk has no rules: nothing was judged.
-    """
+def final_report(files: RunFiles, survey: Survey, ending: Ending, diagnosis: Diagnosis) -> dict[str, Any]:
+    """The closing account of a run: status, findings, how it ended, steps, time, metrics, what was lost."""
     return {
         "rldk": __version__,
         "run_id": files.run_id,
-        "status": "insufficient-data",
-        "status_reason": "nothing was judged: this version of rldk has no rules",
+        "status": diagnosis.status,
         "end": {"how": ending.how, "detail": ending.detail, "step": ending.step, "time": ending.time},
         "records": survey.records,
         "first_step": survey.first_step,
@@ -59,7 +57,8 @@ def final_report(files: RunFiles, survey: Survey, ending: Ending) -> dict[str, A
             "sync_error": ending.sync_error,
             "hook_failures": ending.hook_failures,
         },
-        "findings": [],
+        "findings": msgspec.to_builtins(diagnosis.findings),
+        "not_checked": msgspec.to_builtins(diagnosis.not_checked),
         "files": sorted({path.name for path in (*files.existing(), files.final_report)}),
     }
 

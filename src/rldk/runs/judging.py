@@ -1,44 +1,58 @@
 """The doctor's way to a run: its events through a Monitor.
 
-Invariant: what is judged is what `Run` yields, so that a live run, an ended one and a foreign log are
-judged alike.
+Invariant: what is judged is what `Run` yields, by the settings that the run was recorded with unless others
+are given, so that a run is judged afterwards as it was while it was live.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
-from rldk.health import RULES, Diagnosis, Monitor, Rule, RuleOptions, RunContext, diagnose
+import msgspec
+
+from rldk.health import Diagnosis, Monitor, RunContext, Settings, diagnose
 from rldk.runs.run import Run
 
-__all__ = ["context_of", "judge", "monitor_of"]
+__all__ = ["context_of", "judge", "monitor_of", "settings_of"]
 
 
-def context_of(run: Run, *, truth_metric: str | None = None) -> RunContext:
-    """What is known of the run besides its records: by `{run_id}_run.json`, else by the log's keys."""
-    attempts = run.info.get("attempts")
-    last = attempts[-1] if isinstance(attempts, list) and attempts else {}
-    if isinstance(last, dict) and last:
-        return RunContext.of_attempt(last, truth_metric=truth_metric)
-    return RunContext(algorithm=run.algorithm, dialect=run.dialect, truth_metric=truth_metric)
+def context_of(run: Run, *, algorithm: str | None = None) -> RunContext:
+    """What is known of the run besides its records: by `{run_id}_run.json`, else by the log's keys.
+
+    Args:
+        run: the run.
+        algorithm: what the user says that it was, where the log does not tell.
+    """
+    attempt = _last_attempt(run)
+    if attempt:
+        context = RunContext.of_attempt(attempt)
+    else:
+        context = RunContext(algorithm=run.algorithm, dialect=run.dialect)
+    return msgspec.structs.replace(context, algorithm=algorithm) if algorithm else context
+
+
+def settings_of(run: Run) -> Settings:
+    """How the run was judged while it was live; the defaults where that is not known, or not valid now."""
+    try:
+        return msgspec.convert(_last_attempt(run).get("judging", {}), Settings).check()
+    except (msgspec.ValidationError, TypeError, ValueError):
+        return Settings()
 
 
 def monitor_of(
     run: Run,
-    rules: Iterable[type[Rule]] = RULES,
-    options: Mapping[type[Rule], RuleOptions] | None = None,
+    settings: Settings | None = None,
     *,
-    truth_metric: str | None = None,
+    algorithm: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Monitor:
     """A Monitor that has been told the whole run.
 
     Args:
         run: what to read; its `bad_lines` grow meanwhile.
-        rules: the rules to judge by.
-        options: their options, where they are not to have their defaults.
-        truth_metric: the metric that the reward is a proxy of.
+        settings: how to judge; `settings_of(run)` by default.
+        algorithm: as in `context_of`.
         progress: called with the number of records read so far, now and then.
     """
-    monitor = Monitor(context_of(run, truth_metric=truth_metric), rules, options)
+    monitor = (settings or settings_of(run)).monitor(context_of(run, algorithm=algorithm))
     monitor.begin()
     for count, event in enumerate(run, 1):
         monitor.feed(event)
@@ -47,12 +61,12 @@ def monitor_of(
     return monitor
 
 
-def judge(
-    run: Run,
-    rules: Iterable[type[Rule]] = RULES,
-    options: Mapping[type[Rule], RuleOptions] | None = None,
-    *,
-    truth_metric: str | None = None,
-) -> Diagnosis:
+def judge(run: Run, settings: Settings | None = None, *, algorithm: str | None = None) -> Diagnosis:
     """The diagnosis of a run; the arguments are those of `monitor_of`."""
-    return diagnose(monitor_of(run, rules, options, truth_metric=truth_metric))
+    return diagnose(monitor_of(run, settings, algorithm=algorithm))
+
+
+def _last_attempt(run: Run) -> dict[str, object]:
+    attempts = run.info.get("attempts")
+    last = attempts[-1] if isinstance(attempts, list) and attempts else None
+    return last if isinstance(last, dict) else {}

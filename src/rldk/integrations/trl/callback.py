@@ -5,18 +5,21 @@ a device, or calls into torch.distributed; only world rank 0 records.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 from msgspec.structs import replace
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rldk.event import PHASES, DataSlice, Event, ModelInfo, Phase, Rng
 from rldk.files import RunFiles
+from rldk.health import Diagnosis, Settings
 from rldk.integrations.trl import training
 from rldk.integrations.trl.messages import say, show_messages
+from rldk.integrations.trl.stopping import Stopper
 from rldk.integrations.trl.tokens import TokenCounter
 from rldk.metrics.dialects import phase_of
 from rldk.metrics.values import measure
@@ -24,6 +27,7 @@ from rldk.recording.environment import environment
 from rldk.recording.guard import Guard, guarded
 from rldk.recording.naming import claim
 from rldk.recording.recorder import Ending, Recorder
+from rldk.recording.watch import Watch, as_recorded
 from rldk.recording.writer import JsonlWriter, check_options
 from rldk.report.final import write_end
 from rldk.runs import Run
@@ -35,8 +39,10 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     """
     Records every step of a TRL or transformers training as a standard JSONL Event, at once and for good.
 
-    Works in every TRL trainer of TRL 0.23 or newer and in a plain [`~transformers.Trainer`]. It never
-    changes the training, and never stops it: what fails inside is said once, and the training goes on.
+    Works in every TRL trainer of TRL 0.23 or newer and in a plain [`~transformers.Trainer`]. It judges
+    what it records: what goes wrong is said in one line while it goes wrong, and stands in
+    `{run_id}_alerts.json`. It never changes the training, and stops it only where `stop_on` asks for it;
+    what fails inside is said once, and the training goes on.
 
     Args:
         output_dir (`str` or `Path`, *optional*, defaults to `"./rldk_logs"`):
@@ -47,6 +53,19 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             from a checkpoint goes on in the files of its run.
         enable_jsonl_logging (`bool`, *optional*, defaults to `True`):
             Write `{run_id}_events.jsonl`. Without it the other files are made from `state.log_history`.
+        alert_thresholds (`dict`, *optional*):
+            Options of rules, by rule: `{"entropy-collapse": {"ratio": 0.4}}`. `rldk rules NAME` lists them.
+        select (`list[str]`, *optional*):
+            Rules to judge by: names (`"non-finite"`), codes (`"OPT001"`) or families (`"OPT"`). All by
+            default.
+        ignore (`list[str]`, *optional*):
+            Rules to leave out, named the same way.
+        truth_metric (`str`, *optional*):
+            The metric that the reward is a proxy of, by the trainer's key or its canonical name, such as
+            `"rewards/accuracy/mean"` or `"eval_reward"`: `proxy-divergence` watches it.
+        stop_on (`"critical"`, *optional*):
+            Stop the training, after a checkpoint, where a finding stays critical for three records in a
+            row. Nothing is stopped by default.
         rotate_mb (`float`, *optional*):
             Begin a new part of the events file when it would outgrow so many MB. Off by default.
         compress (`bool`, *optional*, defaults to `False`):
@@ -79,6 +98,11 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         run_id: str | None = None,
         enable_jsonl_logging: bool = True,
         *,
+        alert_thresholds: Mapping[str, Mapping[str, Any]] | None = None,
+        select: Sequence[str] | None = None,
+        ignore: Sequence[str] | None = None,
+        truth_metric: str | None = None,
+        stop_on: Literal["critical"] | None = None,
         rotate_mb: float | None = None,
         compress: bool = False,
         flush_interval: float = 0.0,
@@ -96,6 +120,23 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             "flush_interval": flush_interval,
         }
         check_options(rotate_mb=rotate_mb, flush_interval=flush_interval)
+        self._judging: dict[str, Any] = {
+            "alert_thresholds": alert_thresholds,
+            "select": select,
+            "ignore": ignore,
+            "truth_metric": truth_metric,
+            "stop_on": stop_on,
+        }
+        if stop_on not in (None, "critical"):
+            raise ValueError(f"stop_on must be 'critical' or None, not {stop_on!r}")
+        self._settings = Settings(
+            select=None if select is None else _names(select),
+            ignore=_names(ignore or ()),
+            thresholds={name: dict(options) for name, options in (alert_thresholds or {}).items()},
+            truth_metric=truth_metric,
+        ).check()
+        self._stop_on = stop_on
+        self._stopper: Stopper | None = None
         self._recorder: Recorder | None = None
         self._trained = False
         self._control: TrainerControl | None = None
@@ -112,7 +153,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
 
     def __reduce__(self) -> tuple[Callable[[], "RLDKCallback"], tuple[()]]:
         """A copy is a fresh callback with the same arguments: a run is recorded by one object only."""
-        again = partial(type(self), self.output_dir, self.run_id, self.enable_jsonl_logging, **self._writing)
+        options = self._judging | self._writing
+        again = partial(type(self), self.output_dir, self.run_id, self.enable_jsonl_logging, **options)
         return again, ()
 
     @property
@@ -125,6 +167,11 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Begin a run, or go on with the one that the checkpoint belongs to."""
+        if _is_set("RLDK_DISABLED"):
+            return
+        self._read_keys(args)
+        if self._stop_on is not None:
+            self._stopper = self._new_stopper(args, state, kwargs)
         if not _records(state):
             return
         evaluated_only = self._recorder is not None and not self._trained
@@ -156,6 +203,9 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             recorder = self._recorder
             if logs is None:
                 return
+            if self._stopper is not None and self._stopper.see(self._plain_event(state.global_step, logs)):
+                control.should_save = control.should_training_stop = True
+                say(f"rldk: stopping at step {state.global_step}, after a checkpoint: {self._stopper.reason}")
             if recorder is None:  # an evaluation before a training, or without one
                 if self._failed or not _records(state):
                     return
@@ -192,7 +242,9 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         """End the run and write its tables and its report."""
         if self._recorder is None:
             return
-        ending = self._recorder.end("completed" if state.global_step >= state.max_steps else "stopped")
+        reason = self._stopper.reason if self._stopper else None
+        completed = reason is None and state.global_step >= state.max_steps
+        ending = self._recorder.end("completed" if completed else "stopped", reason and f"by rldk: {reason}")
         if ending is None:
             return
         run_id = self._recorder.files.run_id
@@ -209,6 +261,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     def _begin(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Recorder:
         """Take a run and its files. Should it raise, it is not tried again in this training."""
         show_messages()
+        self._read_keys(args)
         if self._recorder is not None:
             self._recorder.close()
         self._recorder, self._failed = None, True
@@ -229,11 +282,14 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             say(f"rldk: going on with {claimed.files.run_id} from step {state.global_step}")
         self._jsonl = self.enable_jsonl_logging and not _is_set("RLDK_DISABLE_JSONL")
         self._git_sha = about.get("git", {}).get("sha")
+        about |= {"judging": msgspec.to_builtins(self._settings), "trainer_dir": trainer_dir}
+        monitor = self._settings.monitor(as_recorded(about), self.guard.caught)
         self._recorder = Recorder(
             claimed,
             from_step=state.global_step,
             writer=JsonlWriter(claimed.files, **self._writing) if self._jsonl else None,
-            about=about | {"trainer_dir": trainer_dir},
+            about=about,
+            watch=Watch(claimed.files, monitor, self.guard),
             write_end=self._write_end,
             guard=self.guard,
         )
@@ -262,7 +318,6 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         else:
             self._tokens, self._micro_batches = TokenCounter(args, state.num_input_tokens_seen), 0
         self._control = control
-        self._canonical = training.dialect().reader(training.algorithm(args))
         for phase in PHASES:
             size = attempt("the batch size", partial(training.batch_size, args, phase), None)
             self._info[phase] = replace(info, phase=phase)
@@ -282,29 +337,53 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             sequence_length=data.sequence_length,
         )
 
-    def _write_end(self, files: RunFiles, ending: Ending) -> None:
-        write_end(files, Run(files) if self._jsonl else list(self._history()), ending)
+    def _read_keys(self, args: TrainingArguments) -> None:
+        """Read the keys of this trainer, also the one that the user calls the truth."""
+        self._canonical = training.dialect().reader(training.algorithm(args))
+        truth = self._judging["truth_metric"]
+        self._settings = replace(self._settings, truth_metric=truth and self._canonical(truth))
 
-    def _history(self) -> Iterator[Event]:
-        """What `state.log_history` tells of the run, where the JSONL is off: no times, no tokens."""
-        for entry in self._state.log_history if self._state else ():
-            logs = {key: value for key, value in entry.items() if key != "step"}
-            phase = phase_of(logs)
-            metrics, notes = measure(logs, self._canonical)
-            yield Event(
-                step=entry["step"],
-                wall_time=None,
-                metrics=metrics,
-                rng=self._rng,
-                data_slice=self._slice[phase],
-                model_info=self._info[phase],
-                notes=tuple(notes),
-            )
+    def _new_stopper(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Stopper:
+        """The judge of this rank, told what the training logged before it was resumed."""
+        about = training.configuration(args, kwargs.get("model"))
+        stopper = Stopper(as_recorded(about), self._settings)
+        stopper.replay(self._history(state))
+        if state.is_world_process_zero and about["algorithm"] == "ppo":
+            say("rldk: the PPO trainer of this TRL pays no heed to stop_on")
+        return stopper
+
+    def _write_end(self, files: RunFiles, ending: Ending, diagnosis: Diagnosis) -> None:
+        events = Run(files) if self._jsonl else list(self._history(self._state))
+        write_end(files, events, ending, diagnosis)
+
+    def _history(self, state: TrainerState | None) -> Iterator[Event]:
+        """What `state.log_history` tells of the run."""
+        for entry in state.log_history if state else ():
+            yield self._plain_event(entry["step"], {key: entry[key] for key in entry if key != "step"})
+
+    def _plain_event(self, step: int, logs: Mapping[Any, Any]) -> Event:
+        """An Event without times and tokens, which only the recording rank knows."""
+        phase = phase_of(logs)
+        metrics, notes = measure(logs, self._canonical)
+        return Event(
+            step=step,
+            wall_time=None,
+            metrics=metrics,
+            rng=self._rng,
+            data_slice=self._slice[phase],
+            model_info=self._info[phase],
+            notes=tuple(notes),
+        )
 
 
 def _records(state: TrainerState) -> bool:
     """Whether this process records: world rank 0, unless everything is switched off."""
     return bool(state.is_world_process_zero) and not _is_set("RLDK_DISABLED")
+
+
+def _names(given: Sequence[str]) -> tuple[str, ...]:
+    """Names of rules as a tuple: one alone, as text, is meant as one."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _is_set(variable: str) -> bool:

@@ -1,0 +1,187 @@
+"""The Monitor: conditions in, incidents out."""
+
+from itertools import pairwise
+
+import pytest
+
+from rldk.health import (
+    Monitor,
+    Observation,
+    Rule,
+    RuleOptions,
+    RunContext,
+    Severity,
+    Verdict,
+    diagnose,
+)
+from samples import event
+
+
+class Above(Rule):
+    """The level is above 1."""
+
+    code, name, severity = "TST001", "above", Severity.CRITICAL
+    needs = ("level",)
+    patience = 3
+    enable = "log the level"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds."""
+
+        limit: float = 1.0
+
+    def observe(self, at: Observation) -> Verdict | None:
+        level = at.values["level"]
+        if level <= self.options.limit:
+            return None
+        worst = Severity.CRITICAL if level > 10 else Severity.WARNING
+        return Verdict(severity=worst, message=f"level {level}", evidence={"level": level})
+
+
+class Broken(Rule):
+    """Fails."""
+
+    code, name, severity = "TST002", "broken", Severity.INFO
+
+    def observe(self, at: Observation) -> Verdict | None:
+        raise ZeroDivisionError("oops")
+
+
+class Forgotten(Above):
+    """Is not told when it is over."""
+
+    code, name = "TST003", "forgotten"
+    when_over = "forget"
+
+
+class Kept(Above):
+    """Stays what it was."""
+
+    code, name = "TST004", "kept"
+    when_over = "keep"
+
+
+def fed(levels, rules=(Above,), **context):
+    monitor = Monitor(RunContext(**context), rules)
+    news = [monitor.feed(event(step, level=level)) for step, level in enumerate(levels)]
+    return monitor, news
+
+
+def test_an_incident_opens_once_escalates_and_closes():
+    monitor, news = fed([0, 2, 2, 20, 2, 0, 0, 0, 0])
+    assert [len(new) for new in news] == [0, 1, 0, 1, 0, 0, 0, 0, 0]
+    (incident,) = monitor.incidents.values()
+    assert (incident.onset_step, incident.first_step, incident.last_step) == (1, 1, 4)
+    assert incident.last_good_step == 0
+    assert incident.verdict.severity is Severity.CRITICAL
+    assert not incident.open
+
+
+def test_an_incident_survives_fewer_records_without_it_than_its_patience():
+    monitor, _ = fed([2, 0, 0, 2, 0, 0])
+    (incident,) = monitor.incidents.values()
+    assert incident.open
+    assert incident.episodes == 1
+
+
+def test_what_comes_again_is_not_news():
+    monitor, news = fed([2, 0, 0, 0, 0, 2])
+    assert [len(new) for new in news] == [1, 0, 0, 0, 0, 0]
+    assert next(iter(monitor.incidents.values())).episodes == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "severities"), [(Above, ["info"]), (Forgotten, []), (Kept, ["warning"])], ids=lambda x: str(x)
+)
+def test_what_is_over_is_told_as_the_rule_says(rule, severities):
+    monitor, _ = fed([2, 0, 0, 0, 0], [rule])
+    assert [finding.severity for finding in diagnose(monitor).findings] == severities
+
+
+def test_a_rule_that_raises_is_put_aside_and_the_others_go_on():
+    failures = []
+    monitor = Monitor(
+        RunContext(), [Broken, Above], on_failure=lambda name, error: failures.append((name, error))
+    )
+    monitor.feed(event(1, level=2))
+    monitor.feed(event(2, level=2))
+    assert [name for name, _ in failures] == ["the rule broken"]
+    diagnosis = diagnose(monitor)
+    assert [finding.rule for finding in diagnosis.findings] == ["above"]
+    assert [(one.rule, "ZeroDivisionError: oops" in one.how) for one in diagnosis.not_checked] == [
+        ("broken", True)
+    ]
+
+
+def test_a_rule_without_its_metric_is_not_checked_and_says_how():
+    monitor = Monitor(RunContext(), [Above])
+    monitor.feed(event(1, loss=2))
+    (unchecked,) = diagnose(monitor).not_checked
+    assert (unchecked.rule, unchecked.needs, unchecked.how) == ("above", ["level"], "log the level")
+
+
+def test_a_rule_of_another_algorithm_is_not_there():
+    class ForDpo(Above):
+        """For DPO."""
+
+        algorithms = frozenset({"dpo"})
+
+    assert not Monitor(RunContext(algorithm="grpo"), [ForDpo]).rules
+    assert Monitor(RunContext(algorithm="dpo"), [ForDpo]).rules
+    assert Monitor(RunContext(), [ForDpo]).rules
+
+
+def test_values_that_are_not_finite_reach_rules_but_no_track():
+    seen = []
+
+    class Seeing(Rule):
+        """Sees."""
+
+        code, name, severity = "TST009", "seeing", Severity.INFO
+        needs = ("level",)
+
+        def start(self):
+            self.track = self.chart.track("level")
+
+        def observe(self, at):
+            seen.append((at.values["level"], self.track.count))
+
+    monitor = Monitor(RunContext(), [Seeing])
+    monitor.feed(event(1, level=1.0))
+    monitor.feed(event(2, "train", ("nonfinite:level=inf",), level=None))
+    monitor.feed(event(3, "train", ("nonfinite:level=none",), level=None))
+    assert seen == [(1.0, 1), (float("inf"), 1), (None, 1)]
+
+
+def test_more_shapes_of_records_than_are_remembered_are_judged_too():
+    monitor = Monitor(RunContext(), [Above])
+    for step in range(200):
+        monitor.feed(event(step, level=2, **{f"extra{step}": 1}))
+    assert len(monitor._shapes) <= 64
+    assert next(iter(monitor.incidents.values())).last_step == 199
+
+
+def test_memory_of_steps_is_bounded():
+    monitor, _ = fed([0] * 3000 + [2])
+    assert next(iter(monitor.incidents.values())).last_good_step == 2999
+    assert len(monitor._steps) <= 1000
+
+
+def test_findings_are_a_story():
+    class Cause(Above):
+        """First."""
+
+        code, name = "TST010", "truncation"
+
+    class Effect(Above):
+        """Then."""
+
+        code, name = "TST000", "dead-reward"
+
+    monitor, _ = fed([2, 20], [Effect, Cause])
+    findings = diagnose(monitor).findings
+    assert [(finding.rule, finding.caused_by) for finding in findings] == [
+        ("truncation", None),
+        ("dead-reward", "truncation"),
+    ]
+    assert all(a.severity >= b.severity for a, b in pairwise(findings))
