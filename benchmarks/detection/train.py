@@ -1,0 +1,117 @@
+"""Makes the trained half of the detection set again, each training in a process of its own.
+
+`python benchmarks/detection/train.py [NAME...] [--jobs N] [--only-missing] [--no-seldom] [--only-seldom]`:
+all scenarios, or those whose name begins with a NAME. A run lies in `runs/<scenario>-s<seed>`, with
+`logging_steps=10` in `...-log10`, with its remedy in `...-remedy`. Needs TRL 1.16 and peft. The base model is
+trained first, once a machine (10 s, in the temporary folder).
+"""
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+from scenarios import SCENARIOS, SEEDS, Scenario, by_name
+
+RUNS = Path(__file__).resolve().parent / "runs"
+LIMIT = 300.0
+"""Seconds that a training may take."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stored run."""
+
+    scenario: Scenario
+    seed: int
+    seldom: bool = False
+    cured: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the run and its folder."""
+        ends = ("-log10" if self.seldom else "") + ("-remedy" if self.cured else "")
+        return f"{self.scenario.name}-s{self.seed}{ends}"
+
+    @property
+    def recipe(self):
+        """The training."""
+        recipe = self.scenario.cured if self.cured else self.scenario.recipe
+        return recipe.seldom() if self.seldom else recipe
+
+
+def jobs() -> list[Job]:
+    """Every run of the set. A remedy that makes the clean sibling of the run is not trained again."""
+    made = [Job(scenario, seed) for scenario in SCENARIOS for seed in SEEDS]
+    made += [
+        Job(scenario, seed, cured=True)
+        for scenario in SCENARIOS
+        for seed in SEEDS
+        if scenario.cured is not None and scenario.cured != by_name(scenario.clean).recipe
+    ]
+    made += [Job(scenario, seed, seldom=True) for seed in SEEDS for scenario in SCENARIOS if scenario.seldom]
+    return made
+
+
+def main() -> int:
+    """Train what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="scenarios, or beginnings of their names; default: all")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--only-missing", action="store_true", help="leave the runs that are there")
+    parser.add_argument("--no-seldom", action="store_true", help="no runs with logging_steps=10")
+    parser.add_argument("--only-seldom", action="store_true", help="only runs with logging_steps=10")
+    options = parser.parse_args()
+    wanted = [
+        job
+        for job in jobs()
+        if (not options.names or job.scenario.name.startswith(tuple(options.names)))
+        and not (options.only_missing and (RUNS / job.name).exists())
+        and not (options.no_seldom and job.seldom)
+        and not (options.only_seldom and not job.seldom)
+    ]
+    os.environ |= {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "TRL_EXPERIMENTAL_SILENCE": "1"}
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["training"])  # the imports take longer than some trainings
+    failed = []
+    with ThreadPoolExecutor(options.jobs) as pool:
+        running = [pool.submit(_run, context, job) for job in wanted]
+        for done in track(as_completed(running), "training", len(running), console=Console(stderr=True)):
+            if error := done.result():
+                failed.append(error)
+                print(error, file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _run(context, job: Job) -> str | None:
+    """Train one, in as many processes as it has starts; the error, if it left nothing."""
+    from training import keep, train
+
+    with tempfile.TemporaryDirectory(prefix="rldk-detection-") as scratch:
+        folder = Path(scratch)
+        starts = 1 if job.recipe.resume is None else 2
+        for start in range(starts):
+            process = context.Process(target=train, args=(job.recipe, folder, job.name, job.seed, start > 0))
+            process.start()
+            process.join(LIMIT)
+            if process.is_alive():
+                process.kill()
+                return f"{job.name}: took longer than {LIMIT:.0f} s"
+        target = RUNS / job.name
+        shutil.rmtree(target, ignore_errors=True)
+        try:
+            keep(folder, target, job.recipe)
+        except Exception as error:
+            return f"{job.name}: {type(error).__name__}: {error}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

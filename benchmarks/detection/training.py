@@ -1,0 +1,56 @@
+"""One training of the set, and the keeping of what it recorded."""
+
+import atexit
+import contextlib
+import os
+import sys
+import traceback
+import warnings
+from pathlib import Path
+
+import datasets
+import store
+import transformers
+from recipes import CONFIGS, Recipe, build
+
+from rldk.event import decode
+from rldk.files import RunFiles
+from rldk.integrations.trl import RLDKCallback
+from rldk.runs import Run
+from rldk.runs.records import read_lines
+
+warnings.filterwarnings("ignore")
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+datasets.disable_progress_bars()
+
+
+def train(recipe: Recipe, folder: Path, name: str, seed: int, resumes: bool) -> None:  # noqa: FBT001
+    """Train in this process, recorded as the run `name` in `folder`. A training that raises ends as it does."""
+    os.chdir(folder)
+    callback = RLDKCallback(folder, name)
+    with (folder / "output.txt").open("a") as output, contextlib.redirect_stdout(output):
+        with contextlib.redirect_stderr(output):
+            trainer = build(recipe, folder / "trainer", seed, [callback], resumes=resumes)
+            try:
+                trainer.train(resume_from_checkpoint=True if resumes else None)
+            except Exception as error:
+                sys.last_value = error  # as the interpreter leaves it, for the callback to find at exit
+                traceback.print_exc()
+                raise
+            finally:
+                atexit._run_exitfuncs()  # a process of multiprocessing leaves without
+
+
+def keep(folder: Path, target: Path, recipe: Recipe) -> None:
+    """Store the one run in `folder` as `target`."""
+    name = target.name
+    run = Run(RunFiles(folder, name))
+    files = RunFiles(target, name)
+    events = [decode(line) for part in run.parts for _, line in read_lines(part)]  # both branches of a resume
+    if not events:
+        said = (folder / "output.txt").read_text().strip().splitlines()
+        raise ValueError(f"nothing was recorded: {said[-1] if said else ''}")
+    defaults = CONFIGS[recipe.trainer](output_dir="x", bf16=False).to_dict()
+    store.write_events(events, files)
+    store.write_info(store.trimmed(run.info, name, defaults), files)
