@@ -91,7 +91,7 @@ def test_what_comes_again_is_not_news():
 
 
 @pytest.mark.parametrize(
-    ("rule", "severities"), [(Above, ["info"]), (Forgotten, []), (Kept, ["warning"])], ids=lambda x: str(x)
+    ("rule", "severities"), [(Above, ["info"]), (Forgotten, []), (Kept, ["warning"])], ids=str
 )
 def test_what_is_over_is_told_as_the_rule_says(rule, severities):
     monitor, _ = fed([2, 0, 0, 0, 0], [rule])

@@ -67,7 +67,8 @@ def test_a_series_that_two_ask_for_is_kept_once_and_takes_the_first_name():
     chart.track("c")
     assert [key for key, _ in chart.feeders(["b", "a", "x"])] == ["a"]
     assert [key for key, _ in chart.feeders(["b"])] == ["b"]
-    assert chart.holds("x") and chart.holds("q|b") and chart.holds("?" * 0 + "*") and not chart.holds("q")
+    assert all(chart.holds(need) for need in ("x", "q|b", "*"))
+    assert not chart.holds("q")
 
 
 def test_a_streak_counts_records_in_a_row_and_keeps_the_first_step():

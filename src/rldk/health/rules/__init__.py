@@ -1,20 +1,41 @@
-"""The rules, a module a family; their names and codes are public.
+"""The rules, a module a subject; their names and codes are public.
 
-Invariant: every rule stands in `RULES` once, in the order of its code.
+Invariant: every rule stands in `RULES` once, by family and code.
 """
 
 from rldk.health.rule import Rule
-from rldk.health.rules import generation, optimization, policy, preference, reward, setup, system
-
-__all__ = ["RULES"]
-
-RULES: tuple[type[Rule], ...] = (
-    *setup.RULES,
-    *optimization.RULES,
-    *policy.RULES,
-    *reward.RULES,
-    *generation.RULES,
-    *preference.RULES,
-    *system.RULES,
+from rldk.health.rules import (
+    generation,
+    hacking,
+    optimization,
+    policy,
+    preference,
+    reward,
+    reward_functions,
+    setup,
+    system,
 )
-"""Every rule, in the order of its code."""
+
+__all__ = ["FAMILIES", "RULES"]
+
+FAMILIES = ("SET", "OPT", "POL", "REW", "GEN", "PRF", "SYS")
+"""What codes begin with: setup, optimization, policy, reward, generation, preference, system."""
+_MODULES = (
+    setup,
+    optimization,
+    policy,
+    reward,
+    reward_functions,
+    hacking,
+    generation,
+    preference,
+    system,
+)
+
+RULES: tuple[type[Rule], ...] = tuple(
+    sorted(
+        (rule for module in _MODULES for rule in module.RULES),
+        key=lambda rule: (FAMILIES.index(rule.code[:3]), rule.code),
+    )
+)
+"""Every rule, by family and code."""
