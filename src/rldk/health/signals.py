@@ -5,7 +5,19 @@ Invariant: no absolute level decides; a reward is compared with its own start, b
 
 from rldk.health.statistics import Track
 
-__all__ = ["ENTROPY", "KL", "LENGTH", "LOSS", "REWARD", "at_ceiling", "improving", "in_noise", "solved"]
+__all__ = [
+    "ENTROPY",
+    "KL",
+    "LENGTH",
+    "LOSS",
+    "REWARD",
+    "at_ceiling",
+    "gained",
+    "improving",
+    "in_noise",
+    "solved",
+    "thrives",
+]
 
 REWARD = "reward_mean|episode_reward_mean|score_mean|rlhf_reward_mean"
 """What an online run is after; of several, the task's own before one with a penalty in it."""
@@ -45,3 +57,19 @@ def at_ceiling(reward: Track) -> bool:
     """Whether the reward rose by three times its noise and has kept nine tenths of that."""
     rise = reward.best - reward.start
     return in_noise(reward, rise) >= 3.0 and reward.ema10 - reward.start >= 0.9 * rise
+
+
+def gained(reward: Track, *, sd: float = 1.0) -> bool:
+    """Whether the smoothed reward stands `sd` of its noise above its start.
+
+    The difference of a mean over 20 records and one over 5 has a standard deviation of half the noise.
+    """
+    return reward.count > 5 and in_noise(reward, reward.rise) >= sd
+
+
+def thrives(reward: Track) -> bool:
+    """Whether the reward says that training works: it is solved or high, above its start, or improving."""
+    if not reward.count:
+        return False
+    high = reward.ema10 >= 0.75 and reward.high <= 1.0 + _TINY and reward.low >= 0.0
+    return high or solved(reward) or gained(reward) or improving(reward)

@@ -1,0 +1,262 @@
+"""The entropy of the policy: whether it still explores, and whether it still speaks.
+
+Invariant: no level of entropy is ill by itself; a run is compared with its own beginning, and the reward
+decides.
+"""
+
+from rldk.health.context import ONLINE
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.signals import ENTROPY, REWARD, gained, improving, solved
+from rldk.health.statistics import Streak, Track
+
+__all__ = ["RULES"]
+
+
+class _Entropy(Rule):
+    """What both rules of entropy go by."""
+
+    needs = (ENTROPY,)
+    algorithms = ONLINE
+    enable = "log the entropy: TRL does from 0.20 on"
+
+    def start(self) -> None:
+        self.entropy: Track = self.chart.track(ENTROPY)
+        self.reward = self.chart.track(REWARD)
+        self.gradient = self.chart.track("grad_norm")
+        self.truncated = self.chart.track("truncated_frac")
+        self.beyond = Streak()
+        self.early: float | None = None
+
+    def _levels(self) -> tuple[float, ...]:
+        """The run's own levels so far: of its first 3 records, its first 5, its records 5 to 25."""
+        entropy = self.entropy
+        if self.early is None and entropy.count >= 3:
+            self.early = entropy.median(3)
+        levels = (self.early, entropy.start if entropy.count >= 5 else None, entropy.baseline)
+        return tuple(level for level in levels if level is not None)
+
+    def _evidence(self, own: float) -> dict[str, object]:
+        reward = self.reward
+        return {
+            "entropy": [own, self.entropy.ema10],
+            "reward_mean": [reward.start, reward.ema20] if reward.count else None,
+        }
+
+    def _reward_told(self) -> str:
+        reward = self.reward
+        return f", the reward from {reward.start:.3g} to {reward.ema20:.3g}" if reward.count else ""
+
+
+class EntropyCollapse(_Entropy):
+    """The policy became deterministic, and the reward does not gain from it.
+
+    ## What it looks for
+    Mean entropy of the tokens far below the run's own beginning, in a run whose reward does not do well.
+
+    ## Why it matters
+    Without entropy all completions of a prompt are alike; there is nothing left to choose from.
+
+    ## How it decides
+    The mean of ten records is at most half of the largest early level (the first 3 or 5 records, or the
+    median of records 5 to 25), and below it by twice the noise, for ten records: warning. At most a fifth,
+    for five records: critical. It is not told while the reward improves, is at its ceiling, or is high on a
+    scale of 0 to 1. Where the reward stands above its start without improving, only a fall to a twentieth is
+    told, as a warning: it may have been worth it, but it is over.
+
+    ## What looks alike but is healthy
+    Entropy falls in every run that learns: healthy ones end at 0.27 to 0.47 of their base, some near 0.03
+    nats, with the reward at its ceiling. First values of public runs lie between 0.12 and 2.74 nats: no
+    level is low.
+
+    ## What to do
+    Clip higher, sample at temperature 1, go back to a checkpoint with entropy.
+
+    ## Sources
+    DAPO (arXiv 2503.14476); arXiv 2505.22617 (reward as a function of entropy); Skywork-OR1 (arXiv
+    2505.22312); TRL's GRPOConfig; public logs.
+    """
+
+    code, name, severity = "POL005", "entropy-collapse", Severity.CRITICAL
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of entropy-collapse."""
+
+        share: float = 0.5
+        """Share of the early level that is left, from which it is reported."""
+        critical_share: float = 0.2
+        """Share that is left from which it is critical."""
+        gone_share: float = 0.05
+        """Share that is left from which it is reported although the reward is above its start."""
+        records: int = 10
+        """Records in a row; half as many where it is critical."""
+
+    def start(self) -> None:
+        super().start()
+        self.sampling = self.context.number("temperature")
+        self.deep = Streak()
+
+    def observe(self, at: Observation) -> Verdict | None:
+        entropy, options = self.entropy, self.options
+        levels = self._levels()
+        if not levels:
+            return None
+        own = max(levels)
+        left = entropy.ema10 / own if own > 0 else 1.0
+        low = left <= options.share and own - entropy.ema10 >= 2 * min(entropy.noise, own / 4)
+        held = self.beyond.feed(low, at.step)
+        deep = self.deep.feed(low and entropy.last <= options.critical_share * own, at.step)
+        if held < options.records and deep < options.records / 2:
+            return None
+        severity = self._severity(left, deep)
+        if severity is None:
+            return None
+        return Verdict(
+            severity=severity,
+            message=f"entropy fell from {own:.2g} to {entropy.ema10:.2g} nats{self._reward_told()}",
+            evidence=self._evidence(own),
+            onset=self.beyond.since,
+            confidence=0.9 if severity is Severity.CRITICAL else 0.7,
+        )
+
+    def _severity(self, left: float, deep: int) -> Severity | None:
+        reward = self.reward
+        if not reward.count:
+            return Severity.INFO
+        high = reward.low >= 0.0 and reward.high <= 1.0 + 1e-9 and reward.ema10 >= 0.75
+        if high or solved(reward) or improving(reward):
+            return None
+        if gained(reward):
+            return Severity.WARNING if left <= self.options.gone_share else None
+        very = left <= self.options.critical_share or deep >= self.options.records / 2
+        return Severity.CRITICAL if very else Severity.WARNING
+
+    def causes(self) -> list[Cause]:
+        cold = self.sampling is not None and self.sampling < 0.9
+        return [
+            Cause(
+                "only likely tokens are reinforced: the upper clip holds the others down",
+                (
+                    Remedy("set `epsilon_high` to 0.28", up_to=0.28, verl="clip_ratio_high=0.28"),
+                    Remedy("set `use_adaptive_entropy=True` with `entropy_target` near the early level"),
+                    Remedy("set `top_entropy_quantile` to 0.2", down_to=0.2),
+                ),
+                0.5,
+            ),
+            Cause(
+                "sampling is too cold", (Remedy("set `temperature` to 1.0", up_to=1.0),), 0.8 if cold else 0.2
+            ),
+            Cause(
+                "updates are too large",
+                (
+                    Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr"),
+                    Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
+                ),
+                0.7 if self.gradient.count and self.gradient.high > 10 * self.gradient.start else 0.45,
+            ),
+        ]
+
+
+class EntropyExplosion(_Entropy):
+    """Entropy climbs, and text turns to noise.
+
+    ## What it looks for
+    Mean entropy of the tokens far above the run's own beginning, in a run whose reward does not gain.
+
+    ## Why it matters
+    Noise scores nothing, does not end, and is what the next update learns from.
+
+    ## How it decides
+    The mean of ten records is at least twice the smallest early level (the first 3 or 5 records, or the
+    median of records 5 to 25) and 0.3 nats above it, for ten records; or four times and one nat above it, for
+    five; and the reward is not above its start and not improving: warning.
+
+    ## What looks alike but is healthy
+    A slow rise by less than 1 nat that levels, with a better reward (rllm#116, verl#651). A bump that
+    recovers without loss of reward. The median of records 5 to 25 alone is no base: a policy may be lost by
+    record 5.
+
+    ## What to do
+    Take away the entropy bonus; lower the upper clip, the temperature and the learning rate; first repair
+    truncation and sampling mismatch.
+
+    ## Sources
+    verl#2738, verl#781, verl#651, verl#514; rllm#116 (2.0 is trouble); public logs that go from 0.2 to 8 nats
+    within five records.
+    """
+
+    code, name, severity = "POL006", "entropy-explosion", Severity.WARNING
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of entropy-explosion."""
+
+        times: float = 2.0
+        """Multiple of the early level from which it is reported; twice that needs half the records."""
+        rise: float = 0.3
+        """Least rise, in nats."""
+        records: int = 10
+        """Records in a row."""
+
+    def start(self) -> None:
+        super().start()
+        self.far = Streak()
+
+    def observe(self, at: Observation) -> Verdict | None:
+        entropy, options = self.entropy, self.options
+        levels = self._levels()
+        if not levels:
+            return None
+        own = min(levels)
+        rise = entropy.ema10 - own
+        held = self.beyond.feed(entropy.ema10 >= options.times * own and rise >= options.rise, at.step)
+        far = self.far.feed(entropy.last >= 2 * options.times * own and entropy.last - own >= 1.0, at.step)
+        if held < options.records and far < options.records / 2:
+            return None
+        reward = self.reward
+        if gained(reward, sd=0.5) or solved(reward) or improving(reward):
+            return None
+        return Verdict(
+            severity=Severity.WARNING if reward.count else Severity.INFO,
+            message=f"entropy rose from {own:.2g} to {entropy.ema10:.2g} nats{self._reward_told()}",
+            evidence=self._evidence(own),
+            onset=self.beyond.since if self.beyond.count else self.far.since,
+            confidence=0.9 if far else 0.7,
+        )
+
+    def causes(self) -> list[Cause]:
+        bonus = self.context.number("entropy_coef")
+        hot = self.context.number("temperature")
+        return [
+            Cause(
+                "updates are too large",
+                (
+                    Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr"),
+                    Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
+                ),
+                0.6,
+            ),
+            Cause(
+                "an entropy bonus is paid",
+                (Remedy("set `entropy_coef` to 0", down_to=0, verl="actor.entropy_coeff=0"),),
+                0.9 if bonus else 0.3,
+            ),
+            Cause(
+                "the upper clip is too wide",
+                (Remedy("lower `epsilon_high` to 0.2", down_to=0.2, verl="lower actor.clip_ratio_high"),),
+                0.35,
+            ),
+            Cause(
+                "sampling is too hot",
+                (Remedy("set `temperature` to 1.0", down_to=1.0),),
+                0.9 if hot is not None and hot > 1.05 else 0.1,
+            ),
+            Cause(
+                "what is cut off by the length limit is learned from",
+                (Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length"),),
+                0.5 if self.truncated.count and self.truncated.start > 0.5 else 0.1,
+            ),
+        ]
+
+
+RULES: tuple[type[Rule], ...] = (EntropyCollapse, EntropyExplosion)

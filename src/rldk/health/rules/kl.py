@@ -1,0 +1,264 @@
+"""The distance to the reference: whether it grows without being worth it, and whether it can be what it says.
+
+Invariant: a distance alone is no fault; it is one where the reward was not bought with it.
+"""
+
+import math
+
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.signals import KL, LOSS, REWARD, at_ceiling
+from rldk.health.statistics import Streak, Track
+
+__all__ = ["LOWER_RATE", "RULES"]
+
+KL_SEQUENCE = "kl_sequence_mean"
+KL_REFERENCE = "kl_reference_point_mean"
+LOWER_RATE = Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr")
+"""The first remedy of most runs that move too fast."""
+
+
+class KLBlowup(Rule):
+    """The policy runs away from its reference and the reward does not pay for it.
+
+    ## What it looks for
+    The KL between policy and reference, high for many records, in a run whose reward gained little.
+
+    ## Why it matters
+    The policy forgets what it could do before; text degrades; what the reward model says of it stops
+    meaning anything.
+
+    ## How it decides
+    It holds when ten records in a row are above the limit, or four in a row above ten times the median of
+    the 50 before. The limit of a KL per token is five times the median of records 5 to 25 and at least 0.5
+    nats, or five times the first record and at least 1 nat. That of a KL summed over a completion (PPO,
+    online DPO) is 10 nats, the top of the range that TRL's guide gives. KTO's reference point has a scale
+    of its own: only the ten-fold jump counts, together with a loss above its start. It is a warning unless
+    the reward has gained half its spread since the start (of `reward_std` where that is logged, since the
+    noise of a record shrinks with the batch) or rose to a ceiling. Critical: above ten times the limit
+    while the reward has fallen below its start.
+
+    ## What looks alike but is healthy
+    Single-record spikes of the k3 estimate (8 spikes to 197 in a run whose reward was intact): hence records
+    in a row, never a mean. A reference that differed from the start, with a KL of 0.3 to 12: hence multiples
+    of the run's own first record. A run that learns much moves far. `beta=0` logs no KL: nothing to check.
+
+    ## What to do
+    Lower the learning rate, raise `beta`, go back to the checkpoint before the onset.
+
+    ## Sources
+    TRL how_to_train (0 to 10 for the sum); open-r1#257; ms-swift#6550; OpenRLHF#931; trl#3015 (overflow of
+    k3); trl#4040 (no key with beta=0); public logs, one of which drifts to 2.5 nats a token in 20 steps while
+    the reward gains a third of its spread.
+    """
+
+    code, name, severity = "POL001", "kl-blowup", Severity.CRITICAL
+    needs = (f"{KL}|{KL_SEQUENCE}|{KL_REFERENCE}",)
+    enable = "train with beta > 0 (kl_coef in PPO): without a reference there is no KL"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of kl-blowup."""
+
+        records: int = 10
+        """Records in a row above the limit."""
+        times: float = 5.0
+        """The limit as a multiple of the run's own level."""
+        floor: float = 0.5
+        """Lowest limit of a KL per token, in nats, against the median of records 5 to 25."""
+        first_floor: float = 1.0
+        """Lowest limit of a KL per token, in nats, against the first record."""
+        sequence_limit: float = 10.0
+        """The limit of a KL summed over a completion, in nats."""
+        jump: float = 10.0
+        """Multiple of the recent median that four records in a row must exceed to be a jump."""
+        gain: float = 0.5
+        """Gain of the reward, as a share of its spread, that pays for the distance."""
+
+    def start(self) -> None:
+        self.token = self.chart.track(KL)
+        self.sequence = self.chart.track(KL_SEQUENCE)
+        self.kto = self.chart.track(KL_REFERENCE)
+        self.reward = self.chart.track(REWARD)
+        self.spread = self.chart.track("reward_std")
+        self.loss = self.chart.track(LOSS)
+        self.rate = self.chart.track("lr")
+        self.mismatch = self.chart.track("sampling_logp_difference_mean|sampling_prob_difference_mean")
+        self.high = Streak()
+        self.extreme = Streak()
+        self.jump = Streak()
+        self.before = math.inf
+
+    def observe(self, at: Observation) -> Verdict | None:
+        kl = self.token if self.token.count else self.sequence if self.sequence.count else self.kto
+        limit = self._limit(kl)
+        value = kl.last
+        held = self.high.feed(value >= limit, at.step)
+        extreme = self.extreme.feed(value >= 10 * limit, at.step)
+        jumped = self._jumped(kl, at.step)
+        if (held < self.options.records and jumped < 4) or self._paid():
+            return None
+        streak = self.high if held >= self.options.records else self.jump
+        reward = self.reward
+        lost = reward.count > 5 and reward.ema10 < reward.start
+        severity = Severity.CRITICAL if extreme >= 5 and lost else Severity.WARNING
+        if not reward.count and kl is not self.kto:
+            severity = Severity.INFO
+        level = kl.median(5)
+        told = f", the reward from {reward.start:.3g} to {reward.ema20:.3g}" if reward.count else ""
+        return Verdict(
+            severity=severity,
+            message=f"the KL to the reference rose from {min(kl.first, kl.start):.3g} to {level:.3g} nats "
+            f"{'a token' if kl is self.token else 'a completion'}{told}",
+            evidence={
+                "kl": [kl.first, kl.baseline, level],
+                "limit": limit if math.isfinite(limit) else None,
+                "reward_mean": [reward.start, reward.ema20],
+            },
+            onset=streak.since,
+            confidence=0.9 if extreme >= 5 else 0.75,
+        )
+
+    def _limit(self, kl: Track) -> float:
+        options: KLBlowup.Options = self.options
+        if kl is self.kto:
+            return math.inf
+        if kl is self.sequence:
+            return max(options.sequence_limit, options.times * max(min(kl.first, kl.start), 0.0))
+        limit: float = max(options.first_floor, options.times * kl.first)
+        if kl.baseline is not None:
+            limit = min(limit, max(options.floor, options.times * kl.baseline))
+        return limit
+
+    def _jumped(self, kl: Track, step: int) -> int:
+        """Records in a row at ten times the median of the 50 before the first of them."""
+        floor = self.options.floor if kl is self.token else 1.0
+        if kl.count < 20 or kl.last < floor:
+            return self.jump.feed(False, step)
+        if not self.jump.count:
+            self.before = kl.median(50)
+        return self.jump.feed(kl.last >= self.options.jump * max(self.before, 0.0), step)
+
+    def _paid(self) -> bool:
+        reward = self.reward
+        if self.kto.count and not self.token.count:
+            return self.loss.count > 5 and self.loss.ema10 < self.loss.start
+        if not reward.count:
+            return False
+        unit = max(reward.noise, self.spread.ema50 if self.spread.count else 0.0)
+        return reward.rise >= self.options.gain * max(unit, 1e-9) or at_ceiling(reward)
+
+    def causes(self) -> list[Cause]:
+        beta = self.context.number("beta")
+        return [
+            Cause(
+                "the learning rate is too high",
+                (LOWER_RATE, Remedy("set `max_grad_norm` to 0.2", down_to=0.2)),
+                0.7,
+            ),
+            Cause(
+                "the KL penalty is too small to hold the policy",
+                (
+                    Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef, from 0.001"),
+                    Remedy("raise `kl_coef`", scale=4),
+                ),
+                0.6 if beta is not None and beta < 0.02 else 0.4,
+            ),
+            Cause(
+                "generation and training disagree about the probabilities, so updates go astray",
+                (Remedy("see sampling-mismatch: compare the log-probabilities of one prompt in both"),),
+                0.65 if self.mismatch.count and self.mismatch.ema10 > 3 * self.mismatch.start else 0.1,
+            ),
+        ]
+
+
+class NegativeKL(Rule):
+    """The mean KL goes below 0: sampling settings break the estimator, and the policy is paid for it.
+
+    ## What it looks for
+    A mean KL between policy and reference below 0 by more than its noise. A true KL is never negative; the k1
+    estimate of PPO, online DPO and RLOO is, where completions are not samples of the policy.
+
+    ## Why it matters
+    The penalty becomes a reward: the policy learns to make it more negative.
+
+    ## How it decides
+    By the mean of ten records, at least three standard errors below 0, ten records in a row. Summed over a
+    completion: below -1 warning, below -5 critical, below -0.1 info. Per token: below -0.05 warning, below
+    -0.5 critical. The k3 estimate of GRPO cannot be negative; -1e-9 is rounding.
+
+    ## What looks alike but is healthy
+    Small negative values are noise of the estimator (a maintainer in trl#925); they pass.
+
+    ## What to do
+    Sample from the policy as it is: no `top_k`, `top_p` or `min_p`, no suppressed EOS, dropout off.
+
+    ## Sources
+    trl#235, trl#239, trl#925, trl#1857, trl#351; LlamaFactory#664; TRL how_to_train.
+    """
+
+    code, name, severity = "POL002", "negative-kl", Severity.CRITICAL
+    needs = (f"{KL}|{KL_SEQUENCE}",)
+    enable = "train with beta > 0 (kl_coef in PPO): without a reference there is no KL"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of negative-kl."""
+
+        sequence: float = 1.0
+        """How far below 0 a KL summed over a completion is reported."""
+        token: float = 0.05
+        """How far below 0 a KL per token is reported."""
+        records: int = 10
+        """Records in a row."""
+
+    def start(self) -> None:
+        self.token = self.chart.track(KL)
+        self.sequence = self.chart.track(KL_SEQUENCE)
+        self.below = Streak()
+
+    def observe(self, at: Observation) -> Verdict | None:
+        per_token = self.token.count > 0
+        kl = self.token if per_token else self.sequence
+        least = self.options.token if per_token else self.options.sequence
+        told = least if per_token else 0.1 * least
+        level = kl.ema10
+        if level > -told:
+            self.below.feed(False, at.step)
+            return None
+        held = self.below.feed(level <= -kl.noise, at.step)
+        if held < self.options.records:
+            return None
+        severity = Severity.INFO
+        if level <= -least:
+            severity = Severity.CRITICAL if level <= -(10 if per_token else 5) * least else Severity.WARNING
+        return Verdict(
+            severity=severity,
+            message=f"the mean KL to the reference is {level:.3g} nats "
+            f"{'a token' if per_token else 'a completion'} over {held} records: it cannot be negative if "
+            "completions are samples of the policy",
+            evidence={"kl": level, "noise": kl.noise, "records": held},
+            onset=self.below.since,
+            confidence=0.9 if severity is Severity.CRITICAL else 0.7,
+        )
+
+    def causes(self) -> list[Cause]:
+        return [
+            Cause(
+                "completions are drawn from another distribution than the policy's",
+                (
+                    Remedy("set `top_p` to 1.0 and sample from all tokens", up_to=1.0),
+                    Remedy("set `top_k=0`"),
+                    Remedy("take away any minimal length or ban of EOS from generation"),
+                ),
+                0.7,
+            ),
+            Cause("dropout is on in one of the two models", (Remedy("set `disable_dropout=True`"),), 0.4),
+            Cause(
+                "the k1 estimate is used as a penalty, which can be negative",
+                (Remedy("set `kl_estimator='k3'`"),),
+                0.3,
+            ),
+        ]
+
+
+RULES: tuple[type[Rule], ...] = (KLBlowup, NegativeKL)
