@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from rldk import __version__
 from rldk.cli import main
-from rldk.cli.sparkline import sparkline
+from rldk.report.sparkline import sparkline
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in main.commands)])

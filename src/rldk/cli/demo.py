@@ -72,7 +72,7 @@ def show(console: "Console", run: "Run", command: str = "rldk") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from rldk.cli.sparkline import sparkline
+    from rldk.report.sparkline import sparkline
 
     events = [event for event in run if event.phase == "train"]
     rewards = [event.metrics["reward_mean"] for event in events]

@@ -6,6 +6,7 @@ import click
 
 from rldk import __version__
 from rldk.cli.demo import demo
+from rldk.cli.doctor import doctor
 from rldk.cli.export import export
 from rldk.cli.info import info
 from rldk.cli.runs import runs
@@ -58,5 +59,5 @@ def main() -> None:
     """
 
 
-for command in (demo, runs, info, export, validate):
+for command in (demo, doctor, runs, info, export, validate):
     main.add_command(command)

@@ -1,0 +1,181 @@
+"""`rldk doctor`: what is wrong with this run, since when, why, and what to do?"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from rldk.cli.judging import judging_options, merged
+from rldk.cli.output import echo_json
+from rldk.cli.progress import counting
+from rldk.cli.reading import input_options, log_of
+from rldk.errors import RLDKError
+from rldk.health import Incident, Monitor, Settings, Severity
+from rldk.runs import Run
+from rldk.runs.foreign import ForeignRun
+from rldk.runs.judging import context_of, settings_of
+
+if TYPE_CHECKING:
+    from rldk.report.examination import Examination
+
+__all__ = ["doctor"]
+
+
+class _Judging(msgspec.Struct, frozen=True):
+    """What the command line says about how to judge; the rest is as the run was judged while it was live."""
+
+    algorithm: str | None
+    truth_metric: str | None
+    select: tuple[str, ...]
+    ignore: tuple[str, ...]
+    thresholds: dict[str, dict[str, Any]]
+
+    def monitor(self, run: Run) -> Monitor:
+        """A Monitor of the run that has been told nothing yet."""
+        recorded = settings_of(run)
+        settings = Settings(
+            select=self.select or recorded.select,
+            ignore=self.ignore or recorded.ignore,
+            thresholds=merged(recorded.thresholds, self.thresholds),
+            truth_metric=self.truth_metric or recorded.truth_metric,
+        )
+        return settings.monitor(context_of(run, algorithm=self.algorithm))
+
+
+@click.command(short_help="Tell what is wrong with a run, and what to do.")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@input_options
+@judging_options
+@click.option(
+    "-f",
+    "--format",
+    "kind",
+    type=click.Choice(["terminal", "json", "markdown", "github"]),
+    default="terminal",
+    help="Format of the output; github: annotations of a workflow.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["info", "warning", "critical", "never"]),
+    default="warning",
+    show_default=True,
+    help="Severity from which the exit code is 1.",
+)
+@click.option("--follow", is_flag=True, help="Judge a live run as it goes on; then the page.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell everything that was not checked, and every remedy.")
+def doctor(
+    paths: tuple[Path, ...],
+    input_format: str | None,
+    mapping: dict[str, str],
+    kind: str,
+    fail_on: str,
+    follow: bool,
+    verbose: bool,
+    **judging: Any,
+) -> None:
+    """Judge each PATH: what is wrong, since which step, why, and what to change.
+
+    PATH is a run of rldk, live or not, or any log that it reads (see: rldk info). Silence is an answer:
+    what could not be checked is listed, with what would enable it.
+
+    \b
+    Exit code: 0 nothing at or above --fail-on, 1 findings, 2 a path cannot be read.
+
+    \b
+    Examples:
+      rldk doctor rldk_logs/my_run
+      rldk doctor output/checkpoint-500 --format markdown
+      rldk doctor rldk_logs/my_run --follow
+      rldk doctor train.log --algorithm grpo --ignore POL --threshold no-learning.records=200
+    """
+    rules = _Judging(**judging)
+    if follow and len(paths) > 1:
+        raise click.UsageError("--follow watches one run: name one PATH")
+    found, unread = [], 0
+    for path in paths:
+        try:
+            run = log_of(path, input_format, mapping)
+            if follow:
+                _follow(run, rules, path, to_stderr=kind != "terminal")
+            found.append(_examine(run, rules, path))
+        except (RLDKError, OSError) as error:
+            if len(paths) == 1:
+                raise
+            unread += 1
+            click.echo(f"rldk: {_reason(error)}", err=True)
+    _print(found, kind, several=len(paths) > 1, verbose=verbose)
+    bad = fail_on != "never" and any(about.diagnosis.at_least(Severity.of(fail_on)) for about in found)
+    click.get_current_context().exit(2 if unread else int(bad))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror or error}"
+    return str(error)
+
+
+def _examine(run: Run, rules: _Judging, path: Path) -> "Examination":
+    from rldk.report.examination import examine
+
+    return examine(run, rules.monitor(run), source=str(path), events=counting(run, "judging"))
+
+
+def _follow(run: Run, rules: _Judging, path: Path, *, to_stderr: bool) -> None:
+    """Print a line for each alert until the run ends, or until Ctrl-C."""
+    from rich.console import Console
+
+    from rldk.health import finding_of
+    from rldk.report.examination import examine
+    from rldk.report.terminal import alert_line
+
+    if isinstance(run, ForeignRun):
+        raise RLDKError(f"{path} is no run of rldk: --follow would not know when it ends. Leave it out")
+    console = Console(highlight=False, stderr=to_stderr)
+    monitor = rules.monitor(run)
+
+    def told(incident: Incident) -> None:
+        console.print(alert_line(finding_of(incident, monitor)), soft_wrap=True)
+
+    try:
+        examine(run, monitor, source=str(path), events=run.follow(), told=told)
+    except KeyboardInterrupt:
+        click.echo("rldk: no longer following; what was found so far:", err=True)
+
+
+def _print(found: "list[Examination]", kind: str, *, several: bool, verbose: bool) -> None:
+    if kind == "json":
+        from rldk.report.json_form import as_json
+
+        objects = [as_json(about) for about in found]
+        echo_json(objects if several else objects[0])
+    elif kind == "terminal":
+        _show(found, verbose=verbose)
+    else:
+        write: Callable[[Examination], str]
+        if kind == "markdown":
+            from rldk.report.markdown import as_markdown as write
+        else:
+            from rldk.report.github import as_github
+
+            def write(about: "Examination") -> str:
+                return "\n".join(as_github(about))
+
+        click.echo("\n".join(write(about).rstrip("\n") + "\n" * (kind == "markdown") for about in found))
+
+
+def _show(found: "list[Examination]", *, verbose: bool) -> None:
+    import sys
+
+    from rich.console import Console
+
+    from rldk.report.terminal import print_page
+
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without blocks gets question marks
+    console = Console(highlight=False)
+    for number, about in enumerate(found):
+        if number:
+            console.print()
+        print_page(console, about, verbose=verbose)

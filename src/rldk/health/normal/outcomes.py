@@ -1,0 +1,115 @@
+"""Questions about outcomes: rewards, preferences, completions.
+
+Invariant: no answer where the run does not hold what it is about.
+"""
+
+from rldk.health.normal.question import DEAD, Facts, Told, no, yes
+from rldk.health.signals import in_noise, solved
+
+__all__ = ["chosen", "flat", "spread", "truncated"]
+
+
+def spread(facts: Facts) -> Told | None:
+    """Rewards without spread."""
+    spread = facts.spread
+    if not spread.count:
+        return None
+    level = spread.median(20)
+    if level > DEAD:
+        return yes(
+            False,
+            f"the spread of the rewards is {level:.2g} (median of the latest records), so completions differ "
+            "and there is something to learn from.",
+        )
+    if solved(facts.reward):
+        return yes(
+            True,
+            f"all completions score the same because the task is solved: {facts.learned()}. "
+            "There is nothing more to learn from these prompts.",
+        )
+    return no(
+        True,
+        f"all completions score the same, {facts.reward.last:.3g}, so every advantage is 0 and nothing is "
+        "learned. The reward cannot tell a good completion from a bad one, or none succeeds.",
+    )
+
+
+def chosen(facts: Facts) -> Told | None:
+    """Rewards of the chosen completions that fall."""
+    chosen, margins = facts.chosen, facts.margins
+    if chosen.count < 5 or not margins.count:
+        return None
+    falls = chosen.ema10 < min(chosen.start, 0.0) and in_noise(chosen, chosen.start - chosen.ema10) >= 1
+    course = (
+        f"rewards_chosen went from {chosen.start:.3g} to {chosen.ema10:.3g} and the margin from "
+        f"{margins.start:.3g} to {margins.ema10:.3g}"
+    )
+    if not falls:
+        return yes(False, f"{course}. The chosen completions have not become less likely.")
+    if margins.ema10 > max(margins.start, 0.0):
+        return yes(
+            True,
+            f"{course}. DPO only widens the difference: both log-probabilities may fall, as long as those of "
+            "the rejected completions fall faster. To keep the chosen texts likely, add an SFT term or "
+            "stop earlier.",
+        )
+    return no(
+        True,
+        f"{course}: the chosen completions lose without the rejected ones losing more. Lower the learning "
+        "rate, and check that chosen and rejected are not swapped.",
+    )
+
+
+def flat(facts: Facts) -> Told | None:
+    """Groups without spread."""
+    flat, reward = facts.flat, facts.reward
+    if not flat.count or not reward.count:
+        return None
+    high = flat.ema20 >= 0.5
+    share = f"{flat.ema20:.0%} of the completions have a group without spread"
+    if solved(reward):
+        return yes(
+            high,
+            f"{share}, because most groups succeed altogether: {facts.learned()}. These prompts are learned; "
+            "harder ones would teach more.",
+        )
+    if not high:
+        return yes(
+            False,
+            f"{share} and teach nothing; the others do. With few generations and rewards of 0 and 1 a share "
+            "like this is chance.",
+        )
+    return no(
+        True,
+        f"{share} and teach nothing, and the reward is not at its ceiling: {facts.learned()}. Prompts are "
+        "too hard or too easy, or the reward is too coarse.",
+    )
+
+
+def truncated(facts: Facts) -> Told | None:
+    """Completions that are all cut."""
+    cut, longest = facts.truncated, facts.length_max
+    if not cut.count:
+        return None
+    striking = cut.ema10 >= 0.95
+    if cut.ema10 < 0.1:
+        return yes(False, f"{cut.ema10:.0%} of the completions are cut; the others end by themselves.")
+    share = f"{cut.ema10:.0%} of the completions do not end by themselves"
+    cap = facts.context.number("max_completion_length")
+    if cap is not None and longest.count and longest.ema10 < 0.9 * cap:
+        return no(
+            striking,
+            f"{share}, and yet the longest has {longest.ema10:.0f} tokens of {cap:.0f}: they do end, by a "
+            "token that the trainer does not know. Set the tokenizer's eos_token to what ends a turn.",
+        )
+    if facts.rose():
+        return yes(
+            striking,
+            f"{share}, and still {facts.learned()}. Where the reward can be earned within the limit this is "
+            "harmless; answers that stand at the end are lost: raise max_completion_length.",
+        )
+    return no(
+        striking,
+        f"{share}, and {facts.learned()}. Answers that are cut earn nothing: raise max_completion_length, or "
+        "check that the model ever writes its EOS.",
+    )

@@ -1,0 +1,110 @@
+"""What a question about a log is, and the facts that answers are made of."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from rldk.health.context import GROUPED, RunContext
+from rldk.health.signals import ENTROPY, KL, LOSS, REWARD, in_noise
+from rldk.health.statistics import Chart
+
+__all__ = ["DEAD", "Answer", "Facts", "Question", "Told", "no", "told", "yes"]
+
+DEAD = 1e-8
+"""A spread or a gradient below this is none."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one question, for one run."""
+
+    name: str
+    """The question's short name."""
+    question: str
+    """What people ask."""
+    normal: bool
+    """Whether it is."""
+    text: str
+    """Two or three sentences; the first begins with yes or no."""
+    source: str
+    """Where to read on."""
+    striking: bool
+    """Whether this run's numbers make one ask."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What a question comes to in one run."""
+
+    normal: bool
+    """Whether it is normal."""
+    striking: bool
+    """Whether this run's numbers make one ask."""
+    text: str
+    """Why, in two or three sentences that go on after yes or no."""
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that people ask of a log."""
+
+    name: str
+    """A short name."""
+    question: str
+    """What people ask."""
+    metrics: tuple[str, ...]
+    """Metrics that it is about, the canonical names."""
+    source: str
+    """Where to read on."""
+    ask: Callable[["Facts"], Told | None]
+    """None where the run does not hold what it is about."""
+
+
+class Facts:
+    """The tracks and options that answers are made of."""
+
+    def __init__(self, context: RunContext, chart: Chart) -> None:
+        self.context = context
+        self.chart = chart
+        self.reward = chart.track(REWARD)
+        self.loss = chart.track(LOSS)
+        self.gradient = chart.track("grad_norm")
+        self.kl = chart.track(KL)
+        self.entropy = chart.track(ENTROPY)
+        self.clip = chart.track("clip_frac|clip_two_sided_frac")
+        self.spread = chart.track("reward_std")
+        self.flat = chart.track("frac_reward_zero_std")
+        self.truncated = chart.track("truncated_frac|truncated_nonempty_frac")
+        self.length_max = chart.track("completion_length_max")
+        self.chosen = chart.track("rewards_chosen|rewards_chosen_reference_free")
+        self.margins = chart.track("rewards_margins|rewards_margins_reference_free")
+        self.accuracies = chart.track("rewards_accuracies|rewards_accuracies_reference_free")
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the baseline is the group of completions of one prompt, as far as one can tell."""
+        algorithm = self.context.algorithm
+        return algorithm in GROUPED or (algorithm is None and self.reward.count > 0)
+
+    def learned(self) -> str:
+        """What became of the reward."""
+        reward = self.reward
+        return f"the reward went from {reward.start:.3g} to {reward.ema10:.3g}"
+
+    def rose(self) -> bool:
+        """Whether the reward rose clearly above its start."""
+        reward = self.reward
+        rise = reward.ema10 - reward.start
+        return reward.count >= 10 and in_noise(reward, rise) >= 2 and rise >= 0.2 * (reward.high - reward.low)
+
+
+def told(normal: bool, striking: bool, text: str) -> Told:
+    """An answer that the numbers decide."""
+    return Told(normal, striking, text)
+
+
+def yes(striking: bool, text: str) -> Told:
+    """It is normal."""
+    return Told(True, striking, text)
+
+
+def no(striking: bool, text: str) -> Told:
+    """It is not."""
+    return Told(False, striking, text)

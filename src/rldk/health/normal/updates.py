@@ -1,0 +1,151 @@
+"""Questions about updates: the loss, the gradient, clipping, the distance to the reference, entropy.
+
+Invariant: no answer where the run does not hold what it is about.
+"""
+
+from rldk.health.normal.question import DEAD, Facts, Told, no, told, yes
+from rldk.health.signals import solved
+
+__all__ = ["clip", "entropy", "kl_absent", "loss", "negative", "spikes"]
+
+
+def loss(facts: Facts) -> Told | None:
+    """A loss near 0."""
+    loss, gradient = facts.loss, facts.gradient
+    if not (facts.grouped and loss.count and facts.reward.count):
+        return None
+    level = abs(loss.median())
+    near = level < 0.01
+    stands = f"the loss stands at {level:.2g} (median of the latest records)"
+    if gradient.count and gradient.median() < DEAD:
+        return no(
+            near,
+            f"{stands}, and so does the gradient norm, at {gradient.median():.2g}: nothing is learned. "
+            "Look at frac_reward_zero_std and at the learning rate.",
+        )
+    alive = f", while the gradient norm is {gradient.median():.2g}" if gradient.count else ""
+    return yes(
+        near,
+        f"{stands}{alive}. Advantages are centred within each group, so with one update a batch their loss "
+        f"is 0 plus beta times the KL, whatever is learned. Watch the reward: {facts.learned()}.",
+    )
+
+
+def clip(facts: Facts) -> Told | None:
+    """A clip ratio of 0."""
+    clip, context = facts.clip, facts.context
+    if not clip.count:
+        return None
+    if clip.high > 0:
+        return told(
+            clip.ema10 <= 0.2,
+            False,
+            f"the share of clipped tokens is {clip.ema10:.2g} and has been at most {clip.high:.2g}. "
+            "Up to some 0.2, clipping does its work at the edges; above, updates leave the trust region.",
+        )
+    epochs = context.number("num_iterations") or 1
+    reuse = context.number("steps_per_generation") or 1
+    if epochs > 1 or reuse > (context.number("gradient_accumulation_steps") or 1):
+        return no(
+            True,
+            f"batches serve for several updates here, so a ratio may leave 1, and yet nothing was clipped in "
+            f"{clip.count:,} records: the updates hardly move the policy. Look at the learning rate and at "
+            "grad_norm.",
+        )
+    return yes(
+        True,
+        f"it is 0 in all {clip.count:,} records because each batch serves for one update. The policy that is "
+        "trained is then the one that generated, the ratio is 1 exactly, and there is nothing to clip.",
+    )
+
+
+def kl_absent(facts: Facts) -> Told | None:
+    """No KL in the log."""
+    if facts.kl.count or not facts.grouped or not facts.reward.count:
+        return None
+    beta = facts.context.number("beta")
+    if beta:
+        return no(
+            True,
+            f"beta is {beta:g}, so a KL to the reference is part of the loss and should be logged. "
+            "Look whether the log is complete.",
+        )
+    because = "beta is 0 here" if beta == 0 else "beta is probably 0, the default of GRPO in TRL"
+    return yes(
+        beta == 0,
+        f"no record holds a KL, and {because}: no reference model is loaded, and there is nothing to measure "
+        "a distance to. How far the policy went shows in entropy and length instead.",
+    )
+
+
+def negative(facts: Facts) -> Told | None:
+    """A KL below 0."""
+    kl = facts.kl
+    if not kl.count:
+        return None
+    if kl.low >= 0:
+        return yes(False, f"the KL has never been below 0 in {kl.count:,} records (now {kl.ema10:.2g}).")
+    stands = f"the KL was down to {kl.low:.2g} and its mean stands at {kl.ema10:.2g}"
+    if facts.context.algorithm == "grpo" and kl.low < -1e-6:
+        return no(
+            True,
+            f"{stands}, and the estimator of GRPO (k3) is never negative: this is another quantity, or "
+            "the arithmetic overflows.",
+        )
+    if kl.ema10 > -0.1:
+        return yes(
+            True,
+            f"{stands}. A mean of log-ratios (k1) is a noisy estimate, and for a policy that hardly moved it "
+            "is as often below 0 as above.",
+        )
+    return no(
+        True,
+        f"{stands}. That is no noise: generation (top_k, top_p, min_p, a suppressed EOS) samples another "
+        "distribution than the measured one, and the policy is paid for it.",
+    )
+
+
+def entropy(facts: Facts) -> Told | None:
+    """The level of entropy."""
+    entropy = facts.entropy
+    if entropy.count < 5:
+        return None
+    before = entropy.start if entropy.baseline is None else entropy.baseline
+    share = entropy.ema10 / before if before > 0 else 1.0
+    level = (
+        f"entropy began at {entropy.start:.2g} nats and stands at {entropy.ema10:.2g}, "
+        f"{share:.0%} of this run's own baseline"
+    )
+    if facts.reward.count and not facts.rose() and not solved(facts.reward) and not 0.5 < share < 2:
+        return no(
+            True,
+            f"{level}, and {facts.learned()}. A change of this size without a gain is what to look at; the "
+            "level itself says nothing.",
+        )
+    return yes(
+        entropy.ema10 < 0.3 or entropy.ema10 > 3,
+        f"{level}. No level is healthy or ill by itself: published runs begin anywhere between 0.1 and 2.7 "
+        "nats, and entropy falls as a policy gets surer.",
+    )
+
+
+def spikes(facts: Facts) -> Told | None:
+    """Spikes of the gradient norm."""
+    gradient = facts.gradient
+    if gradient.count < 10:
+        return None
+    usual, now, largest = gradient.median(), gradient.median(10), max(gradient.recent)
+    before = usual if gradient.baseline is None else gradient.baseline
+    times = largest / usual if usual > 0 else 0.0
+    if now > 3 * max(before, DEAD):
+        return no(
+            times >= 5,
+            f"the gradient norm stands at {now:.3g}, where it was {before:.3g} early in the run. A level "
+            "that rises is no spike, and the usual prelude to trouble.",
+        )
+    return yes(
+        times >= 5,
+        f"the largest of the latest gradient norms is {largest:.3g}, {times:.0f} times the usual "
+        f"{usual:.3g}, and the level is {now:.3g}. A single batch does this in most healthy runs, and "
+        "clipping (max_grad_norm) bounds what it can do.",
+    )

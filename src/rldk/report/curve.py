@@ -1,0 +1,107 @@
+"""A series of any length as a few hundred points: what a report draws.
+
+Invariant: memory is bounded, the work of a value is constant, and first, last and extremes are exact.
+"""
+
+import math
+from collections.abc import Iterable
+
+from rldk.event import Event
+from rldk.report.sparkline import sparkline
+
+__all__ = ["Curve", "Curves"]
+
+POINTS = 256
+"""Points from which neighbours are merged; a power of two."""
+MAX_CURVES = 500
+"""Metrics of which curves are kept; logs have a few dozen."""
+MARK = "│"
+"""Stands in a sparkline before the first record at or after the marked step."""
+
+
+class Curve:
+    """One series, thinned by means of neighbours as it grows."""
+
+    __slots__ = ("_filled", "_per", "_points", "count", "first", "high", "last", "low", "nonfinite")
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Finite values so far."""
+        self.nonfinite = 0
+        """Values that were not finite."""
+        self.first = self.last = 0.0
+        """The first and the newest finite value."""
+        self.low = math.inf
+        """The smallest value."""
+        self.high = -math.inf
+        """The largest value."""
+        self._points: list[list[float]] = []  # step, sum, values in it
+        self._per = 1
+        self._filled = 0
+
+    def push(self, step: int, value: float | None) -> None:
+        """Take the next value; one that is not finite leaves a gap."""
+        points = self._points
+        if self._filled == 0:
+            if len(points) == POINTS:
+                pairs = zip(points[::2], points[1::2], strict=True)
+                self._points = points = [[a[0], a[1] + b[1], a[2] + b[2]] for a, b in pairs]
+                self._per *= 2
+            points.append([step, 0.0, 0])
+        self._filled = (self._filled + 1) % self._per
+        if value is None or not math.isfinite(value):
+            self.nonfinite += 1
+            return
+        point = points[-1]
+        point[1] += value
+        point[2] += 1
+        if self.count == 0:
+            self.first = value
+        self.count += 1
+        self.last = value
+        self.low = min(self.low, value)
+        self.high = max(self.high, value)
+
+    def points(self) -> list[float | None]:
+        """The thinned series, None where it has a gap."""
+        return [total / count if count else None for _, total, count in self._points]
+
+    def at(self, step: int) -> float | None:
+        """The series about a step: the last point that does not begin after it."""
+        found = None
+        for begin, total, count in self._points:
+            if begin > step:
+                break
+            found = total / count if count else found
+        return found
+
+    def spark(self, width: int, mark: int | None = None) -> str:
+        """The series in at most `width` characters, with a mark before the step `mark` if it is inside."""
+        steps = [begin for begin, _, _ in self._points]
+        index = next((i for i, begin in enumerate(steps) if mark is not None and begin >= mark), 0)
+        if index == 0:
+            return sparkline(self.points(), width)
+        width -= 1
+        line = sparkline(self.points(), width)
+        column = min(max(round(index * len(line) / len(steps)), 1), len(line) - 1)
+        return line[:column] + MARK + line[column:] if len(line) > 1 else line
+
+
+class Curves(dict[str, Curve]):
+    """The curve of each metric, train and eval, by its name."""
+
+    def take(self, event: Event) -> None:
+        """Let each curve have its value."""
+        if event.phase == "summary":
+            return
+        for name, value in event.metrics.items():
+            curve = self.get(name)
+            if curve is None:
+                if len(self) >= MAX_CURVES:
+                    continue
+                curve = self[name] = Curve()
+            curve.push(event.step, value)
+
+    def first_of(self, names: Iterable[str]) -> list[str]:
+        """Those of `names` that have a finite value, each once, in order."""
+        return [name for name in dict.fromkeys(names) if name in self and self[name].count]

@@ -1,0 +1,88 @@
+"""A diagnosis as Markdown, for a comment on a pull request.
+
+Invariant: what comes from a log is text: it opens no HTML, calls nobody by name and breaks no table.
+"""
+
+import re
+
+from rldk.health import Finding
+from rldk.report.examination import Examination
+from rldk.report.verdict import evidence, family, headline, main_metrics, named, since, unchecked
+from rldk.report.words import counted, number, plain, sentence
+
+__all__ = ["as_markdown"]
+
+_SPECIAL = re.compile(r"([\\*_\[\]<>|#~])")
+_CODE = re.compile(r"(`[^`]*`)")
+
+
+def as_markdown(about: Examination) -> str:
+    """The page of one run."""
+    status = about.diagnosis.status
+    lines = [
+        f"### rldk: {status.upper()}",
+        "",
+        f"{_text(named(about))}",
+        "",
+        f"**{_text(headline(about))}**",
+        "",
+    ]
+    if about.bad_lines:
+        lines += [f"{counted(about.bad_lines, 'line')} of the log could not be read.", ""]
+    for finding in about.diagnosis.findings:
+        if finding.caused_by is None:
+            lines += _story(about, finding)
+    if about.records:
+        lines += _folded("The numbers", _numbers(about))
+    if about.answers:
+        told = [f"- *{_text(answer.question)}* {_text(answer.text)}" for answer in about.answers[:3]]
+        lines += _folded("Is this normal?", told)
+    groups = unchecked(about)
+    if groups:
+        told = [f"- {', '.join(f'`{rule}`' for rule in rules)}: {_text(how)}" for how, rules in groups]
+        lines += _folded(f"Not checked ({counted(len(about.diagnosis.not_checked), 'rule')})", told)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _story(about: Examination, finding: Finding) -> list[str]:
+    head = f"#### {finding.severity}: `{finding.rule}` ({finding.code}), {since(about, finding).lower()}"
+    lines = [head, "", _text(sentence(finding.message)), ""]
+    if finding.evidence:
+        lines += [f"Evidence: {_text(evidence(finding))}.", ""]
+    if finding.causes:
+        lines += ["Likely because", "", *(f"- {_text(sentence(cause))}" for cause in finding.causes[:3]), ""]
+    if finding.remedies:
+        numbered = (f"{index}. {_text(sentence(one))}" for index, one in enumerate(finding.remedies[:5], 1))
+        lines += ["Do this", "", *numbered, ""]
+    if finding.last_good_step is not None:
+        lines += [f"Last good step: {finding.last_good_step:,}.", ""]
+    explained = family(about.diagnosis.findings, finding)
+    if explained:
+        lines += ["This explains", ""]
+        for depth, one in explained:
+            told = f"`{one.rule}` {since(about, one).lower()}: {_text(sentence(one.message))}"
+            lines.append(f"{'  ' * (depth - 1)}- {told}")
+        lines.append("")
+    return lines
+
+
+def _numbers(about: Examination) -> list[str]:
+    rows = ["| metric | first | last | lowest | highest | curve |", "| --- | --: | --: | --: | --: | --- |"]
+    for name in main_metrics(about):
+        curve = about.curves[name]
+        cells = [_text(plain(name)), *map(number, (curve.first, curve.last, curve.low, curve.high))]
+        rows.append(f"| {' | '.join([*cells, curve.spark(24)])} |")
+    return rows
+
+
+def _folded(title: str, lines: list[str]) -> list[str]:
+    return [f"<details><summary>{title}</summary>", "", *lines, "", "</details>", ""]
+
+
+def _text(text: str) -> str:
+    """Text with what Markdown or GitHub would read as more than text taken literally; code stays code."""
+    pieces = _CODE.split(plain(text))
+    return "".join(
+        piece if index % 2 else _SPECIAL.sub(r"\\\1", piece).replace("`", "\\`").replace("@", "&#64;")
+        for index, piece in enumerate(pieces)
+    )

@@ -1,0 +1,180 @@
+"""A diagnosis as a page in a terminal: the verdict, the story, the numbers, what to type next.
+
+Invariant: the page says the same without colour, at 80 columns and in a pipe.
+"""
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule as Line
+from rich.table import Table
+from rich.text import Text
+
+from rldk.health import Finding
+from rldk.report.examination import Examination
+from rldk.report.verdict import commands, family, headline, main_metrics, named, since, unchecked
+from rldk.report.words import counted, listed, number, plain, sentence
+
+__all__ = ["COLOURS", "alert_line", "print_page"]
+
+COLOURS = {
+    "healthy": "bold green",
+    "info": "bold blue",
+    "warning": "bold yellow",
+    "critical": "bold red",
+    "insufficient-data": "bold",
+}
+WIDEST = 100
+"""Columns beyond which lines of prose are hard to read."""
+CAUSES, REMEDIES, ANSWERS, GROUPS = 3, 5, 3, 3
+"""How many of each are told."""
+
+
+def print_page(console: Console, about: Examination, *, verbose: bool = False) -> None:
+    """Print the page of one run."""
+    width = min(console.width, WIDEST)
+    if console.is_terminal:
+        console.print(Group(*_parts(about, width, verbose)), width=width)
+        return
+    with console.capture() as page:
+        console.print(Group(*_parts(about, width, verbose)), width=width)
+    for line in page.get().splitlines():
+        console.out(line.rstrip(), highlight=False)  # what pads a line to the width is in the way of diff
+
+
+def alert_line(finding: Finding) -> Text:
+    """One line for a finding that opened or became more severe just now."""
+    return Text.assemble(
+        (f"{finding.severity.upper():<8} ", COLOURS[finding.severity]),
+        (f"{finding.rule} ", "bold"),
+        f"at step {finding.last_step:,} (since {finding.onset_step:,}): {sentence(finding.message)}",
+    )
+
+
+def _parts(about: Examination, width: int, verbose: bool) -> list[RenderableType]:
+    status = about.diagnosis.status
+    parts: list[RenderableType] = [
+        Text.assemble((status.upper(), COLOURS[status]), "  ", (named(about), "bold")),
+        Text(headline(about)),
+    ]
+    if about.bad_lines:
+        parts.append(Text(f"{counted(about.bad_lines, 'line')} of the log could not be read.", "yellow"))
+    findings = about.diagnosis.findings
+    for finding in findings:
+        if finding.caused_by is None:
+            parts += [Text(), *_story(about, finding, verbose)]
+    if about.records:
+        parts += [Text(), _numbers(about, width)]
+    if about.answers:
+        parts += [Text(), _title("Is this normal?")]
+        parts += [_indented(_answer(answer.question, answer.text)) for answer in about.answers[:ANSWERS]]
+    if about.diagnosis.not_checked:
+        parts += [Text(), *_unchecked(about, verbose)]
+    parts += [Text(), _title("Next"), _next(about)]
+    return parts
+
+
+def _title(text: str) -> Text:
+    return Text(text, "bold")
+
+
+def _indented(part: RenderableType, by: int = 2) -> Padding:
+    return Padding(part, (0, 0, 0, by))
+
+
+def _story(about: Examination, finding: Finding, verbose: bool) -> list[RenderableType]:
+    """A finding that nothing else explains, and what it explains."""
+    colour = COLOURS[finding.severity]
+    head = Text.assemble(
+        (f"{finding.severity} ", colour),
+        (finding.rule, "bold"),
+        f" ({finding.code}) ",
+        since(about, finding).lower(),
+    )
+    parts: list[RenderableType] = [
+        Line(head, align="left", style=colour.removeprefix("bold "), characters="─")
+    ]
+    parts.append(_indented(Text(sentence(finding.message))))
+    causes = finding.causes if verbose else finding.causes[:CAUSES]
+    if causes:
+        parts += [_indented(Text("Likely because", "bold")), _indented(_list(causes, "-"), 4)]
+    remedies = finding.remedies if verbose else finding.remedies[:REMEDIES]
+    if remedies:
+        parts += [_indented(Text("Do this", "bold")), _indented(_list(remedies, ""), 4)]
+    if finding.last_good_step is not None:
+        saved = finding.last_good_checkpoint
+        where = f", saved in {plain(saved)}" if saved else ""
+        parts.append(_indented(Text(f"Last good step: {finding.last_good_step:,}{where}.")))
+    explained = family(about.diagnosis.findings, finding)
+    if explained:
+        parts.append(_indented(Text("This explains", "bold")))
+        for depth, one in explained:
+            line = Text.assemble(
+                (one.rule, COLOURS[one.severity].removeprefix("bold ")),
+                f" {since(about, one).lower()}: {sentence(one.message)}",
+            )
+            parts.append(_indented(line, 2 + 2 * depth))
+    return parts
+
+
+def _list(items: list[str], mark: str) -> Table:
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for index, item in enumerate(items, 1):
+        grid.add_row(mark or f"{index}.", Text(sentence(item)))
+    return grid
+
+
+def _numbers(about: Examination, width: int) -> RenderableType:
+    """The main metrics, with a curve each in which the onset of the worst finding is marked."""
+    worst, first = about.worst, about.first_step or 0
+    onset = worst.onset_step if worst is not None and worst.onset_step > first else None
+    names = main_metrics(about)
+    longest = min(max((len(plain(name)) for name in names), default=0), 28)
+    columns = 3 if onset is not None else 2
+    spark = max(min(width - longest - 11 * columns - 4, 48), 8)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("The numbers", width=longest, no_wrap=True, overflow="ellipsis", header_style="bold")
+    table.add_column("first", justify="right", no_wrap=True, min_width=9)
+    if onset is not None:
+        table.add_column(f"at {onset:,}", justify="right", no_wrap=True, min_width=9)
+    table.add_column("last", justify="right", no_wrap=True, min_width=9)
+    table.add_column("" if onset is None else "│ the onset", no_wrap=True)
+    for name in names:
+        curve = about.curves[name]
+        values = [curve.first, curve.last]
+        if onset is not None:
+            values.insert(1, curve.at(onset) or 0.0 if curve.at(onset) is not None else curve.first)
+        broken = f" {counted(curve.nonfinite, 'gap')}" if curve.nonfinite else ""
+        cells = [number(value) for value in values]
+        table.add_row(Text(plain(name)), *cells, Text(curve.spark(spark, onset) + broken, "cyan"))
+    return table
+
+
+def _answer(question: str, text: str) -> Text:
+    return Text.assemble((f"{question} ", "italic"), plain(text))
+
+
+def _unchecked(about: Examination, verbose: bool) -> list[RenderableType]:
+    groups = unchecked(about)
+    shown = groups if verbose else groups[:GROUPS]
+    total = len(about.diagnosis.not_checked)
+    parts: list[RenderableType] = [_title(f"Not checked ({counted(total, 'rule')})")]
+    for how, rules in shown:
+        parts.append(_indented(Text.assemble(f"{listed(rules)}: ", (how, "dim"))))
+    rest = sum(len(rules) for _, rules in groups[len(shown) :])
+    if rest:
+        parts.append(_indented(Text(f"and {rest} more: --verbose lists them.", "dim")))
+    return parts
+
+
+def _next(about: Examination) -> Group:
+    """Commands are never wrapped: they are there to be copied."""
+    return Group(
+        *(
+            _indented(
+                Text.assemble((command, "cyan"), (f"  # {why}", "dim"), no_wrap=True, overflow="ignore")
+            )
+            for command, why in commands(about)
+        )
+    )

@@ -1,0 +1,156 @@
+"""The words that every report of a diagnosis shares: its headline, since when, what was not checked.
+
+Invariant: the terminal page, the Markdown and the annotations say the same of a run.
+"""
+
+import shlex
+from collections.abc import Iterable
+
+from rldk.health import Finding, find_rule
+from rldk.health.signals import ENTROPY, KL, LENGTH, LOSS, REWARD
+from rldk.report.examination import Examination
+from rldk.report.words import counted, number, plain
+
+__all__ = [
+    "commands",
+    "family",
+    "headline",
+    "main_metrics",
+    "named",
+    "since",
+    "steps",
+    "unchecked",
+]
+
+_MAIN = (
+    REWARD,
+    "rewards_margins|rewards_margins_reference_free",
+    "rewards_accuracies|rewards_accuracies_reference_free",
+    LOSS,
+    KL,
+    ENTROPY,
+    LENGTH,
+    "truncated_frac|truncated_nonempty_frac",
+    "grad_norm",
+    "lr",
+)
+"""What a reader looks at in any run."""
+_STATUS = {
+    "healthy": "Nothing is wrong that these metrics can show.",
+    "insufficient-data": "There is too little to judge by.",
+}
+
+
+def named(about: Examination) -> str:
+    """The run's name, algorithm, size and state."""
+    parts = [plain(about.name)]
+    if about.algorithm:
+        parts.append(plain(about.algorithm))
+    parts.append(steps(about))
+    if about.ours:
+        parts.append({"unfinished": "no end recorded"}.get(about.state, about.state))
+    return " · ".join(parts)
+
+
+def steps(about: Examination) -> str:
+    """How many records, and from which step to which."""
+    if not about.records or about.first_step is None or about.last_step is None:
+        return "no train records"
+    reach = f"step {about.first_step:,}"
+    if about.last_step > about.first_step:
+        reach = f"steps {about.first_step:,} to {about.last_step:,}"
+    return f"{counted(about.records, 'record')}, {reach}"
+
+
+def headline(about: Examination) -> str:
+    """What is wrong, in one sentence."""
+    worst = about.worst
+    if worst is None:
+        if about.diagnosis.status == "insufficient-data":
+            return _too_little(about)
+        return _STATUS[about.diagnosis.status]
+    first = find_rule(worst.rule).summary().rstrip(".")
+    others = len([f for f in about.diagnosis.findings if f.caused_by is None]) - 1
+    more = f", and {counted(others, 'other finding')}" if others > 0 else ""
+    return f"{first}, {since(about, worst).lower()}{more}."
+
+
+def _too_little(about: Examination) -> str:
+    if about.records == 0:
+        return "The run holds no train record yet: nothing could be judged."
+    if about.records < 20:
+        return f"{counted(about.records, 'record')} are too few to judge by: most rules need 20 and more."
+    return "The run logs neither what it is after (a reward, a loss) nor anything that looks wrong."
+
+
+def since(about: Examination, finding: Finding) -> str:
+    """Since when a finding holds."""
+    if about.first_step is None or finding.onset_step < about.first_step:
+        return "Before the first step"
+    if finding.onset_step == about.first_step:
+        return f"From the start (step {finding.onset_step:,})"
+    return f"Since step {finding.onset_step:,}"
+
+
+def main_metrics(about: Examination, most: int = 9) -> list[str]:
+    """The metrics that a page shows: those that decided, then what one looks at in any run."""
+    curves = about.curves
+    told = [name for finding in about.diagnosis.findings for name in finding.evidence]
+    decided = curves.first_of(name for name in told if name in curves)[:5]
+    usual = [found[0] for names in _MAIN if (found := curves.first_of(names.split("|")))]
+    kept = set(list(dict.fromkeys([*decided, *usual]))[:most])
+    # In the usual order, so that pages of different runs can be compared.
+    return [name for name in dict.fromkeys([*usual, *decided]) if name in kept]
+
+
+def unchecked(about: Examination) -> list[tuple[str, list[str]]]:
+    """How to enable what was not checked, and the rules that this would enable; the most first."""
+    by_how: dict[str, list[str]] = {}
+    for entry in about.diagnosis.not_checked:
+        by_how.setdefault(plain(entry.how), []).append(entry.rule)
+    return sorted(by_how.items(), key=lambda entry: -len(entry[1]))
+
+
+def family(findings: Iterable[Finding], root: Finding) -> list[tuple[int, Finding]]:
+    """What a finding explains, directly or not, with its depth below it."""
+    findings = list(findings)
+    told: list[tuple[int, Finding]] = []
+    for finding in findings:
+        if finding.caused_by == root.rule:
+            told.append((1, finding))
+            told += [(depth + 1, one) for depth, one in family(findings, finding)]
+    return told
+
+
+def commands(about: Examination) -> list[tuple[str, str]]:
+    """What to type next, and what it does."""
+    path = shlex.quote(plain(about.source))
+    worst = about.worst
+    if worst is None:
+        if about.diagnosis.status == "insufficient-data":
+            return [(f"rldk info {path}", "what the log holds")]
+        return [(f"rldk explain {_first_metric(about)} {path}", "a metric, and where this run stands")]
+    told = [(f"rldk rules {worst.rule}", "how this was decided, and what looks alike")]
+    metric = next((name for name in worst.evidence if name in about.curves), None)
+    if metric is not None:
+        told.append((f"rldk explain {shlex.quote(plain(metric))} {path}", "the metric that decided"))
+    if about.state == "running":
+        told.append((f"rldk doctor {path} --follow", "watch it go on"))
+    return told
+
+
+def _first_metric(about: Examination) -> str:
+    return shlex.quote(plain(next(iter(main_metrics(about)), "loss")))
+
+
+def evidence(finding: Finding) -> str:
+    """The values that decided, on one line."""
+    told = []
+    for name, value in finding.evidence.items():
+        if isinstance(value, list | tuple) and all(isinstance(one, int | float) for one in value):
+            told.append(f"{plain(name)} {' -> '.join(number(one) for one in value)}")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            told.append(f"{plain(name)} {number(value)}")
+        else:
+            told.append(f"{plain(name)} {plain(str(value))}")
+    return ", ".join(told)
