@@ -163,6 +163,7 @@ class Monitor:
         rules = tuple(rule for rule in self.rules if self._sees(rule, at) and rule not in self.failed)
         for rule in rules:
             self.seen.setdefault(rule, at.step)
+            rule.meet(at.values.keys())
         feeds = self.chart.feeders(at.values) if at.phase != "summary" else []
         return _Shape(tuple(feeds), rules)
 

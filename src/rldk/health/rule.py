@@ -5,7 +5,7 @@ before it; opening, raising and closing incidents is the Monitor's.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import IntEnum
 from typing import Any, ClassVar, Literal
 
@@ -116,6 +116,9 @@ class Rule:
 
     def start(self) -> None:
         """Ask for tracks and set up what is remembered."""
+
+    def meet(self, names: Collection[str]) -> None:
+        """Ask for tracks of metrics whose names only a record tells: records with these keys follow."""
 
     def checkable(self) -> str | None:
         """None, or what of the run's configuration is missing for a judgement."""

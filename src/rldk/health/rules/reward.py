@@ -288,6 +288,7 @@ class NoLearning(Rule):
         self.rate = self.chart.track("lr")
         self.early = 0.0
         self.best = float("-inf")
+        self.last: Verdict | None = None
         self.begin: int | None = None
 
     def observe(self, at: Observation) -> Verdict | None:
@@ -299,13 +300,16 @@ class NoLearning(Rule):
         if reward.count == 20:
             self.early = reward.ema20
         self.best = max(self.best, reward.ema20)
+        if reward.count % 5:
+            return self.last
+        self.last = None
         long = reward.count >= enough or (reward.count >= 0.4 * enough and at.step - self.begin >= 4 * enough)
         if not long or (reward.low >= 0 and reward.high <= 1 and reward.ema20 >= 0.9):
             return None
         gain, lately = in_noise(reward, self.best - self.early), in_noise(reward, reward.ema50 - self.early)
         if gain >= self.options.gain or lately >= 0.5:
             return None
-        return Verdict(
+        self.last = Verdict(
             severity=Severity.INFO,
             message=f"the reward is not better than at the start: {self.early:.3g} in the first 20 records, "
             f"{reward.ema20:.3g} in the last 20, {self.best:.3g} at best (noise {reward.noise:.2g})",
@@ -313,6 +317,7 @@ class NoLearning(Rule):
             onset=self.begin,
             confidence=0.7,
         )
+        return self.last
 
     def causes(self) -> list[Cause]:
         lora = self.context.number("learning_rate")

@@ -5,13 +5,13 @@ them is watched.
 """
 
 from collections import deque
-from math import isfinite
+from collections.abc import Collection
 
 from rldk.health.context import GROUPED, ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.statistics import Streak, Track
+from rldk.health.statistics import Track
 
 __all__ = ["MEAN", "PREFIX", "RULES", "STD", "functions_of"]
 
@@ -29,15 +29,6 @@ def functions_of(values: object) -> list[str]:
     return found[:MAX_FUNCTIONS]
 
 
-class _Function:
-    """What is remembered of one reward function."""
-
-    def __init__(self) -> None:
-        self.mean = Track()
-        self.std = Track()
-        self.flat = Streak()
-
-
 class _ByFunction(Rule):
     """A rule that follows each reward function by itself."""
 
@@ -46,30 +37,28 @@ class _ByFunction(Rule):
     enable = "train with GRPO or RLOO of TRL, which log each reward function"
 
     def start(self) -> None:
-        self.functions: dict[str, _Function] = {}
-        self._keys: list[tuple[str, str, _Function]] = []
-        self._shape: int = -1
+        self.means: dict[str, Track] = {}
+        self.stds: dict[str, Track] = {}
+        self.last: Verdict | None = None
 
-    def take(self, at: Observation) -> None:
-        """Let each function have its values of this record."""
-        if len(at.values) != self._shape:
-            self._shape = len(at.values)
-            names = functions_of(at.values)
-            for name in names:
-                if len(self.functions) < MAX_FUNCTIONS:
-                    self.functions.setdefault(name, _Function())
-            self._keys = [
-                (PREFIX + name + MEAN, PREFIX + name + STD, self.functions[name])
-                for name in names
-                if name in self.functions
-            ]
-        for mean, std, function in self._keys:
-            level, spread = at.values.get(mean), at.values.get(std)
-            if level is not None and isfinite(level):
-                function.mean.push(at.step, level)
-            if spread is not None and isfinite(spread):
-                function.std.push(at.step, spread)
-                function.flat.feed(spread < 1e-9, at.step)
+    def meet(self, names: Collection[str]) -> None:
+        for name in functions_of(names):
+            if len(self.stds) < MAX_FUNCTIONS and name not in self.stds:
+                self.means[name] = self.chart.track(PREFIX + name + MEAN)
+                self.stds[name] = self.chart.track(PREFIX + name + STD)
+
+    def observe(self, at: Observation) -> Verdict | None:
+        """The verdict of every tenth record: fifty records are judged, one more changes little."""
+        count = next(iter(self.stds.values())).count
+        if len(self.stds) < 2 or count < 50:
+            return None
+        if count % 10 == 0:
+            self.last = self.judge()
+        return self.last
+
+    def judge(self) -> Verdict | None:
+        """The verdict on the functions as they are now."""
+        raise NotImplementedError
 
 
 class DeadRewardComponent(_ByFunction):
@@ -105,26 +94,21 @@ class DeadRewardComponent(_ByFunction):
         records: int = 50
         """Records in a row without spread."""
 
-    def observe(self, at: Observation) -> Verdict | None:
-        self.take(at)
-        if len(self.functions) < 2:
-            return None
-        dead = [
-            name
-            for name, function in self.functions.items()
-            if function.flat.count >= self.options.records
-            and function.mean.count
-            and function.mean.ema20 <= function.mean.start + 1e-9
+    def judge(self) -> Verdict | None:
+        records = self.options.records
+        flat = [
+            name for name, std in self.stds.items() if std.count >= records and max(std.tail(records)) < 1e-9
         ]
-        if not dead or len(dead) == len(self.functions):
+        dead = [name for name in flat if self.means[name].ema20 <= self.means[name].start + 1e-9]
+        if not dead or len(flat) == len(self.stds):
             return None
-        levels = {name: self.functions[name].mean.ema20 for name in dead}
+        levels = {name: self.means[name].ema20 for name in dead}
         told = ", ".join(f"{name} (always {level:.3g})" for name, level in levels.items())
         return Verdict(
             severity=Severity.INFO,
             message=f"gives every completion the same reward: {told}",
             evidence={f"{PREFIX}{name}{MEAN}": level for name, level in levels.items()},
-            onset=min(self.functions[name].flat.since for name in dead),
+            onset=self.last.onset if self.last else None,
             confidence=0.8,
         )
 
@@ -170,16 +154,14 @@ class DominantRewardComponent(_ByFunction):
         share: float = 0.9
         """Share of the summed spread that one function owns."""
 
-    def observe(self, at: Observation) -> Verdict | None:
-        self.take(at)
-        if len(self.functions) < 2 or at.step % 5 or next(iter(self.functions.values())).std.count < 50:
-            return None
+    def judge(self) -> Verdict | None:
         weights = self.context.option("reward_weights")
-        spreads = {}
-        for index, (name, function) in enumerate(self.functions.items()):
-            known = isinstance(weights, list) and len(weights) == len(self.functions)
-            weight = weights[index] if known and isinstance(weights, list) else 1.0
-            spreads[name] = abs(float(weight)) * function.std.ema50
+        if not isinstance(weights, list) or len(weights) != len(self.stds):
+            weights = [1.0] * len(self.stds)
+        spreads = {
+            name: abs(float(weight)) * std.ema50
+            for (name, std), weight in zip(self.stds.items(), weights, strict=True)
+        }
         total = sum(spreads.values())
         name = max(spreads, key=lambda key: spreads[key])
         if total <= 0 or spreads[name] <= self.options.share * total:
