@@ -141,11 +141,14 @@ def test_a_run_without_records_is_described_too(tmp_path):
     assert "records    none" in rldk("info", tmp_path).stdout
 
 
-def test_thousands_of_metrics_are_wrapped(tmp_path):
-    log = jsonl(tmp_path / "log.jsonl", {"step": 1, "loss": 1, **{f"my/{n}": n for n in range(3_000)}})
+def test_hundreds_of_metrics_are_wrapped_and_of_thousands_the_first_are_shown(tmp_path):
+    log = jsonl(tmp_path / "log.jsonl", {"step": 1, "loss": 1, **{f"my/{n:04}": n for n in range(3_000)}})
     shown = rldk("info", log).stdout
     assert max(map(len, shown.splitlines()[1:])) <= 100
-    assert all(f"my/{n}" in shown for n in range(3_000))
+    assert [n for n in range(3_000) if f"my/{n:04}" in shown] == [*range(500)]
+    assert "and 2,500 more (all of them: -f json)" in shown
+    (found,) = about(log)
+    assert len(found["unknown"]) == 3_000
 
 
 def test_a_path_and_keys_of_hostile_characters(tmp_path):

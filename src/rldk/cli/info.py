@@ -17,6 +17,9 @@ from rldk.runs.foreign import ForeignRun
 
 __all__ = ["info"]
 
+MAX_NAMES = 500
+"""Names of metrics on the page, of the known and of the unknown each; the JSON has them all."""
+
 
 @click.command(short_help="Tell what a log is, and what is in it.")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -111,6 +114,8 @@ def _wrapped(head: str, names: list[str]) -> list[str]:
     """`names` after `head`, in lines of at most 100 characters."""
     if not names:
         return [f"{head}none"]
+    if len(names) > MAX_NAMES:
+        names = [*names[:MAX_NAMES], f"and {len(names) - MAX_NAMES:,} more (all of them: -f json)"]
     lines = [head]
     for name in names:
         if len(lines[-1]) + len(name) > 98 and lines[-1].strip():

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rldk.runs.records import BadLine
+from rldk.runs.lines import BadLine
 
 __all__ = ["MAX_KEPT", "BadLines"]
 

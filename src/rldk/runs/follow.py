@@ -7,13 +7,14 @@ on network disks too.
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from rldk.errors import EventError
 from rldk.event import Event, decode
 from rldk.files import RunFiles
-from rldk.runs.records import BadLine, read_lines
+from rldk.runs.lines import MAX_LINE, BadLine, read_lines, too_long
 
 __all__ = ["follow"]
 
@@ -71,6 +72,7 @@ class _Tail:
         self._part = 0  # the number that the open file gets when it is finished
         self._number = 0  # lines of it that were read
         self._half = b""
+        self._skipping = False  # the beginning of this line was passed over
 
     def lines(self) -> Iterator[_Line]:
         """The whole lines that are new."""
@@ -91,13 +93,15 @@ class _Tail:
         """The line that has no end, once nothing more is written to the file."""
         if self._half:
             line, self._half = self._half, b""
+            if self._skipping:
+                return
             yield self._files.events, self._number + 1, line
 
     def close(self) -> None:
         """Let go of the file; the next look opens the live one anew."""
         if self._file is not None:
             self._file.close()
-        self._file, self._number, self._half = None, 0, b""
+        self._file, self._number, self._half, self._skipping = None, 0, b"", False
 
     def _opened(self) -> Iterator[_Line]:
         """Open the live file, if none is open and it exists; before that, the lines of finished parts."""
@@ -124,12 +128,18 @@ class _Tail:
     def _rest(self) -> Iterator[_Line]:
         """The whole lines to the end of the open file."""
         assert self._file is not None
-        for piece in iter(self._file.readline, b""):
+        for piece in iter(partial(self._file.readline, MAX_LINE), b""):
             self._half += piece
             if self._half.endswith(b"\n"):
                 line, self._half = self._half, b""
                 self._number += 1
-                yield self._files.events, self._number, line
+                skipped, self._skipping = self._skipping, False
+                if not skipped:
+                    yield self._files.events, self._number, line
+            elif len(self._half) >= MAX_LINE:
+                if not self._skipping:
+                    self._on_bad(too_long(self._files.events, self._number + 1))
+                self._half, self._skipping = b"", True
 
 
 def _events(line: _Line, on_bad: Callable[[BadLine], None]) -> Iterator[Event]:

@@ -18,7 +18,7 @@ from rldk.metrics.dialects import Dialect, phase_of
 from rldk.metrics.dialects.detect import detect
 from rldk.metrics.values import measure
 from rldk.runs.adapters.base import Adapter, Row
-from rldk.runs.records import BadLine
+from rldk.runs.lines import BadLine
 from rldk.runs.run import Run, State
 
 __all__ = ["COUNTED", "ForeignRun"]
@@ -27,6 +27,8 @@ COUNTED = "step:counted"
 """Note of an Event whose log names no step: its step is the number of the train record."""
 SAMPLE = 200
 """Rows whose keys tell the dialect and the algorithm."""
+MAX_KEYS = 5_000
+"""Keys that are enough for it: a log has tens, and each is looked for in every dialect."""
 
 
 class ForeignRun(Run):
@@ -125,6 +127,8 @@ class ForeignRun(Run):
         ignored: list[BadLine] = []
         for row in islice(self.adapter.rows(self.path, ignored.append), SAMPLE):
             keys.update(measure(_with_numbers(row.values), _unchanged)[0])
+            if len(keys) >= MAX_KEYS:
+                break
         return keys
 
     @cached_property

@@ -15,7 +15,8 @@ from rldk.files import RunFiles
 from rldk.lock import is_locked
 from rldk.runs.bad_lines import BadLines
 from rldk.runs.follow import follow
-from rldk.runs.records import BadLine, last_event, read_events, read_records
+from rldk.runs.lines import BadLine
+from rldk.runs.records import last_event, read_events, read_records
 
 if TYPE_CHECKING:
     import pandas as pd

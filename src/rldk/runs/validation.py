@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rldk.errors import EventError
 from rldk.event import Event, decode
 from rldk.runs.foreign import ForeignRun
-from rldk.runs.records import BadLine, read_lines
+from rldk.runs.lines import BadLine, read_lines
 from rldk.runs.run import Run
 
 __all__ = ["Validation", "check", "check_run"]

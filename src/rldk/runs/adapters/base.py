@@ -16,16 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rldk.event import Phase
-from rldk.runs.records import BadLine
+from rldk.runs.lines import MAX_LINE, MAX_RATIO, BadLine, too_long
 
-__all__ = ["Adapter", "OnBad", "Probe", "Row", "open_binary", "text_lines"]
+__all__ = ["MAX_LINE", "MAX_RATIO", "Adapter", "OnBad", "Probe", "Row", "open_binary", "text_lines"]
 
 HEAD_BYTES = 1 << 16
 """How much of a file an adapter may look at to say whether it is its own."""
-MAX_LINE = 1 << 25
-"""Characters of a line; a longer one is no log line, and is passed over."""
-MAX_RATIO = 400
-"""A gzip file that grows by more than this is refused: a log does not."""
 
 HOLE = 512
 """NUL bytes, of which so many in a line are a hole: a disk lost what was written there."""
@@ -157,7 +153,7 @@ def text_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:
         if ends and missing >= HOLE:
             on_bad(BadLine(path, number, f"a hole of {missing:,} NUL bytes: what stood there is lost"))
         if not ends and line and not skipping:
-            on_bad(BadLine(path, number, f"a line of more than {MAX_LINE:,} characters"))
+            on_bad(too_long(path, number))
             skipping = True
         if ends and line and not skipping and not line.isspace():
             line = line.rstrip("\r\n")

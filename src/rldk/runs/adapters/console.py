@@ -15,7 +15,7 @@ from rldk.runs.adapters.printed import MAX_DICT, OPEN, braced, parsed
 from rldk.runs.adapters.progress_bar import Bar, bar_of, stepped
 from rldk.runs.adapters.searching import contains, is_data_file
 from rldk.runs.adapters.values import is_number, whole_number
-from rldk.runs.records import BadLine
+from rldk.runs.lines import BadLine
 
 __all__ = ["ADAPTER"]
 

@@ -12,7 +12,7 @@ from rldk.runs.adapters.base import OnBad, Row
 from rldk.runs.adapters.step_rows import StepRows
 from rldk.runs.adapters.trainer_keys import GLOBAL_STEP, by_phase
 from rldk.runs.adapters.values import whole_number
-from rldk.runs.records import BadLine
+from rldk.runs.lines import BadLine
 
 __all__ = ["Record", "logged_rows", "without_media"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
 from rldk.runs.adapters.fields import STEP_KEYS, Rows, has_metric
 from rldk.runs.adapters.values import is_number
-from rldk.runs.records import BadLine
+from rldk.runs.lines import BadLine
 
 __all__ = ["ADAPTER"]
 

@@ -15,7 +15,7 @@ from typing import Any
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row
 from rldk.runs.adapters.logged import Record, logged_rows, without_media
 from rldk.runs.adapters.values import seconds, whole_number
-from rldk.runs.records import BadLine
+from rldk.runs.lines import BadLine
 
 __all__ = ["ADAPTER"]
 

@@ -18,7 +18,7 @@ from rldk.runs.adapters.step_rows import StepRows
 from rldk.runs.adapters.trainer_keys import GLOBAL_STEP, by_phase
 from rldk.runs.adapters.values import seconds, whole_number
 from rldk.runs.adapters.wandb_records import MAGIC, records
-from rldk.runs.records import BadLine
+from rldk.runs.lines import BadLine
 
 __all__ = ["ADAPTERS"]
 

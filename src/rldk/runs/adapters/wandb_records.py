@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rldk.runs.adapters.base import HEAD_BYTES, MAX_RATIO, OnBad, open_binary
-from rldk.runs.records import BadLine
+from rldk.runs.lines import BadLine
 
 __all__ = ["BLOCK", "MAGIC", "records"]
 
