@@ -11,7 +11,9 @@ from samples import event
 Series = Sequence[float] | np.ndarray
 
 
-def noise(records: int, sd: float = 1.0, *, seed: int = 0, rho: float = 0.0, heavy: bool = False) -> np.ndarray:
+def noise(
+    records: int, sd: float = 1.0, *, seed: int = 0, rho: float = 0.0, heavy: bool = False
+) -> np.ndarray:
     """Noise of standard deviation `sd`: independent or autocorrelated, normal or with heavy tails."""
     rng = np.random.default_rng(seed)
     shocks = rng.standard_t(4, records) / np.sqrt(2) if heavy else rng.normal(size=records)

@@ -32,7 +32,7 @@ class Incident(msgspec.Struct):
     rule: Rule
     """The rule that saw it."""
     verdict: Verdict
-    """The newest verdict of the highest severity."""
+    """The verdict of the highest severity, until the rule has given milder ones for its patience."""
     onset_step: int
     """Step at which it began."""
     first_step: int
@@ -47,6 +47,8 @@ class Incident(msgspec.Struct):
     """How often it came."""
     absent: int = 0
     """Records seen by the rule since it last held."""
+    milder: int = 0
+    """Records in a row in which it held with a lower severity."""
 
 
 class _Shape(msgspec.Struct, frozen=True):
@@ -113,6 +115,8 @@ class Monitor:
             except Exception as error:
                 self._put_aside(rule, error)
                 continue
+            if not rule.phases:
+                self.seen[rule] = 0  # the configuration is all that it looks at
             if verdict is not None:
                 self._hold(rule, verdict, 0, news)
         return news
@@ -186,8 +190,11 @@ class Monitor:
             incident.open = True
             incident.episodes += 1
         incident.last_step, incident.absent = step, 0
-        if worse or (again and verdict.severity == incident.verdict.severity):
-            incident.verdict = verdict
+        milder = verdict.severity < incident.verdict.severity
+        incident.milder = incident.milder + 1 if milder else 0
+        subsided = incident.milder >= rule.patience and rule.when_over != "keep"
+        if worse or subsided or (again and not milder):
+            incident.verdict, incident.milder = verdict, 0
         if worse:
             news.append(incident)
 

@@ -28,9 +28,9 @@ class ProxyDivergence(Rule):
     The policy has found a loophole; every further step is spent on it.
 
     ## How it decides
-    Over the last 40 records (evals: over the last 4) the smoothed reward gained half its noise or more and
-    the truth lost as much of its own and is below its best by one standard deviation of its noise, for 5
-    records in a row.
+    Over the last 40 records (evals: over the last 4) the smoothed reward gained as much as its record-to-
+    record noise and the truth lost as much as its own and is below its best by twice that, for 5 records in
+    a row. Smoothed autocorrelated noise changes by so much in one window of 40 of two hundred.
 
     ## What looks alike but is healthy
     Learning a format first can lower accuracy for 20 to 50 steps. Small evals are noise: use 100 items.
@@ -51,7 +51,7 @@ class ProxyDivergence(Rule):
     class Options(RuleOptions, frozen=True):
         """Thresholds of proxy-divergence."""
 
-        change: float = 0.5
+        change: float = 1.0
         """Least gain of the reward and loss of the truth, in standard deviations of their noise."""
         records: int = 5
         """Records in a row."""
@@ -88,7 +88,7 @@ class ProxyDivergence(Rule):
         apart = (
             in_noise(reward, reward.gain(window)) >= self.options.change
             and in_noise(truth, lost) <= -self.options.change
-            and in_noise(truth, truth.best - truth.ema10) >= 1.0
+            and in_noise(truth, truth.best - truth.ema10) >= 2.0 * self.options.change
         )
         held = self.apart.feed(apart, at.step)
         if held < (2 if evals else self.options.records):

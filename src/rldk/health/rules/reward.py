@@ -7,7 +7,7 @@ from rldk.health.context import GROUPED, ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.signals import REWARD, at_ceiling, in_noise
+from rldk.health.signals import REWARD, at_ceiling, improving, in_noise
 from rldk.health.statistics import Streak
 
 __all__ = ["RULES"]
@@ -29,8 +29,9 @@ class ZeroAdvantage(Rule):
 
     ## How it decides
     The mean of 20 records is at least 0.8: warning. At least 0.95 over 10 records with a median gradient
-    norm below 1e-8: critical. It is info where the reward is near its ceiling: a reward that rose and
-    stands at its best, or a reward between 0 and 1 that stands above 0.75.
+    norm below 1e-8: critical. It is info while the reward still
+    rises, and where it is near its ceiling: a reward that rose and stands at its best, or one between 0 and 1
+    that stands above 0.75.
 
     ## What looks alike but is healthy
     A solved task: the fraction goes to 1 because everything is right. Small groups: with G completions and
@@ -78,11 +79,11 @@ class ZeroAdvantage(Rule):
             return None
         reward = self.reward
         evidence = {ZERO_STD: [round(share.start, 4), round(level, 4)], "reward_mean": reward.ema20}
-        if self._near_ceiling():
+        if self._near_ceiling() or improving(reward):
             return Verdict(
                 severity=Severity.INFO,
-                message=f"{level:.0%} of the completions have no advantage because the task is solved: "
-                f"the reward stands at {reward.ema20:.3g}",
+                message=f"{level:.0%} of the completions have no advantage because most prompts are "
+                f"solved: the reward is at {reward.ema20:.3g}",
                 evidence=evidence,
                 onset=self.high.since,
                 confidence=0.9,
@@ -355,7 +356,8 @@ class RewardCollapse(Rule):
 
     ## How it decides
     The mean over 10 records is below its best by half of what had been gained since the start, and by at
-    least three standard deviations of the record-to-record noise, for 10 records: warning. Critical where
+    least four standard deviations of the record-to-record noise (autocorrelated noise with heavy tails
+    reaches three within a thousand records), for 10 records: warning. Critical where
     all of the gain is gone. "Best" is the best *mean*: a best raw value makes stationary noise fire in 95%
     of runs of 1,000 records.
 
@@ -381,7 +383,7 @@ class RewardCollapse(Rule):
         """Records in a row below the threshold."""
         share: float = 0.5
         """Share of the gain since the start that is lost."""
-        noise: float = 3.0
+        noise: float = 4.0
         """Least loss, in standard deviations of the record-to-record noise."""
 
     def start(self) -> None:

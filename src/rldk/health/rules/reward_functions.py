@@ -162,12 +162,13 @@ class DominantRewardComponent(_ByFunction):
             name: abs(float(weight)) * std.ema50
             for (name, std), weight in zip(self.stds.items(), weights, strict=True)
         }
+        alive = [name for name, std in self.stds.items() if std.last > 1e-9]
         total = sum(spreads.values())
         name = max(spreads, key=lambda key: spreads[key])
         if total <= 0 or spreads[name] <= self.options.share * total:
             return None
-        if not any(0.001 * total < spread for other, spread in spreads.items() if other != name):
-            return None
+        if not [other for other in alive if other != name and spreads[other] > 0.001 * total]:
+            return None  # the others are solved or dead, not drowned
         return Verdict(
             severity=Severity.INFO,
             message=f"{name} owns {spreads[name] / total:.0%} of the reward's spread over 50 records",
