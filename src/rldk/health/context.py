@@ -34,13 +34,15 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     """The trainer's arguments by name; empty for a foreign log."""
     model: Mapping[str, Any] = {}
     """The model's configuration; empty for a foreign log."""
+    model_class: str | None = None
+    """Class of the model, such as `PeftModelForCausalLM`."""
     truth_metric: str | None = None
     """The metric that the user calls the truth: what the reward is a proxy of."""
 
     @classmethod
     def of_attempt(cls, attempt: Mapping[str, Any]) -> "RunContext":
         """The context that an entry of `attempts` in `{run_id}_run.json` tells; what is odd is left out."""
-        algorithm = attempt.get("algorithm")
+        algorithm, model_class = attempt.get("algorithm"), attempt.get("model_class")
         truth = _mapping(attempt.get("judging")).get("truth_metric")
         return cls(
             algorithm=algorithm if isinstance(algorithm, str) else None,
@@ -48,6 +50,7 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
             versions=_mapping(attempt.get("versions")),
             options=_mapping(attempt.get("args")),
             model=_mapping(attempt.get("model_config")),
+            model_class=model_class if isinstance(model_class, str) else None,
             truth_metric=truth if isinstance(truth, str) else None,
         )
 

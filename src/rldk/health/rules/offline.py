@@ -1,0 +1,394 @@
+"""OPT005 to OPT007: the loss of training on given sequences, where it is the measure of progress.
+
+Invariant: the loss of GRPO, PPO and their kin is never judged, and where nothing tells what a log is of,
+nothing above info is said of its loss.
+"""
+
+from math import inf, isfinite
+
+from rldk.health.context import OFFLINE
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.signals import LOSS
+from rldk.health.statistics import Chart, Streak
+
+__all__ = ["ACCURACY", "RULES", "is_offline"]
+
+ACCURACY = (
+    "rewards_accuracies|rewards_accuracies_reference_free|rewards_accuracies_token_mean"
+    "|reward_model_accuracy|token_accuracy_mean"
+)
+"""Share of what is trained on that the model gets right."""
+TELLING = f"{ACCURACY}|rewards_margins*|reward_model_*|logps_chosen*|log_odds_*|kl_reference_point_mean"
+"""Metrics that only offline training logs."""
+EVAL_ACCURACY = "|".join(f"eval_{name}" for name in ACCURACY.split("|"))
+LN2 = 0.6931
+JUDGED = OFFLINE | {"trainer"}
+
+
+def is_offline(algorithm: str | None, chart: Chart) -> bool:
+    """Whether the run trains on given sequences, by its algorithm or else by what it logs."""
+    return algorithm in JUDGED or (algorithm is None and chart.holds(TELLING))
+
+
+class Divergence(Rule):
+    """The training loss climbs and stays up.
+
+    ## What it looks for
+    A smoothed loss well above the lowest that it had reached, for many records.
+
+    ## Why it matters
+    What had been learned is being lost; such a run seldom comes back by itself.
+
+    ## How it decides
+    The mean over 20 records is at least 1.3 times its minimum and above it by a third of the fall from the
+    start and by twice the record-to-record noise, for 20 records (fewer where a record covers many steps):
+    warning. At twice the minimum and back at the level of the start: critical. Where the minimum is within
+    the first 20 records, the rise is held against the noise of now as well; less strictly where the run began
+    at ln 2, where a preference loss stands before anything is learned. Warning too: a token accuracy below
+    0.6 of that of the first record, by three times its noise. Info where the evaluation loss is at its best,
+    or the loss falls again with gradients as they were: other data look like this.
+
+    ## What looks alike but is healthy
+    Another stage of a curriculum, another packing, the loss of GRPO and PPO (never judged), a loss near 0
+    that doubles: that is no loss of what was gained.
+
+    ## What to do
+    Go back to the checkpoint before the onset and lower the learning rate.
+
+    ## Sources
+    axolotl#899 (a watchdog with threshold and patience); LLM360 K2, whose two spikes lasted 34 and 8
+    checkpoints; public logs.
+    """
+
+    code, name, severity = "OPT005", "divergence", Severity.CRITICAL
+    needs = (LOSS,)
+    algorithms = JUDGED
+    enable = "log the loss"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of divergence."""
+
+        ratio: float = 1.3
+        """Times the lowest mean loss."""
+        critical_ratio: float = 2.0
+        """The same, for critical."""
+        noise: float = 2.0
+        """Least rise, in standard deviations of the record-to-record noise."""
+        records: int = 20
+        """Records in a row; fewer where a record covers many steps."""
+        accuracy: float = 0.6
+        """Share of the first token accuracy below which."""
+
+    def start(self) -> None:
+        self.loss = self.chart.track(LOSS)
+        self.evaluation = self.chart.track("eval_loss")
+        self.gradient = self.chart.track("grad_norm")
+        self.accuracy = self.chart.track("token_accuracy_mean")
+        self.high, self.lost = Streak(), Streak()
+        self.least, self.noise, self.least_count = inf, 0.0, 0
+        self.usual_gradient = 0.0
+        self.peak = -inf
+        self.top = -inf
+        self.first_step: int | None = None
+
+    def observe(self, at: Observation) -> Verdict | None:
+        loss = self.loss
+        level, count = loss.ema20, loss.count
+        self.lost.feed(self._forgets(), at.step)
+        if count <= 3:
+            if self.first_step is None:
+                self.first_step = at.step
+            self.top = max(self.top, loss.last)
+            if count < 3:
+                return None
+        if level < self.least:
+            self.least, self.noise, self.least_count = level, loss.noise, count
+            self.usual_gradient = self.gradient.ema10
+            self.peak = -inf
+            self.high.feed(False, at.step)
+            return None
+        self.peak = max(self.peak, level)
+        rise = level - self.least
+        fallen = max(loss.start - self.least, 0.0)
+        far = rise >= max(
+            (self.options.ratio - 1) * abs(self.least), fallen / 3, self.options.noise * self.noise, 1e-6
+        )
+        held = self.high.feed(far, at.step)
+        if held < 6 or held < self._needed(at.step) or (self.least_count < 20 and not self._clear(rise)):
+            return self._forgotten(at.step)
+        return self._verdict(rise, fallen)
+
+    def _forgets(self) -> bool:
+        accuracy = self.accuracy
+        lost = accuracy.first - accuracy.ema20
+        return accuracy.count >= 5 and lost >= max(
+            (1 - self.options.accuracy) * accuracy.first, 3 * accuracy.noise, 1e-6
+        )
+
+    def _forgotten(self, step: int) -> Verdict | None:
+        if self.lost.count < 6 or self.lost.count < self._needed(step):
+            return None
+        accuracy = self.accuracy
+        return Verdict(
+            severity=Severity.WARNING,
+            message=f"the token accuracy fell from {accuracy.first:.3g} to {accuracy.ema20:.3g} and stays so",
+            evidence={"token_accuracy_mean": [accuracy.first, accuracy.ema20], "loss": self.loss.ema20},
+            onset=self.lost.since,
+            confidence=0.7,
+        )
+
+    def _needed(self, step: int) -> float:
+        spacing = (step - (self.first_step or 0)) / max(self.loss.count - 1, 1)
+        return float(max(6.0, self.options.records / max(spacing, 1.0) ** 0.5))
+
+    def _clear(self, rise: float) -> bool:
+        """Whether a rise above the very first records is more than their noise."""
+        known = abs(self.loss.first - LN2) < 0.02
+        return rise >= (0.3 if known else 1.5) * self.loss.noise or min(self.loss.tail(15)) > self.top
+
+    def _verdict(self, rise: float, fallen: float) -> Verdict:
+        loss = self.loss
+        excuse = self._excuse(rise)
+        worst = loss.ema20 >= self.options.critical_ratio * self.least and rise >= 0.9 * fallen
+        severity = Severity.CRITICAL if worst else Severity.WARNING
+        if excuse or not is_offline(self.context.algorithm, self.chart):
+            severity = Severity.INFO
+        return Verdict(
+            severity=severity,
+            message=f"the loss rose from {self.least:.3g} to {loss.ema20:.3g} (means of 20) and stays up"
+            + (f"; {excuse}" if excuse else ""),
+            evidence={"loss": [self.least, loss.ema20], "start": loss.start, "noise": self.noise},
+            onset=self.high.since,
+            confidence=0.5 if excuse else min(0.6 + 0.1 * rise / max(abs(self.least), 1e-6), 0.95),
+        )
+
+    def _excuse(self, rise: float) -> str:
+        evaluation = self.evaluation
+        if evaluation.count >= 2 and evaluation.last <= evaluation.low * 1.02:
+            return "the evaluation loss is at its best, so the data may have changed"
+        calm = (
+            self.least_count >= 20
+            and self.gradient.count > 0
+            and self.gradient.ema10 <= 1.5 * self.usual_gradient
+        )
+        if calm and self.peak - self.loss.ema20 >= 0.25 * rise:
+            return "it falls again with gradients as before, so the data may have changed"
+        return ""
+
+    def causes(self) -> list[Cause]:
+        grew = self.gradient.count > 0 and self.gradient.ema10 > 3 * max(self.usual_gradient, 1e-12)
+        return [
+            Cause(
+                "the learning rate is too high",
+                (
+                    Remedy("lower `learning_rate`", scale=0.1),
+                    Remedy("set `warmup_steps` to a tenth of the run", up_to=1),
+                    Remedy("set `max_grad_norm` to 1.0", down_to=1.0),
+                ),
+                0.85 if grew or self.least_count < 20 else 0.6,
+            ),
+            Cause(
+                "a bad stretch of data, or another template from here on",
+                (Remedy("look at the batches of the onset"),),
+                0.4,
+            ),
+        ]
+
+
+class LabelsMasked(Rule):
+    """Every label is masked: nothing is trained, and the log shows a perfect loss of 0.
+
+    ## What it looks for
+    A loss of exactly 0 together with a token accuracy of 0, or with a gradient of 0 or NaN.
+
+    ## Why it matters
+    The model stays what it was, under a loss curve that looks like success.
+
+    ## How it decides
+    Two records in a row: critical. The entropy, where it is logged, must be finite; otherwise the weights are
+    NaN, which look the same in loss, gradient norm and accuracy (see non-finite).
+
+    ## What looks alike but is healthy
+    A set learned by heart: its accuracy is 1. A console that rounds small losses to 0: there the loss fell
+    to 0 step by step.
+
+    ## What to do
+    Decode the labels that are not -100 of one batch. Raise `max_length`; check the template.
+
+    ## Sources
+    trl#6668, trl#3927, trl#6025, trl#6320, trl#1053; measured with TRL 0.23 and 1.16, which drops
+    such rows and refuses to train on nothing.
+    """
+
+    code, name, severity = "OPT006", "labels-masked", Severity.CRITICAL
+    needs = ("loss",)
+    algorithms = frozenset({"sft", "gkd", "trainer"})
+    enable = "log the loss"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of labels-masked."""
+
+        records: int = 2
+        """Records in a row."""
+
+    def start(self) -> None:
+        self.streak = Streak()
+        self.last = 1.0
+
+    def observe(self, at: Observation) -> Verdict | None:
+        values = at.values
+        loss = values["loss"]
+        if loss != 0.0:
+            self.streak.count = 0
+            if loss is not None:
+                self.last = loss
+            return None
+        if self.streak.feed(self._masked(at), at.step) < self.options.records:
+            return None
+        accuracy, gradient = values.get("token_accuracy_mean"), values.get("grad_norm")
+        known = accuracy is not None or self.context.algorithm is not None
+        return Verdict(
+            severity=Severity.CRITICAL if known else Severity.INFO,
+            message=f"the loss is exactly 0 and nothing is trained ({self._shown(accuracy, gradient)}): "
+            "every label seems to be masked",
+            evidence={"loss": loss, "token_accuracy_mean": accuracy, "grad_norm": str(gradient)},
+            onset=self.streak.since,
+            confidence=0.9,
+        )
+
+    def _masked(self, at: Observation) -> bool:
+        values = at.values
+        entropy, accuracy = values.get("entropy_mean"), values.get("token_accuracy_mean")
+        gradient = values.get("grad_norm")
+        dark = gradient is not None and not isfinite(gradient)
+        if entropy is not None and not isfinite(entropy):
+            return False
+        if accuracy is not None:
+            return accuracy == 0.0 and (not dark or entropy is not None)
+        if dark:
+            return entropy is not None
+        return gradient == 0.0 and self.last >= 0.05
+
+    @staticmethod
+    def _shown(accuracy: float | None, gradient: float | None) -> str:
+        said = [] if accuracy is None else [f"token accuracy {accuracy:.3g}"]
+        return ", ".join(said + ([] if gradient is None else [f"gradient {gradient:.3g}"]))
+
+    def causes(self) -> list[Cause]:
+        part = self.context.option("completion_only_loss") or self.context.option("assistant_only_loss")
+        return [
+            Cause(
+                "`max_length` cuts the answers away",
+                (Remedy("raise `max_length`", scale=2),),
+                0.6,
+            ),
+            Cause(
+                "the mask of the answers finds none: the template lacks its generation marks, or the "
+                "response marker is another",
+                (
+                    Remedy("decode the labels of one batch that are not -100"),
+                    Remedy("set `assistant_only_loss=False` to see whether it is the mask"),
+                    Remedy("check `completion_only_loss` and the columns of the data"),
+                ),
+                0.8 if part else 0.5,
+            ),
+        ]
+
+
+class Overfitting(Rule):
+    """The training loss goes on falling while the evaluation loss rises.
+
+    ## What it looks for
+    Evaluations that stay above the best one while the training loss falls.
+
+    ## Why it matters
+    The model learns its examples by heart; the best checkpoint is behind.
+
+    ## How it decides
+    Three evaluations in a row at least 5% above the lowest, by at least a fiftieth of the first, the
+    smoothed training loss below that of the best evaluation: warning. Info where the accuracy of the
+    evaluation is still better than it was then.
+
+    ## What looks alike but is healthy
+    The step down of the training loss at each new epoch; noise of a small evaluation set; a preference loss
+    that rises with the confidence of few wrong pairs while the accuracy rises.
+
+    ## What to do
+    Train for fewer epochs; keep the best checkpoint.
+
+    ## Sources
+    General practice; a public DPO log with a loss of .003 and margins of 9 by epoch 7.
+    """
+
+    code, name, severity = "OPT007", "overfitting", Severity.WARNING
+    needs = ("eval_loss",)
+    phases = ("eval",)
+    algorithms = JUDGED
+    enable = "evaluate during training: eval_strategy"
+    patience = 1
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of overfitting."""
+
+        rise: float = 0.05
+        """Rise above the lowest evaluation loss, as a share of it."""
+        evaluations: int = 3
+        """Evaluations in a row."""
+
+    def start(self) -> None:
+        self.loss = self.chart.track(LOSS)
+        self.accuracy = self.chart.track(EVAL_ACCURACY)
+        self.first: float | None = None
+        self.least, self.least_step = inf, 0
+        self.at_least = (0.0, 0.0)
+        self.above = Streak()
+
+    def observe(self, at: Observation) -> Verdict | None:
+        value = at.values["eval_loss"]
+        if value is None or not isfinite(value):
+            return None
+        if self.first is None:
+            self.first = value
+        if value < self.least:
+            self.least, self.least_step = value, at.step
+            self.at_least = (self.loss.ema10, self.accuracy.last)
+        rise = value - self.least
+        far = rise >= max(self.options.rise * abs(self.least), 0.02 * abs(self.first))
+        held = self.above.feed(far and rise > 0, at.step)
+        trained, accuracy = self.at_least
+        if held < self.options.evaluations or not self.loss.count or self.loss.ema10 >= 0.98 * trained:
+            return None
+        better = self.accuracy.count > 1 and self.accuracy.last >= accuracy + 0.01
+        sure = is_offline(self.context.algorithm, self.chart) and not better
+        return Verdict(
+            severity=Severity.WARNING if sure else Severity.INFO,
+            message=f"the evaluation loss rose from {self.least:.3g} (step {self.least_step}) to {value:.3g} "
+            f"while the training loss fell from {trained:.3g} to {self.loss.ema10:.3g}",
+            evidence={"eval_loss": [self.least, value], "loss": [trained, self.loss.ema10]},
+            onset=self.above.since,
+            confidence=min(0.6 + rise / max(abs(self.least), 1e-9), 0.9),
+        )
+
+    def causes(self) -> list[Cause]:
+        return [
+            Cause(
+                "too many passes over the data",
+                (
+                    Remedy("lower `num_train_epochs`, to the epoch of the best evaluation", down_to=1),
+                    Remedy("set `load_best_model_at_end=True`"),
+                ),
+                0.7,
+            ),
+            Cause(
+                "the learning rate is high for so few examples",
+                (Remedy("lower `learning_rate`", scale=0.3),),
+                0.5,
+            ),
+            Cause("duplicates among the training examples", (Remedy("remove duplicates"),), 0.3),
+        ]
+
+
+RULES: tuple[type[Rule], ...] = (Divergence, LabelsMasked, Overfitting)
+"""OPT005 to OPT007."""

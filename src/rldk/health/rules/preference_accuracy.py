@@ -1,0 +1,189 @@
+"""PRF003 and PRF004: accuracies of preferences that cannot be right.
+
+Invariant: a level of accuracy speaks only after many steps, or against that of another set.
+"""
+
+from rldk.health.context import PAIRS
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.statistics import Streak
+
+__all__ = ["ACCURACY", "MARGIN", "RULES"]
+
+ACCURACY = "rewards_accuracies|rewards_accuracies_reference_free|rewards_accuracies_token_mean"
+MARGIN = "rewards_margins|rewards_margins_reference_free|rewards_margins_token_mean"
+EVAL_ACCURACY = "|".join(f"eval_{name}" for name in ACCURACY.split("|"))
+EVAL_MARGIN = "|".join(f"eval_{name}" for name in MARGIN.split("|"))
+
+
+class RewardModelAtChance(Rule):
+    """The reward model tells chosen from rejected no better than a coin.
+
+    ## What it looks for
+    An accuracy around 0.5 and a loss around 0.69, after many steps.
+
+    ## Why it matters
+    A policy trained on its scores learns noise.
+
+    ## How it decides
+    From 200 steps and 20 records on: the mean accuracy over 50 records between 0.45 and 0.55, the mean loss
+    over 20 records at least 0.68 and not below that of the start by 0.01: warning.
+
+    ## What looks alike but is healthy
+    The first steps; noisy human preferences, which still reach 0.6 to 0.75.
+
+    ## What to do
+    Start from the fine-tuned model; check which of a pair is the chosen one, and that pairs are not cut.
+
+    ## Sources
+    trlx#338; ColossalAI#3702, #3534; DeepSpeedExamples#322; trl#937.
+    """
+
+    code, name, severity = "PRF003", "reward-model-at-chance", Severity.WARNING
+    needs = ("reward_model_accuracy", "loss")
+    algorithms = frozenset({"reward"})
+    enable = "train with the reward trainer of TRL, which logs accuracy"
+    patience = 1
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of reward-model-at-chance."""
+
+        steps: int = 200
+        """Steps before which it is silent."""
+        band: float = 0.05
+        """Distance of the accuracy from 0.5."""
+        loss: float = 0.68
+        """Least loss; ln 2 is 0.693."""
+
+    def start(self) -> None:
+        self.accuracy = self.chart.track("reward_model_accuracy")
+        self.loss = self.chart.track("loss")
+        self.begin: int | None = None
+
+    def observe(self, at: Observation) -> Verdict | None:
+        if self.begin is None:
+            self.begin = at.step
+        accuracy, loss = self.accuracy, self.loss
+        if at.step - self.begin < self.options.steps or accuracy.count < 20:
+            return None
+        if abs(accuracy.ema50 - 0.5) > self.options.band or loss.ema20 < self.options.loss:
+            return None
+        if loss.start - loss.ema20 >= 0.01 and loss.ema20 < loss.ema50:
+            return None
+        return Verdict(
+            severity=Severity.WARNING,
+            message=f"after {at.step} steps the reward model is right in {accuracy.ema50:.1%} of the pairs "
+            f"(loss {loss.ema20:.3g}): no better than chance",
+            evidence={"reward_model_accuracy": accuracy.ema50, "loss": loss.ema20},
+            onset=self.begin,
+            confidence=0.8,
+        )
+
+    def causes(self) -> list[Cause]:
+        rate = self.context.number("learning_rate")
+        return [
+            Cause(
+                "the learning rate is not right for the head, above all with LoRA",
+                (
+                    Remedy("set `learning_rate` to 1e-5", up_to=1e-5),
+                    Remedy("lower `learning_rate`", scale=0.3),
+                ),
+                0.6 if rate is not None and not 5e-6 <= rate <= 1e-4 else 0.4,
+            ),
+            Cause(
+                "pairs are cut before they differ",
+                (Remedy("raise `max_length`", scale=2),),
+                0.4,
+            ),
+            Cause(
+                "chosen and rejected are mixed up in a part of the data, or the base model was never tuned",
+                (
+                    Remedy("read ten pairs, in the order in which they are trained on"),
+                    Remedy("start from a model that was tuned on such answers"),
+                ),
+                0.5,
+            ),
+        ]
+
+
+class SwappedPreferences(Rule):
+    """Training and evaluation disagree about which answer is better: in one of them the pairs are swapped.
+
+    ## What it looks for
+    Training pairs told apart nearly always, evaluation pairs nearly always the wrong way round.
+
+    ## Why it matters
+    The model learns the opposite of what is wanted, and the training curves look excellent.
+
+    ## How it decides
+    In two evaluations in a row the training accuracy over ten records is above 0.9 and that of the evaluation
+    below 0.3, with a negative margin where it is logged: critical.
+
+    ## What looks alike but is healthy
+    Overfitting: its evaluation accuracy tends to 0.5 and not below. An accuracy of 0 while policy and
+    reference are equal: there the training accuracy is 0 too.
+
+    ## What to do
+    Print one pair of each set, as the trainer sees it.
+
+    ## Sources
+    FAILURES.md of this project; trained with a fault on purpose in benchmarks/detection.
+    """
+
+    code, name, severity = "PRF004", "swapped-preferences", Severity.CRITICAL
+    needs = (EVAL_ACCURACY,)
+    phases = ("eval",)
+    algorithms = PAIRS
+    enable = "evaluate during training: eval_strategy"
+    when_over = "keep"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of swapped-preferences."""
+
+        train: float = 0.9
+        """Training accuracy above which."""
+        evaluation: float = 0.3
+        """Evaluation accuracy below which."""
+        evaluations: int = 2
+        """Evaluations in a row."""
+
+    def start(self) -> None:
+        self.accuracy = self.chart.track(ACCURACY)
+        self.evaluated = self.chart.track(EVAL_ACCURACY)
+        self.margin = self.chart.track(EVAL_MARGIN)
+        self.wrong = Streak()
+
+    def observe(self, at: Observation) -> Verdict | None:
+        trained, evaluated = self.accuracy, self.evaluated
+        if evaluated.step != at.step:
+            return None
+        wrong = (
+            trained.count >= 5
+            and trained.mean(10) > self.options.train
+            and evaluated.last < self.options.evaluation
+            and (not self.margin.count or self.margin.last < 0)
+        )
+        if self.wrong.feed(wrong, at.step) < self.options.evaluations:
+            return None
+        return Verdict(
+            severity=Severity.CRITICAL,
+            message=f"training pairs are told right in {trained.mean(10):.0%}, evaluation pairs in "
+            f"{evaluated.last:.0%}: chosen and rejected are swapped in one of the sets",
+            evidence={"rewards_accuracies": trained.mean(10), "eval_rewards_accuracies": evaluated.last},
+            onset=self.wrong.since,
+            confidence=0.9,
+        )
+
+    def causes(self) -> list[Cause]:
+        return [
+            Cause(
+                "the columns chosen and rejected are swapped in the training data, or in the evaluation data",
+                (Remedy("print one pair of each set and swap the columns of the wrong one"),),
+                0.9,
+            )
+        ]
+
+
+RULES: tuple[type[Rule], ...] = (RewardModelAtChance, SwappedPreferences)
+"""PRF003 and PRF004."""

@@ -1,0 +1,246 @@
+"""OPT004 and OPT008: runs whose weights stand still.
+
+Invariant: a solved task is no failure, and a loss that falls proves that something is trained.
+"""
+
+from math import log
+
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.offline import ACCURACY
+from rldk.health.signals import LOSS, REWARD, in_noise, solved
+from rldk.health.statistics import Streak
+
+__all__ = ["RULES"]
+
+GRADIENT = "grad_norm"
+
+
+class ZeroGradient(Rule):
+    """The gradient has been exactly 0 for many records: nothing is trained.
+
+    ## What it looks for
+    Gradient norms below 1e-8 in a row, at a learning rate above 0.
+
+    ## Why it matters
+    The weights stand still; the rest of the run is spent for nothing.
+
+    ## How it decides
+    Ten records in a row, or more where single zeros are usual: a streak that chance would bring in one of
+    10,000 places, given the share of zeros before it. Critical from the first record on, and where it has
+    lasted twice as long; warning otherwise. Info where the task is solved, and where the loss or the reward
+    still improves: then the norm is not what is reported.
+
+    ## What looks alike but is healthy
+    The first record, whose learning rate is 0. A solved task: all completions are right, or all pairs are
+    told apart. Some set-ups of DeepSpeed that report 0: the loss falls nevertheless. A loss near 0 with
+    a gradient, which is normal for GRPO. Small batches of prompts, of which many have no advantage.
+
+    ## What to do
+    If rewards have no spread, see zero-advantage; else look whether the trained parameters get gradients.
+
+    ## Sources
+    trl#3857, trl#1778, ms-swift#5890; two of nine public DPO logs.
+    """
+
+    code, name, severity = "OPT004", "zero-gradient", Severity.CRITICAL
+    needs = (GRADIENT,)
+    enable = "log grad_norm, as TRL does"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of zero-gradient."""
+
+        records: int = 10
+        """Least records in a row."""
+        chance: float = 1e-4
+        """Probability of such a streak from here on, given the share of zeros before."""
+
+    def start(self) -> None:
+        self.reward = self.chart.track(REWARD)
+        self.loss = self.chart.track(LOSS)
+        self.accuracy = self.chart.track(ACCURACY)
+        self.zero_std = self.chart.track("frac_reward_zero_std")
+        self.zeros = Streak()
+        self.records = self.seen = self.before = 0
+        self.levels = (0.0, 0.0)
+        self.needed = 10
+
+    def observe(self, at: Observation) -> Verdict | None:
+        value = at.values[GRADIENT]
+        zero = value is not None and -1e-8 < value < 1e-8 and at.values.get("lr") != 0.0
+        self.records += 1
+        held = self.zeros.feed(zero, at.step)
+        if not held:
+            return None
+        self.seen += 1
+        if held == 1:
+            self.before = self.records - 1
+            share = (self.seen - 0.5) / (self.before + 5)
+            self.needed = max(self.options.records, round(log(self.options.chance) / log(min(share, 0.98))))
+            self.levels = (self.reward.ema10, self.loss.ema10)
+        if held < self.needed:
+            return None
+        why = self._excuse()
+        severity = Severity.CRITICAL if not self.before or held >= 2 * self.needed else Severity.WARNING
+        return Verdict(
+            severity=Severity.INFO if why else severity,
+            message=f"the gradient has been 0 for {held} records"
+            + (f": {why}" if why else (", all there are" if not self.before else "")),
+            evidence={GRADIENT: value, "records": held, "lr": at.values.get("lr")},
+            onset=self.zeros.since,
+            confidence=0.6 if why else 0.95,
+        )
+
+    def _excuse(self) -> str:
+        reward, loss = self.reward, self.loss
+        rewarded, lost = self.levels
+        if reward.count >= 10:
+            if solved(reward):
+                return f"the task is solved, the reward stands at {reward.ema10:.3g}"
+            rise = reward.ema10 - rewarded
+            if in_noise(reward, rise) >= 1.5 and rise >= 0.1 * (reward.high - reward.low):
+                return "but the reward rises, so the norm may not be what is reported"
+            return ""
+        if self.accuracy.count and self.accuracy.ema10 >= 0.99 and loss.ema10 < 0.05:
+            return "the examples are all told right"
+        fall = (loss.start if not self.before else lost) - loss.ema10
+        if loss.count >= 10 and in_noise(loss, fall) >= 1.5 and fall >= 0.02 * abs(loss.ema10):
+            return "but the loss falls, so the norm may not be what is reported"
+        return ""
+
+    def causes(self) -> list[Cause]:
+        online = self.reward.count > 0
+        flat = self.zero_std.count > 0 and self.zero_std.ema10 >= 0.9
+        masked = self.context.option("mask_truncated_completions") is True
+        return [
+            Cause(
+                "no completion has an advantage: all rewards of a group are the same",
+                (Remedy("give partial credit in the reward, or choose prompts by pass rate"),),
+                0.9 if flat else 0.4 if online else 0.0,
+            ),
+            Cause(
+                "every completion is cut and masked",
+                (
+                    Remedy("set `mask_truncated_completions=False`"),
+                    Remedy("raise `max_completion_length`", scale=2),
+                ),
+                0.85 if masked else 0.05 if online else 0.0,
+            ),
+            Cause(
+                "the trained parameters get no gradient: a frozen adapter, or a graph cut by checkpointing",
+                (
+                    Remedy(
+                        'check "model.print_trainable_parameters()", and call '
+                        '"model.enable_input_require_grads()" before training'
+                    ),
+                    Remedy("set `gradient_checkpointing_kwargs={'use_reentrant': False}`"),
+                ),
+                0.3 if online else 0.8,
+            ),
+            Cause(
+                "every label is masked",
+                (Remedy("decode the labels of one batch that are not -100"),),
+                0.1 if online else 0.5,
+            ),
+        ]
+
+
+class ZeroLearningRate(Rule):
+    """The learning rate is 0 although the run is not at its end.
+
+    ## What it looks for
+    A learning rate of exactly 0, record after record.
+
+    ## Why it matters
+    The weights do not change; everything else in the log looks alive.
+
+    ## How it decides
+    Five records in a row, after the first record and before 95% of the planned steps (by `max_steps`, else by
+    `num_train_epochs`). Where the plan is not known and the rate was above 0 before, ten records, and it is
+    info: the schedule may be at its end. Logs of other tools than TRL are not judged: many round the rate.
+
+    ## What looks alike but is healthy
+    The first record of a warm-up; the end of a schedule; a console that prints 1e-6 as 0.000.
+
+    ## What to do
+    Set a learning rate; after a resume, plan as many steps as are to be made.
+
+    ## Sources
+    FAILURES.md of this project; rounded rates were seen in verl's console logs.
+    """
+
+    code, name, severity = "OPT008", "zero-learning-rate", Severity.WARNING
+    needs = ("lr",)
+    enable = "log the learning rate, as TRL does"
+    patience = 2
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of zero-learning-rate."""
+
+        records: int = 5
+        """Records in a row."""
+        end: float = 0.95
+        """Share of the planned run from which it is the end of the schedule."""
+
+    def start(self) -> None:
+        self.rate = self.chart.track("lr")
+        self.zeros = Streak()
+        self.records = 0
+        self.at_end = False
+        steps = self.context.number("max_steps")
+        self.steps = steps if steps is not None and steps > 0 else None
+        self.epochs = None if self.steps else self.context.number("num_train_epochs")
+
+    def observe(self, at: Observation) -> Verdict | None:
+        self.records += 1
+        held = self.zeros.feed(at.values["lr"] == 0.0 and self.records > 1, at.step)
+        if held < self.options.records:
+            return None
+        done = self._done(at)
+        if held == self.options.records:
+            self.at_end = done is not None and done >= self.options.end
+        always = self.rate.high == 0.0
+        sure = always or done is not None
+        if self.at_end or (not sure and held < 10):
+            return None
+        return Verdict(
+            severity=Severity.WARNING if sure else Severity.INFO,
+            message=f"the learning rate has been 0 for {held} records"
+            + (" and was never above" if always else f" (it was {self.rate.high:.3g})")
+            + ("" if done is None else f", at {done:.0%} of the run"),
+            evidence={"lr": [self.rate.high, 0.0], "records": held},
+            onset=self.zeros.since,
+            confidence=0.95 if sure else 0.5,
+        )
+
+    def checkable(self) -> str | None:
+        if self.context.dialect in (None, "trl", "trl-early"):
+            return None
+        return "the learning rates of such a log may be rounded to 0: record the run with RLDKCallback"
+
+    def _done(self, at: Observation) -> float | None:
+        """The share of the run that is done."""
+        if self.steps:
+            return at.step / self.steps
+        epoch = at.values.get("epoch")
+        return epoch / self.epochs if self.epochs and epoch is not None else None
+
+    def causes(self) -> list[Cause]:
+        zero = self.context.number("learning_rate") == 0
+        return [
+            Cause(
+                "the learning rate is set to 0",
+                (Remedy("set `learning_rate` above 0"),),
+                0.95 if zero else 0.4 if self.rate.high == 0.0 else 0.05,
+            ),
+            Cause(
+                "the schedule ended before the run, as after a resume with another number of steps",
+                (Remedy("check `lr_scheduler_type` and the number of steps that it was made for"),),
+                0.1 if zero else 0.7,
+            ),
+        ]
+
+
+RULES: tuple[type[Rule], ...] = (ZeroGradient, ZeroLearningRate)
+"""OPT004 and OPT008."""
