@@ -10,6 +10,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -22,11 +23,14 @@ sys.path.insert(0, str(ROOT / "src"))
 from rldk import event  # noqa: E402
 from rldk.cli import main as main_command  # noqa: E402
 from rldk.event import json_schema  # noqa: E402
+from rldk.health import RULES, Rule  # noqa: E402
 from rldk.metrics import METRICS  # noqa: E402
 from rldk.metrics.dialects import Dialect  # noqa: E402
 from rldk.metrics.dialects.detect import COMMON, DIALECTS  # noqa: E402
 from rldk.metrics.dialects.ms_swift import MS_SWIFT  # noqa: E402
 from rldk.metrics.dialects.trl import TRL, TRL_0  # noqa: E402
+from rldk.report.metric_page import TITLES  # noqa: E402
+from rldk.report.rule_page import as_markdown, index_markdown  # noqa: E402
 
 NOTICE = "<!-- Made by scripts/generate_docs.py. Change the tables in src/rldk, not this page. -->"
 EVENT_PARTS = {"Top level": "Event", "rng": "Rng", "data_slice": "DataSlice", "model_info": "ModelInfo"}
@@ -54,15 +58,14 @@ A part in braces stands for any text. Keys are those of TRL, with the trainers t
 framework stands before them; ms-swift logs the keys of TRL besides its own. OpenRLHF has `train/` before
 each key in W&B and TensorBoard.
 """
-TITLES = {
-    "trl": "TRL",
-    "trl-early": "TRL < 0.17",
-    "verl": "verl",
-    "openrlhf": "OpenRLHF",
-    "llama-factory": "LLaMA-Factory",
-    "ms-swift": "ms-swift",
-    "sb3": "SB3",
-}
+RULES_INTRODUCTION = """\
+# The rules
+
+What `rldk doctor` looks for, and what `RLDKCallback` watches while a run trains.
+Each page says how the rule decides, what looks alike but is healthy, and what to do.
+`rldk rules NAME` prints it; `--select` and `--ignore` take names, codes and families (`OPT`).
+"""
+RULES_FOLDER = "docs/rules"
 
 
 def render_metrics() -> str:
@@ -192,6 +195,16 @@ def render_cli() -> str:
     return "\n".join(lines)
 
 
+def render_rules() -> str:
+    """The table of the rules."""
+    return "\n".join((NOTICE, "", RULES_INTRODUCTION, index_markdown(RULES)))
+
+
+def render_rule(rule: type[Rule]) -> str:
+    """The page of one rule."""
+    return f"{NOTICE}\n\n{as_markdown(rule)}"
+
+
 def _plain_type(annotation: str) -> str:
     return (
         _in_json(annotation)
@@ -227,6 +240,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/event.md": render_event,
     "docs/event.schema.json": render_schema,
     "docs/metrics.md": render_metrics,
+    f"{RULES_FOLDER}/index.md": render_rules,
+    **{f"{RULES_FOLDER}/{rule.name}.md": partial(render_rule, rule) for rule in RULES},
 }
 
 
@@ -247,6 +262,13 @@ def main(arguments: Iterable[str] | None = None) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             print(f"wrote {name}")
+    for path in sorted((ROOT / RULES_FOLDER).glob("*.md")):
+        name = f"{RULES_FOLDER}/{path.name}"
+        if name not in PAGES:  # a rule that is gone, or has another name now
+            stale = stale or options.check
+            print(f"{name} is the page of no rule", file=sys.stderr)
+            if not options.check:
+                path.unlink()
     return 1 if stale else 0
 
 

@@ -7,8 +7,10 @@ import click
 from rldk import __version__
 from rldk.cli.demo import demo
 from rldk.cli.doctor import doctor
+from rldk.cli.explain import explain
 from rldk.cli.export import export
 from rldk.cli.info import info
+from rldk.cli.rules import rules
 from rldk.cli.runs import runs
 from rldk.cli.validate import validate
 from rldk.errors import RLDKError
@@ -41,7 +43,7 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90})
 @click.version_option(__version__, prog_name="rldk")
 def main() -> None:
-    """The flight recorder of RL post-training with TRL.
+    """The flight recorder and the doctor of RL post-training with TRL.
 
     Add one callback to a trainer, and every logged step is on disk at once:
 
@@ -51,13 +53,17 @@ def main() -> None:
 
     \b
     Then:
+        rldk doctor rldk_logs/my_run      what is wrong, since when, why, what to do
+        rldk explain loss rldk_logs/my_run  what a metric means, and whether yours is normal
         rldk runs                         list what is in ./rldk_logs
         rldk info rldk_logs/my_run        what a run, or any other log, holds
         rldk export rldk_logs/my_run      a table of every step and metric
         rldk validate rldk_logs/my_run    check every line of the events
         rldk demo                         see it work on a tiny model
+
+    Logs of others are judged too: rldk doctor trainer_state.json, train.log, runs/tensorboard, ...
     """
 
 
-for command in (demo, doctor, runs, info, export, validate):
+for command in (doctor, explain, rules, demo, runs, info, export, validate):
     main.add_command(command)

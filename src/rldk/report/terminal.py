@@ -3,6 +3,9 @@
 Invariant: the page says the same without colour, at 80 columns and in a pipe.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule as Line
@@ -14,7 +17,7 @@ from rldk.report.examination import Examination
 from rldk.report.verdict import commands, family, headline, main_metrics, named, since, unchecked
 from rldk.report.words import counted, listed, number, plain, sentence
 
-__all__ = ["COLOURS", "alert_line", "print_page"]
+__all__ = ["COLOURS", "alert_line", "print_page", "printing"]
 
 COLOURS = {
     "healthy": "bold green",
@@ -32,13 +35,20 @@ CAUSES, REMEDIES, ANSWERS, GROUPS = 3, 5, 3, 3
 def print_page(console: Console, about: Examination, *, verbose: bool = False) -> None:
     """Print the page of one run."""
     width = min(console.width, WIDEST)
+    with printing(console) as out:
+        out.print(Group(*_parts(about, width, verbose)), width=width)
+
+
+@contextmanager
+def printing(console: Console) -> Iterator[Console]:
+    """A console to print on. In a pipe, the blanks with which rich fills lines up are left out."""
     if console.is_terminal:
-        console.print(Group(*_parts(about, width, verbose)), width=width)
+        yield console
         return
     with console.capture() as page:
-        console.print(Group(*_parts(about, width, verbose)), width=width)
+        yield console
     for line in page.get().splitlines():
-        console.out(line.rstrip(), highlight=False)  # what pads a line to the width is in the way of diff
+        console.out(line.rstrip(), highlight=False)
 
 
 def alert_line(finding: Finding) -> Text:

@@ -1,0 +1,175 @@
+"""`rldk explain`: what does this metric mean, and is mine normal?"""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rldk.cli.progress import counting
+from rldk.cli.reading import input_options, log_of
+from rldk.errors import RLDKError
+from rldk.health import Monitor
+from rldk.health.normal import QUESTIONS, Answer, Questions
+from rldk.metrics import Metric
+from rldk.report.curve import Curve
+from rldk.report.metric_page import found_as, keys_of, nearest, quantile, rules_of
+from rldk.runs.judging import context_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["explain"]
+
+BETTER = {"up": "higher is better", "down": "lower is better", "none": "neither way is good in itself"}
+
+
+@click.command(short_help="Tell what a metric means, and whether yours is normal.")
+@click.argument("metric")
+@click.argument("run", required=False, type=click.Path(path_type=Path))
+@input_options
+def explain(metric: str, run: Path | None, input_format: str | None, mapping: dict[str, str]) -> None:
+    """Tell what METRIC means: unit, where better is, whose keys hold it, which rules go by it.
+
+    METRIC is a name of docs/metrics.md, or the key that a trainer logs: completions/clipped_ratio. With RUN,
+    also where that run stands, and the answer to what people ask about the metric: is this normal?
+
+    \b
+    Examples:
+      rldk explain frac_reward_zero_std
+      rldk explain loss rldk_logs/my_run
+      rldk explain completions/clipped_ratio output/trainer_state.json
+    """
+    from rldk.report.words import plain
+
+    known = found_as(metric)
+    series: dict[str, _Series] = {}
+    answers: list[Answer] = []
+    if run is not None:
+        series, answers = _read(run, input_format, mapping, [metric, *(one.name for one in known)])
+        # Of several meanings, the run's own.
+        known = [one for one in known if one.name in series] or known
+    if not known and not series:
+        near = nearest(metric)
+        hint = f"; did you mean {', '.join(near)}?" if near else "; docs/metrics.md lists them"
+        raise RLDKError(f"there is no metric {metric!r}{hint}")
+    from rich.console import Console
+
+    from rldk.report.terminal import printing
+
+    with printing(Console(highlight=False)) as console:
+        for index, one in enumerate(known):
+            console.print("\n" * (index > 0), end="")
+            _meaning(console, one, metric)
+        if not known:
+            console.print(
+                f"{metric}\nThis name is the run's own: rldk does not know what it measures.", markup=False
+            )
+        if run is not None:
+            _standing(console, run, series, answers)
+        elif known:
+            _asked(console, known)
+
+
+class _Series:
+    """Every finite value of one metric, with its curve."""
+
+    def __init__(self) -> None:
+        self.curve = Curve()
+        self.values: list[float] = []
+        self.steps: dict[str, int] = {}
+
+    def push(self, step: int, value: float | None) -> None:
+        curve = self.curve
+        low, high = curve.low, curve.high
+        curve.push(step, value)
+        if value is not None and math.isfinite(value):
+            self.values.append(value)
+            if curve.low < low:
+                self.steps["lowest"] = step
+            if curve.high > high:
+                self.steps["highest"] = step
+
+
+def _read(
+    path: Path, input_format: str | None, mapping: dict[str, str], names: list[str]
+) -> tuple[dict[str, _Series], list[Answer]]:
+    """The series of the names that the run holds, and what is to be said of them."""
+    run = log_of(path, input_format, mapping)
+    monitor = Monitor(context_of(run), ())
+    questions = Questions(monitor.context, monitor.chart)
+    series: dict[str, _Series] = {}
+    wanted = {name for one in names for name in (one, f"eval_{one}")}
+    for event in counting(run, "reading"):
+        monitor.feed(event)
+        if event.phase == "summary":
+            continue
+        for name in wanted & event.metrics.keys():
+            series.setdefault(name, _Series()).push(event.step, event.metrics[name])
+    told: dict[str, Answer] = {}
+    for name in names:
+        told |= {answer.name: answer for answer in questions.about(name)}
+    return series, list(told.values())
+
+
+def _meaning(console: "Console", metric: Metric, asked: str) -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    also = "" if metric.name in (asked, asked.removeprefix("eval_")) else f" ({asked})"
+    console.print(Text.assemble((metric.name, "bold"), f"{also}: {metric.unit}; {BETTER[metric.direction]}"))
+    console.print(Padding(Text(metric.meaning), (0, 0, 0, 2)))
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for title, keys in keys_of(metric):
+        grid.add_row(Text(f"  {title}", "dim"), Text(keys))
+    used = [rule.name for rule in rules_of(metric.name)]
+    grid.add_row(Text("  rules", "dim"), Text(", ".join(used) or "none goes by it"))
+    console.print(grid)
+
+
+def _standing(console: "Console", path: Path, series: dict[str, _Series], answers: list[Answer]) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from rldk.report.words import counted, plain
+
+    console.print(Text(f"\nIn {plain(str(path))}", "bold"))
+    if not series:
+        console.print("  This run does not log it.", markup=False)
+    for name, found in series.items():
+        curve = found.curve
+        broken = f", and {counted(curve.nonfinite, 'value')} not finite" if curve.nonfinite else ""
+        console.print(Text(f"  {plain(name)}: {counted(curve.count, 'record')}{broken}"))
+        if found.values:
+            _figures(console, found)
+    for answer in answers:
+        console.print(Text(f"\n{answer.question}", "bold"))
+        console.print(Padding(Text(f"{answer.text}\nSources: {answer.source}."), (0, 0, 0, 2)))
+
+
+def _figures(console: "Console", found: _Series) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from rldk.report.words import number
+
+    curve, ordered = found.curve, sorted(found.values)
+    console.print(Text(f"  {curve.spark(min(console.width - 4, 72))}", "cyan"))
+    table = Table.grid(padding=(0, 3, 0, 0))
+    table.add_row("  first", number(curve.first), "5%", number(quantile(ordered, 0.05)))
+    table.add_row("  last", number(curve.last), "median", number(quantile(ordered, 0.5)))
+    for word, value in (("lowest", curve.low), ("highest", curve.high)):
+        share = ("95%", number(quantile(ordered, 0.95))) if word == "lowest" else ("", "")
+        table.add_row(f"  {word}", f"{number(value)} (step {found.steps[word]:,})", *share)
+    console.print(table)
+
+
+def _asked(console: "Console", known: list[Metric]) -> None:
+    """What a run would be asked about."""
+    from rich.text import Text
+
+    names = {metric.name for metric in known}
+    questions = [question.question for question in QUESTIONS if names & set(question.metrics)]
+    if questions:
+        console.print(Text(f"\n{' '.join(questions)} Answered with: rldk explain METRIC RUN", "dim"))

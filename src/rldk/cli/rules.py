@@ -1,0 +1,110 @@
+"""`rldk rules`: what the doctor looks for, and how it decides."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rldk.cli.output import echo_json, text_or_json
+from rldk.errors import RLDKError
+from rldk.health import RULES, Rule, find_rule
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["rules"]
+
+COLOURS = {"info": "blue", "warning": "yellow", "critical": "red"}
+
+
+@click.command(short_help="List what the doctor looks for; explain one rule.")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@text_or_json
+def rules(names: tuple[str, ...], kind: str) -> None:
+    """List the rules of the doctor, or tell everything about those that are named.
+
+    NAME is a rule's name or code: what it looks for, how it decides, what looks alike but is healthy, what
+    to do, its sources, and the thresholds that --threshold of rldk doctor sets.
+
+    \b
+    Examples:
+      rldk rules
+      rldk rules entropy-collapse
+      rldk rules REW002 --format json
+    """
+    try:
+        chosen = [find_rule(name) for name in names] or list(RULES)
+    except ValueError as error:
+        raise RLDKError(str(error)) from None
+    if kind == "json":
+        from rldk.report.rule_page import row
+
+        told = [row(rule) | ({"page": rule.page()} if names else {}) for rule in chosen]
+        echo_json(told)
+        return
+    from rich.console import Console
+
+    from rldk.report.terminal import printing
+
+    with printing(Console(highlight=False)) as console:
+        if names:
+            for number, rule in enumerate(chosen):
+                console.print("\n" * (number > 0), end="")
+                _page(console, rule)
+        else:
+            _table(console, chosen)
+
+
+def _table(console: "Console", chosen: list[type[Rule]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("code", "name", "up to"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("looks for")
+    for rule in chosen:
+        word = rule.severity.word
+        table.add_row(rule.code, Text(rule.name, "bold"), Text(word, COLOURS[word]), Text(rule.summary()))
+    console.print(table)
+    console.print(Text("\nrldk rules NAME tells how one decides, and its thresholds.", "dim"))
+
+
+def _page(console: "Console", rule: type[Rule]) -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    from rldk.report.rule_page import about, options, sections
+
+    (_, lead), *rest = sections(rule)
+    console.print(Text.assemble((rule.name, "bold"), f" ({rule.code})"))
+    console.print(Text(_joined(lead)))
+    console.print()
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for word, said in about(rule):
+        grid.add_row(Text(word, "dim"), Text(said))
+    console.print(grid)
+    for title, text in rest:
+        console.print(Text(f"\n{title}", "bold"))
+        console.print(Padding(Text(_joined(text)), (0, 0, 0, 2)))
+    chosen = options(rule)
+    if chosen:
+        console.print(Text("\nThresholds", "bold"))
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for option in chosen:
+            table.add_row(f"  {option.name}", option.default, Text(option.meaning))
+        console.print(table)
+        example = f"rldk doctor RUN --threshold {rule.name}.{chosen[0].name}={chosen[0].default}"
+        console.print(Text(f"  {example}", "cyan"), soft_wrap=True)
+
+
+def _joined(text: str) -> str:
+    """Paragraphs as one line each, for the terminal to wrap; lists and code keep their lines."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        new = not line.strip() or line.lstrip().startswith(("- ", "* ", "|")) or line.startswith("    ")
+        if new or not lines or not lines[-1].strip():
+            lines.append(line)
+        else:
+            lines[-1] += f" {line.strip()}"
+    return "\n".join(lines)

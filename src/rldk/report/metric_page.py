@@ -1,0 +1,96 @@
+"""What is known of a metric: whose keys mean it, which rules go by it, where a run stands with it."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from rldk.health import RULES, Rule, RunContext
+from rldk.health.statistics import Chart
+from rldk.metrics import METRICS, Metric, metric_of
+from rldk.metrics.dialects import Dialect
+from rldk.metrics.dialects.detect import COMMON, DIALECTS
+
+__all__ = ["found_as", "keys_of", "nearest", "quantile", "rules_of"]
+
+TITLES = {
+    "trl": "TRL",
+    "trl-early": "TRL < 0.17",
+    "verl": "verl",
+    "openrlhf": "OpenRLHF",
+    "llama-factory": "LLaMA-Factory",
+    "ms-swift": "ms-swift",
+    "sb3": "SB3",
+}
+"""What each dialect is called."""
+
+
+def found_as(name: str) -> list[Metric]:
+    """The metrics that a name means: a canonical one, or a trainer's own key in any framework."""
+    metric = metric_of(name)
+    if metric is not None:
+        return [metric]
+    found: dict[str, Metric] = {}
+    for dialect in DIALECTS.values():
+        for algorithm in (COMMON, *dialect.by_algorithm):
+            for key in (name, name.removeprefix("train/"), name.removeprefix("eval/")):
+                if dialect.knows(key, algorithm):
+                    known = metric_of(dialect.canonical(key, algorithm))
+                    if known is not None:
+                        found[known.name] = known
+    return list(found.values())
+
+
+def keys_of(metric: Metric) -> list[tuple[str, str]]:
+    """Each framework that logs a metric, and the keys that hold it, with the trainers where not all do."""
+    told = []
+    for dialect in DIALECTS.values():
+        keys = _keys(dialect, metric.name)
+        if keys:
+            told.append((TITLES[dialect.name], ", ".join(keys)))
+    return told
+
+
+def _keys(dialect: Dialect, name: str) -> list[str]:
+    logged: dict[str, list[str]] = {}
+    for algorithm, names in dialect.by_algorithm.items():
+        for key, canonical in names.items():
+            second_form = key.startswith("train/") and key.removeprefix("train/") in names
+            if canonical == name and not second_form:
+                logged.setdefault(key, []).append(algorithm)
+    everyone = len(dialect.by_algorithm)
+    return [
+        key if COMMON in who or len(who) == everyone else f"{key} ({', '.join(who)})"
+        for key, who in logged.items()
+    ]
+
+
+def rules_of(name: str) -> list[type[Rule]]:
+    """The rules that need a metric, or look at it besides."""
+    return [rule for rule in RULES if any(_is(asked, name) for asked in _asked(rule))]
+
+
+def _asked(rule: type[Rule]) -> set[str]:
+    chart = Chart()
+    rule(rule.Options(), RunContext(), chart)
+    return {name for names in (*rule.needs, *chart.tracks) for name in names.split("|")}
+
+
+def _is(asked: str, name: str) -> bool:
+    return asked == name or ("*" in asked and fnmatchcase(name, asked))
+
+
+def nearest(name: str, besides: Iterable[str] = ()) -> list[str]:
+    """Names that may have been meant."""
+    known = {*METRICS, *besides}
+    for dialect in DIALECTS.values():
+        known.update(key for names in dialect.by_algorithm.values() for key in names)
+    inside = sorted((one for one in known if name.lower() in one.lower()), key=len) if len(name) > 2 else []
+    return list(dict.fromkeys([*get_close_matches(name, known, 3, 0.6), *inside[:3]]))
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The value below which a share of the sorted values lies, between two of them in proportion."""
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)

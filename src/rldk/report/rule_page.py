@@ -1,0 +1,147 @@
+"""The documentation page of a rule: its docstring, its options, what it needs.
+
+Invariant: made from the class alone, so that a rule that is added has a page at once.
+"""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterable
+from itertools import pairwise
+
+import msgspec
+
+from rldk.health import Rule
+
+__all__ = ["Option", "about", "as_markdown", "index_markdown", "options", "row", "sections"]
+
+WHEN_OVER = {
+    "keep": "it stays what it was",
+    "info": "it is told as info",
+    "forget": "it is not told",
+}
+
+
+class Option(msgspec.Struct, frozen=True):
+    """A threshold of a rule."""
+
+    name: str
+    """As in `--threshold rule.name=value`."""
+    kind: str
+    """Its type."""
+    default: str
+    """What holds unless another is given."""
+    meaning: str
+    """What it does; empty where the source of the rule is not at hand."""
+
+
+def options(rule: type[Rule]) -> list[Option]:
+    """The thresholds of a rule, as its class lists them."""
+    meanings = _meanings(rule)
+    return [
+        Option(field.name, _type_name(field.type), repr(field.default), meanings.get(field.name, ""))
+        for field in msgspec.structs.fields(rule.Options)
+    ]
+
+
+def _type_name(kind: object) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
+def _meanings(rule: type[Rule]) -> dict[str, str]:
+    """The docstring under each option."""
+    try:
+        source = textwrap.dedent(inspect.getsource(rule.Options))
+    except (OSError, TypeError):  # installed without its source
+        return {}
+    (body,) = [node.body for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    found = {}
+    for field, text in pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            found[ast.unparse(field.target)] = " ".join(str(ast.literal_eval(text.value)).split())
+    return found
+
+
+def sections(rule: type[Rule]) -> list[tuple[str, str]]:
+    """The titles of the page and what stands under each; the first has no title."""
+    found = [("", "")]
+    for line in rule.page().splitlines():
+        if line.startswith("## "):
+            found.append((line.removeprefix("## ").strip(), ""))
+        else:
+            title, text = found[-1]
+            found[-1] = (title, f"{text}{line}\n")
+    return [(title, text.strip("\n")) for title, text in found]
+
+
+def about(rule: type[Rule]) -> list[tuple[str, str]]:
+    """What a rule is, in pairs of a word and what it says."""
+    algorithms = "all" if rule.algorithms is None else ", ".join(sorted(rule.algorithms))
+    needs = "; ".join(" or ".join(need.split("|")) for need in rule.needs)
+    told = [("up to", rule.severity.word), ("applies to", algorithms)]
+    if rule.phases:
+        told.append(("needs", needs or "any record"))
+    else:
+        told.append(("needs", "the configuration alone"))
+    if rule.enable:
+        told.append(("to enable", rule.enable))
+    told.append(("once over", WHEN_OVER[rule.when_over]))
+    return told
+
+
+def row(rule: type[Rule]) -> dict[str, object]:
+    """What `rldk rules --format json` says of a rule."""
+    return {
+        "code": rule.code,
+        "name": rule.name,
+        "severity": rule.severity.word,
+        "summary": rule.summary(),
+        "needs": list(rule.needs),
+        "algorithms": None if rule.algorithms is None else sorted(rule.algorithms),
+        "options": {field.name: field.default for field in msgspec.structs.fields(rule.Options)},
+    }
+
+
+def as_markdown(rule: type[Rule]) -> str:
+    """The page as docs/rules/ has it."""
+    lines = [f"# {rule.name} ({rule.code})", "", *_paragraphs(sections(rule)[0][1]), ""]
+    lines += [f"- {word}: {_code(said) if word == 'needs' else said}" for word, said in about(rule)]
+    for title, text in sections(rule)[1:]:
+        lines += ["", f"## {title}", "", *_paragraphs(text)]
+    chosen = options(rule)
+    if chosen:
+        lines += [
+            "",
+            "## Thresholds",
+            "",
+            "| option | type | default | meaning |",
+            "| --- | --- | --- | --- |",
+        ]
+        for option in chosen:
+            meaning = option.meaning.replace("|", "\\|")
+            lines.append(f"| `{option.name}` | {option.kind} | `{option.default}` | {meaning} |")
+        example = f"{rule.name}.{chosen[0].name}={chosen[0].default}"
+        lines += ["", f"`rldk doctor RUN --threshold {example}` sets one."]
+    return "\n".join(lines) + "\n"
+
+
+def index_markdown(rules: Iterable[type[Rule]]) -> str:
+    """The table of all rules, each a link to its page."""
+    lines = ["| code | rule | up to | in short |", "| --- | --- | --- | --- |"]
+    for rule in rules:
+        summary = rule.summary().replace("|", "\\|")
+        lines.append(f"| {rule.code} | [{rule.name}]({rule.name}.md) | {rule.severity.word} | {summary} |")
+    return "\n".join(lines) + "\n"
+
+
+def _paragraphs(text: str) -> list[str]:
+    return text.splitlines()
+
+
+def _code(names: str) -> str:
+    """Metrics as code: a `*` in a name is no emphasis."""
+    return "; ".join(" or ".join(_one(name) for name in need.split(" or ")) for need in names.split("; "))
+
+
+def _one(name: str) -> str:
+    return name if " " in name else f"`{name}`"
