@@ -1,0 +1,314 @@
+"""Scores a doctor on the labelled set, and on the corpus of public logs where it is at hand.
+
+`python benchmarks/detection/score.py [--corpus FOLDER] [--verdicts FILE] [--markdown FILE] [-v]`. Without
+`--verdicts` the doctor is rldk, run here; with it, what another doctor said, as `peers.py` wrote it down, put
+into our rule names. Exits 1 if rldk misses a failure of the trained set or gives a false alarm on it.
+
+A run is *named* if a rule of its label's `expected` is found at the label's level; *wrong cause* if only
+others are found at warning or above; *missed* if nothing is. A *false alarm* is a finding at warning or above
+on a healthy run. Delay is counted in train records from the onset to the first report of the right cause.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from statistics import median
+
+import msgspec
+from rich.console import Console
+from rich.progress import track
+
+from rldk.errors import RLDKError
+from rldk.health import RULES, diagnose
+from rldk.runs import open_run
+from rldk.runs.judging import monitor_of, settings_of
+
+HERE = Path(__file__).resolve().parent
+CORPUS = HERE.parent.parent.parent / "shared" / "corpus"
+LARGEST_SOURCE = "Sunshine535"
+SEVERITIES = ("info", "warning", "critical")
+
+
+class Said(msgspec.Struct, frozen=True):
+    """One finding of some doctor."""
+
+    rule: str | None
+    """Our name of it; None: the doctor means something for which we have no rule."""
+    severity: str
+    step: int | None = None
+    """Where it was first reported; None where the doctor does not say."""
+    theirs: str = ""
+    """The doctor's own name."""
+
+
+class Labelled(msgspec.Struct, frozen=True):
+    """One run and what is true of it."""
+
+    name: str
+    kind: str
+    """`trained`, `simulated` or `corpus`."""
+    group: str
+    """Scenario, or the source of a public log."""
+    path: Path
+    verdict: str
+    """`ill`, `healthy`, `arguable` (only alarms of `also_true` are right) or `unscored`."""
+    expected: frozenset[str]
+    also_true: frozenset[str]
+    level: str
+    onset: int
+    abrupt: bool | None
+    truth_metric: str | None
+
+
+class Scored(msgspec.Struct, frozen=True):
+    """A run and what a doctor made of it."""
+
+    run: Labelled
+    outcome: str
+    """`named`, `wrong cause`, `missed`, `silent`, `false alarm`, `unscored` or `not read`."""
+    by: str = ""
+    """The rules that decided the outcome."""
+    delay: int | None = None
+    """Train records from the onset to the first report of the right cause."""
+
+
+def labelled_set() -> Iterator[Labelled]:
+    """The runs of this folder."""
+    for name, label in json.loads((HERE / "labels.json").read_text()).items():
+        yield Labelled(
+            name,
+            label["kind"],
+            label["scenario"],
+            HERE / "runs" / name,
+            label["verdict"],
+            frozenset(label["expected"]),
+            frozenset(label["also_true"]),
+            label["level"],
+            label["onset"],
+            label["abrupt"],
+            label["truth_metric"],
+        )
+
+
+def corpus(folder: Path) -> Iterator[Labelled]:
+    """The public logs."""
+    with (folder / "INDEX.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            scored = {"healthy": "healthy", "failure": "ill"}.get(row["scored_as"], "unscored")
+            yield Labelled(
+                row["id"],
+                "corpus",
+                row["source"].partition("/")[0],
+                folder / row["file"],
+                scored,
+                frozenset(filter(None, row["expected_any"].split("|"))) if scored == "ill" else frozenset(),
+                frozenset(filter(None, row["allowed"].split(";"))),
+                "warning",
+                int(row["onset"] or 0),
+                None,
+                None,
+            )
+
+
+def ask_rldk(run: Labelled) -> tuple[list[Said] | None, list[int]]:
+    """What rldk says of a run, None where it cannot read it, and the steps of the train records."""
+    try:
+        opened = open_run(run.path)
+        settings = settings_of(opened)
+        if run.truth_metric:
+            settings = msgspec.structs.replace(settings, truth_metric=run.truth_metric)
+        monitor = monitor_of(opened, settings)
+        steps = [event.step for event in opened if event.phase == "train"]
+    except RLDKError:
+        return None, []
+    if monitor.failed:
+        raise SystemExit(f"{run.name}: rules failed: {monitor.failed}")
+    said = [Said(one.rule, one.severity, one.first_step) for one in diagnose(monitor).findings]
+    return said, steps
+
+
+def score(run: Labelled, said: Iterable[Said] | None, steps: list[int]) -> Scored:
+    """The outcome for one run."""
+    if said is None:
+        return Scored(run, "not read")
+    said = list(said)
+    alarms = [one for one in said if _at_least(one.severity, "warning")]
+    if run.verdict == "unscored":
+        return Scored(run, "unscored", _names(alarms))
+    if run.verdict in ("healthy", "arguable"):
+        false = [one for one in alarms if one.rule not in run.also_true]
+        return Scored(run, "false alarm" if false else "silent", _names(false))
+    right = [one for one in said if one.rule in run.expected and _at_least(one.severity, _level(run, one))]
+    if right:
+        first = min((one.step for one in right if one.step is not None), default=None)
+        # An onset in the corpus is a record, in the set a step.
+        onset = steps[min(run.onset, len(steps) - 1)] if run.kind == "corpus" and steps else run.onset
+        delay = None if first is None else sum(onset <= step <= first for step in steps)
+        return Scored(run, "named", _names(right), delay)
+    return Scored(run, "wrong cause" if alarms else "missed", _names(alarms))
+
+
+def _level(run: Labelled, said: Said) -> str:
+    """The severity from which a rule counts: a plateau is information wherever it is expected."""
+    return "info" if said.rule == "no-learning" else run.level
+
+
+def _at_least(severity: str, level: str) -> bool:
+    return SEVERITIES.index(severity) >= SEVERITIES.index(level)
+
+
+def _names(said: Iterable[Said]) -> str:
+    return ", ".join(dict.fromkeys(one.rule or one.theirs for one in said))
+
+
+def table(title: str, head: list[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table in Markdown."""
+    lines = [f"### {title}", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join([*lines, ""])
+
+
+def summary(scored: list[Scored]) -> str:
+    """How many of each kind of run were judged how."""
+    parts = {
+        "trained set": [one for one in scored if one.run.kind == "trained"],
+        "simulated series": [one for one in scored if one.run.kind == "simulated"],
+        "public logs": [one for one in scored if one.run.kind == "corpus"],
+        f"public logs without {LARGEST_SOURCE}": [
+            one for one in scored if one.run.kind == "corpus" and one.run.group != LARGEST_SOURCE
+        ],
+    }
+    rows = []
+    for part, ones in parts.items():
+        if not ones:
+            continue
+        count = Counter(one.outcome for one in ones)
+        ill = count["named"] + count["wrong cause"] + count["missed"]
+        well = count["silent"] + count["false alarm"]
+        rows.append(
+            (
+                part,
+                f"{count['named']} of {ill}",
+                count["wrong cause"],
+                count["missed"],
+                f"{count['false alarm']} of {well}",
+                count["not read"],
+            )
+        )
+    return table("Summary", ["runs", "named", "wrong cause", "missed", "false alarms", "not read"], rows)
+
+
+def by_group(scored: list[Scored], kind: str) -> str:
+    """One line a scenario or a source."""
+    groups: dict[str, list[Scored]] = defaultdict(list)
+    for one in scored:
+        if one.run.kind == kind:
+            groups[one.run.group].append(one)
+    rows = []
+    for group, ones in groups.items():
+        outcomes = Counter(one.outcome for one in ones)
+        delays = [one.delay for one in ones if one.delay is not None]
+        by = ", ".join(dict.fromkeys(name for one in ones for name in one.by.split(", ") if name))
+        told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+        rows.append((group, len(ones), told, by, f"{median(delays):g}" if delays else ""))
+    title = {"trained": "Trained faults", "simulated": "Simulated series", "corpus": "Public logs by source"}
+    return table(title[kind], ["fault", "runs", "outcome", "rules", "median delay, records"], rows)
+
+
+def by_rule(scored: list[Scored]) -> str:
+    """For each rule, on what it has been shown."""
+    shown: dict[str, Counter[str]] = defaultdict(Counter)
+    delays: dict[str, list[int]] = defaultdict(list)
+    for one in scored:
+        if one.outcome == "named":
+            for name in one.by.split(", "):
+                shown[name][one.run.kind] += 1
+                if one.delay is not None:
+                    delays[name].append(one.delay)
+    false = Counter(name for one in scored if one.outcome == "false alarm" for name in one.by.split(", "))
+    rows = []
+    for rule in RULES:
+        count = shown[rule.name]
+        best = "trained" if count["trained"] else "simulated" if count["simulated"] else "not shown"
+        best += f", {count['corpus']} public" if count["corpus"] else ""
+        delay = f"{median(delays[rule.name]):g}" if delays[rule.name] else ""
+        rows.append((rule.code, rule.name, best, count.total(), false[rule.name], delay))
+    head = ["code", "rule", "shown on", "runs named", "false alarms", "median delay, records"]
+    return table("By rule", head, rows)
+
+
+def remedies(said: dict[str, list[Said]]) -> str:
+    """The doctor's verdict without and with the first remedy, for each ill trained run that has one."""
+    rows = []
+    for name, label in json.loads((HERE / "labels.json").read_text()).items():
+        if label["verdict"] != "ill" or label["kind"] != "trained":
+            continue
+        cured = label["remedy_run"]
+        if cured is None:
+            if label["no_remedy"]:
+                rows.append((name, _verdict(said.get(name)), label["no_remedy"], ""))
+        else:
+            rows.append((name, _verdict(said.get(name)), label["remedy"], _verdict(said.get(cured))))
+    return table("Remedies", ["run", "without", "remedy", "with"], rows)
+
+
+def _verdict(said: list[Said] | None) -> str:
+    if said is None:
+        return "not judged"
+    worst = max((one.severity for one in said), key=SEVERITIES.index, default="healthy")
+    alarms = _names(one for one in said if _at_least(one.severity, "warning"))
+    return f"{worst}: {alarms}" if alarms else "healthy"
+
+
+def abrupt_delay(scored: list[Scored]) -> str:
+    """Median delay of the abrupt faults, and of the slow ones."""
+    text = []
+    for label, abrupt in (("abrupt", True), ("slow", False)):
+        delays = [one.delay for one in scored if one.run.abrupt is abrupt and one.delay is not None]
+        if delays:
+            text.append(f"{label} faults: {median(delays):g} records (median of {len(delays)})")
+    return "Delay from onset to alert, " + "; ".join(text) + ".\n" if text else ""
+
+
+def main() -> int:
+    """Ask, score, print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--corpus", type=Path, default=CORPUS, help="folder of INDEX.csv and files/")
+    parser.add_argument("--verdicts", type=Path, help="what another doctor said (peers.py)")
+    parser.add_argument("--markdown", type=Path, help="write the tables there too")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print each run that went wrong")
+    options = parser.parse_args()
+    runs = [*labelled_set(), *(corpus(options.corpus) if options.corpus.is_dir() else ())]
+    others = None
+    if options.verdicts:
+        others = msgspec.json.decode(options.verdicts.read_bytes(), type=dict[str, list[Said] | None])
+    scored, everything = [], {}
+    for run in track(runs, "judging", console=Console(stderr=True)):
+        said, steps = ask_rldk(run)
+        if others is not None:
+            said = others.get(run.name)
+        everything[run.name] = said
+        scored.append(score(run, said, steps))
+        if options.verbose and scored[-1].outcome in ("wrong cause", "missed", "false alarm"):
+            print(run.name, "|", scored[-1].outcome, "|", scored[-1].by, "| expected", sorted(run.expected))
+    kinds = [kind for kind in ("trained", "simulated", "corpus") if any(run.kind == kind for run in runs)]
+    parts = [summary(scored), abrupt_delay(scored), *(by_group(scored, kind) for kind in kinds)]
+    if others is None:
+        parts += [
+            by_rule(scored),
+            remedies({name: said for name, said in everything.items() if said is not None}),
+        ]
+    text = "\n".join(part for part in parts if part)
+    print(text)
+    if options.markdown:
+        options.markdown.write_text(text)
+    bad = {"wrong cause", "missed", "false alarm", "not read"}
+    return int(others is None and any(one.outcome in bad and one.run.kind == "trained" for one in scored))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
