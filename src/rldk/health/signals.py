@@ -31,6 +31,8 @@ LENGTH = "completion_length_mean"
 """Length of completions in tokens."""
 
 _TINY = 1e-9
+_STEADY = 10
+"""Records from which a smoothed level is one."""
 
 
 def in_noise(track: Track, change: float) -> float:
@@ -41,9 +43,13 @@ def in_noise(track: Track, change: float) -> float:
 def improving(reward: Track, *, records: int = 40, sd: float = 0.5) -> bool:
     """Whether the smoothed reward gained `sd` of its noise over the last `records` records.
 
-    The difference of two means over 20 records has a standard deviation of about .3 of the noise.
+    The difference of two means over 20 records has a standard deviation of about .3 of the noise. The first
+    ten records are only the start of such a mean.
     """
-    return in_noise(reward, reward.gain(records)) >= sd
+    trail = reward.trail
+    if len(trail) <= _STEADY:
+        return False
+    return in_noise(reward, reward.ema20 - trail[max(len(trail) - 1 - records, _STEADY - 1)]) >= sd
 
 
 def solved(reward: Track) -> bool:

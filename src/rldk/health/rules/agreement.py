@@ -178,6 +178,7 @@ class BadCritic(Rule):
         self.clipped = track("value_clip_frac")
         self.reward = track(REWARD)
         self.bad = Streak()
+        self.alarmed = False
         self.median = 0.0
         self.negative = 0
         self.begin = 0
@@ -193,8 +194,9 @@ class BadCritic(Rule):
         if told is None:
             return None
         thriving = thrives(self.reward)
-        if thriving and not self.negative:
+        if thriving and (not self.negative or self.alarmed):
             return None
+        self.alarmed = not thriving and self.reward.count > 0
         return Verdict(
             severity=Severity.INFO if thriving or not self.reward.count else Severity.WARNING,
             message=told + (", but the reward does well" if thriving else ""),

@@ -1,7 +1,453 @@
-"""Rules of the generation family."""
+"""The generation family: whether completions end, and how long they are.
 
-from rldk.health.rule import Rule
+The rest of the family is in `sampling` and `texts`. Invariant: a level is no fault; a change is, or a level
+under which the reward does not learn.
+"""
+
+from rldk.health.context import ONLINE
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules import sampling, texts
+from rldk.health.signals import LENGTH, REWARD, at_ceiling, gained, improving, in_noise, solved, thrives
+from rldk.health.statistics import Streak, Track
 
 __all__ = ["RULES"]
 
-RULES: tuple[type[Rule], ...] = ()
+TRUNCATED = "truncated_frac"
+LONGEST, SHORTEST = "completion_length_max", "completion_length_min"
+LONGER = Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length")
+
+
+class Truncation(Rule):
+    """Completions run into the length limit before they end.
+
+    ## What it looks for
+    The share of completions without an end: whether it rose, or stays high while the reward does not learn.
+
+    ## Why it matters
+    What is cut has no answer and scores as wrong; where all are cut nothing teaches the policy to stop.
+
+    ## How it decides
+    By the mean of ten records. *It rose*: by 0.3 above the lowest mean (or the mean of the first five) that
+    the run had, for five records: a warning if the reward does not do well, or if 0.9 are cut. *It stays*:
+    at least 0.25, for 25 records, and the reward does not do well: warning. *Everything is cut*: at least
+    0.95, the shortest completion as long as the longest, ten records, and the reward neither stands above
+    its start nor improves: critical. Where the reward does well it is info, and not told while it falls.
+
+    ## What looks alike but is healthy
+    Base models start at 1.0 and learn to stop within 50 steps. A deliberate short budget is always hit, and
+    the reward improves under it. Chains of thought that grow with the reward. Answers whose end the trainer
+    does not know: eos-mismatch.
+
+    ## What to do
+    Raise `max_completion_length`, or punish long answers softly before the limit.
+
+    ## Sources
+    verl's best practices (above 0.1 is too much); trl#5697 (97 to 99% cut at 256 tokens), trl#5759,
+    trl#3248; open-r1#363; ms-swift#4950; verl#2738; TRL's default was 256 until 1.9. A level alone raises
+    false alarms on 6 healthy logs of one source.
+    """
+
+    code, name, severity = "GEN001", "truncation", Severity.CRITICAL
+    needs = (TRUNCATED,)
+    algorithms = ONLINE
+    enable = "train with GRPO or RLOO of TRL, which log completions/clipped_ratio"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of truncation."""
+
+        rise: float = 0.3
+        """Rise of the share above the lowest that the run had."""
+        most: float = 0.9
+        """Share from which a rise is reported although the reward does well."""
+        level: float = 0.25
+        """Share that is reported where the reward does not do well."""
+        all: float = 0.95
+        """Share that counts as everything."""
+        records: int = 5
+        """Records in a row after a rise; five times as many for a level."""
+
+    def start(self) -> None:
+        track = self.chart.track
+        self.cut = track(TRUNCATED)
+        self.shortest, self.longest = track(SHORTEST), track(LONGEST)
+        self.reward = track(REWARD)
+        self.length = track(LENGTH)
+        self.risen, self.high, self.whole, self.sudden = Streak(), Streak(), Streak(), Streak()
+        self.alarmed = False
+
+    def observe(self, at: Observation) -> Verdict | None:
+        cut, options = self.cut, self.options
+        level = cut.ema10
+        own = min(cut.lowest, cut.start)
+        risen = self.risen.feed(level >= own + options.rise, at.step)
+        sudden = self.sudden.feed(cut.last >= own + options.rise, at.step)
+        high = self.high.feed(level >= options.level, at.step)
+        whole = self.whole.feed(cut.last >= options.all and self._all_alike(), at.step)
+        long = high >= 5 * options.records and (high >= 50 or at.step - self.high.since >= 100)
+        if cut.count < 10 or (risen < options.records and not long):
+            return None
+        rose = risen >= options.records
+        severity = self._severity(level, rose, whole)
+        if severity is None:
+            return None
+        self.alarmed = self.alarmed or severity > Severity.INFO
+        since = self.sudden.since if sudden >= risen else self.risen.since
+        reward = self.reward
+        told = f"; the reward went from {reward.start:.3g} to {reward.ema20:.3g}" if reward.count else ""
+        return Verdict(
+            severity=severity,
+            message=f"{level:.0%} of the completions are cut off at the length limit"
+            + (f", up from {own:.0%}" if rose else ", as from the start")
+            + told,
+            evidence={
+                TRUNCATED: [cut.start, own, level],
+                "completion_length": [self.shortest.last, self.longest.last],
+                "reward_mean": [reward.start, reward.ema20] if reward.count else None,
+            },
+            onset=since if rose else self.high.since,
+            confidence=0.9 if severity is Severity.CRITICAL else 0.75,
+        )
+
+    def _severity(self, level: float, rose: bool, whole: int) -> Severity | None:
+        reward, options = self.reward, self.options
+        if not reward.count:
+            return Severity.INFO
+        well = thrives(reward)
+        if whole >= 10 and not well and level >= options.all:
+            return Severity.CRITICAL
+        if not well or (rose and level >= options.most):
+            return Severity.WARNING
+        falls = self.cut.ema10 < self.cut.best - 0.2
+        return Severity.INFO if level >= options.most and not falls and not self.alarmed else None
+
+    def _all_alike(self) -> bool:
+        longest = self.longest
+        return not longest.count or self.shortest.last >= 0.95 * longest.last
+
+    def causes(self) -> list[Cause]:
+        rose = self.cut.ema10 - self.cut.start > 0.2
+        return [
+            Cause("the limit is too small for the answers", (LONGER,), 0.4 if rose else 0.8),
+            Cause(
+                "the policy learns to go on: length pays, or its end token is lost",
+                (
+                    Remedy("punish long answers softly before the limit: get_soft_overlong_punishment"),
+                    Remedy(
+                        "set `mask_truncated_completions=True` once less than half is cut",
+                    ),
+                    Remedy("set `loss_type='dapo'`"),
+                ),
+                0.7 if rose else 0.3,
+            ),
+            Cause(
+                "the trainer does not know the token that ends an answer",
+                (Remedy("compare the tokenizer's EOS with that of the generation config"),),
+                0.35,
+            ),
+        ]
+
+
+class EOSMismatch(Rule):
+    """Almost all completions count as cut, but they did end: the trainer knows another end token.
+
+    ## What it looks for
+    A share of completions without an end near 1 although even the longest is shorter than the limit.
+
+    ## Why it matters
+    With `mask_truncated_completions` nothing is left to train on; without it the log misleads, and rewards
+    for length and overlong punishment are wrong.
+
+    ## How it decides
+    Five records in a row: at least 0.9 count as cut, and the longest completion (the mean length, where
+    that is not logged) is below 0.9 of `max_completion_length`.
+
+    ## What looks alike but is healthy
+    Completions that really are cut have the length of the limit. verl counts by length and is not affected.
+
+    ## What to do
+    Set the tokenizer's EOS token to the one that ends a turn, before the trainer is built.
+
+    ## Sources
+    trl#7039 (Phi-3.5: 0.97 counted as cut, really ended).
+    """
+
+    code, name, severity = "GEN002", "eos-mismatch", Severity.WARNING
+    needs = (TRUNCATED, f"{LONGEST}|{LENGTH}")
+    algorithms = ONLINE
+    enable = "train with GRPO or RLOO of TRL and record the run with rldk"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of eos-mismatch."""
+
+        share: float = 0.9
+        """Share that counts as cut."""
+        length: float = 0.9
+        """Share of the limit that the longest completion does not reach."""
+        records: int = 5
+        """Records in a row."""
+
+    def start(self) -> None:
+        self.cut = self.chart.track(TRUNCATED)
+        self.longest = self.chart.track(f"{LONGEST}|{LENGTH}")
+        self.limit = self.context.number("max_completion_length")
+        self.held = Streak()
+
+    def checkable(self) -> str | None:
+        if self.limit is None:
+            return "it needs the option max_completion_length, which rldk records and a log does not hold"
+        return None
+
+    def observe(self, at: Observation) -> Verdict | None:
+        limit = self.limit
+        if limit is None:
+            return None
+        odd = self.cut.last >= self.options.share and self.longest.last < self.options.length * limit
+        if self.held.feed(odd, at.step) < self.options.records:
+            return None
+        return Verdict(
+            severity=Severity.WARNING,
+            message=f"{self.cut.last:.0%} of the completions count as cut, but the longest has "
+            f"{self.longest.last:.0f} tokens of {limit:.0f}: they ended on a token unknown to the trainer",
+            evidence={TRUNCATED: self.cut.last, LONGEST: self.longest.last, "max_completion_length": limit},
+            onset=self.held.since,
+            confidence=0.9,
+        )
+
+    def causes(self) -> list[Cause]:
+        masks = self.context.option("mask_truncated_completions")
+        first = (Remedy("set `mask_truncated_completions=False` until it is repaired"),) if masks else ()
+        return [
+            Cause(
+                "generation stops on several tokens, of which the tokenizer's EOS is only one, or none",
+                (
+                    Remedy(
+                        'set "tokenizer.eos_token" to the token that ends a turn (such as "<|im_end|>" or '
+                        '"<end_of_turn>") before the trainer is built'
+                    ),
+                    *first,
+                ),
+                0.9,
+            )
+        ]
+
+
+def _own_length(length: Track) -> float | None:
+    """The run's own length: the median of records 5 to 25, before that the mean of the first five."""
+    if length.baseline is not None:
+        return length.baseline
+    return length.start if length.count >= 10 else None
+
+
+class LengthRunaway(Rule):
+    """Completions keep growing, and the reward does not gain from it.
+
+    ## What it looks for
+    The mean length far above the run's own, with a reward that did not rise with it.
+
+    ## Why it matters
+    Time and memory go into words that earn nothing, until completions hit the limit and the reward falls.
+
+    ## How it decides
+    The mean of 20 records is at least 1.5 times the median of records 5 to 25 (before record 25: twice the
+    mean of the first five) and above it by 1.5 standard deviations of its noise, for ten records; and the
+    reward is less than half a standard deviation above where it was then, not improving and not solved:
+    warning.
+
+    ## What looks alike but is healthy
+    Chains of thought that grow while the reward rises, also where the reward has reached its ceiling since.
+
+    ## What to do
+    Use a loss without length bias (`loss_type='dapo'` or `'dr_grpo'`); look for length in the reward.
+
+    ## Sources
+    Dr. GRPO (arXiv 2503.20783); arXiv 2502.03373; open-instruct#648; OpenRLHF#236; public logs (137 to 868
+    tokens while the reward fell from 5.3 to 3.5).
+    """
+
+    code, name, severity = "GEN003", "length-runaway", Severity.WARNING
+    needs = (LENGTH,)
+    algorithms = ONLINE
+    enable = "log the mean length of completions"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of length-runaway."""
+
+        times: float = 1.5
+        """Multiple of the run's own length."""
+        gain: float = 0.5
+        """Gain of the reward, in standard deviations of its noise, that pays for the length."""
+        records: int = 10
+        """Records in a row."""
+
+    def start(self) -> None:
+        track = self.chart.track
+        self.length, self.reward, self.cut = track(LENGTH), track(REWARD), track(TRUNCATED)
+        self.longer = Streak()
+
+    def observe(self, at: Observation) -> Verdict | None:
+        length = self.length
+        own = _own_length(length)
+        if own is None:
+            return None
+        times = self.options.times if length.baseline is not None else 2.0
+        longer = length.ema20 >= times * own and length.ema20 - own >= 1.5 * length.noise
+        if self.longer.feed(longer, at.step) < self.options.records or self._paid():
+            return None
+        reward = self.reward
+        return Verdict(
+            severity=Severity.WARNING if reward.count else Severity.INFO,
+            message=f"completions grew from {own:.0f} to {length.ema20:.0f} tokens"
+            + (
+                f" while the reward went from {self._reward_then():.3g} to {reward.ema20:.3g}"
+                if reward.count
+                else ""
+            ),
+            evidence={
+                LENGTH: [own, length.ema20],
+                "reward_mean": [self._reward_then(), reward.ema20] if reward.count else None,
+                TRUNCATED: self.cut.ema10 if self.cut.count else None,
+            },
+            onset=self.longer.since,
+            confidence=min(0.6 + 0.1 * (length.ema20 / max(own, 1.0) - times), 0.95),
+        )
+
+    def _reward_then(self) -> float:
+        reward = self.reward
+        return reward.start if reward.baseline is None else reward.baseline
+
+    def _paid(self) -> bool:
+        reward = self.reward
+        if not reward.count:
+            return False
+        gain = in_noise(reward, reward.ema20 - self._reward_then())
+        return gain >= self.options.gain or improving(reward) or solved(reward)
+
+    def causes(self) -> list[Cause]:
+        biased = self.context.option("loss_type") == "grpo"
+        return [
+            Cause(
+                "the loss favours long answers: that of the original GRPO divides by length",
+                (
+                    Remedy("set `loss_type='dr_grpo'`", verl="loss_agg_mode=token-mean"),
+                    Remedy("set `loss_type='dapo'`"),
+                ),
+                0.9 if biased else 0.4,
+            ),
+            Cause(
+                "the reward pays for length",
+                (
+                    Remedy("let the reward fall with length: see reward-length-correlation"),
+                    Remedy("punish repetition in the reward"),
+                ),
+                0.5,
+            ),
+            Cause(
+                "nothing holds the policy near its reference",
+                (Remedy("set `beta` to 0.01", up_to=0.01, verl="raise actor.kl_loss_coef"),),
+                0.3,
+            ),
+        ]
+
+
+class LengthCollapse(Rule):
+    """Answers shrink to almost nothing.
+
+    ## What it looks for
+    The mean length far below the run's own, with a reward that does not gain.
+
+    ## Why it matters
+    A policy that ends at once earns nothing and cannot find back.
+
+    ## How it decides
+    The mean of ten records is at most 0.3 times the run's own length (the larger of the mean of the first
+    five records and the median of records 5 to 25) for ten records, or below five tokens for five records
+    where the run's own was at least 20; and the reward neither stands above its start nor improves nor is
+    solved: warning.
+
+    ## What looks alike but is healthy
+    A reward for brevity; tasks with answers of one token: there the reward rises, or the length was short
+    from the start.
+
+    ## What to do
+    Read three completions; put a minimal length into the reward, not into generation.
+
+    ## Sources
+    A public log that goes from 178 to 3 tokens; nexus-coder-alpha (1.15 tokens, reward 0, gradient 0); TRL
+    how_to_train.
+    """
+
+    code, name, severity = "GEN004", "length-collapse", Severity.WARNING
+    needs = (LENGTH,)
+    algorithms = ONLINE
+    enable = "log the mean length of completions"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of length-collapse."""
+
+        share: float = 0.3
+        """Share of the run's own length that is left."""
+        tokens: float = 5.0
+        """Length below which half as many records are enough."""
+        records: int = 10
+        """Records in a row."""
+
+    def start(self) -> None:
+        self.length = self.chart.track(LENGTH)
+        self.reward = self.chart.track(REWARD)
+        self.short, self.empty = Streak(), Streak()
+
+    def observe(self, at: Observation) -> Verdict | None:
+        length = self.length
+        own = max(length.start, length.baseline or 0.0)
+        short = self.short.feed(length.count > 5 and length.ema10 <= self.options.share * own, at.step)
+        empty = self.empty.feed(length.last < self.options.tokens and own >= 20, at.step)
+        if short < self.options.records and empty < self.options.records / 2:
+            return None
+        reward = self.reward
+        if reward.count and (gained(reward, sd=0.5) or improving(reward) or at_ceiling(reward)):
+            return None
+        return Verdict(
+            severity=Severity.WARNING if reward.count else Severity.INFO,
+            message=f"completions shrank from {own:.0f} to {length.mean(5):.3g} tokens"
+            + (f", the reward went from {reward.start:.3g} to {reward.ema10:.3g}" if reward.count else ""),
+            evidence={
+                LENGTH: [own, length.mean(5)],
+                "reward_mean": [reward.start, reward.ema10] if reward.count else None,
+            },
+            onset=self.empty.since if empty else self.short.since,
+            confidence=0.9 if empty else 0.7,
+        )
+
+    def causes(self) -> list[Cause]:
+        return [
+            Cause(
+                "an update taught the policy to end at once",
+                (
+                    Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr"),
+                    Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
+                ),
+                0.6,
+            ),
+            Cause(
+                "the reward punishes length too much",
+                (Remedy("give no reward below a minimal length"),),
+                0.5,
+            ),
+            Cause(
+                "the engine returns nothing, or the template ends the answer",
+                (Remedy("set `log_completions=True` and read three completions"),),
+                0.4,
+            ),
+        ]
+
+
+RULES: tuple[type[Rule], ...] = (
+    Truncation,
+    EOSMismatch,
+    LengthRunaway,
+    LengthCollapse,
+    *sampling.RULES,
+    *texts.RULES,
+)

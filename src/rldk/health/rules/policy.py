@@ -30,10 +30,10 @@ class FrozenPolicy(Rule):
 
     ## How it decides
     Preferences: margins below 0.001 (times beta / 0.1 where beta is known) and a loss within 0.001 of its
-    first value for 20 records, or 8 that span 20 steps, with a learning rate past its warm-up and at half of its
-    peak or more: warning, critical after 50. A gradient of exactly 0 besides needs only 5 records, at any
-    learning rate above 0, and is critical. Online: KL below 1e-6 for 50 records, or 10 that span 50 steps,
-    under the same learning rate and with a gradient: critical.
+    first value for 20 records, or 8 that span 20 steps, with a learning rate past its warm-up and at half
+    of its peak or more: warning, critical after 50. A gradient of exactly 0 besides needs only 5 records,
+    at any learning rate above 0, and is critical. Online: KL below 1e-6 for 50 records, or 10 that span 50
+    steps, under the same learning rate and with a gradient: critical.
 
     ## What looks alike but is healthy
     The first records, and warm-up, always look like this. A learning rate that is not logged: nothing is
@@ -212,6 +212,7 @@ class OffPolicy(Rule):
         self.ratio = track("ratio_padded_mean|ratio_mean")
         self.reward = track(REWARD)
         self.high = Streak()
+        self.alarmed = False
 
     def observe(self, at: Observation) -> Verdict | None:
         told = self._told()
@@ -219,6 +220,9 @@ class OffPolicy(Rule):
         if told is None or held < self.options.records or max(self.clipped.count, self.kl.count) < 10:
             return None
         thriving = thrives(self.reward)
+        if thriving and self.alarmed:
+            return None
+        self.alarmed = not thriving and self.reward.count > 0
         return Verdict(
             severity=Severity.INFO if thriving or not self.reward.count else Severity.WARNING,
             message=f"updates leave the trust region: {told}"
