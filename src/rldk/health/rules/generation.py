@@ -31,9 +31,10 @@ class Truncation(Rule):
     ## How it decides
     By the mean of ten records. *It rose*: by 0.3 above the lowest mean (or the mean of the first five) that
     the run had, for five records: a warning if the reward does not do well, or if 0.9 are cut. *It stays*:
-    at least 0.25, for 25 records, and the reward does not do well: warning. *Everything is cut*: at least
-    0.95, the shortest completion as long as the longest, ten records, and the reward neither stands above
-    its start nor improves: critical. Where the reward does well it is info, and not told while it falls.
+    at least 0.25, for 50 records or for 25 that span 100 steps, and the reward does not do well: warning.
+    *Everything is cut*: at least 0.95, the shortest completion as long as the longest, ten records, and the
+    reward neither stands above its start nor improves: critical. Where the reward does well it is info, and
+    not told while it falls.
 
     ## What looks alike but is healthy
     Base models start at 1.0 and learn to stop within 50 steps. A deliberate short budget is always hit, and
