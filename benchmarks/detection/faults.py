@@ -1,4 +1,5 @@
 """The faults that are no option: callbacks that break a training from within, and broken rewards."""
+# ruff: noqa: ARG002, D102 - hooks of transformers
 
 import math
 import os
@@ -6,10 +7,11 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-import toys
 import torch
+import toys
 from peft import LoraConfig
 from transformers import TrainerCallback
+from trl.rewards import get_soft_overlong_punishment
 
 
 class NanWeights(TrainerCallback):
@@ -129,8 +131,19 @@ def _infinite(every: int) -> Callable[..., list[float]]:
     return colours
 
 
+def _overlong(limit: int) -> Callable[..., list[float]]:
+    punish = get_soft_overlong_punishment(limit, limit // 2)
+
+    def overlong(completion_ids: list[list[int]], **_: Any) -> list[float]:
+        """TRL's soft punishment of the second half of the limit."""
+        return list(punish(completion_ids=completion_ids))
+
+    return overlong
+
+
 REWARDS: dict[str, Callable[[int], Callable[..., list[Any]]]] = {
     "switched": _switched,
     "none_batches": _none_batches,
     "infinite": _infinite,
+    "overlong": _overlong,
 }

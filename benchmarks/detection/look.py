@@ -11,12 +11,21 @@ import numpy as np
 from rldk.runs import open_run
 
 RUNS = Path(__file__).resolve().parent / "runs"
-KEYS = (
-    "loss lr grad_norm reward_mean reward_std frac_reward_zero_std kl_mean entropy_mean completion_length_mean "
-    "truncated_frac clip_frac rewards_margins rewards_accuracies rewards_chosen logps_chosen "
-    "token_accuracy_mean rewards/correct/mean eval_loss eval_rewards_accuracies eval_rewards_margins "
-    "eval_token_accuracy_mean"
-).split()
+KEYS = {
+    *(
+        "loss",
+        "lr",
+        "grad_norm",
+        "reward_mean",
+        "reward_std",
+        "frac_reward_zero_std",
+        "kl_mean",
+        "entropy_mean",
+    ),
+    *("completion_length_mean", "truncated_frac", "rewards_margins", "rewards_accuracies", "rewards_chosen"),
+    *("logps_chosen", "token_accuracy_mean", "rewards/correct/mean", "eval_loss", "eval_rewards_accuracies"),
+    *("eval_rewards_margins", "eval_token_accuracy_mean"),
+}
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ class Recipe:
     """What tokenizer and model are told ends a sentence; the base model writes `<eos>`."""
     lora: bool = False
     resume: Mapping[str, Any] | None = None
-    """Where the training is killed (see `faults.Killed`): changes to the configuration for the second start."""
+    """Of a training that is killed (`faults.Killed`): changes to the configuration for its second start."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -63,6 +63,7 @@ COMMON: dict[str, Any] = {
     "logging_steps": 1,
     "save_strategy": "no",
     "warmup_steps": 5,
+    "gradient_checkpointing": False,  # the toy's memory is small; a frozen half of an adapter fails with it
 }
 ONLINE: dict[str, Any] = {
     "learning_rate": 5e-4,

@@ -63,6 +63,7 @@ DPO = Recipe("dpo")
 SFT = Recipe("sft")
 LONG = replace(GRPO, config={"max_steps": 520})
 TRUTH = replace(GRPO, rewards=("colours", "correct"), config={"reward_weights": [1.0, 0.0]})
+CORRECT = replace(GRPO, rewards=("correct",))
 GRPO_LORA = replace(GRPO, lora=True, config={"learning_rate": 2e-2})
 DPO_LORA = replace(DPO, lora=True, config={"learning_rate": 2e-3})
 RESUMED = replace(
@@ -82,6 +83,7 @@ CLEAN = [
     Scenario("grpo-clean", GRPO, "", ""),
     Scenario("grpo-clean-long", LONG, "", "", seldom=False),
     Scenario("grpo-clean-truth", TRUTH, "", "", truth="rewards/correct/mean"),
+    Scenario("grpo-clean-correct", CORRECT, "", ""),
     Scenario("grpo-clean-lora", GRPO_LORA, "", ""),
     Scenario("grpo-clean-resumed", RESUMED, "", ""),
     Scenario("rloo-clean", RLOO, "", ""),
@@ -101,8 +103,18 @@ GRPO_FAULTS = [
         remedy="learning_rate down",
         cured=GRPO,
     )
-    for factor in (10, 100, 1000)
+    for factor in (100, 1000)
 ] + [
+    Scenario(
+        "grpo-lr-x10",
+        _rate(GRPO, 10),
+        "learning rate 10 times too high",
+        "",
+        also_true=RUNAWAY | {"gradient-spike"},
+        clean="grpo-clean",
+        remedy="learning_rate down",
+        cured=GRPO,
+    ),
     Scenario(
         "grpo-lr-zero",
         _rate(GRPO, 0),
@@ -142,6 +154,8 @@ GRPO_FAULTS = [
         _s("truncation", "length-runaway", "reward-length-correlation"),
         abrupt=False,
         clean="grpo-clean",
+        remedy="get_soft_overlong_punishment beside it",
+        cured=replace(GRPO, rewards=("length", "overlong@40")),
     ),
     Scenario(
         "grpo-reward-hacked",
@@ -181,6 +195,17 @@ GRPO_FAULTS = [
 ]
 GRPO_MORE = [
     Scenario(
+        "grpo-cap-dead",
+        replace(CORRECT, config={"max_completion_length": 2}),
+        "completions are cut after 2 tokens, and a correct sentence has 3",
+        "",
+        _s("truncation"),
+        _s("dead-reward", "zero-advantage", "zero-gradient"),
+        clean="grpo-clean-correct",
+        remedy="max_completion_length up",
+        cured=CORRECT,
+    ),
+    Scenario(
         "grpo-reward-noise",
         replace(LONG, rewards=("noise",)),
         "the reward is a random number",
@@ -208,8 +233,8 @@ GRPO_MORE = [
         "",
         _s("missing-rewards"),
         clean="grpo-clean",
-        remedy="return a number, or let another reward cover the row",
-        cured=GRPO,
+        remedy="let another reward cover the row",
+        cured=replace(GRPO, rewards=("none_batches@3", "correct")),
     ),
     Scenario(
         "grpo-reward-inf",
@@ -300,8 +325,18 @@ DPO_FAULTS = [
         remedy="learning_rate down",
         cured=DPO,
     )
-    for factor in (10, 100, 1000)
+    for factor in (100, 1000)
 ] + [
+    Scenario(
+        "dpo-lr-x10",
+        _rate(DPO, 10),
+        "learning rate 10 times too high",
+        "",
+        also_true=_s("gradient-spike", "likelihood-displacement"),
+        clean="dpo-clean",
+        remedy="learning_rate down",
+        cured=DPO,
+    ),
     Scenario(
         "dpo-lr-zero",
         _rate(DPO, 0),
@@ -331,7 +366,7 @@ DPO_FAULTS = [
         _s("non-finite"),
         onset="half",
         clean="dpo-clean",
-        no_remedy="a NaN in the weights is not taken back by an option; what led to it here was put in hand",
+        no_remedy="no option takes a NaN out of the weights; what led to it was put in by hand",
     ),
     Scenario(
         "dpo-swapped",
@@ -401,8 +436,18 @@ SFT_FAULTS = [
         remedy="learning_rate down",
         cured=SFT,
     )
-    for factor in (10, 100, 1000)
+    for factor in (100, 1000)
 ] + [
+    Scenario(
+        "sft-lr-x10",
+        _rate(SFT, 10),
+        "learning rate 10 times too high",
+        "",
+        also_true=_s("gradient-spike"),
+        clean="sft-clean",
+        remedy="learning_rate down",
+        cured=SFT,
+    ),
     Scenario(
         "sft-lr-zero",
         _rate(SFT, 0),
@@ -432,7 +477,7 @@ SFT_FAULTS = [
         _s("non-finite"),
         onset="half",
         clean="sft-clean",
-        no_remedy="a NaN in the weights is not taken back by an option; what led to it here was put in hand",
+        no_remedy="no option takes a NaN out of the weights; what led to it was put in by hand",
     ),
     Scenario(
         "sft-masked",
@@ -468,8 +513,18 @@ RLOO_FAULTS = [
         remedy="learning_rate down",
         cured=RLOO,
     )
-    for factor in (10, 100, 1000)
+    for factor in (100, 1000)
 ] + [
+    Scenario(
+        "rloo-lr-x10",
+        _rate(RLOO, 10),
+        "learning rate 10 times too high",
+        "",
+        also_true=RUNAWAY | {"gradient-spike"},
+        clean="rloo-clean",
+        remedy="learning_rate down",
+        cured=RLOO,
+    ),
     Scenario(
         "rloo-lr-zero",
         _rate(RLOO, 0),

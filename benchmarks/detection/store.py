@@ -1,15 +1,14 @@
 """How a recorded run is kept in the repository: small, and readable by `open_run`.
 
-Every number keeps its first six significant digits, times their milliseconds; of the configuration stays what
-is needed to judge the run. Invariant: no path, name or time of the machine is kept, so that a run that is made
-again on the same versions differs in its timings alone.
+Every number keeps its first six significant digits (simulated ones four), times their milliseconds; of the
+configuration stays what is needed to judge the run. Invariant: no path, name or date of the machine is kept,
+so that a run that is made again on the same versions differs in its timings alone.
 """
 
 import gzip
 import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -19,32 +18,69 @@ from rldk.files import RunFiles
 
 DIGITS = 6
 ARGS = frozenset(
-    """learning_rate beta num_generations num_iterations steps_per_generation max_completion_length max_length
-    temperature top_p top_k min_p epsilon epsilon_high loss_type scale_rewards mask_truncated_completions
-    max_steps num_train_epochs warmup_steps warmup_ratio logging_steps lr_scheduler_type seed
-    gradient_accumulation_steps per_device_train_batch_size per_device_eval_batch_size eval_steps
-    eval_strategy save_strategy save_steps save_only_model use_vllm reward_weights max_grad_norm optim bf16
-    fp16 logging_nan_inf_filter label_smoothing sync_ref_model weight_decay""".split()
+    [
+        "learning_rate",
+        "beta",
+        "num_generations",
+        "num_iterations",
+        "steps_per_generation",
+        "max_completion_length",
+        "max_length",
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "epsilon",
+        "epsilon_high",
+        "loss_type",
+        "scale_rewards",
+        "mask_truncated_completions",
+        "max_steps",
+        "num_train_epochs",
+        "warmup_steps",
+        "warmup_ratio",
+        "logging_steps",
+        "lr_scheduler_type",
+        "seed",
+        "gradient_accumulation_steps",
+        "per_device_train_batch_size",
+        "per_device_eval_batch_size",
+        "eval_steps",
+        "eval_strategy",
+        "save_strategy",
+        "save_steps",
+        "save_only_model",
+        "use_vllm",
+        "reward_weights",
+        "max_grad_norm",
+        "optim",
+        "bf16",
+        "fp16",
+        "logging_nan_inf_filter",
+        "label_smoothing",
+        "sync_ref_model",
+        "weight_decay",
+    ]
 )
 MODEL = ("model_type", "vocab_size", "eos_token_id", "pad_token_id", "max_position_embeddings")
 ATTEMPT = ("from_step", "algorithm", "args_class", "model_class", "versions")
 PACKAGES = ("trl", "transformers", "torch", "peft", "accelerate")
 
 
-def rounded(value: Any) -> Any:
-    """A number with `DIGITS` significant digits; anything else as it is."""
+def rounded(value: Any, digits: int) -> Any:
+    """A number with so many significant digits; anything else as it is."""
     if isinstance(value, float) and math.isfinite(value) and value:
-        return float(f"{value:.{DIGITS}g}")
+        return float(f"{value:.{digits}g}")
     return value
 
 
-def slim(event: Event, run_id: str) -> Event:
+def slim(event: Event, run_id: str, digits: int) -> Event:
     """The event without what only this machine knows."""
     return msgspec.structs.replace(
         event,
         wall_time=None if event.wall_time is None else round(event.wall_time, 3),
         metrics={
-            name: round(value, 4) if name == "step_time" and value else rounded(value)
+            name: round(value, 4) if name == "step_time" and value else rounded(value, digits)
             for name, value in event.metrics.items()
         },
         rng=msgspec.structs.replace(event.rng, torch_seed=None),
@@ -59,7 +95,7 @@ def slim(event: Event, run_id: str) -> Event:
     )
 
 
-def write_events(events: Any, files: RunFiles) -> None:
+def write_events(events: Iterable[Event], files: RunFiles, digits: int = DIGITS) -> None:
     """The events as the one finished, compressed part of a run."""
     files.folder.mkdir(parents=True, exist_ok=True)
     path = files.part(1)
@@ -68,7 +104,7 @@ def write_events(events: Any, files: RunFiles) -> None:
         gzip.GzipFile("", "wb", 9, raw, mtime=0) as file,
     ):
         for event in events:
-            file.write(encode(slim(event, files.run_id)) + b"\n")
+            file.write(encode(slim(event, files.run_id, digits)) + b"\n")
 
 
 def write_info(info: Mapping[str, Any], files: RunFiles) -> None:

@@ -99,7 +99,7 @@ def texts(seed: int, rows: int) -> Dataset:
 
 
 def pairs(seed: int, rows: int, *, swapped: bool = False, identical: bool = False) -> Dataset:
-    """Sentences with a colour are preferred to ones without; one label in twenty is wrong, as people's are."""
+    """Sentences with a colour are preferred to ones without; one label in twenty is wrong."""
     chance = random.Random(seed)
     made: list[dict[str, str]] = []
     while len(made) < rows:

@@ -25,21 +25,23 @@ transformers.logging.disable_progress_bar()
 datasets.disable_progress_bars()
 
 
-def train(recipe: Recipe, folder: Path, name: str, seed: int, resumes: bool) -> None:  # noqa: FBT001
-    """Train in this process, recorded as the run `name` in `folder`. A training that raises ends as it does."""
+def train(recipe: Recipe, folder: Path, name: str, seed: int, resumes: bool) -> None:
+    """Train in this process, recorded as the run `name` in `folder`. It may raise, or be killed."""
     os.chdir(folder)
     callback = RLDKCallback(folder, name)
-    with (folder / "output.txt").open("a") as output, contextlib.redirect_stdout(output):
-        with contextlib.redirect_stderr(output):
+    with (
+        (folder / "output.txt").open("a") as output,
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(output),
+    ):
+        try:
             trainer = build(recipe, folder / "trainer", seed, [callback], resumes=resumes)
-            try:
-                trainer.train(resume_from_checkpoint=True if resumes else None)
-            except Exception as error:
-                sys.last_value = error  # as the interpreter leaves it, for the callback to find at exit
-                traceback.print_exc()
-                raise
-            finally:
-                atexit._run_exitfuncs()  # a process of multiprocessing leaves without
+            trainer.train(resume_from_checkpoint=True if resumes else None)
+        except Exception as error:
+            sys.last_value = error  # as the interpreter leaves it, for the callback to find at exit
+            traceback.print_exc()
+        finally:
+            atexit._run_exitfuncs()  # noqa: SLF001 - a process of multiprocessing leaves without
 
 
 def keep(folder: Path, target: Path, recipe: Recipe) -> None:

@@ -1,0 +1,59 @@
+"""The labelled set of benchmarks/detection: every label has its run, every run reads as one of ours."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from rldk.runs import open_run
+
+SET = Path(__file__).resolve().parent.parent / "benchmarks" / "detection"
+LABELS = json.loads((SET / "labels.json").read_text())
+RULES = set(
+    """non-finite gradient-spike gradient-creep zero-gradient divergence labels-masked overfitting
+    zero-learning-rate kl-blowup negative-kl frozen-policy off-policy entropy-collapse entropy-explosion
+    broken-start bad-critic reference-mismatch zero-advantage dead-reward no-learning dead-reward-component
+    dominant-reward-component proxy-divergence reward-collapse missing-rewards reward-length-correlation
+    truncation eos-mismatch length-runaway length-collapse sampling-mismatch importance-starvation
+    stale-rollout missing-eos likelihood-displacement preference-saturated reward-model-at-chance
+    swapped-preferences margin-collapse resume-jump stall slow-steps memory-creep crash""".split()
+)
+
+
+def test_labels_and_runs_belong_together():
+    assert {folder.name for folder in (SET / "runs").iterdir()} == set(LABELS)
+
+
+@pytest.mark.parametrize("name", sorted(LABELS))
+def test_run(name):
+    label = LABELS[name]
+    run = open_run(SET / "runs" / name)
+    phases = Counter(event.phase for event in run)
+    assert phases["train"] >= 15
+    assert run.bad_lines == []
+    assert run.algorithm == label["trainer"]
+    assert ("note" in run.info) == (label["kind"] == "simulated")
+
+
+@pytest.mark.parametrize("name", sorted(LABELS))
+def test_label(name):
+    label = LABELS[name]
+    assert set(label["expected"]) | set(label["also_true"]) <= RULES
+    assert not set(label["expected"]) & set(label["also_true"])
+    if label["clean"]:
+        assert not label["expected"]
+    else:
+        assert label["fault"]
+        assert LABELS[label["clean_sibling"]]["clean"]
+        assert label["shows"]
+        assert label["onset"] >= 1
+    for other in ("remedy_run", "remedy_of"):
+        assert label[other] is None or label[other] in LABELS
+
+
+def test_every_fault_has_two_seeds():
+    seeds = Counter(
+        (label["scenario"], label["logging_steps"]) for label in LABELS.values() if not label["remedy_of"]
+    )
+    assert [key for key, count in seeds.items() if count < 2] == []
