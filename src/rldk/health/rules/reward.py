@@ -14,6 +14,9 @@ __all__ = ["RULES"]
 
 TRUNCATED = "truncated_frac"
 ZERO_STD = "frac_reward_zero_std"
+LAG = 10
+"""Records over which a series that is itself a running mean (Stable-Baselines3's, over 100 episodes) shows
+how much it swings; from record to record it hardly moves."""
 
 
 class ZeroAdvantage(Rule):
@@ -357,9 +360,9 @@ class RewardCollapse(Rule):
     ## How it decides
     The mean over 10 records is below its best by half of what had been gained since the start, and by at
     least four standard deviations of the record-to-record noise (autocorrelated noise with heavy tails
-    reaches three within a thousand records), for 10 records: warning. Critical where
-    all of the gain is gone. "Best" is the best *mean*: a best raw value makes stationary noise fire in 95%
-    of runs of 1,000 records.
+    reaches three within a thousand records; of a series that is itself a running mean, of the changes over
+    ten records), for 8 records (80 of a running mean): warning. Critical where all of the gain is gone.
+    "Best" is the best *mean*: a best raw value makes stationary noise fire in 95% of runs of 1,000 records.
 
     ## What looks alike but is healthy
     A dip that recovers: told as info once it is over. A switch of data or curriculum. A resume.
@@ -393,18 +396,27 @@ class RewardCollapse(Rule):
         self.gradient = self.chart.track("grad_norm")
         self.low = Streak()
         self.noise = 0.0
+        self.swing = 0.0
+        self.smooth = False
 
     def observe(self, at: Observation) -> Verdict | None:
         reward = self.reward
+        if len(reward.recent) > LAG:
+            swing = abs(reward.last - reward.recent[-1 - LAG])
+            self.swing += (swing - self.swing) / min(reward.count - LAG, 50)
         if reward.ema10 >= reward.best - 1e-12:
-            self.noise = reward.noise  # the fall itself is not noise
+            # Only here: the fall itself is not noise.
+            self.noise = max(reward.noise, 0.886 * self.swing)
+            self.smooth = "episode_reward_mean" in at.values
             self.low.feed(False, at.step)
             return None
-        noise = max(min(reward.noise, 2 * self.noise), 1e-9, 0.01 * abs(reward.best))
+        noise = max(self.noise, min(reward.noise, 2 * self.noise), 1e-9, 0.01 * abs(reward.best))
         gained = reward.best - reward.start
         lost = reward.best - reward.ema10
         held = self.low.feed(lost >= max(self.options.share * gained, self.options.noise * noise), at.step)
-        if held < self.options.records or reward.count < 10:
+        if self.smooth and gained < self.options.noise * noise:
+            return None  # an agent that learns from nothing has nothing to lose yet
+        if held < self.options.records * (LAG if self.smooth else 1) or reward.count < 10:
             return None
         all_gone = lost >= gained
         return Verdict(
