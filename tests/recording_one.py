@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from rldk.health import RULES, Monitor, RunContext
+from rldk.health import Settings
 from rldk.recording.guard import Guard
 from rldk.recording.naming import claim
 from rldk.recording.recorder import Recorder
-from rldk.recording.watch import Watch
+from rldk.recording.watch import Watch, as_recorded
 from rldk.recording.writer import JsonlWriter
 from rldk.report.final import write_end
 from rldk.runs import Run
@@ -24,12 +24,13 @@ def begin(
     """Begin, or go on with, the run `run` of `folder`."""
     claimed = claim(folder, "run", default="x", trainer_dir="/out", from_step=from_step)
     guard = Guard()
+    about = {"trainer_dir": "/out"} if about is None else about
     return Recorder(
         claimed,
         from_step=from_step,
         writer=JsonlWriter(claimed.files) if jsonl else None,
-        about={"trainer_dir": "/out"} if about is None else about,
-        watch=Watch(claimed.files, Monitor(RunContext(), RULES), guard),
+        about=about,
+        watch=Watch(claimed.files, Settings().monitor(as_recorded(about)), guard),
         write_end=write or (lambda files, *ended: write_end(files, Run(files), *ended)),
         guard=guard,
     )
