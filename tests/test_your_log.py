@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -64,6 +65,9 @@ def folder(tmp_path_factory):
     history = [{**log, "step": step} for step, log in enumerate(LOGS, 1)]
     for place in ("output", "output/checkpoint-40"):
         lines(root / place / "trainer_state.json", {"log_history": history, "global_step": 5})
+    (root / "output" / "completions").mkdir()
+    completions = {"step": [5] * 4, "prompt": ["p"] * 4, "completion": ["c"] * 4, "f": [0.5] * 4}
+    pd.DataFrame(completions).to_parquet(root / "output" / "completions" / "completions_00005.parquet")
     lines(
         root / "train.log",
         *(f"\x1b[32m 20%|##   | {n}/5 [00:01<00:04]\x1b[0m\r{log}" for n, log in enumerate(LOGS)),
@@ -99,7 +103,8 @@ def test_each_command_of_the_table_tells_what_is_in_the_log(folder, command, mon
     shown = CliRunner().invoke(main, [*command[1:], "-f", "json"])
     assert shown.exit_code == 0, shown.output
     (about,) = json.loads(shown.stdout)
-    assert about["records"] == {"train": 5}
+    assert about["records"] == ({} if about["format"] == "trl-completions" else {"train": 5})
+    assert about["samples"] == 4 * any(argument.startswith("output/") for argument in command)
     assert about["bad_lines"] == 0
 
 
@@ -115,5 +120,6 @@ def test_the_table_names_every_adapter_there_is():
         "tensorboard",
         "wandb",
         "trackio",
+        "trl-completions",
     } <= {adapter.name for adapter in adapters()}
-    assert len(COMMANDS) == 14
+    assert len(COMMANDS) == 15

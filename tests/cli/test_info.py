@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -212,3 +213,26 @@ def test_a_pyproject_that_says_nothing_is_no_matter(tmp_path, monkeypatch, text)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pyproject.toml").write_text(text)
     assert rldk("info", jsonl(tmp_path / "log.jsonl", {"step": 1, "loss": 1})).exit_code == 0
+
+
+def test_samples_are_counted_or_it_is_said_why_not(tmp_path, monkeypatch):
+    import pandas as pd
+
+    log = jsonl(tmp_path / "log.jsonl", {"step": 1, "loss": 1})
+    assert (about(log)[0]["samples"], "  samples  " in rldk("info", log).stdout) == (0, False)
+    (tmp_path / "completions").mkdir()
+    frame = pd.DataFrame(
+        {"step": [1] * 2000, "prompt": ["a"] * 2000, "completion": ["b"] * 2000, "f": [0.5] * 2000}
+    )
+    for step in (1, 2):
+        frame.to_parquet(tmp_path / "completions" / f"completions_{step:05}.parquet")
+    (tmp_path / "completions" / "completions_00003.parquet").write_bytes(b"torn")
+    for path in (log, tmp_path / "completions"):
+        assert about(path)[0]["samples"] == 4_000
+        shown = rldk("info", path).stdout
+        assert "  samples    4,000\n" in shown
+        assert "1 lines could not be read" in shown
+    assert rldk("validate", tmp_path / "completions").exit_code == 1
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    assert "  samples    Reading completions needs pyarrow. Install it with:" in rldk("info", log).stdout
+    assert isinstance(about(log)[0]["samples"], str)

@@ -10,6 +10,7 @@ import click
 from rldk.cli.output import echo_json, text_or_json
 from rldk.cli.progress import counting
 from rldk.cli.reading import input_options, log_of
+from rldk.errors import MissingDependencyError
 from rldk.event import escaped
 from rldk.metrics import metric_of
 from rldk.runs import Run
@@ -29,7 +30,7 @@ def info(paths: tuple[Path, ...], input_format: str | None, mapping: dict[str, s
     """Tell what each PATH is: format, dialect, algorithm, steps, metrics known and unknown, quirks.
 
     PATH is a run of rldk, or any log that it reads: trainer_state.json or a checkpoint, a console log of
-    TRL or verl, JSONL, CSV, TensorBoard, W&B offline, trackio.
+    TRL or verl, JSONL, CSV, TensorBoard, W&B offline, trackio, TRL's completions.
     """
     found = escaped([describe(log_of(path, input_format, mapping)) for path in paths])
     if kind == "json":
@@ -52,6 +53,7 @@ def describe(run: Run) -> dict[str, Any]:
         nonfinite += any(True for _ in event.nonfinite())
         if event.phase == "train":
             steps.append(event.step)
+    samples = _samples(run)
     differences = [later - earlier for earlier, later in pairwise(steps)]
     usual = Counter(d for d in differences if d > 0).most_common(1)
     every = usual[0][0] if usual else None
@@ -60,7 +62,7 @@ def describe(run: Run) -> dict[str, Any]:
         "format": run.format,
         "dialect": run.dialect,
         "algorithm": run.algorithm,
-        "state": run.state,
+        "state": _state(run, phases),
         "records": dict(phases),
         "first_step": min(steps, default=None),
         "last_step": max(steps, default=None),
@@ -68,6 +70,7 @@ def describe(run: Run) -> dict[str, Any]:
         "gaps": sum(d > every for d in differences) if every else 0,
         "repeated_steps": sum(d == 0 for d in differences),
         "steps_back": sum(d < 0 for d in differences),
+        "samples": samples,
         "steps_counted": bool(counted),
         "records_with_nonfinite": nonfinite,
         "bad_lines": run.bad_count,
@@ -75,6 +78,21 @@ def describe(run: Run) -> dict[str, Any]:
         "known": sorted(name for name in metrics if metric_of(name)),
         "unknown": sorted(name for name in metrics if not metric_of(name)),
     }
+
+
+def _state(run: Run, phases: Counter[str]) -> str:
+    """The run's state, without reading a foreign log again for it."""
+    if isinstance(run, ForeignRun):
+        return "ended" if phases["summary"] else "unfinished"
+    return run.state
+
+
+def _samples(run: Run) -> int | str:
+    """How many samples there are, or why they cannot be counted."""
+    try:
+        return len(run.samples())
+    except MissingDependencyError as error:
+        return str(error)
 
 
 def _page(about: dict[str, Any]) -> str:
@@ -90,6 +108,8 @@ def _page(about: dict[str, Any]) -> str:
     if about["last_step"] is not None:
         every = f", every {about['every']:,}" if about["every"] else ""
         lines.append(f"  steps      {about['first_step']:,} to {about['last_step']:,}{every}")
+    if samples := about["samples"]:
+        lines.append(f"  samples    {samples:,}" if isinstance(samples, int) else f"  samples    {samples}")
     lines += [f"  note       {quirk}" for quirk in _quirks(about)]
     for kind in ("known", "unknown"):
         lines += _wrapped(f"  {kind:<9}  ", about[kind])

@@ -2,5 +2,6 @@
 
 from rldk.runs.opening import open_run
 from rldk.runs.run import Run
+from rldk.runs.samples import Sample, Samples
 
-__all__ = ["Run", "open_run"]
+__all__ = ["Run", "Sample", "Samples", "open_run"]

@@ -20,6 +20,7 @@ from rldk.metrics.values import measure
 from rldk.runs.adapters.base import Adapter, Row
 from rldk.runs.lines import BadLine
 from rldk.runs.run import Run, State
+from rldk.runs.samples import Samples, reward_functions, tables_of
 
 __all__ = ["COUNTED", "ForeignRun"]
 
@@ -103,6 +104,10 @@ class ForeignRun(Run):
         """The events that are there: a foreign log does not say whether more are to come."""
         del poll
         return iter(self)
+
+    def samples(self) -> Samples:
+        """The samples of TRL's tables of completions in this folder, or beside this log."""
+        return Samples(tables_of(self.path), reward_functions(self._sample), self._bad.new_pass)
 
     def _of_phase(self, phase: Phase) -> Iterator[Event]:
         for event in self:

@@ -19,6 +19,8 @@ __all__ = ["open_run"]
 
 OURS = "rldk"
 """What `input_format` calls the files of `RLDKCallback`."""
+SURE = 0.5
+"""The least confidence by which a folder is a log, or a file in a folder is."""
 
 
 def open_run(
@@ -86,8 +88,8 @@ def _ours(path: Path) -> Run | None:
 def _is_foreign(files: RunFiles) -> bool:
     """Whether files of these names are another tool's: its records, and nothing of ours beside them."""
     parts = [] if files.run.exists() else files.parts()
-    # A half is the name alone, where the first line is too long to be looked at whole.
-    return bool(parts) and all(jsonl.ADAPTER.confidence(Probe(part)) > 0.5 for part in parts)
+    # So sure is also who knows the name alone, where the first line is too long to be looked at whole.
+    return bool(parts) and all(jsonl.ADAPTER.confidence(Probe(part)) > SURE for part in parts)
 
 
 def _holds_events(path: Path) -> bool:
@@ -107,8 +109,9 @@ def _best(path: Path) -> tuple[Path, Adapter]:
     The log is `path`, or the only log in the folder `path`.
     """
     probe = Probe(path)
-    adapter = max(adapters(), key=lambda adapter: adapter.confidence(probe), default=None)
-    if adapter is not None and adapter.confidence(probe) > 0:
+    adapter = max(adapters(), key=lambda adapter: adapter.confidence(probe))
+    sure = adapter.confidence(probe)
+    if sure >= SURE or (sure and not probe.is_dir):
         return path, adapter
     if not probe.is_dir:
         raise UnknownFormatError(path, [OURS, *(adapter.name for adapter in adapters())])
@@ -117,13 +120,15 @@ def _best(path: Path) -> tuple[Path, Adapter]:
         return _best(inside[0])
     if inside:
         raise AmbiguousRunError(path, [str(file) for file in inside])
+    if sure:
+        return path, adapter
     raise RunNotFoundError(f"{path} holds no run. Look for runs below it with: rldk runs {path}")
 
 
 def _is_log(path: Path) -> bool:
     try:
         probe = Probe(path)
-        return any(adapter.confidence(probe) >= 0.5 for adapter in adapters())
+        return any(adapter.confidence(probe) >= SURE for adapter in adapters())
     except OSError:
         return False
 

@@ -17,6 +17,7 @@ from rldk.runs.bad_lines import BadLines
 from rldk.runs.follow import follow
 from rldk.runs.lines import BadLine
 from rldk.runs.records import last_event, read_events, read_records
+from rldk.runs.samples import Samples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,6 +104,10 @@ class Run:
         if self._parts is not None:
             return iter(self)
         return follow(self.files, self._bad.new_pass(), poll=poll, until=lambda: self.state != "running")
+
+    def samples(self) -> Samples:
+        """Prompts, completions and their rewards: of TRL's own tables; a run of rldk holds none yet."""
+        return Samples([], None, self._bad.new_pass)
 
     def columns(self, phase: Phase = "train") -> "Columns":
         """The records of a phase as numpy columns: `step`, `wall_time` and each metric.

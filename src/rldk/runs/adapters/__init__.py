@@ -11,6 +11,7 @@ __all__ = ["adapters"]
 def adapters() -> tuple[Adapter, ...]:
     """Every adapter, in the order in which they are asked: the surer one of its own, the earlier."""
     from rldk.runs.adapters import (
+        completions,
         console,
         jsonl,
         pairs,
@@ -22,5 +23,5 @@ def adapters() -> tuple[Adapter, ...]:
         wandb,
     )
 
-    single = (trainer_state, tensorboard, trackio, verl_console, jsonl, table, console, pairs)
+    single = (trainer_state, completions, tensorboard, trackio, verl_console, jsonl, table, console, pairs)
     return (*wandb.ADAPTERS, *(module.ADAPTER for module in single))

@@ -1,0 +1,35 @@
+"""Owns TRL's folder of completions as a log by itself: it holds samples, and no record of a step.
+
+Invariant: no metric is made of samples; what TRL logged of them stands in its own logs.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row
+from rldk.runs.samples import TABLE, Samples, tables_of
+
+__all__ = ["ADAPTER"]
+
+
+def _rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
+    len(Samples(tables_of(path), None, lambda: on_bad))  # tells which tables cannot be read
+    yield from ()
+
+
+def _confidence(probe: Probe) -> float:
+    if not probe.is_dir:
+        return 0.95 if TABLE.fullmatch(probe.path.name) else 0.0
+    tables = tables_of(probe.path)
+    if not tables or probe.path.name.startswith("checkpoint-"):
+        return 0.0
+    # A folder that has them beside it is the trainer's: whatever it logged there says more.
+    return 0.95 if tables[0].parent == probe.path else 0.3
+
+
+ADAPTER = Adapter(
+    name="trl-completions",
+    what="TRL's completions_*.parquet (log_completions=True), or the folder that holds them: samples only",
+    confidence=_confidence,
+    rows=_rows,
+)
