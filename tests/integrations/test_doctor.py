@@ -1,0 +1,221 @@
+"""The doctor at real trainings: alerts while they run, the same findings afterwards, and the stop."""
+
+import copy
+import json
+
+import pytest
+from transformers import TrainerCallback, TrainerControl, TrainerState
+
+import tiny
+from integrations import trainings
+from integrations.trainings import NEW
+from rldk.files import RunFiles
+from rldk.health import RunContext, Settings
+from rldk.integrations.trl import RLDKCallback
+from rldk.integrations.trl.stopping import HOLDS, Stopper
+from rldk.runs import Run
+from rldk.runs.judging import context_of, judge, settings_of
+from samples import event
+
+pytestmark = pytest.mark.training
+compat = pytest.mark.compat
+
+
+def constant_reward(completions, **kwargs):
+    """The same for everything."""
+    return [0.0] * len(completions)
+
+
+class Poison(TrainerCallback):
+    """Fills the model's weights with NaN after a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        if state.global_step == self.step:
+            for parameter in model.parameters():
+                parameter.data.fill_(float("nan"))
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+@compat
+def test_a_constant_reward_is_named_while_it_trains_and_afterwards(model, tmp_path, caplog):
+    callback = trainings.recorder(tmp_path / "logs")
+    trainings.grpo(model, tmp_path, [callback], rewards=constant_reward, max_steps=14).train()
+    files = callback.files
+    alerts = read(files.alerts)
+    (dead,) = [one for one in alerts if one["finding"]["rule"] == "dead-reward"]
+    assert dead["step"] <= 12
+    assert dead["finding"]["onset_step"] == 1
+    lines = [one.getMessage() for one in caplog.records if one.name == "rldk"]
+    roots = [one["finding"] for one in alerts if one["finding"]["caused_by"] is None]
+    loud = [one["rule"] for one in roots if one["severity"] != "info"]
+    assert loud
+    assert all(any(f": {rule}: " in line for line in lines) for rule in loud)
+    report = read(files.final_report)
+    assert report["status"] in ("warning", "critical")
+    live = callback._recorder.watch.diagnosis()
+    assert judge(Run(files)) == live
+    assert [one["rule"] for one in report["findings"]] == [one.rule for one in live.findings]
+
+
+@compat
+def test_options_of_rules_hold_live_and_afterwards(model, tmp_path):
+    callback = trainings.recorder(
+        tmp_path / "logs",
+        alert_thresholds={"dead-reward": {"records": 3}},
+        ignore=["SET", "zero-advantage"],
+        truth_metric="rewards/constant_reward/mean",
+    )
+    trainings.grpo(model, tmp_path, [callback], rewards=constant_reward, max_steps=4).train()
+    run = Run(callback.files)
+    (dead,) = [one for one in judge(run).findings if one.rule == "dead-reward"]
+    assert dead.first_step == 3
+    assert "zero-advantage" not in [one["finding"]["rule"] for one in read(callback.files.alerts)]
+    assert settings_of(run).ignore == ("SET", "zero-advantage")
+    assert context_of(run).truth_metric == "rewards/constant_reward/mean"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"select": ["non-finit"]}, "did you mean 'non-finite'"),
+        ({"ignore": ["XYZ"]}, "no rule 'XYZ'"),
+        ({"alert_thresholds": {"dead-reward": {"record": 3}}}, "record"),
+        ({"alert_thresholds": {"dead-reward": {"records": "many"}}}, "records"),
+        ({"stop_on": "warning"}, "stop_on must be 'critical' or None"),
+    ],
+    ids=str,
+)
+def test_what_is_no_rule_or_option_is_refused_at_once(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        RLDKCallback(tmp_path, **arguments)
+
+
+def test_a_copy_keeps_how_it_judges(tmp_path):
+    callback = RLDKCallback(tmp_path, select="OPT", stop_on="critical", truth_metric="eval_reward")
+    again = copy.deepcopy(callback)
+    assert again._settings == callback._settings
+    assert again._stop_on == "critical"
+
+
+@compat
+def test_a_lost_run_is_stopped_after_a_checkpoint(model, tmp_path):
+    callback = trainings.recorder(tmp_path / "logs", stop_on="critical")
+    trainer = trainings.sft(model, tmp_path, [Poison(3), callback], max_steps=40)
+    trainer.train()
+    step = trainer.state.global_step
+    assert 3 < step < 15
+    assert (tmp_path / "out" / f"checkpoint-{step}").is_dir()
+    end = read(callback.files.final_report)["end"]
+    assert end["how"] == "stopped"
+    assert end["detail"].startswith("by rldk: non-finite")
+
+
+@compat
+def test_nothing_is_stopped_unless_asked_for(model, tmp_path):
+    callback = trainings.recorder(tmp_path / "logs")
+    trainer = trainings.sft(model, tmp_path, [Poison(3), callback], max_steps=12)
+    trainer.train()
+    assert trainer.state.global_step == 12
+    assert read(callback.files.final_report)["status"] == "critical"
+
+
+def nan(step):
+    return event(step, "train", ("nonfinite:grad_norm=nan",), loss=0.0, grad_norm=None)
+
+
+def test_one_critical_record_stops_nothing():
+    stopper = Stopper(RunContext(algorithm="sft"), Settings())
+    assert not stopper.see(event(1, loss=1.0, grad_norm=1.0))
+    stops = [stopper.see(nan(step)) for step in range(2, 12)]
+    assert stops.count(True) == 1
+    assert stops.index(True) >= HOLDS - 1
+
+
+def test_what_a_resumed_run_logged_before_stops_nothing():
+    stopper = Stopper(RunContext(algorithm="sft"), Settings())
+    stopper.replay(nan(step) for step in range(20))
+    assert stopper.reason is None
+    assert not stopper.see(event(20, loss=1.0, grad_norm=1.0))
+
+
+def test_each_rank_comes_to_the_same_verdict(tmp_path):
+    """A rank that does not record decides by the same hooks, and records nothing."""
+    args = trainings.TrainingArguments(**trainings.options(tmp_path))
+    steps = {}
+    for rank in (0, 1):
+        callback = RLDKCallback(tmp_path / f"logs{rank}", "r", stop_on="critical")
+        state = TrainerState(is_world_process_zero=rank == 0, max_steps=50)
+        control = TrainerControl()
+        callback.on_train_begin(args, state, control, model=tiny.Line())
+        for step in range(1, 50):
+            state.global_step = step
+            value = float("nan") if step > 5 else 1.0
+            callback.on_log(
+                args, state, control, logs={"loss": 0.5, "grad_norm": value, "step_time": rank + 1.0}
+            )
+            if control.should_training_stop:
+                assert control.should_save
+                steps[rank] = step
+                break
+    assert steps[0] == steps[1] > 6
+    assert not (tmp_path / "logs1").exists()
+
+
+@compat
+def test_two_ranks_stop_together(start, tmp_path):
+    process = start(
+        """
+import os, torch
+from pathlib import Path
+from integrations import trainings
+from integrations.test_doctor import Poison
+from rldk.integrations.trl import RLDKCallback
+here = Path.cwd()
+callback = RLDKCallback("logs", "r", stop_on="critical")
+trainer = trainings.line(here, [Poison(3), callback], max_steps=60)
+trainer.train()
+(here / f"steps{os.environ['RANK']}").write_text(str(trainer.state.global_step))
+""",
+        launcher=("-m", "torch.distributed.run", "--nproc_per_node", "2"),
+    )
+    _, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err[-2000:]
+    steps = {(tmp_path / f"steps{rank}").read_text() for rank in (0, 1)}
+    assert len(steps) == 1
+    assert 3 < int(steps.pop()) < 20
+
+
+@compat
+def test_a_killed_and_resumed_run_is_judged_as_it_was_live(model, tmp_path):
+    first = trainings.recorder(tmp_path / "logs")
+    options = {"max_steps": 24, "save_strategy": "steps", "save_steps": 5, "rewards": constant_reward}
+    trainer = trainings.grpo(model, tmp_path, [first, trainings.After(13, _stop)], **options)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    first._recorder.close()  # as at the exit of its process
+    again = trainings.recorder(tmp_path / "logs")
+    trainings.grpo(model, tmp_path, [again], **options).train(resume_from_checkpoint=True)
+    assert judge(Run(RunFiles(tmp_path / "logs", "r"))) == again._recorder.watch.diagnosis()
+
+
+def _stop():
+    raise KeyboardInterrupt
+
+
+def test_without_the_jsonl_the_report_still_has_the_findings(model, tmp_path):
+    callback = trainings.recorder(tmp_path / "logs", enable_jsonl_logging=False)
+    trainings.grpo(model, tmp_path, [callback], rewards=constant_reward, max_steps=12).train()
+    assert "dead-reward" in [one["rule"] for one in read(callback.files.final_report)["findings"]]
+
+
+@pytest.mark.skipif(NEW, reason="the PPO of TRL 1.16 is gone")
+@compat
+def test_a_trainer_that_pays_no_heed_is_named(model, tmp_path, capsys):
+    trainings.ppo(model, tmp_path, [trainings.recorder(tmp_path / "logs", stop_on="critical")]).train()
+    assert "pays no heed to stop_on" in capsys.readouterr().err
