@@ -14,6 +14,7 @@ from rldk.health.normal import QUESTIONS, Answer, Questions
 from rldk.metrics import Metric
 from rldk.report.curve import Curve
 from rldk.report.metric_page import found_as, keys_of, nearest, quantile, rules_of
+from rldk.report.words import counted, number, plain
 from rldk.runs.judging import context_of
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ def explain(metric: str, run: Path | None, input_format: str | None, mapping: di
       rldk explain loss rldk_logs/my_run
       rldk explain completions/clipped_ratio output/trainer_state.json
     """
-    from rldk.report.words import plain
-
     known = found_as(metric)
     series: dict[str, _Series] = {}
     answers: list[Answer] = []
@@ -63,7 +62,7 @@ def explain(metric: str, run: Path | None, input_format: str | None, mapping: di
             _meaning(console, one, metric)
         if not known:
             console.print(
-                f"{metric}\nThis name is the run's own: rldk does not know what it measures.", markup=False
+                f"{plain(metric)}\nThis name is the run's own: rldk does not know it.", markup=False
             )
         if run is not None:
             _standing(console, run, series, answers)
@@ -132,8 +131,6 @@ def _standing(console: "Console", path: Path, series: dict[str, _Series], answer
     from rich.padding import Padding
     from rich.text import Text
 
-    from rldk.report.words import counted, plain
-
     console.print(Text(f"\nIn {plain(str(path))}", "bold"))
     if not series:
         console.print("  This run does not log it.", markup=False)
@@ -151,8 +148,6 @@ def _standing(console: "Console", path: Path, series: dict[str, _Series], answer
 def _figures(console: "Console", found: _Series) -> None:
     from rich.table import Table
     from rich.text import Text
-
-    from rldk.report.words import number
 
     curve, ordered = found.curve, sorted(found.values)
     console.print(Text(f"  {curve.spark(min(console.width - 4, 72))}", "cyan"))

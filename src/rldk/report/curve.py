@@ -4,7 +4,7 @@ Invariant: memory is bounded, the work of a value is constant, and first, last a
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rldk.event import Event
 from rldk.report.sparkline import sparkline
@@ -18,11 +18,14 @@ MAX_CURVES = 500
 MARK = "│"
 """Stands in a sparkline before the first record at or after the marked step."""
 
+GAP = "╳"
+"""Stands in a sparkline where no value is finite."""
+
 
 class Curve:
     """One series, thinned by means of neighbours as it grows."""
 
-    __slots__ = ("_filled", "_per", "_points", "count", "first", "high", "last", "low", "nonfinite")
+    __slots__ = ("_filled", "_per", "_points", "count", "first", "high", "last", "low", "newest", "nonfinite")
 
     def __init__(self) -> None:
         self.count = 0
@@ -31,6 +34,8 @@ class Curve:
         """Values that were not finite."""
         self.first = self.last = 0.0
         """The first and the newest finite value."""
+        self.newest: float | None = None
+        """The newest value, finite or not."""
         self.low = math.inf
         """The smallest value."""
         self.high = -math.inf
@@ -49,6 +54,7 @@ class Curve:
                 self._per *= 2
             points.append([step, 0.0, 0])
         self._filled = (self._filled + 1) % self._per
+        self.newest = value
         if value is None or not math.isfinite(value):
             self.nonfinite += 1
             return
@@ -67,7 +73,7 @@ class Curve:
         return [total / count if count else None for _, total, count in self._points]
 
     def at(self, step: int) -> float | None:
-        """The series about a step: the last point that does not begin after it."""
+        """The series about a step: the last finite point that does not begin after it."""
         found = None
         for begin, total, count in self._points:
             if begin > step:
@@ -76,13 +82,18 @@ class Curve:
         return found
 
     def spark(self, width: int, mark: int | None = None) -> str:
-        """The series in at most `width` characters, with a mark before the step `mark` if it is inside."""
+        """The series in at most `width` characters; what is not finite is a cross.
+
+        Args:
+            width: the most characters.
+            mark: a step before which a mark is set, if the series begins before it.
+        """
         steps = [begin for begin, _, _ in self._points]
         index = next((i for i, begin in enumerate(steps) if mark is not None and begin >= mark), 0)
         if index == 0:
-            return sparkline(self.points(), width)
+            return sparkline(self.points(), width).replace(" ", GAP)
         width -= 1
-        line = sparkline(self.points(), width)
+        line = sparkline(self.points(), width).replace(" ", GAP)
         column = min(max(round(index * len(line) / len(steps)), 1), len(line) - 1)
         return line[:column] + MARK + line[column:] if len(line) > 1 else line
 
@@ -94,7 +105,10 @@ class Curves(dict[str, Curve]):
         """Let each curve have its value."""
         if event.phase == "summary":
             return
-        for name, value in event.metrics.items():
+        metrics: Mapping[str, float | None] = event.metrics
+        if event.notes:
+            metrics = event.metrics | dict(event.nonfinite())
+        for name, value in metrics.items():
             curve = self.get(name)
             if curve is None:
                 if len(self) >= MAX_CURVES:

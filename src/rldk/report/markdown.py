@@ -13,7 +13,7 @@ from rldk.report.words import counted, number, plain, sentence
 __all__ = ["as_markdown"]
 
 _SPECIAL = re.compile(r"([\\*_\[\]<>|#~])")
-_CODE = re.compile(r"(`[^`]*`)")
+_CODE = re.compile(r"(`[\w.='\"/*-]+`)")
 
 
 def as_markdown(about: Examination) -> str:
@@ -70,7 +70,7 @@ def _numbers(about: Examination) -> list[str]:
     rows = ["| metric | first | last | lowest | highest | curve |", "| --- | --: | --: | --: | --: | --- |"]
     for name in main_metrics(about):
         curve = about.curves[name]
-        cells = [_text(plain(name)), *map(number, (curve.first, curve.last, curve.low, curve.high))]
+        cells = [_text(plain(name)), *map(number, (curve.first, curve.newest, curve.low, curve.high))]
         rows.append(f"| {' | '.join([*cells, curve.spark(24)])} |")
     return rows
 

@@ -27,9 +27,7 @@ TITLES = {
 def found_as(name: str) -> list[Metric]:
     """The metrics that a name means: a canonical one, or a trainer's own key in any framework."""
     metric = metric_of(name)
-    if metric is not None:
-        return [metric]
-    found: dict[str, Metric] = {}
+    found = {} if metric is None else {metric.name: metric}
     for dialect in DIALECTS.values():
         for algorithm in (COMMON, *dialect.by_algorithm):
             for key in (name, name.removeprefix("train/"), name.removeprefix("eval/")):

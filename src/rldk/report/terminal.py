@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rldk.health import Finding
+from rldk.report.curve import GAP, MARK
 from rldk.report.examination import Examination
 from rldk.report.verdict import commands, family, headline, main_metrics, named, since, unchecked
 from rldk.report.words import counted, listed, number, plain, sentence
@@ -28,7 +29,7 @@ COLOURS = {
 }
 WIDEST = 100
 """Columns beyond which lines of prose are hard to read."""
-CAUSES, REMEDIES, ANSWERS, GROUPS = 3, 5, 3, 3
+CAUSES, REMEDIES, ANSWERS, GROUPS, NAMES = 3, 5, 3, 3, 4
 """How many of each are told."""
 
 
@@ -104,12 +105,7 @@ def _story(about: Examination, finding: Finding, verbose: bool) -> list[Renderab
         Line(head, align="left", style=colour.removeprefix("bold "), characters="─")
     ]
     parts.append(_indented(Text(sentence(finding.message))))
-    causes = finding.causes if verbose else finding.causes[:CAUSES]
-    if causes:
-        parts += [_indented(Text("Likely because", "bold")), _indented(_list(causes, "-"), 4)]
-    remedies = finding.remedies if verbose else finding.remedies[:REMEDIES]
-    if remedies:
-        parts += [_indented(Text("Do this", "bold")), _indented(_list(remedies, ""), 4)]
+    parts += _advice(finding, verbose)
     if finding.last_good_step is not None:
         saved = finding.last_good_checkpoint
         where = f", saved in {plain(saved)}" if saved else ""
@@ -123,6 +119,21 @@ def _story(about: Examination, finding: Finding, verbose: bool) -> list[Renderab
                 f" {since(about, one).lower()}: {sentence(one.message)}",
             )
             parts.append(_indented(line, 2 + 2 * depth))
+    return parts
+
+
+def _advice(finding: Finding, verbose: bool) -> list[RenderableType]:
+    """Why, and what to do; a line each for what is no alarm."""
+    if finding.severity == "info" and not verbose:
+        told = (("Likely: ", finding.causes), ("Try: ", finding.remedies))
+        return [_indented(Text.assemble((word, "bold"), sentence(items[0]))) for word, items in told if items]
+    causes = finding.causes if verbose else finding.causes[:CAUSES]
+    remedies = finding.remedies if verbose else finding.remedies[:REMEDIES]
+    parts: list[RenderableType] = []
+    if causes:
+        parts += [_indented(Text("Likely because", "bold")), _indented(_list(causes, "-"), 4)]
+    if remedies:
+        parts += [_indented(Text("Do this", "bold")), _indented(_list(remedies, ""), 4)]
     return parts
 
 
@@ -140,7 +151,7 @@ def _numbers(about: Examination, width: int) -> RenderableType:
     worst, first = about.worst, about.first_step or 0
     onset = worst.onset_step if worst is not None and worst.onset_step > first else None
     names = main_metrics(about)
-    longest = min(max((len(plain(name)) for name in names), default=0), 28)
+    longest = min(max(len(plain(name)) for name in [*names, "The numbers"]), 28)
     columns = 3 if onset is not None else 2
     spark = max(min(width - longest - 11 * columns - 4, 48), 8)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -149,15 +160,15 @@ def _numbers(about: Examination, width: int) -> RenderableType:
     if onset is not None:
         table.add_column(f"at {onset:,}", justify="right", no_wrap=True, min_width=9)
     table.add_column("last", justify="right", no_wrap=True, min_width=9)
-    table.add_column("" if onset is None else "│ the onset", no_wrap=True)
+    broken = any(about.curves[name].nonfinite for name in names)
+    legend = [f"{MARK} the onset"] * (onset is not None) + [f"{GAP} not finite"] * broken
+    table.add_column(", ".join(legend), no_wrap=True)
     for name in names:
         curve = about.curves[name]
-        values = [curve.first, curve.last]
-        if onset is not None:
-            values.insert(1, curve.at(onset) or 0.0 if curve.at(onset) is not None else curve.first)
-        broken = f" {counted(curve.nonfinite, 'gap')}" if curve.nonfinite else ""
-        cells = [number(value) for value in values]
-        table.add_row(Text(plain(name)), *cells, Text(curve.spark(spark, onset) + broken, "cyan"))
+        values = (
+            [curve.first, curve.newest] if onset is None else [curve.first, curve.at(onset), curve.newest]
+        )
+        table.add_row(Text(plain(name)), *map(number, values), Text(curve.spark(spark, onset), "cyan"))
     return table
 
 
@@ -171,7 +182,12 @@ def _unchecked(about: Examination, verbose: bool) -> list[RenderableType]:
     total = len(about.diagnosis.not_checked)
     parts: list[RenderableType] = [_title(f"Not checked ({counted(total, 'rule')})")]
     for how, rules in shown:
-        parts.append(_indented(Text.assemble(f"{listed(rules)}: ", (how, "dim"))))
+        names = (
+            rules
+            if verbose or len(rules) <= NAMES
+            else [*rules[: NAMES - 1], f"{len(rules) - NAMES + 1} more"]
+        )
+        parts.append(_indented(Text.assemble(f"{listed(names)}: ", (how, "dim"))))
     rest = sum(len(rules) for _, rules in groups[len(shown) :])
     if rest:
         parts.append(_indented(Text(f"and {rest} more: --verbose lists them.", "dim")))

@@ -13,6 +13,7 @@ from rldk.report.words import counted, number, plain
 
 __all__ = [
     "commands",
+    "evidence",
     "family",
     "headline",
     "main_metrics",
@@ -72,7 +73,8 @@ def headline(about: Examination) -> str:
     first = find_rule(worst.rule).summary().rstrip(".")
     others = len([f for f in about.diagnosis.findings if f.caused_by is None]) - 1
     more = f", and {counted(others, 'other finding')}" if others > 0 else ""
-    return f"{first}, {since(about, worst).lower()}{more}."
+    calm = "Nothing alarming. " if about.diagnosis.status == "info" else ""
+    return f"{calm}{first}, {since(about, worst).lower()}{more}."
 
 
 def _too_little(about: Examination) -> str:

@@ -30,7 +30,7 @@ def sentence(text: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """A value in at most nine characters, for tables and sentences."""
+    """A value in few characters, for tables and sentences."""
     if value is None:
         return "-"
     if not math.isfinite(value):

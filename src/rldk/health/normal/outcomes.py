@@ -24,7 +24,7 @@ def spread(facts: Facts) -> Told | None:
     if solved(facts.reward):
         return yes(
             True,
-            f"all completions score the same because the task is solved: {facts.learned()}. "
+            f"all completions score the same because the task is solved: {facts.learned}. "
             "There is nothing more to learn from these prompts.",
         )
     return no(
@@ -70,7 +70,7 @@ def flat(facts: Facts) -> Told | None:
     if solved(reward):
         return yes(
             high,
-            f"{share}, because most groups succeed altogether: {facts.learned()}. These prompts are learned; "
+            f"{share}, because most groups succeed altogether: {facts.learned}. These prompts are learned; "
             "harder ones would teach more.",
         )
     if not high:
@@ -81,7 +81,7 @@ def flat(facts: Facts) -> Told | None:
         )
     return no(
         True,
-        f"{share} and teach nothing, and the reward is not at its ceiling: {facts.learned()}. Prompts are "
+        f"{share} and teach nothing, and the reward is not at its ceiling: {facts.learned}. Prompts are "
         "too hard or too easy, or the reward is too coarse.",
     )
 
@@ -105,11 +105,11 @@ def truncated(facts: Facts) -> Told | None:
     if facts.rose():
         return yes(
             striking,
-            f"{share}, and still {facts.learned()}. Where the reward can be earned within the limit this is "
+            f"{share}, and still {facts.learned}. Where the reward can be earned within the limit this is "
             "harmless; answers that stand at the end are lost: raise max_completion_length.",
         )
     return no(
         striking,
-        f"{share}, and {facts.learned()}. Answers that are cut earn nothing: raise max_completion_length, or "
+        f"{share}, and {facts.learned}. Answers that are cut earn nothing: raise max_completion_length, or "
         "check that the model ever writes its EOS.",
     )

@@ -83,10 +83,15 @@ class Facts:
         algorithm = self.context.algorithm
         return algorithm in GROUPED or (algorithm is None and self.reward.count > 0)
 
+    @property
+    def course(self) -> str:
+        """From where to where the reward went."""
+        return f"from {self.reward.start:.3g} to {self.reward.ema10:.3g}"
+
+    @property
     def learned(self) -> str:
         """What became of the reward."""
-        reward = self.reward
-        return f"the reward went from {reward.start:.3g} to {reward.ema10:.3g}"
+        return f"the reward went {self.course}"
 
     def rose(self) -> bool:
         """Whether the reward rose clearly above its start."""

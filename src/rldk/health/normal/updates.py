@@ -27,7 +27,7 @@ def loss(facts: Facts) -> Told | None:
     return yes(
         near,
         f"{stands}{alive}. Advantages are centred within each group, so with one update a batch their loss "
-        f"is 0 plus beta times the KL, whatever is learned. Watch the reward: {facts.learned()}.",
+        f"is 0 plus beta times the KL, whatever is learned. Watch the reward, which went {facts.course}.",
     )
 
 
@@ -42,6 +42,13 @@ def clip(facts: Facts) -> Told | None:
             False,
             f"the share of clipped tokens is {clip.ema10:.2g} and has been at most {clip.high:.2g}. "
             "Up to some 0.2, clipping does its work at the edges; above, updates leave the trust region.",
+        )
+    if not context.options:
+        return yes(
+            True,
+            f"it is 0 in all {clip.count:,} records, as it is wherever each batch serves for one update, the "
+            "default: the policy that is trained is then the one that generated, the ratio is 1 exactly, and "
+            "there is nothing to clip.",
         )
     epochs = context.number("num_iterations") or 1
     reuse = context.number("steps_per_generation") or 1
@@ -119,7 +126,7 @@ def entropy(facts: Facts) -> Told | None:
     if facts.reward.count and not facts.rose() and not solved(facts.reward) and not 0.5 < share < 2:
         return no(
             True,
-            f"{level}, and {facts.learned()}. A change of this size without a gain is what to look at; the "
+            f"{level}, and {facts.learned}. A change of this size without a gain is what to look at; the "
             "level itself says nothing.",
         )
     return yes(

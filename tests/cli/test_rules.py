@@ -1,0 +1,52 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from rldk.cli import main
+from rldk.health import RULES
+from rldk.report.rule_page import as_markdown, index_markdown, options, sections
+
+
+def rldk(*arguments):
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_every_rule_is_listed():
+    page = rldk("rules").stdout
+    for rule in RULES:
+        assert f"{rule.code}  {rule.name}" in page
+    assert max(map(len, page.splitlines())) <= 80
+    told = json.loads(rldk("rules", "--format", "json").stdout)
+    assert [(one["code"], one["name"]) for one in told] == [(rule.code, rule.name) for rule in RULES]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_every_rule_has_a_page_with_its_sections_and_thresholds(rule):
+    page = rldk("rules", rule.name).stdout
+    assert page.startswith(f"{rule.name} ({rule.code})\n")
+    titles = [title for title, _ in sections(rule)[1:]]
+    assert titles[:1] == ["What it looks for"]
+    assert titles[-1] == "Sources"
+    assert all(f"\n{title}\n" in page for title in titles)
+    for option in options(rule):
+        assert option.name in page
+        assert option.meaning, f"{rule.name}.{option.name} has no docstring"
+    written = as_markdown(rule)
+    assert f"# {rule.name} ({rule.code})" in written
+    assert all(f"## {title}" in written for title in titles)
+
+
+def test_a_rule_is_found_by_its_code_and_a_wrong_name_is_helped():
+    assert rldk("rules", "rew007").stdout == rldk("rules", "reward-collapse").stdout
+    result = rldk("rules", "reward-colapse")
+    assert result.exit_code == 2
+    assert "'reward-collapse'" in result.stderr
+    (told,) = json.loads(rldk("rules", "REW007", "-f", "json").stdout)
+    assert told["page"].startswith(told["summary"])
+    assert told["options"]
+
+
+def test_the_index_links_to_every_page():
+    index = index_markdown(RULES)
+    assert all(f"[{rule.name}]({rule.name}.md)" in index for rule in RULES)
