@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from rldk.errors import RLDKError
     from rldk.event import Event
     from rldk.integrations.trl import RLDKCallback
-    from rldk.runs import Run, open_run
+    from rldk.runs import Run, TRLAdapter, open_run
 
-__all__ = ["Event", "RLDKCallback", "RLDKError", "Run", "__version__", "open_run"]
+__all__ = ["Event", "RLDKCallback", "RLDKError", "Run", "TRLAdapter", "__version__", "open_run"]
 
 __version__ = "0.1.0"
 
@@ -22,6 +22,7 @@ _HOMES = {
     "RLDKCallback": "rldk.integrations.trl",
     "RLDKError": "rldk.errors",
     "Run": "rldk.runs",
+    "TRLAdapter": "rldk.runs",
     "open_run": "rldk.runs",
 }
 

@@ -125,6 +125,13 @@ def test_what_is_torn_or_just_begun_is_still_ours(tmp_path, data):
     assert open_run(path).format == "rldk"
 
 
+def test_a_part_that_goes_while_it_is_looked_at_is_ours(tmp_path, monkeypatch):
+    files = write_run(tmp_path, logged(1))
+    listed = files.parts()
+    monkeypatch.setattr(type(files), "parts", lambda _: [files.part(1), *listed])
+    assert open_run(files.events).format == "rldk"
+
+
 def test_a_checkpoint_folder_is_its_newest_state(tmp_path):
     for step in (1, 2):
         history = [{"step": one, "loss": 1 / one} for one in range(1, step + 1)]

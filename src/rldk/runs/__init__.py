@@ -1,7 +1,7 @@
 """Reading a run, ours or another tool's: its events, its columns, tables of its metrics."""
 
-from rldk.runs.opening import open_run
+from rldk.runs.opening import TRLAdapter, open_run
 from rldk.runs.run import Run
 from rldk.runs.samples import Sample, Samples
 
-__all__ = ["Run", "Sample", "Samples", "open_run"]
+__all__ = ["Run", "Sample", "Samples", "TRLAdapter", "open_run"]

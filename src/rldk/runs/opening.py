@@ -4,7 +4,7 @@ Invariant: a path gives one run, or one error that says what was tried and what 
 never mixed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rldk.errors import AmbiguousRunError, EventError, RLDKError, RunNotFoundError, UnknownFormatError
@@ -15,10 +15,12 @@ from rldk.runs.adapters.base import Adapter, Probe
 from rldk.runs.foreign import ForeignRun
 from rldk.runs.run import Run
 
-__all__ = ["open_run"]
+__all__ = ["TRLAdapter", "open_run"]
 
 OURS = "rldk"
 """What `input_format` calls the files of `RLDKCallback`."""
+TRL = ("trainer-state", "trl-completions", "console")
+"""The formats that TRL itself writes."""
 SURE = 0.5
 """The least confidence by which a folder is a log, or a file in a folder is."""
 
@@ -41,26 +43,56 @@ def open_run(
         OSError: the path cannot be read.
     """
     path = Path(path)
+    if input_format in (None, OURS):
+        candidates = adapters() if input_format is None else ()
+        return _opened(path, candidates, mapping)
+    if not _exists(path):
+        raise RunNotFoundError(f"there is no file {path}")
+    _refuse_special(path)
+    return ForeignRun(path, _named(input_format), mapping)
+
+
+def TRLAdapter(path: str | Path, *, mapping: Mapping[str, str] | None = None) -> Run:  # noqa: N802 - a name that was asked for
+    """The run at `path`, where TRL or rldk wrote it; a log of another tool is refused, never guessed.
+
+    It reads the events of `RLDKCallback`, a trainer_state.json, a checkpoint or the trainer's folder with
+    them, the tables of completions, and a console that was captured.
+
+    Args:
+        path: as of `open_run`.
+        mapping: as of `open_run`.
+
+    Raises:
+        RLDKError: as `open_run` does.
+        OSError: the path cannot be read.
+    """
+    candidates = [adapter for adapter in adapters() if adapter.name in TRL]
+    return _opened(Path(path), candidates, mapping, least=SURE)
+
+
+def _exists(path: Path) -> bool:
     try:
-        exists = path.exists()
+        return path.exists()
     except ValueError as error:  # a NUL byte in the name
         raise RunNotFoundError(f"{str(path)!r} is no path: {error}") from None
-    if input_format not in (None, OURS):
-        if not exists:
-            raise RunNotFoundError(f"there is no file {path}")
-        _refuse_special(path)
-        return ForeignRun(path, _named(input_format), mapping)
+
+
+def _opened(
+    path: Path, candidates: Sequence[Adapter], mapping: Mapping[str, str] | None, least: float = 0.0
+) -> Run:
+    """The run of ours, or the log that one of the candidates is surer of than `least`."""
+    exists = _exists(path)
     ours = _ours(path)
     if ours is not None:
         return ours
     if not exists:
         raise RunNotFoundError(f"there is no run at {path}. List the runs of a folder with: rldk runs FOLDER")
-    if input_format == OURS:
+    if not candidates:
         if path.is_file():
             return Run(RunFiles(path.parent, path.stem), [path])
         raise UnknownFormatError(path, [OURS])
     _refuse_special(path)
-    return ForeignRun(*_best(path), mapping)
+    return ForeignRun(*_best(path, candidates, least), mapping)
 
 
 def _refuse_special(path: Path) -> None:
@@ -88,8 +120,11 @@ def _ours(path: Path) -> Run | None:
 def _is_foreign(files: RunFiles) -> bool:
     """Whether files of these names are another tool's: its records, and nothing of ours beside them."""
     parts = [] if files.run.exists() else files.parts()
-    # So sure is also who knows the name alone, where the first line is too long to be looked at whole.
-    return bool(parts) and all(jsonl.ADAPTER.confidence(Probe(part)) > SURE for part in parts)
+    try:
+        # So sure is also who knows the name alone, where the first line is too long to be looked at whole.
+        return bool(parts) and all(jsonl.ADAPTER.confidence(Probe(part)) > SURE for part in parts)
+    except OSError:  # a live run compressed the part meanwhile, or it may not be read
+        return False
 
 
 def _holds_events(path: Path) -> bool:
@@ -103,21 +138,21 @@ def _holds_events(path: Path) -> bool:
     return False
 
 
-def _best(path: Path) -> tuple[Path, Adapter]:
+def _best(path: Path, candidates: Sequence[Adapter], least: float) -> tuple[Path, Adapter]:
     """The log and the adapter that is surest of it, the earlier one where two are as sure.
 
     The log is `path`, or the only log in the folder `path`.
     """
     probe = Probe(path)
-    adapter = max(adapters(), key=lambda adapter: adapter.confidence(probe))
+    adapter = max(candidates, key=lambda adapter: adapter.confidence(probe))
     sure = adapter.confidence(probe)
-    if sure >= SURE or (sure and not probe.is_dir):
+    if sure >= SURE or (sure > least and not probe.is_dir):
         return path, adapter
     if not probe.is_dir:
-        raise UnknownFormatError(path, [OURS, *(adapter.name for adapter in adapters())])
-    inside = [file for file in sorted(path.iterdir()) if file.is_file() and _is_log(file)]
+        raise UnknownFormatError(path, [OURS, *(adapter.name for adapter in candidates)])
+    inside = [file for file in sorted(path.iterdir()) if file.is_file() and _is_log(file, candidates)]
     if len(inside) == 1:
-        return _best(inside[0])
+        return _best(inside[0], candidates, least)
     if inside:
         raise AmbiguousRunError(path, [str(file) for file in inside])
     if sure:
@@ -125,10 +160,10 @@ def _best(path: Path) -> tuple[Path, Adapter]:
     raise RunNotFoundError(f"{path} holds no run. Look for runs below it with: rldk runs {path}")
 
 
-def _is_log(path: Path) -> bool:
+def _is_log(path: Path, candidates: Sequence[Adapter]) -> bool:
     try:
         probe = Probe(path)
-        return any(adapter.confidence(probe) >= SURE for adapter in adapters())
+        return any(adapter.confidence(probe) >= SURE for adapter in candidates)
     except OSError:
         return False
 

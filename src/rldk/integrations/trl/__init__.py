@@ -1,4 +1,4 @@
-"""rldk inside a TRL or transformers training: one callback.
+"""rldk inside a TRL or transformers training: one callback, and what reads again what TRL left.
 
 Raises:
     MissingDependencyError: transformers is not installed.
@@ -12,5 +12,6 @@ if find_spec("transformers") is None:
     raise MissingDependencyError("rldk.integrations.trl", "transformers")
 
 from rldk.integrations.trl.callback import RLDKCallback
+from rldk.runs import TRLAdapter
 
-__all__ = ["RLDKCallback"]
+__all__ = ["RLDKCallback", "TRLAdapter"]
