@@ -13,8 +13,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from rldk import open_run
 from rldk.cli import main
+from rldk.runs.adapters import adapters
 from samples import logged, record
+
+SEVEN_KEYS = ("step", "wall_time", "metrics", "rng", "data_slice", "model_info", "notes")
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 TABLE = README.partition("| your log | your command |")[2].partition("\n\n")[0]
@@ -73,6 +77,7 @@ def folder(tmp_path_factory):
         *(f"\x1b[32m 20%|##   | {n}/5 [00:01<00:04]\x1b[0m\r{log}" for n, log in enumerate(LOGS)),
     )
     (root / "train.log.gz").write_bytes(gzip.compress((root / "train.log").read_bytes()))
+    lines(root / "pairs.log", *(f"step {n} | loss: {1 / n}, lr: 1e-06, reward: 0.5" for n in range(1, 6)))
     lines(root / "verl.log", *(f"step:{n} - actor/pg_loss:{1 / n} - actor/lr:1e-06" for n in range(1, 6)))
     lines(root / "metrics.jsonl", *({"step": n, "data": {"actor/pg_loss": 1 / n}} for n in range(1, 6)))
     lines(root / "trainer_log.jsonl", *({"current_steps": n, "loss": 1 / n, "lr": 1e-5} for n in range(1, 6)))
@@ -94,6 +99,8 @@ def folder(tmp_path_factory):
         subprocess.run(
             [sys.executable, "-c", script], cwd=root, env=plain | quiet, check=True, capture_output=True
         )
+    summary = {"train/loss": 0.2, "train/global_step": 5, "_step": 4, "_runtime": 9.5, "_wandb": {}}
+    (root / "wandb-summary.json").write_text(json.dumps(summary))
     return root
 
 
@@ -108,18 +115,42 @@ def test_each_command_of_the_table_tells_what_is_in_the_log(folder, command, mon
     assert about["bad_lines"] == 0
 
 
-def test_the_table_names_every_adapter_there_is():
-    from rldk.runs.adapters import adapters
+PATHS = [*(command[-1] for command in COMMANDS), "wandb-summary.json"]
+PANDAS = """
+import pandas as pd
+import json
 
-    assert {
-        "trainer-state",
-        "console",
-        "verl-console",
-        "jsonl",
-        "csv",
-        "tensorboard",
-        "wandb",
-        "trackio",
-        "trl-completions",
-    } <= {adapter.name for adapter in adapters()}
-    assert len(COMMANDS) == 15
+events = []
+with open('events.jsonl', 'r') as f:
+    for line in f:
+        events.append(json.loads(line))
+df = pd.DataFrame(events)
+df.to_csv('events.csv', index=False)
+"""
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_pandas_example_works_on_the_events_file_of_each_log(folder, path, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    events = tmp_path / "events.jsonl"
+    exported = CliRunner().invoke(main, ["export", path, "--format", "jsonl", "-o", str(events)])
+    assert exported.exit_code == 0, exported.output
+    checked = CliRunner().invoke(main, ["validate", str(events)])
+    assert checked.exit_code == 0, checked.output
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(PANDAS, names)
+    records = {"output/completions": 0, "wandb-summary.json": 1}.get(path, 5)
+    assert len(names["df"]) == records
+    if records:
+        assert [*names["df"]] == [*SEVEN_KEYS]
+        assert pd.read_csv("events.csv")["step"].tolist() == names["df"]["step"].tolist()
+        assert all(
+            any(isinstance(value, int | float) for value in row.values()) for row in names["df"]["metrics"]
+        )
+
+
+def test_the_logs_are_of_every_format_there_is(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert {open_run(path).format for path in PATHS} == {"rldk", *(adapter.name for adapter in adapters())}
+    assert len(COMMANDS) == 16
