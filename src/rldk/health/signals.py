@@ -12,6 +12,7 @@ __all__ = [
     "LOSS",
     "REWARD",
     "at_ceiling",
+    "falls",
     "gained",
     "improving",
     "in_noise",
@@ -36,8 +37,13 @@ _STEADY = 10
 
 
 def in_noise(track: Track, change: float) -> float:
-    """A change of the series in standard deviations of its record-to-record noise."""
-    return change / max(track.noise, 1e-3 * max(abs(track.high), abs(track.low)), _TINY)
+    """A change of the series in standard deviations of its record-to-record noise.
+
+    The noise of a policy that became deterministic goes to 0: it counts as a twentieth of the range at least.
+    """
+    return change / max(
+        track.noise, 0.05 * (track.high - track.low), 1e-3 * max(abs(track.high), abs(track.low)), _TINY
+    )
 
 
 def improving(reward: Track, *, records: int = 40, sd: float = 0.5) -> bool:
@@ -65,12 +71,18 @@ def at_ceiling(reward: Track) -> bool:
     return in_noise(reward, rise) >= 3.0 and reward.ema10 - reward.start >= 0.9 * rise
 
 
+def falls(reward: Track) -> bool:
+    """Whether the reward is below its best by twice its noise and by a quarter of what it had gained."""
+    lost = reward.best - reward.ema20
+    return in_noise(reward, lost) >= 2.0 and lost >= 0.25 * (reward.best - reward.start)
+
+
 def gained(reward: Track, *, sd: float = 1.0) -> bool:
-    """Whether the smoothed reward stands `sd` of its noise above its start.
+    """Whether the smoothed reward stands `sd` of its noise above its start, and has not fallen since.
 
     The difference of a mean over 20 records and one over 5 has a standard deviation of half the noise.
     """
-    return reward.count > 5 and in_noise(reward, reward.rise) >= sd
+    return reward.count > 5 and in_noise(reward, reward.rise) >= sd and not falls(reward)
 
 
 def thrives(reward: Track) -> bool:

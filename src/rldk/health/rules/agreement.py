@@ -177,7 +177,7 @@ class BadCritic(Rule):
         self.loss = track("value_loss_mean|value_squared_error_mean")
         self.clipped = track("value_clip_frac")
         self.reward = track(REWARD)
-        self.bad = Streak()
+        self.bad, self.below = Streak(), Streak()
         self.alarmed = False
         self.median = 0.0
         self.negative = 0
@@ -211,10 +211,11 @@ class BadCritic(Rule):
 
     def _explains_nothing(self, step: int) -> str | None:
         explained = self.explained
+        below = self.below.feed(explained.count > 0 and explained.ema10 < self.options.explained, step)
         if explained.count < 50:
             return None
-        if explained.last < self.options.explained and not self.negative:
-            self.begin = step
+        if below:
+            self.begin = self.below.since
         if explained.count % 10 == 0:
             self.median = explained.median(30)
             self.negative = int(self.median < self.options.explained)

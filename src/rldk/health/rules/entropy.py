@@ -9,7 +9,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.signals import ENTROPY, REWARD, gained, improving, solved
-from rldk.health.statistics import Streak, Track
+from rldk.health.statistics import BASELINE, Streak, Track
 
 __all__ = ["RULES"]
 
@@ -28,14 +28,18 @@ class _Entropy(Rule):
         self.truncated = self.chart.track("truncated_frac")
         self.beyond = Streak()
         self.early: float | None = None
+        self.levels: tuple[float, ...] = ()
 
     def _levels(self) -> tuple[float, ...]:
         """The run's own levels so far: of its first 3 records, its first 5, its records 5 to 25."""
         entropy = self.entropy
+        if entropy.count > BASELINE[1]:
+            return self.levels
         if self.early is None and entropy.count >= 3:
             self.early = entropy.median(3)
         levels = (self.early, entropy.start if entropy.count >= 5 else None, entropy.baseline)
-        return tuple(level for level in levels if level is not None)
+        self.levels = tuple(level for level in levels if level is not None)
+        return self.levels
 
     def _evidence(self, own: float) -> dict[str, object]:
         reward = self.reward
@@ -59,11 +63,14 @@ class EntropyCollapse(_Entropy):
     Without entropy all completions of a prompt are alike; there is nothing left to choose from.
 
     ## How it decides
-    The mean of ten records is at most half of the largest early level (the first 3 or 5 records, or the
-    median of records 5 to 25), and below it by twice the noise, for ten records: warning. At most a fifth,
-    for five records: critical. It is not told while the reward improves, is at its ceiling, or is high on a
-    scale of 0 to 1. Where the reward stands above its start without improving, only a fall to a twentieth is
-    told, as a warning: it may have been worth it, but it is over.
+    The mean of ten records is at most 0.35 of the run's own level and below it by twice the noise, for 15
+    records: warning. Its own level is the median of records 5 to 25; the largest of the first records,
+    where that is more than twice as high or comes before it. At most a fifth, for five records: critical.
+    Half, proposed elsewhere, is passed by healthy runs, and a slow gain of the reward is hard to tell
+    from none in noise. It is not told while the reward improves, is at its ceiling, or is high on a scale
+    of 0 to 1. Where the reward stands above its start without improving, only a fall to a tenth is told,
+    as a warning: it may have been worth it, but it is over. A ceiling counts as one where completions no
+    longer differ in reward.
 
     ## What looks alike but is healthy
     Entropy falls in every run that learns: healthy ones end at 0.27 to 0.47 of their base, some near 0.03
@@ -83,18 +90,19 @@ class EntropyCollapse(_Entropy):
     class Options(RuleOptions, frozen=True):
         """Thresholds of entropy-collapse."""
 
-        share: float = 0.5
+        share: float = 0.35
         """Share of the early level that is left, from which it is reported."""
         critical_share: float = 0.2
         """Share that is left from which it is critical."""
-        gone_share: float = 0.05
+        gone_share: float = 0.1
         """Share that is left from which it is reported although the reward is above its start."""
-        records: int = 10
-        """Records in a row; half as many where it is critical."""
+        records: int = 15
+        """Records in a row; a third as many where it is critical."""
 
     def start(self) -> None:
         super().start()
         self.sampling = self.context.number("temperature")
+        self.spread = self.chart.track("reward_std")
         self.deep = Streak()
 
     def observe(self, at: Observation) -> Verdict | None:
@@ -102,12 +110,12 @@ class EntropyCollapse(_Entropy):
         levels = self._levels()
         if not levels:
             return None
-        own = max(levels)
+        own = self._own(levels)
         left = entropy.ema10 / own if own > 0 else 1.0
         low = left <= options.share and own - entropy.ema10 >= 2 * min(entropy.noise, own / 4)
         held = self.beyond.feed(low, at.step)
         deep = self.deep.feed(low and entropy.last <= options.critical_share * own, at.step)
-        if held < options.records and deep < options.records / 2:
+        if held < options.records and deep < options.records / 3:
             return None
         severity = self._severity(left, deep)
         if severity is None:
@@ -120,17 +128,27 @@ class EntropyCollapse(_Entropy):
             confidence=0.9 if severity is Severity.CRITICAL else 0.7,
         )
 
+    def _own(self, levels: tuple[float, ...]) -> float:
+        """The median of records 5 to 25; the largest early level before that, or where it is far higher."""
+        base, largest = self.entropy.baseline, max(levels)
+        return largest if base is None or base < 0.5 * largest else base
+
     def _severity(self, left: float, deep: int) -> Severity | None:
         reward = self.reward
         if not reward.count:
             return Severity.INFO
         high = reward.low >= 0.0 and reward.high <= 1.0 + 1e-9 and reward.ema10 >= 0.75
-        if high or solved(reward) or improving(reward):
+        if high or improving(reward) or (solved(reward) and not self._still_mixed()):
             return None
         if gained(reward):
             return Severity.WARNING if left <= self.options.gone_share else None
-        very = left <= self.options.critical_share or deep >= self.options.records / 2
+        very = left <= self.options.critical_share or deep >= self.options.records / 3
         return Severity.CRITICAL if very else Severity.WARNING
+
+    def _still_mixed(self) -> bool:
+        """Whether completions still differ in reward: a plateau, but no task that is solved."""
+        spread = self.spread
+        return spread.count > 0 and spread.ema20 > 0.5 * spread.start
 
     def causes(self) -> list[Cause]:
         cold = self.sampling is not None and self.sampling < 0.9

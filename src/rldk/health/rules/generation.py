@@ -30,7 +30,7 @@ class Truncation(Rule):
 
     ## How it decides
     By the mean of ten records. *It rose*: by 0.3 above the lowest mean (or the mean of the first five) that
-    the run had, for five records: a warning if the reward does not do well, or if 0.9 are cut. *It stays*:
+    the run had, for five records: a warning if the reward does not do well, or if 0.75 are cut. *It stays*:
     at least 0.25, for 50 records or for 25 that span 100 steps, and the reward does not do well: warning.
     *Everything is cut*: at least 0.95, the shortest completion as long as the longest, ten records, and the
     reward neither stands above its start nor improves: critical. Where the reward does well it is info, and
@@ -60,7 +60,7 @@ class Truncation(Rule):
 
         rise: float = 0.3
         """Rise of the share above the lowest that the run had."""
-        most: float = 0.9
+        most: float = 0.75
         """Share from which a rise is reported although the reward does well."""
         level: float = 0.25
         """Share that is reported where the reward does not do well."""
@@ -253,8 +253,8 @@ class LengthRunaway(Rule):
     ## How it decides
     The mean of 20 records is at least 1.5 times the median of records 5 to 25 (before record 25: twice the
     mean of the first five) and above it by 1.5 standard deviations of its noise, for ten records; and the
-    reward is less than half a standard deviation above where it was then, not improving and not solved:
-    warning.
+    reward is less than half a standard deviation above where it was when they began to grow, not improving
+    and not solved: warning.
 
     ## What looks alike but is healthy
     Chains of thought that grow while the reward rises, also where the reward has reached its ceiling since.
@@ -286,6 +286,7 @@ class LengthRunaway(Rule):
         track = self.chart.track
         self.length, self.reward, self.cut = track(LENGTH), track(REWARD), track(TRUNCATED)
         self.longer = Streak()
+        self.then: float | None = None
 
     def observe(self, at: Observation) -> Verdict | None:
         length = self.length
@@ -294,6 +295,8 @@ class LengthRunaway(Rule):
             return None
         times = self.options.times if length.baseline is not None else 2.0
         longer = length.ema20 >= times * own and length.ema20 - own >= 1.5 * length.noise
+        if length.ema20 < 1.2 * own:
+            self.then = self.reward.ema20
         if self.longer.feed(longer, at.step) < self.options.records or self._paid():
             return None
         reward = self.reward
@@ -315,8 +318,8 @@ class LengthRunaway(Rule):
         )
 
     def _reward_then(self) -> float:
-        reward = self.reward
-        return reward.start if reward.baseline is None else reward.baseline
+        """The reward when completions had not yet grown by a fifth."""
+        return self.reward.start if self.then is None else self.then
 
     def _paid(self) -> bool:
         reward = self.reward

@@ -8,8 +8,8 @@ import math
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.signals import KL, LOSS, REWARD, at_ceiling
-from rldk.health.statistics import Streak, Track
+from rldk.health.signals import KL, LOSS, REWARD, at_ceiling, falls
+from rldk.health.statistics import BASELINE, Streak, Track
 
 __all__ = ["LOWER_RATE", "RULES"]
 
@@ -33,11 +33,11 @@ class KLBlowup(Rule):
     It holds when ten records in a row are above the limit, or four in a row above ten times the median of
     the 50 before. The limit of a KL per token is five times the median of records 5 to 25 and at least 0.5
     nats, or five times the first record and at least 1 nat. That of a KL summed over a completion (PPO,
-    online DPO) is 10 nats, the top of the range that TRL's guide gives. KTO's reference point has a scale
-    of its own: only the ten-fold jump counts, together with a loss above its start. It is a warning unless
-    the reward has gained half its spread since the start (of `reward_std` where that is logged, since the
-    noise of a record shrinks with the batch) or rose to a ceiling. Critical: above ten times the limit
-    while the reward has fallen below its start.
+    online DPO) is 10 nats, the top of the range that TRL's guide gives; five times that is told whatever
+    the reward. KTO's reference point has a scale of its own: only the ten-fold jump counts, together with a
+    loss above its start. It is a warning unless the reward has gained half its spread since the start (of
+    `reward_std` where that is logged, since the noise of a record shrinks with the batch) or rose to a
+    ceiling. Critical: above ten times the limit while the reward has fallen below its start.
 
     ## What looks alike but is healthy
     Single-record spikes of the k3 estimate (8 spikes to 197 in a run whose reward was intact): hence records
@@ -87,16 +87,23 @@ class KLBlowup(Rule):
         self.high = Streak()
         self.extreme = Streak()
         self.jump = Streak()
+        self.far = Streak()
         self.before = math.inf
+        self.limit = math.inf
 
     def observe(self, at: Observation) -> Verdict | None:
         kl = self.token if self.token.count else self.sequence if self.sequence.count else self.kto
-        limit = self._limit(kl)
+        if kl.count <= BASELINE[1]:
+            self.limit = self._limit(kl)
+        limit = self.limit
         value = kl.last
         held = self.high.feed(value >= limit, at.step)
         extreme = self.extreme.feed(value >= 10 * limit, at.step)
         jumped = self._jumped(kl, at.step)
-        if (held < self.options.records and jumped < 4) or self._paid():
+        far = self.far.feed(kl is self.sequence and value >= 5 * limit, at.step)
+        if held < self.options.records and jumped < 4:
+            return None
+        if far < self.options.records and self._paid():
             return None
         streak = self.high if held >= self.options.records else self.jump
         reward = self.reward
@@ -124,7 +131,9 @@ class KLBlowup(Rule):
         if kl is self.kto:
             return math.inf
         if kl is self.sequence:
-            return max(options.sequence_limit, options.times * max(min(kl.first, kl.start), 0.0))
+            length = self.context.number("response_length") or 0.0
+            own = options.times * max(min(kl.first, kl.start), 0.0)
+            return max(options.sequence_limit, 0.02 * length, own)
         limit: float = max(options.first_floor, options.times * kl.first)
         if kl.baseline is not None:
             limit = min(limit, max(options.floor, options.times * kl.baseline))
@@ -145,8 +154,10 @@ class KLBlowup(Rule):
             return self.loss.count > 5 and self.loss.ema10 < self.loss.start
         if not reward.count:
             return False
-        unit = max(reward.noise, self.spread.ema50 if self.spread.count else 0.0)
-        return reward.rise >= self.options.gain * max(unit, 1e-9) or at_ceiling(reward)
+        unit = max(
+            reward.noise, self.spread.ema50, self.spread.start, 0.05 * (reward.high - reward.low), 1e-9
+        )
+        return (reward.rise >= self.options.gain * unit or at_ceiling(reward)) and not falls(reward)
 
     def causes(self) -> list[Cause]:
         beta = self.context.number("beta")

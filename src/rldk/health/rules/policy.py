@@ -72,6 +72,7 @@ class FrozenPolicy(Rule):
         self.gradient = self.chart.track("grad_norm")
         self.peak = 0.0
         self.rising = True
+        self.found = False
         self.still = Streak()
         self.dead = Streak()
         beta = self.context.number("beta")
@@ -90,9 +91,10 @@ class FrozenPolicy(Rule):
         if self.margins.count:
             return self._offline(at, rate, warm)
         moves = self.gradient.count > 0 and self.gradient.ema10 > 1e-8
-        still = warm and moves and abs(self.kl.last) < self.options.kl
+        still = (warm or self.found) and moves and abs(self.kl.last) < self.options.kl
         held = self.still.feed(still, at.step)
-        if not self._long(held, at.step, self.options.online_records, 10):
+        self.found = self._long(held, at.step, self.options.online_records, 10)
+        if not self.found:
             return None
         return self._verdict(
             f"the KL to the reference has been below {self.options.kl:.0e} for {held} records although "
@@ -108,8 +110,9 @@ class FrozenPolicy(Rule):
         equal = equal and (not loss.count or abs(loss.last - loss.first) < self.options.margin)
         gradient = at.values.get("grad_norm")
         dead = self.dead.feed(equal and rate > 0 and gradient is not None and gradient < 1e-8, at.step)
-        held = self.still.feed(equal and warm, at.step)
-        if dead < 5 and not self._long(held, at.step, self.options.records, 8):
+        held = self.still.feed(equal and (warm or self.found), at.step)
+        self.found = self._long(held, at.step, self.options.records, 8)
+        if dead < 5 and not self.found:
             return None
         streak = self.dead if dead >= 5 else self.still
         return self._verdict(
@@ -172,8 +175,9 @@ class OffPolicy(Rule):
 
     ## How it decides
     The mean of ten records, for ten records in a row: more than 0.2 of the tokens clipped (0.4 where both
-    sides are counted, as in Stable-Baselines3), an approximate KL above 0.1, or a mean ratio that is off 1 by
-    more than 0.1. Warning where the reward does not thrive, otherwise info.
+    sides are counted, as in Stable-Baselines3), an approximate KL above 0.1, or a mean ratio that is off 1
+    by more than 0.1. Warning where the reward does not thrive, or where the clipped share rose to three
+    times its start; otherwise info.
 
     ## What looks alike but is healthy
     Exactly 0 is expected at one update a batch, in 1,496 of 1,496 public records. Classic control with PPO
@@ -217,9 +221,13 @@ class OffPolicy(Rule):
     def observe(self, at: Observation) -> Verdict | None:
         told = self._told()
         held = self.high.feed(told is not None, at.step)
-        if told is None or held < self.options.records or max(self.clipped.count, self.kl.count) < 10:
+        if (
+            told is None
+            or held < self.options.records
+            or max(t.count for t in (self.clipped, self.both, self.kl, self.ratio)) < 10
+        ):
             return None
-        thriving = thrives(self.reward)
+        thriving = thrives(self.reward) and not self._rose()
         if thriving and self.alarmed:
             return None
         self.alarmed = not thriving and self.reward.count > 0
@@ -235,6 +243,10 @@ class OffPolicy(Rule):
             onset=self.high.since,
             confidence=0.7,
         )
+
+    def _rose(self) -> bool:
+        clipped = self.clipped
+        return clipped.count > 20 and clipped.ema10 > max(self.options.clipped, 3 * clipped.start)
 
     def _told(self) -> str | None:
         options = self.options

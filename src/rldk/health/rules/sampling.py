@@ -8,7 +8,7 @@ from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.signals import LENGTH, REWARD, gained, improving, thrives
+from rldk.health.signals import LENGTH, REWARD, improving, in_noise, thrives
 from rldk.health.statistics import Streak, Track
 
 __all__ = ["RULES"]
@@ -38,8 +38,9 @@ class SamplingMismatch(Rule):
     run's own level and at least 0.03, or at least 0.1, where the reward does not thrive: warning; 0.2:
     warning whatever the reward; 0.5: critical. Probabilities (verl): three times the run's own level and at
     least 0.01, or at least 0.03, where the reward does not thrive: warning; 0.06: whatever the reward;
-    0.15: critical. Other measures of verl, OpenRLHF and ms-swift: a k1 estimate beyond 0.1 nats, a k3
-    estimate above 0.1, a chi-squared per token above 1, where the reward does not thrive: warning.
+    0.15: critical. A level that did not rise needs 30 records. Other measures of verl, OpenRLHF and
+    ms-swift: a k1 estimate beyond 0.1 nats, a k3 estimate above 0.1, a chi-squared per token above 1, where
+    the reward does not thrive: warning.
 
     ## What looks alike but is healthy
     Engines in fp8 or int4 differ by 0.05 to 0.1. Sampling with `top_p` or `top_k` adds the logarithm of the
@@ -94,15 +95,18 @@ class SamplingMismatch(Rule):
         options = self.options
         if self.logp.count:
             size, told = self._size(self.logp, options.logp_floor, options.logp, "log-probabilities")
+            rose = self.logp.ema10 >= options.times * self._own(self.logp)
         elif self.prob.count:
             size, told = self._size(self.prob, options.prob_floor, options.prob, "probabilities")
+            rose = self.prob.ema10 >= options.times * self._own(self.prob)
         else:
-            size, told = 0, ""
+            size, told, rose = 0, "", False
         for track, limit, what in self.others:
             if size == 0 and track.count >= 5 and abs(track.ema10) > limit:
                 size, told = 1, f"the {what} between engine and trainer is {track.ema10:.2g}"
         held = self.high.feed(size > 0, at.step)
-        if held < options.records or (size == 1 and thrives(self.reward)):
+        lasting = options.records if rose or size > 1 else 3 * options.records
+        if held < lasting or (size == 1 and thrives(self.reward)):
             return None
         return Verdict(
             severity=Severity.CRITICAL if size == 3 else Severity.WARNING,
@@ -173,7 +177,8 @@ class ImportanceStarvation(Rule):
 
     ## How it decides
     The mean of ten records, for ten records: a mean ratio below 0.75, an effective share below 0.3, or more
-    than half rejected. Warning where the reward does not thrive, otherwise info.
+    than half rejected. Warning where the reward does not thrive or the mean ratio is below 0.5, otherwise
+    info.
 
     ## What looks alike but is healthy
     In the masking modes a minimum of 0 is normal; in token modes the mean stays near 1. Healthy logs of one
@@ -198,6 +203,8 @@ class ImportanceStarvation(Rule):
 
         ratio: float = 0.75
         """Mean ratio."""
+        worst: float = 0.5
+        """Mean ratio that is a warning whatever the reward."""
         effective: float = 0.3
         """Effective share of the samples."""
         rejected: float = 0.5
@@ -218,7 +225,7 @@ class ImportanceStarvation(Rule):
         held = self.low.feed(told is not None, at.step)
         if told is None or held < self.options.records:
             return None
-        thriving = thrives(self.reward)
+        thriving = thrives(self.reward) and not 0 < self.ratio.ema10 < self.options.worst
         if thriving and self.alarmed:
             return None
         self.alarmed = not thriving and self.reward.count > 0
@@ -281,8 +288,8 @@ class StaleRollout(Rule):
 
     ## How it decides
     Over the last 100 records, at least 50, every tenth record: a rank correlation of the difference with
-    the step of at least 0.9, a level of at least five times the run's first, and a reward that neither
-    stands above its start nor improves: warning.
+    the step of at least 0.9, a level of at least five times the run's first, and a reward that never stood
+    above its start and does not improve: warning.
 
     ## What looks alike but is healthy
     Warm-up. Steps without a gradient prove nothing (verl#7413). A slow, honest growth of the mismatch while
@@ -329,7 +336,8 @@ class StaleRollout(Rule):
             self.correlation = _rank_correlation([abs(value) for value in difference.recent])
         if self.correlation < self.options.correlation or self.gradient.ema20 <= 1e-8:
             return None
-        if gained(self.reward, sd=0.5) or improving(self.reward):
+        reward = self.reward
+        if in_noise(reward, reward.best - reward.start) >= 1.5 or improving(reward):
             return None
         return Verdict(
             severity=Severity.WARNING,

@@ -67,7 +67,6 @@ class ResumeJump(Rule):
         self.since = 0
         self.left = 0
         self.found: Verdict | None = None
-        self.told = 0
 
     def observe(self, at: Observation) -> Verdict | None:
         rate = at.values.get("lr")
@@ -79,9 +78,6 @@ class ResumeJump(Rule):
                 self.found = self._levels(at.step)
         if rate is not None:
             self.past.append((at.step, rate))
-        if self.found is None or self.told >= self.options.records:
-            return None
-        self.told += 1
         return self.found
 
     def _resume(self, at: Observation, rate: float | None) -> None:
@@ -94,7 +90,6 @@ class ResumeJump(Rule):
                 self.before[name] = (sum(earlier) / len(earlier), track.noise)
         self.since, self.left = at.step, count - 1
         self.found = self._rates(at.step, rate)
-        self.told = 0
 
     def _rates(self, step: int, rate: float | None) -> Verdict | None:
         if rate is None or not self.past:
@@ -124,8 +119,8 @@ class ResumeJump(Rule):
             if sign * (now - was) >= self.options.noise * max(noise, 1e-3 * abs(was), 1e-9):
                 return Verdict(
                     severity=Severity.WARNING,
-                    message=f"the {name} was {was:.3g} in the {count} records before the resume and is {now:.3g} "
-                    f"in the {count} after it",
+                    message=f"the {name} was {was:.3g} in the {count} records before the resume and is "
+                    f"{now:.3g} in the {count} after it",
                     evidence={name: [was, now], "noise": noise, "step": [self.since, step]},
                     onset=self.since,
                     confidence=0.7,
@@ -166,10 +161,10 @@ class Stall(Rule):
 
     ## How it decides
     After six records: the excess over the usual pace (the median time of a step over 50 records) is above
-    ten steps and above 300 seconds: warning; above thirty steps and half an hour: critical. Time is counted
-    by steps, not by records, since ten steps may lie between two. A resume does not count, nor does the
-    time up to an evaluation's own record. Only what was recorded is judged: a run that hangs now shows it
-    in its next record.
+    ten steps and above 300 seconds: info, since it went on; above thirty steps and half an hour: warning;
+    above two hours besides: critical. Time is counted by steps, not by records, since ten steps may lie
+    between two. A resume does not count, nor does the time up to an evaluation's own record. Only what was
+    recorded is judged: a run that hangs now shows it in its next record.
 
     ## What looks alike but is healthy
     Evaluation, saving, the first compilation, a long tail of generation.
@@ -183,14 +178,15 @@ class Stall(Rule):
 
     code, name, severity = "SYS002", "stall", Severity.CRITICAL
     phases = ("train", "eval")
+    when_over = "keep"
 
     class Options(RuleOptions, frozen=True):
         """Thresholds of stall."""
 
         steps: float = 10.0
-        """Excess in usual steps; three times that is critical."""
+        """Excess in usual steps; three times that is a warning."""
         seconds: float = 300.0
-        """Least excess in seconds; six times that is critical."""
+        """Least excess in seconds; six times that is a warning, 24 times critical."""
 
     def start(self) -> None:
         self.paces: deque[float] = deque(maxlen=50)
@@ -219,10 +215,11 @@ class Stall(Rule):
         if excess <= limit:
             return None
         long = excess > 3 * self.options.steps * usual and excess > 6 * self.options.seconds
+        lost = long and excess > 24 * self.options.seconds
         return Verdict(
-            severity=Severity.CRITICAL if long else Severity.WARNING,
-            message=f"{gap:.0f} s went by between step {since} and {since + steps}, of which {steps} usual steps "
-            f"take {steps * usual:.0f} s",
+            severity=Severity.CRITICAL if lost else Severity.WARNING if long else Severity.INFO,
+            message=f"{gap:.0f} s went by between step {since} and {since + steps}: usually "
+            f"{steps * usual:.0f} s",
             evidence={"seconds": gap, "usual_seconds": steps * usual, "steps": steps},
             onset=since,
             confidence=0.8,
@@ -354,9 +351,9 @@ class MemoryCreep(Rule):
 
     ## How it decides
     Every tenth record, over the last 100: the largest value of each quarter is above that of the quarter
-    before by at least 2%, no rise is more than three times another, and together they are at least 15%:
-    warning where at this pace memory doubles before the run's `max_steps`, otherwise info. The capacity of
-    the card is not in a log.
+    before by at least 2%, no rise is more than three times another, and together they are at least 10%:
+    warning; info where completions grew by a tenth, unless at this pace memory doubles before `max_steps`.
+    The capacity of the card is not in a log.
 
     ## What looks alike but is healthy
     The allocator's cache: reserved memory rises in steps and stays. A peak that follows the longest batch.
@@ -378,11 +375,12 @@ class MemoryCreep(Rule):
 
         quarter: float = 0.02
         """Least rise from quarter to quarter, as a share."""
-        total: float = 0.15
+        total: float = 0.1
         """Least rise over all."""
 
     def start(self) -> None:
         self.memory = self.chart.track(MEMORY)
+        self.length = self.chart.track(LENGTH)
         self.steps: deque[int] = deque(maxlen=100)
         self.now: Verdict | None = None
 
@@ -403,8 +401,10 @@ class MemoryCreep(Rule):
         pace = (tops[-1] - tops[0]) / max(self.steps[-1] - self.steps[0], 1) * 100 / 75
         planned = self.context.number("max_steps") or 0.0
         doubles = planned > step and pace * (planned - step) >= tops[-1]
+        lengths = self.length.tail(100)
+        grew = len(lengths) >= 50 and sum(lengths[-25:]) > 1.1 * sum(lengths[:25])
         return Verdict(
-            severity=Severity.WARNING if doubles else Severity.INFO,
+            severity=Severity.WARNING if doubles or not grew else Severity.INFO,
             message=f"memory rose from {tops[0]:.3g} to {tops[-1]:.3g} GiB over the last 100 records"
             + (f"; at step {planned:.0f} it would have doubled" if doubles else ""),
             evidence={"memory_gib": [round(top, 3) for top in tops], "gib_per_step": pace},
