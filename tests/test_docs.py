@@ -70,7 +70,8 @@ def test_each_shell_line_of_the_readme_runs(session, line):
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    findings = line.startswith("rldk doctor")  # a random model has a broken start
+    assert done.returncode in ((0, 1) if findings else (0,)), done.stderr
     if line.startswith("rldk export"):
         assert len((folder / "my_run.csv").read_text().splitlines()) == 6
     else:

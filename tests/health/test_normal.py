@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from rldk.health import Monitor, RunContext
+from rldk.health import RULES, Monitor, RunContext
 from rldk.health.normal import QUESTIONS, Questions
 from samples import event
 
@@ -33,6 +33,8 @@ def test_there_are_ten_questions_with_sources_about_metrics_that_exist():
 
     assert len(QUESTIONS) == 10
     assert all(question.question.endswith("?") and question.source for question in QUESTIONS)
+    names = {rule.name for rule in RULES}
+    assert all(names.issuperset(question.rules) for question in QUESTIONS)
     assert all(metric_of(name) for question in QUESTIONS for name in question.metrics)
 
 

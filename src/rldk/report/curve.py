@@ -18,7 +18,7 @@ MAX_CURVES = 500
 MARK = "│"
 """Stands in a sparkline before the first record at or after the marked step."""
 
-GAP = "╳"
+GAP = "!"
 """Stands in a sparkline where no value is finite."""
 
 
@@ -82,7 +82,7 @@ class Curve:
         return found
 
     def spark(self, width: int, mark: int | None = None) -> str:
-        """The series in at most `width` characters; what is not finite is a cross.
+        """The series in at most `width` characters; what is not finite is a GAP.
 
         Args:
             width: the most characters.

@@ -88,6 +88,8 @@ def examine(
             low = event.step if low is None else min(low, event.step)
             high = event.step if high is None else max(high, event.step)
         summary = summary or event.phase == "summary"
+    diagnosis = diagnose(monitor)
+    found = {finding.rule for finding in diagnosis.findings}
     foreign = isinstance(run, ForeignRun)
     return Examination(
         source=source,
@@ -100,9 +102,9 @@ def examine(
         last_step=high,
         # A foreign log would be read a second time for its state.
         state=("ended" if summary else "unfinished") if foreign else run.state,
-        diagnosis=diagnose(monitor),
+        diagnosis=diagnosis,
         curves=curves,
-        answers=questions.answers(),
+        answers=[answer for answer in questions.answers() if found.isdisjoint(answer.rules)],
         bad_lines=run.bad_count,
         ours=not foreign,
     )

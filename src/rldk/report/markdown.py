@@ -60,7 +60,7 @@ def _story(about: Examination, finding: Finding) -> list[str]:
     if explained:
         lines += ["This explains", ""]
         for depth, one in explained:
-            told = f"`{one.rule}` {since(about, one).lower()}: {_text(sentence(one.message))}"
+            told = f"{one.severity}: `{one.rule}` {since(about, one).lower()}: {_text(sentence(one.message))}"
             lines.append(f"{'  ' * (depth - 1)}- {told}")
         lines.append("")
     return lines

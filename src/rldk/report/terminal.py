@@ -115,7 +115,7 @@ def _story(about: Examination, finding: Finding, verbose: bool) -> list[Renderab
         parts.append(_indented(Text("This explains", "bold")))
         for depth, one in explained:
             line = Text.assemble(
-                (one.rule, COLOURS[one.severity].removeprefix("bold ")),
+                (f"{one.severity} {one.rule}", COLOURS[one.severity].removeprefix("bold ")),
                 f" {since(about, one).lower()}: {sentence(one.message)}",
             )
             parts.append(_indented(line, 2 + 2 * depth))
@@ -142,7 +142,9 @@ def _list(items: list[str], mark: str) -> Table:
     grid.add_column(no_wrap=True)
     grid.add_column()
     for index, item in enumerate(items, 1):
-        grid.add_row(mark or f"{index}.", Text(sentence(item)))
+        told = Text(sentence(item))
+        told.highlight_regex("`[^`]+`", "cyan")  # options
+        grid.add_row(mark or f"{index}.", told)
     return grid
 
 
@@ -155,7 +157,9 @@ def _numbers(about: Examination, width: int) -> RenderableType:
     columns = 3 if onset is not None else 2
     spark = max(min(width - longest - 11 * columns - 4, 48), 8)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("The numbers", width=longest, no_wrap=True, overflow="ellipsis", header_style="bold")
+    table.add_column(
+        "The numbers", width=longest, no_wrap=True, overflow="ellipsis", header_style="bold not dim"
+    )
     table.add_column("first", justify="right", no_wrap=True, min_width=9)
     if onset is not None:
         table.add_column(f"at {onset:,}", justify="right", no_wrap=True, min_width=9)

@@ -3,88 +3,105 @@
 Invariant: an answer begins with yes or no, is made of what the run shows, and is never a finding.
 """
 
-from collections.abc import Callable
-
 from rldk.health.context import RunContext
 from rldk.health.normal import outcomes, updates
-from rldk.health.normal.question import Answer, Facts, Question, Told
+from rldk.health.normal.question import Answer, Facts, Question
 from rldk.health.statistics import Chart
 
 __all__ = ["QUESTIONS", "Answer", "Question", "Questions"]
 
 
-def _question(
-    name: str,
-    metrics: str,
-    question: str,
-    source: str,
-    ask: Callable[[Facts], Told | None],
-) -> Question:
-    return Question(name=name, metrics=tuple(metrics.split()), question=question, source=source, ask=ask)
-
-
-QUESTIONS: tuple[Question, ...] = (
-    _question(
-        "loss-near-zero", "loss", "Is a loss near 0 normal?", "trl#3452, trl#2703, open-r1#239", updates.loss
-    ),
-    _question(
-        "clip-ratio-zero",
-        "clip_frac clip_frac_low_mean clip_frac_high_mean clip_frac_low_min clip_frac_high_max "
-        "clip_two_sided_frac",
-        "Is a clip ratio of 0 normal?",
-        "trl#3120",
-        updates.clip,
-    ),
-    _question("kl-absent", "kl_mean", "Is it normal that no KL is logged?", "trl#4040", updates.kl_absent),
-    _question(
-        "reward-std-zero",
-        "reward_std reward_group_std_mean",
-        "Is a spread of the rewards of 0 normal?",
-        "trl#3857, trl#5697",
-        outcomes.spread,
-    ),
-    _question(
-        "chosen-falls",
-        "rewards_chosen rewards_chosen_reference_free logps_chosen",
-        "Is it normal that the rewards of the chosen completions fall?",
-        "arXiv 2402.13228 (DPO-Positive), arXiv 2410.08847 (likelihood displacement)",
-        outcomes.chosen,
-    ),
-    _question(
-        "negative-kl",
-        "kl_mean kl_sequence_mean",
-        "Is a negative KL normal?",
-        "trl#925, trl#1857",
-        updates.negative,
-    ),
-    _question(
-        "entropy-level",
-        "entropy_mean entropy_padded_mean",
-        "Is this level of entropy normal?",
-        "DAPO (arXiv 2503.14476), arXiv 2505.22617",
-        updates.entropy,
-    ),
-    _question(
-        "gradient-spikes",
-        "grad_norm",
-        "Are spikes of the gradient norm normal?",
-        "OLMo 2 (arXiv 2501.00656), trl#281",
-        updates.spikes,
-    ),
-    _question(
-        "groups-without-spread",
-        "frac_reward_zero_std",
-        "Is a high share of groups without spread normal?",
-        "trl#3857, trl#4764",
-        outcomes.flat,
-    ),
-    _question(
-        "all-clipped",
-        "truncated_frac truncated_nonempty_frac",
-        "Is it normal that every completion is cut?",
-        "trl#5697, trl#7039",
-        outcomes.truncated,
-    ),
+QUESTIONS: tuple[Question, ...] = tuple(
+    Question(
+        name=name,
+        question=question,
+        metrics=tuple(metrics.split()),
+        source=source,
+        rules=tuple(rules.split()),
+        ask=ask,
+    )
+    for name, ask, question, metrics, rules, source in (
+        (
+            "loss-near-zero",
+            updates.loss,
+            "Is a loss near 0 normal?",
+            "loss",
+            "zero-gradient labels-masked",
+            "trl#3452, trl#2703, open-r1#239",
+        ),
+        (
+            "clip-ratio-zero",
+            updates.clip,
+            "Is a clip ratio of 0 normal?",
+            "clip_frac clip_frac_low_mean clip_frac_high_mean clip_two_sided_frac",
+            "off-policy",
+            "trl#3120",
+        ),
+        (
+            "kl-absent",
+            updates.kl_absent,
+            "Is it normal that no KL is logged?",
+            "kl_mean",
+            "",
+            "trl#4040",
+        ),
+        (
+            "reward-std-zero",
+            outcomes.spread,
+            "Is a spread of the rewards of 0 normal?",
+            "reward_std reward_group_std_mean",
+            "zero-advantage dead-reward",
+            "trl#3857, trl#5697",
+        ),
+        (
+            "chosen-falls",
+            outcomes.chosen,
+            "Is it normal that the rewards of the chosen completions fall?",
+            "rewards_chosen rewards_chosen_reference_free logps_chosen",
+            "likelihood-displacement margin-collapse swapped-preferences",
+            "arXiv 2402.13228 (DPO-Positive), arXiv 2410.08847 (likelihood displacement)",
+        ),
+        (
+            "negative-kl",
+            updates.negative,
+            "Is a negative KL normal?",
+            "kl_mean kl_sequence_mean",
+            "negative-kl",
+            "trl#925, trl#1857",
+        ),
+        (
+            "entropy-level",
+            updates.entropy,
+            "Is this level of entropy normal?",
+            "entropy_mean entropy_padded_mean",
+            "entropy-collapse entropy-explosion",
+            "DAPO (arXiv 2503.14476), arXiv 2505.22617",
+        ),
+        (
+            "gradient-spikes",
+            updates.spikes,
+            "Are spikes of the gradient norm normal?",
+            "grad_norm",
+            "gradient-spike gradient-creep non-finite",
+            "OLMo 2 (arXiv 2501.00656), trl#281",
+        ),
+        (
+            "groups-without-spread",
+            outcomes.flat,
+            "Is a high share of groups without spread normal?",
+            "frac_reward_zero_std",
+            "zero-advantage",
+            "trl#3857, trl#4764",
+        ),
+        (
+            "all-clipped",
+            outcomes.truncated,
+            "Is it normal that every completion is cut?",
+            "truncated_frac truncated_nonempty_frac",
+            "truncation eos-mismatch",
+            "trl#5697, trl#7039",
+        ),
+    )
 )
 """The ten questions that people ask most; on a page those that strike most come first."""
 
@@ -116,5 +133,6 @@ class Questions:
             normal=told.normal,
             text=f"{'Yes' if told.normal else 'No'}: {told.text}",
             source=question.source,
+            rules=question.rules,
             striking=told.striking,
         )

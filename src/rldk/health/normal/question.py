@@ -27,6 +27,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Two or three sentences; the first begins with yes or no."""
     source: str
     """Where to read on."""
+    rules: tuple[str, ...]
+    """Rules that judge the same: what one of them finds needs no second opinion."""
     striking: bool
     """Whether this run's numbers make one ask."""
 
@@ -53,6 +55,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """Metrics that it is about, the canonical names."""
     source: str
     """Where to read on."""
+    rules: tuple[str, ...]
+    """Rules that judge the same."""
     ask: Callable[["Facts"], Told | None]
     """None where the run does not hold what it is about."""
 
