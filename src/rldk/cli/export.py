@@ -1,20 +1,25 @@
-"""`rldk export`: a run as a table."""
+"""`rldk export`: runs as tables."""
 
+import os
 import sys
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 import click
 
 from rldk.cli.progress import counting
 from rldk.cli.reading import input_options, log_of
-from rldk.files import RunFiles, replacing
+from rldk.cli.several import expanded, for_each, identity
+from rldk.files import RunFiles, replacing, safe_run_id
+from rldk.runs import Run
 from rldk.runs.tables import WRITERS
 
 __all__ = ["export"]
 
 
-@click.command(short_help="Write a run as CSV, JSON, JSONL or Parquet.")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.command(short_help="Write runs as CSV, JSON, JSONL or Parquet.")
+@click.argument("paths", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-f",
     "--format",
@@ -23,16 +28,29 @@ __all__ = ["export"]
     help="Format of the output. Default: by the ending of FILE, else csv.",
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write. Default: stdout."
+    "-o",
+    "--output",
+    metavar="FILE|FOLDER",
+    help="File to write, or folder for a file a run. Default: stdout.",
 )
 @input_options
+@click.pass_context
 def export(
-    run: Path, kind: str | None, output: Path | None, input_format: str | None, mapping: dict[str, str]
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    kind: str | None,
+    output: str | None,
+    input_format: str | None,
+    mapping: dict[str, str],
 ) -> None:
-    """Export the metrics of RUN: at any time, also while it is running.
+    """Export the metrics of each RUN: at any time, also while it is running.
 
     RUN is a run's name in its folder (rldk_logs/my_run), a folder that holds one run, any file of a run,
     or a log of another tool (see: rldk info). After a resume each train step appears once.
+
+    Several runs, also by a quoted glob, need a folder. Each becomes a file of its own, FOLDER/my_run.csv;
+    where two have one name, that of the folder they come from goes before it. A single run goes there too
+    where FOLDER exists or ends with a slash.
 
     \b
     csv      one row a record, one column a metric; nan and inf are spelled out
@@ -44,31 +62,92 @@ def export(
     Examples:
       rldk export rldk_logs/my_run -o my_run.csv
       rldk export rldk_logs/my_run -f jsonl | jq .metrics.reward_mean
+      rldk export "rldk_logs/*" -f parquet -o tables/
     """
-    found = log_of(run, input_format, mapping)
+    seen: set[Hashable] = set()
+
+    def opened(path: Path) -> tuple[Path, Run] | None:
+        run = log_of(path, input_format, mapping)
+        if (known := identity(run)) in seen:
+            return None
+        seen.add(known)
+        return path, run
+
+    runs, failed = for_each(expanded(paths), opened)
+    if not runs:
+        ctx.exit(2)  # each was told why
+    if output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
+        failed |= _to_folder(runs, Path(output), kind or "csv")
+    elif len(runs) == 1:
+        _to_file(*runs[0], None if output is None else Path(output), kind)
+    elif output is None or Path(output).suffix or Path(output).exists():
+        said = "name a folder for their tables" if output is None else f"{output} is one file; name a folder"
+        raise click.UsageError(f"these are {len(runs)} runs: {said} with -o FOLDER")
+    else:
+        failed |= _to_folder(runs, Path(output), kind or "csv")
+    ctx.exit(2 if failed else 0)
+
+
+def _to_file(path: Path, run: Run, output: Path | None, kind: str | None) -> None:
     if kind is None:
         kind = output.suffix[1:] if output and output.suffix else "csv"
         if kind not in WRITERS:
             raise click.UsageError(f"no format is called {kind!r}; say one with: -f {'|'.join(WRITERS)}")
-    write = WRITERS[kind]
-    events = counting(found, "exporting")
     if output is not None:
-        _refuse_recordings(output, run)
+        if not output.parent.is_dir():
+            raise click.UsageError(f"there is no folder {output.parent}")
+        _refuse_recordings(output, [path])
+    elif kind == "parquet" and sys.stdout.isatty():
+        raise click.UsageError("Parquet is binary: name a file with -o FILE")
+    _write(path, run, output, kind)
+
+
+def _to_folder(runs: Sequence[tuple[Path, Run]], folder: Path, kind: str) -> bool:
+    """A file a run; whether one failed, which costs none of the others."""
+    targets = [folder / f"{name}.{kind}" for name in _names([run for _, run in runs])]
+    for target in targets:
+        _refuse_recordings(target, [path for path, _ in runs])
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def write(item: tuple[tuple[Path, Run], Path]) -> None:
+        (path, run), target = item
+        _write(path, run, target, kind)
+
+    return for_each([*zip(runs, targets, strict=True)], write)[1]
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    """A name for the file of each run: its own, behind that of its folder where two are called the same."""
+    counts = Counter(run.run_id for run in runs)
+    names: list[str] = []
+    for run in runs:
+        folder = run.files.folder.absolute().name
+        name = run.run_id if counts[run.run_id] == 1 else safe_run_id(f"{folder}-{run.run_id}")
+        number = 2
+        unique = name
+        while unique in names:
+            unique, number = f"{name}-{number}", number + 1
+        names.append(unique)
+    return names
+
+
+def _write(path: Path, run: Run, output: Path | None, kind: str) -> None:
+    write = WRITERS[kind]
+    events = counting(run, f"exporting {run.run_id}")
+    if output is not None:
         with output.open("wb") if _is_special(output) else replacing(output) as file:
             write(events, file)
         click.echo(f"{output}: {events.count:,} records", err=True)
-    elif kind == "parquet" and sys.stdout.isatty():
-        raise click.UsageError("Parquet is binary: name a file with -o FILE")
     else:
         stdout = sys.stdout.buffer
         write(events, stdout)
         stdout.flush()
     if not events.count:
-        click.echo(f"rldk: {run} holds no records", err=True)
-    for bad in found.bad_lines[:5]:
+        click.echo(f"rldk: {path} holds no records", err=True)
+    for bad in run.bad_lines[:5]:
         click.echo(f"rldk: skipped {bad.path}:{bad.number}: {bad.reason}", err=True)
-    if found.bad_count > 5:
-        click.echo(f"rldk: skipped {found.bad_count:,} lines in all; see: rldk validate {run}", err=True)
+    if run.bad_count > 5:
+        click.echo(f"rldk: skipped {run.bad_count:,} lines in all; see: rldk validate {path}", err=True)
 
 
 def _is_special(output: Path) -> bool:
@@ -76,14 +155,12 @@ def _is_special(output: Path) -> bool:
     return output.exists() and not output.is_file()
 
 
-def _refuse_recordings(output: Path, run: Path) -> None:
+def _refuse_recordings(output: Path, paths: Sequence[Path]) -> None:
     """Refuse to write over what a training recorded; its tables can be made again, its events cannot."""
-    if not output.parent.is_dir():
-        raise click.UsageError(f"there is no folder {output.parent}")
     owner = RunFiles.of(output)
     if owner is not None and owner.parts() and output in (owner.metrics_csv, owner.metrics_json):
         return
-    if output.exists() and run.exists() and output.samefile(run):
+    if output.exists() and any(path.exists() and output.samefile(path) for path in paths):
         raise click.UsageError(f"{output} is the log itself; choose another name for the export")
     if owner is not None and owner.exist() and output not in (owner.metrics_csv, owner.metrics_json):
         raise click.UsageError(

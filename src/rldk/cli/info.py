@@ -1,6 +1,7 @@
 """`rldk info`: what is this log, and what is in it?"""
 
 from collections import Counter
+from collections.abc import Hashable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import click
 from rldk.cli.output import echo_json, text_or_json
 from rldk.cli.progress import counting
 from rldk.cli.reading import input_options, log_of
+from rldk.cli.several import expanded, for_each, identity
 from rldk.errors import MissingDependencyError
 from rldk.event import escaped
 from rldk.metrics import metric_of
@@ -26,18 +28,36 @@ MAX_NAMES = 500
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @input_options
 @text_or_json
-def info(paths: tuple[Path, ...], input_format: str | None, mapping: dict[str, str], kind: str) -> None:
+@click.pass_context
+def info(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    input_format: str | None,
+    mapping: dict[str, str],
+    kind: str,
+) -> None:
     """Tell what each PATH is: format, dialect, algorithm, steps, metrics known and unknown, quirks.
 
     PATH is a run of rldk, or any log that it reads: trainer_state.json or a checkpoint, a console log of
-    TRL or verl, JSONL, CSV, TensorBoard, W&B offline, trackio, TRL's completions.
+    TRL or verl, JSONL, CSV, TensorBoard, W&B offline, trackio, TRL's completions. Globs may be quoted:
+    rldk info "output*/checkpoint-40". A run that several paths name is told once.
     """
-    found = escaped([describe(log_of(path, input_format, mapping)) for path in paths])
+    seen: set[Hashable] = set()
+
+    def one(path: Path) -> dict[str, Any] | None:
+        run = log_of(path, input_format, mapping)
+        if (known := identity(run)) in seen:
+            return None
+        about: dict[str, Any] = escaped(describe(run))
+        if kind == "text":
+            click.echo("\n" * bool(seen) + _page(about))
+        seen.add(known)
+        return about
+
+    found, failed = for_each(expanded(paths), one)
     if kind == "json":
         echo_json(found)
-        return
-    for number, about in enumerate(found):
-        click.echo("\n" * (number > 0) + _page(about))
+    ctx.exit(2 if failed else 0)
 
 
 def describe(run: Run) -> dict[str, Any]:
@@ -46,7 +66,7 @@ def describe(run: Run) -> dict[str, Any]:
     steps: list[int] = []
     metrics: Counter[str] = Counter()
     counted = nonfinite = 0
-    for event in counting(run, "reading"):
+    for event in counting(run, f"reading {run.run_id}"):
         phases[event.phase] += 1
         metrics.update(event.metrics.keys())
         counted += "step:counted" in event.notes

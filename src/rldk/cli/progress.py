@@ -27,6 +27,7 @@ class counting(Generic[T]):  # noqa: N801 - reads as what it does: `for x in cou
                 yield item
             return
         from rich.console import Console
+        from rich.markup import escape
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         columns = (
@@ -35,7 +36,7 @@ class counting(Generic[T]):  # noqa: N801 - reads as what it does: `for x in cou
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(self._what)
+            task = progress.add_task(escape(self._what))
             for item in self._items:
                 self.count += 1
                 if self.count % _EVERY == 0:

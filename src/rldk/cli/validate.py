@@ -1,5 +1,7 @@
 """`rldk validate`: is every line of an events file a whole Event?"""
 
+from collections.abc import Callable, Hashable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import click
 from rldk.cli.output import echo_json, text_or_json
 from rldk.cli.progress import counting
 from rldk.cli.reading import input_options, log_of
+from rldk.cli.several import expanded, for_each, identity
 from rldk.errors import UnknownFormatError
 from rldk.event import escaped, json_schema
 from rldk.runs.validation import Validation, check, check_run
@@ -32,35 +35,49 @@ def validate(
     """Check every line of events files against the Event schema, or that a foreign log can be read.
 
     PATH is an events file (also a .gz part), a run (then all its parts are checked), or a log of another
-    tool (then what it holds is read). Bad lines are listed with file, line and reason.
+    tool (then what it holds is read). Bad lines are listed with file, line and reason. Globs may be
+    quoted: rldk validate "rldk_logs/*". What several paths name is checked once.
 
     \b
-    Exit code: 0 all lines are good, 1 some are not, 2 a file cannot be read.
+    Exit code: 0 all lines are good, 1 some are not, 2 a path cannot be read.
     """
     if schema:
         echo_json(json_schema())
         return
     if not paths:
         raise click.UsageError("name at least one events file, run or log")
-    results = [(path, _check(path, input_format, mapping)) for path in paths]
-    if kind == "json":
-        found = escaped([_plain(*result) for result in results])
-        echo_json(found)
-    else:
-        for path, result in results:
+    seen: set[Hashable] = set()
+
+    def one(path: Path) -> tuple[Path, Validation] | None:
+        known, validate_it = _checking(path, input_format, mapping)
+        if known in seen:
+            return None
+        seen.add(known)
+        result = validate_it()
+        if kind == "text":
             _show(path, result)
-    ctx.exit(1 if any(result.bad for _, result in results) else 0)
+        return path, result
+
+    results, failed = for_each(expanded(paths), one)
+    if kind == "json":
+        echo_json(escaped([_plain(*result) for result in results]))
+    bad = any(result.bad for _, result in results)
+    ctx.exit(2 if failed else 1 if bad else 0)
 
 
-def _check(path: Path, input_format: str | None, mapping: dict[str, str]) -> Validation:
-    """A file that holds events by its name is checked by itself; else what the path names, whole."""
+def _checking(
+    path: Path, input_format: str | None, mapping: dict[str, str]
+) -> tuple[Hashable, Callable[[], Validation]]:
+    """What the path names, and what checks it: a file that holds events alone, else the whole run."""
+    lines = partial(counting, what=f"checking lines of {path.name}")
     try:
         run = log_of(path, input_format, mapping)
-        if input_format is None and path.is_file() and path in run.parts:
-            return check([path])
-        return check_run(run, counting(run, "checking"))
     except UnknownFormatError:
-        return check([path])  # none of its lines is an Event, and each is told so
+        return path.absolute(), lambda: check([path], lines)  # none is an Event, and each is told so
+    if input_format is None and path.is_file() and path in run.parts:
+        return path.absolute(), lambda: check([path], lines)
+    events = counting(run, f"checking {run.run_id}")
+    return identity(run), lambda: check_run(run, events, lines)
 
 
 def _show(path: Path, result: Validation) -> None:

@@ -1,7 +1,7 @@
 """Checking events files line by line: what is no Event, where, and why."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,8 @@ from rldk.runs.run import Run
 
 __all__ = ["Validation", "check", "check_run"]
 
+Line = tuple[int, bytes]
+"""A line with its number."""
 MAX_SHOWN = 100
 """Bad lines that are kept with their reasons; beyond that they are only counted."""
 
@@ -36,18 +38,27 @@ class Validation(NamedTuple):
     """The first `MAX_SHOWN` of them."""
 
 
-def check_run(run: Run, events: Iterable[Event] | None = None) -> Validation:
+def _unwatched(lines: Iterable[Line]) -> Iterable[Line]:
+    return lines
+
+
+def check_run(
+    run: Run,
+    events: Iterable[Event] | None = None,
+    watch: Callable[[Iterable[Line]], Iterable[Line]] = _unwatched,
+) -> Validation:
     """Check a run: one of ours line by line, a foreign log by reading it.
 
     Args:
         run: the run.
         events: the run's events, where somebody watches them go by.
+        watch: as of `check`.
 
     Raises:
         OSError: a file cannot be read.
     """
     if not isinstance(run, ForeignRun):
-        return check(run.parts)
+        return check(run.parts, watch)
     phases: Counter[str] = Counter()
     first: int | None = None
     last: int | None = None
@@ -59,8 +70,14 @@ def check_run(run: Run, events: Iterable[Event] | None = None) -> Validation:
     return Validation(phases.total(), dict(phases), first, last, 0, run.bad_count, shown)
 
 
-def check(parts: Iterable[Path]) -> Validation:
+def check(
+    parts: Iterable[Path], watch: Callable[[Iterable[Line]], Iterable[Line]] = _unwatched
+) -> Validation:
     """Read every line of the files. Blank lines are passed over.
+
+    Args:
+        parts: the files.
+        watch: hands on the lines of each file to one who watches them go by.
 
     Raises:
         OSError: a file cannot be read.
@@ -78,7 +95,7 @@ def check(parts: Iterable[Path]) -> Validation:
             shown.append(line)
 
     for path in parts:
-        for number, line in read_lines(path, refuse):
+        for number, line in watch(read_lines(path, refuse)):
             try:
                 event = decode(line)
             except EventError as error:
