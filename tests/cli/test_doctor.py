@@ -195,6 +195,19 @@ def test_a_pipe_gets_no_colour_and_80_columns(ill, tmp_path):
         assert all(line == line.rstrip() for line in done.stdout.splitlines())
 
 
+def test_a_stream_without_the_characters_gets_question_marks(ill):
+    for command in (["doctor"], ["doctor", "-f", "markdown"], ["explain", "loss"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "rldk", *command, str(ill)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"PATH": "/usr/bin", "PYTHONPATH": ":".join(sys.path), "PYTHONIOENCODING": "ascii"},
+        )
+        assert "Traceback" not in done.stderr, (command, done.stderr)
+        assert len(done.stdout.splitlines()) > 20
+
+
 def test_no_color_is_heeded_on_a_terminal(ill):
     from io import StringIO
 

@@ -1,5 +1,6 @@
 """`rldk doctor`: what is wrong with this run, since when, why, and what to do?"""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,15 +125,13 @@ def _examine(run: Run, rules: _Judging, path: Path) -> "Examination":
 
 def _follow(run: Run, rules: _Judging, path: Path, *, to_stderr: bool) -> None:
     """Print a line for each alert until the run ends, or until Ctrl-C."""
-    from rich.console import Console
-
     from rldk.health import finding_of
     from rldk.report.examination import examine
-    from rldk.report.terminal import alert_line
+    from rldk.report.terminal import alert_line, console_on
 
     if isinstance(run, ForeignRun):
         raise RLDKError(f"{path} is no run of rldk: --follow would not know when it ends. Leave it out")
-    console = Console(highlight=False, stderr=to_stderr)
+    console = console_on(sys.stderr if to_stderr else sys.stdout)
     monitor = rules.monitor(run)
 
     def told(incident: Incident) -> None:
@@ -166,15 +165,9 @@ def _print(found: "list[Examination]", kind: str, *, several: bool, verbose: boo
 
 
 def _show(found: "list[Examination]", *, verbose: bool) -> None:
-    import sys
+    from rldk.report.terminal import console_on, print_page
 
-    from rich.console import Console
-
-    from rldk.report.terminal import print_page
-
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without blocks gets question marks
-    console = Console(highlight=False)
+    console = console_on(sys.stdout)
     for number, about in enumerate(found):
         if number:
             console.print()

@@ -1,6 +1,7 @@
 """`rldk explain`: what does this metric mean, and is mine normal?"""
 
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,11 +53,9 @@ def explain(metric: str, run: Path | None, input_format: str | None, mapping: di
         near = nearest(metric)
         hint = f"; did you mean {', '.join(near)}?" if near else "; docs/metrics.md lists them"
         raise RLDKError(f"there is no metric {metric!r}{hint}")
-    from rich.console import Console
+    from rldk.report.terminal import console_on, printing
 
-    from rldk.report.terminal import printing
-
-    with printing(Console(highlight=False)) as console:
+    with printing(console_on(sys.stdout)) as console:
         for index, one in enumerate(known):
             console.print("\n" * (index > 0), end="")
             _meaning(console, one, metric)

@@ -1,5 +1,6 @@
 """`rldk rules`: what the doctor looks for, and how it decides."""
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -41,11 +42,9 @@ def rules(names: tuple[str, ...], kind: str) -> None:
         told = [row(rule) | ({"page": rule.page()} if names else {}) for rule in chosen]
         echo_json(told)
         return
-    from rich.console import Console
+    from rldk.report.terminal import console_on, printing
 
-    from rldk.report.terminal import printing
-
-    with printing(Console(highlight=False)) as console:
+    with printing(console_on(sys.stdout)) as console:
         if names:
             for number, rule in enumerate(chosen):
                 console.print("\n" * (number > 0), end="")

@@ -5,6 +5,7 @@ Invariant: the page says the same without colour, at 80 columns and in a pipe.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -18,7 +19,7 @@ from rldk.report.examination import Examination
 from rldk.report.verdict import commands, family, headline, main_metrics, named, since, unchecked
 from rldk.report.words import counted, listed, number, plain, sentence
 
-__all__ = ["COLOURS", "alert_line", "print_page", "printing"]
+__all__ = ["COLOURS", "alert_line", "console_on", "print_page", "printing"]
 
 COLOURS = {
     "healthy": "bold green",
@@ -38,6 +39,13 @@ def print_page(console: Console, about: Examination, *, verbose: bool = False) -
     width = min(console.width, WIDEST)
     with printing(console) as out:
         out.print(Group(*_parts(about, width, verbose)), width=width)
+
+
+def console_on(file: TextIO) -> Console:
+    """A console that writes to a stream. What the stream has no character for becomes a question mark."""
+    if hasattr(file, "reconfigure"):
+        file.reconfigure(errors="replace")
+    return Console(file=file, highlight=False)
 
 
 @contextmanager
