@@ -4,7 +4,8 @@
 `--verdicts` the doctor is rldk, run here; with it, what another doctor said, as `peers.py` wrote it down, put
 into our rule names. Exits 1 if rldk misses a failure of the trained set or gives a false alarm on it.
 
-A run is *named* if a rule of its label's `expected` is found at the label's level; *wrong cause* if only
+A run is *named* if a rule of its label's `expected` is found at the label's level (at info, if it rises no
+higher); *wrong cause* if only
 others are found at warning or above; *missed* if nothing is. A *false alarm* is a finding at warning or above
 on a healthy run. Delay is counted in train records from the onset to the first report of the right cause.
 """
@@ -23,14 +24,15 @@ from rich.console import Console
 from rich.progress import track
 
 from rldk.errors import RLDKError
-from rldk.health import RULES, diagnose
+from rldk.health import RULES, Severity, diagnose
 from rldk.runs import open_run
-from rldk.runs.judging import monitor_of, settings_of
+from rldk.runs.judging import context_of, settings_of
 
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE.parent.parent.parent / "shared" / "corpus"
 LARGEST_SOURCE = "Sunshine535"
 SEVERITIES = ("info", "warning", "critical")
+INFORMATION = {rule.name for rule in RULES if rule.severity is Severity.INFO}
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -115,19 +117,35 @@ def corpus(folder: Path) -> Iterator[Labelled]:
 
 
 def ask_rldk(run: Labelled) -> tuple[list[Said] | None, list[int]]:
-    """What rldk says of a run, None where it cannot read it, and the steps of the train records."""
+    """What rldk says of a run, None where it cannot read it, and the steps of the train records.
+
+    As of a live run: each rule counts with the highest severity that it alerted, though the diagnosis at the
+    end may be milder because it is over. Its step is that of the first alert at warning (of any, for what is
+    information).
+    """
     try:
         opened = open_run(run.path)
         settings = settings_of(opened)
         if run.truth_metric:
             settings = msgspec.structs.replace(settings, truth_metric=run.truth_metric)
-        monitor = monitor_of(opened, settings)
-        steps = [event.step for event in opened if event.phase == "train"]
+        monitor = settings.monitor(context_of(opened))
+        alerts = [(one.rule.name, one.verdict.severity, 0) for one in monitor.begin()]
+        steps = []
+        for event in opened:
+            alerts += [(one.rule.name, one.verdict.severity, event.step) for one in monitor.feed(event)]
+            if event.phase == "train":
+                steps.append(event.step)
     except RLDKError:
         return None, []
     if monitor.failed:
         raise SystemExit(f"{run.name}: rules failed: {monitor.failed}")
-    said = [Said(one.rule, one.severity, one.first_step) for one in diagnose(monitor).findings]
+    findings = {one.rule for one in diagnose(monitor).findings}
+    said = []
+    for name in dict.fromkeys(name for name, _, _ in alerts):
+        worst = max(severity for rule, severity, _ in alerts if rule == name)
+        if worst > Severity.INFO or name in findings:  # a plateau that ended is no finding
+            at = next(step for rule, severity, step in alerts if rule == name and severity >= min(worst, 2))
+            said.append(Said(name, worst.word, at))
     return said, steps
 
 
@@ -153,8 +171,8 @@ def score(run: Labelled, said: Iterable[Said] | None, steps: list[int]) -> Score
 
 
 def _level(run: Labelled, said: Said) -> str:
-    """The severity from which a rule counts: a plateau is information wherever it is expected."""
-    return "info" if said.rule == "no-learning" else run.level
+    """The severity from which a rule counts: info for those that rise no higher."""
+    return "info" if said.rule in INFORMATION else run.level
 
 
 def _at_least(severity: str, level: str) -> bool:
