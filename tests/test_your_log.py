@@ -99,6 +99,14 @@ def folder(tmp_path_factory):
         subprocess.run(
             [sys.executable, "-c", script], cwd=root, env=plain | quiet, check=True, capture_output=True
         )
+    lines(
+        root / "openrlhf.log",
+        *(
+            f"(PPOTrainer pid=7) INFO Global step {n}: {{'policy_loss': {1 / n}, 'actor_lr': 5e-07,"
+            f" 'kl': 0.01, 'reward': {n / 10}, 'response_length': 250.5, 'return': 0.2}}"
+            for n in range(1, 6)
+        ),
+    )
     summary = {"train/loss": 0.2, "train/global_step": 5, "_step": 4, "_runtime": 9.5, "_wandb": {}}
     (root / "wandb-summary.json").write_text(json.dumps(summary))
     return root
@@ -115,7 +123,7 @@ def test_each_command_of_the_table_tells_what_is_in_the_log(folder, command, mon
     assert about["bad_lines"] == 0
 
 
-PATHS = [*(command[-1] for command in COMMANDS), "wandb-summary.json"]
+PATHS = [*(command[-1] for command in COMMANDS), "wandb-summary.json", "openrlhf.log"]
 PANDAS = """
 import pandas as pd
 import json
@@ -148,6 +156,21 @@ def test_the_pandas_example_works_on_the_events_file_of_each_log(folder, path, t
         assert all(
             any(isinstance(value, int | float) for value in row.values()) for row in names["df"]["metrics"]
         )
+
+
+@pytest.mark.parametrize(
+    ("path", "dialect", "name"),
+    [
+        ("openrlhf.log", "openrlhf", "surrogate_loss_mean"),
+        ("verl.log", "verl", "surrogate_loss_mean"),
+        ("metrics.jsonl", "verl", "surrogate_loss_mean"),
+        ("train.log", "trl", "loss"),
+    ],
+)
+def test_the_keys_of_each_framework_become_canonical_names(folder, path, dialect, name):
+    run = open_run(folder / path)
+    assert run.dialect == dialect
+    assert all(name in event.metrics for event in run)
 
 
 def test_the_logs_are_of_every_format_there_is(folder, monkeypatch):

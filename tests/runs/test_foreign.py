@@ -45,6 +45,29 @@ def jsonl(tmp_path, *records, name="log.jsonl"):
 # Steps
 
 
+REWINDING = [1, 2, 3, 4, 2, 3, 4, 5, 0, 1]
+LOGS = {
+    "log.jsonl": "".join(json.dumps({"step": n, "loss": 1 / (n + 1)}) + "\n" for n in REWINDING),
+    "log.csv": "step,loss\n" + "".join(f"{n},{1 / (n + 1)}\n" for n in REWINDING),
+    "train.log": "".join(f"{{'loss': {1 / (n + 1)}, 'grad_norm': 1.0, 'step': {n}}}\n" for n in REWINDING),
+    "verl.log": "".join(f"step:{n} - actor/pg_loss:{1 / (n + 1)} - actor/lr:1e-06\n" for n in REWINDING),
+    "pairs.log": "".join(f"step {n} | loss {1 / (n + 1)} | reward 0.5\n" for n in REWINDING),
+    "trainer_state.json": json.dumps({"log_history": [{"step": n, "loss": 1 / (n + 1)} for n in REWINDING]}),
+}
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_steps_that_go_back_are_kept_in_the_order_of_the_log(tmp_path, name):
+    # A foreign log does not say whether a rewind is a resume or another run: no record may be dropped.
+    (tmp_path / name).write_text(LOGS[name])
+    run = open_run(tmp_path / name)
+    assert [one.step for one in run] == REWINDING
+    assert run.columns()["step"].tolist() == REWINDING
+    assert run.bad_lines == []
+    told = CliRunner().invoke(main, ["info", str(tmp_path / name), "-f", "json"])
+    assert json.loads(told.stdout)[0]["steps_back"] == 2
+
+
 def test_steps_that_the_log_does_not_say_are_counted_and_noted(tmp_path):
     logs = [{"eval_loss": 9}, {"loss": 1}, {"loss": 2}, {"eval_loss": 3}, {"loss": 4}, {"train_runtime": 5}]
     run = foreign(tmp_path, *logs)
