@@ -42,7 +42,7 @@ class NonFinite(Rule):
     NaN does not heal: a NaN gradient makes NaN weights, which every later step and checkpoint keeps.
 
     ## How it decides
-    Records with such a value are counted over the last ten. One: info. Two, or as many as half of them where
+    Records with such a value are counted over the last ten. One: info. Two, or half of them where
     a mixed-precision scaler may be at work: critical. A NaN average of the training loss in the summary is
     critical where the last record was not finite either. A loss that drops to exactly 0 for three records,
     in a log without gradient norms, is reported too: the trainer writes 0 for a loss that is NaN.
@@ -134,23 +134,27 @@ class NonFinite(Rule):
             self.since, self.shown = at.step, []
         self.shown = list(dict.fromkeys([*self.shown, *named]))[:20]
         count = self.bad.bit_count()
-        critical = bool(hard) and (
+        severity = Severity.INFO
+        if hard and (
             count >= self.options.records
             or count + self.scaled.bit_count() >= self.options.scaler_records
             or (at.phase == "summary" and was_bad)
-        )
-        return self._verdict(at, named, critical, count + self.scaled.bit_count())
+        ):
+            severity = Severity.CRITICAL
+        elif "grad_norm" in hard and (len(hard) > 1 or at.values.get("loss") == 0.0):
+            severity = Severity.WARNING
+        return self._verdict(at, named, severity, count + self.scaled.bit_count())
 
-    def _verdict(self, at: Observation, named: list[str], critical: bool, count: int) -> Verdict:
+    def _verdict(self, at: Observation, named: list[str], severity: Severity, count: int) -> Verdict:
         spelled = ", ".join(f"{key} {at.values[key]}" for key in named[:3])
         more = f" and {len(named) - 3} more" if len(named) > 3 else ""
         return Verdict(
-            severity=Severity.CRITICAL if critical else Severity.INFO,
+            severity=severity,
             message=f"not finite: {spelled}{more}"
             + (f"; {count} of the last 10 records" if count > 1 else "; once so far"),
             evidence={key: str(at.values[key]) for key in named[:10]},
             onset=self.since,
-            confidence=0.95 if critical else 0.6,
+            confidence=0.95 if severity is Severity.CRITICAL else 0.6,
         )
 
     def _kind(self, key: str) -> int:

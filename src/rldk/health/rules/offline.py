@@ -15,15 +15,20 @@ from rldk.health.statistics import Chart, Streak
 
 __all__ = ["ACCURACY", "RULES", "is_offline"]
 
-ACCURACY = (
-    "rewards_accuracies|rewards_accuracies_reference_free|rewards_accuracies_token_mean"
-    "|reward_model_accuracy|token_accuracy_mean"
+PAIR_ACCURACY = (
+    "rewards_accuracies|rewards_accuracies_reference_free|rewards_accuracies_token_mean|reward_model_accuracy"
 )
+"""Share of pairs that the model tells right."""
+ACCURACY = f"{PAIR_ACCURACY}|token_accuracy_mean"
 """Share of what is trained on that the model gets right."""
 TELLING = f"{ACCURACY}|rewards_margins*|reward_model_*|logps_chosen*|log_odds_*|kl_reference_point_mean"
 """Metrics that only offline training logs."""
 EVAL_ACCURACY = "|".join(f"eval_{name}" for name in ACCURACY.split("|"))
 LN2 = 0.6931
+EARLY = 20
+"""Records before which a lowest mean is one of few, and its noise is not known."""
+BEGUN = 60
+"""Records after which the first ones are no measure any more, unless the run was found ill by them."""
 JUDGED = OFFLINE | {"trainer"}
 
 
@@ -43,16 +48,19 @@ class Divergence(Rule):
 
     ## How it decides
     The mean over 20 records is at least 1.3 times its minimum and above it by a third of the fall from the
-    start and by twice the record-to-record noise, for 20 records (fewer where a record covers many steps):
-    warning. At twice the minimum and back at the level of the start: critical. Where the minimum is within
-    the first 20 records, the rise is held against the noise of now as well; less strictly where the run began
-    at ln 2, where a preference loss stands before anything is learned. Warning too: a token accuracy below
-    0.6 of that of the first record, by three times its noise. Info where the evaluation loss is at its best,
-    or the loss falls again with gradients as they were: other data look like this.
+    start and by 2.5 times the record-to-record noise, the median likewise, for 20 records (fewer where a
+    record covers many steps): warning. At twice the minimum and back at the level of the start: critical.
+    Where the minimum is within the first 20 records, the loss must exceed its first two values too, by 2.5
+    times the noise of now. Less will do where the run began at ln 2, where a preference loss stands before
+    anything is learned; and ten records, where the gradient norm rose to 8 times its first values with it.
+    Such a start is told at its severity even where the run recovers: what it had to learn again was lost.
+    Warning too: a token accuracy below 0.6 of that of the first record, by three times its noise. Info where
+    the evaluation loss is at its best, where most pairs are told right as before, or where the loss falls
+    again with gradients as they were: other data look like this.
 
     ## What looks alike but is healthy
     Another stage of a curriculum, another packing, the loss of GRPO and PPO (never judged), a loss near 0
-    that doubles: that is no loss of what was gained.
+    that doubles: that is no loss of what was gained. A huge beta, under which few wrong pairs make the loss.
 
     ## What to do
     Go back to the checkpoint before the onset and lower the learning rate.
@@ -74,7 +82,7 @@ class Divergence(Rule):
         """Times the lowest mean loss."""
         critical_ratio: float = 2.0
         """The same, for critical."""
-        noise: float = 2.0
+        noise: float = 2.5
         """Least rise, in standard deviations of the record-to-record noise."""
         records: int = 20
         """Records in a row; fewer where a record covers many steps."""
@@ -86,25 +94,26 @@ class Divergence(Rule):
         self.evaluation = self.chart.track("eval_loss")
         self.gradient = self.chart.track("grad_norm")
         self.accuracy = self.chart.track("token_accuracy_mean")
+        self.pairs = self.chart.track(PAIR_ACCURACY)
         self.high, self.lost = Streak(), Streak()
-        self.least, self.noise, self.least_count = inf, 0.0, 0
-        self.usual_gradient = 0.0
-        self.peak = -inf
-        self.top = -inf
+        self.least, self.least_count = inf, 0
+        self.noise, self.early_noise, self.calm = 0.0, 0.0, 0
+        self.usual_gradient = self.first_gradient = 0.0
+        self.burst = self.told = False
+        self.peak = self.top = -inf
         self.first_step: int | None = None
 
     def observe(self, at: Observation) -> Verdict | None:
         loss = self.loss
         level, count = loss.ema20, loss.count
         self.lost.feed(self._forgets(), at.step)
-        if count <= 3:
-            if self.first_step is None:
-                self.first_step = at.step
-            self.top = max(self.top, loss.last)
-            if count < 3:
-                return None
-        if level < self.least:
-            self.least, self.noise, self.least_count = level, loss.noise, count
+        if self.first_step is None:
+            self.first_step = at.step
+        if count <= EARLY:
+            self._begin()
+        expired = count == BEGUN and self.least_count < EARLY and not self.told
+        if level < self.least or expired:
+            self.least, self.least_count = level, count
             self.usual_gradient = self.gradient.ema10
             self.peak = -inf
             self.high.feed(False, at.step)
@@ -112,13 +121,26 @@ class Divergence(Rule):
         self.peak = max(self.peak, level)
         rise = level - self.least
         fallen = max(loss.start - self.least, 0.0)
-        far = rise >= max(
+        far = max(
             (self.options.ratio - 1) * abs(self.least), fallen / 3, self.options.noise * self.noise, 1e-6
         )
-        held = self.high.feed(far, at.step)
-        if held < 6 or held < self._needed(at.step) or (self.least_count < 20 and not self._clear(rise)):
+        held = self.high.feed(rise >= far, at.step)
+        if not held and count >= EARLY:  # what rises is not noise
+            self.calm += 1
+            self.noise += (loss.noise - self.noise) / self.calm
+        if held < 6 or held < self._needed(at.step) or not self._clear(far):
             return self._forgotten(at.step)
         return self._verdict(rise, fallen)
+
+    def _begin(self) -> None:
+        loss, gradient = self.loss, self.gradient.last
+        if loss.count <= 2:
+            self.top = max(self.top, loss.last)
+            self.first_gradient = max(self.first_gradient, gradient)
+        elif loss.last >= 1.5 * self.top and gradient >= 8 * self.first_gradient > 0:
+            self.burst = True
+        if loss.count == EARLY:
+            self.early_noise = loss.noise
 
     def _forgets(self) -> bool:
         accuracy = self.accuracy
@@ -141,23 +163,40 @@ class Divergence(Rule):
 
     def _needed(self, step: int) -> float:
         spacing = (step - (self.first_step or 0)) / max(self.loss.count - 1, 1)
-        return float(max(6.0, self.options.records / max(spacing, 1.0) ** 0.5))
+        records = self.options.records / (2 if self.burst and self.least_count < EARLY else 1)
+        return float(max(6.0, records / max(spacing, 1.0) ** 0.5))
 
-    def _clear(self, rise: float) -> bool:
-        """Whether a rise above the very first records is more than their noise."""
-        known = abs(self.loss.first - LN2) < 0.02
-        return rise >= (0.3 if known else 1.5) * self.loss.noise or min(self.loss.tail(15)) > self.top
+    def _clear(self, far: float) -> bool:
+        """Whether it is neither a few records alone nor, above the very first ones, the noise of these."""
+        loss = self.loss
+        if loss.median(20) - self.least < 0.8 * far:
+            return False
+        if self.least_count >= EARLY:
+            return True
+        known = self.pairs.count > 0 and abs(loss.first - LN2) < 0.005
+        noise = max(loss.noise, self.early_noise)
+        start = max(self.top, self.least)
+        if known:
+            return loss.ema20 - LN2 >= max(0.15 * LN2, 0.3 * noise)
+        above = min(loss.ema20, loss.median(20) + noise) - start
+        if above >= (1.5 if self.burst else 2.5) * noise:
+            return True
+        held = min(self.high.count, 15)
+        return held >= 10 and loss.count <= BEGUN and min(loss.tail(held)) > 1.5 * self.top
 
     def _verdict(self, rise: float, fallen: float) -> Verdict:
         loss = self.loss
         excuse = self._excuse(rise)
+        if self.least_count < EARLY and not excuse:
+            self.told = True
+            self.when_over = "keep"  # type: ignore[misc]
         worst = loss.ema20 >= self.options.critical_ratio * self.least and rise >= 0.9 * fallen
         severity = Severity.CRITICAL if worst else Severity.WARNING
         if excuse or not is_offline(self.context.algorithm, self.chart):
             severity = Severity.INFO
         return Verdict(
             severity=severity,
-            message=f"the loss rose from {self.least:.3g} to {loss.ema20:.3g} (means of 20) and stays up"
+            message=f"the loss rose from {self.least:.3g} to {loss.ema20:.3g} (means of 20) and stayed up"
             + (f"; {excuse}" if excuse else ""),
             evidence={"loss": [self.least, loss.ema20], "start": loss.start, "noise": self.noise},
             onset=self.high.since,
@@ -168,6 +207,9 @@ class Divergence(Rule):
         evaluation = self.evaluation
         if evaluation.count >= 2 and evaluation.last <= evaluation.low * 1.02:
             return "the evaluation loss is at its best, so the data may have changed"
+        pairs = self.pairs
+        if pairs.count >= 10 and pairs.ema20 >= max(0.75, 0.85 * pairs.best):
+            return f"but {pairs.ema20:.0%} of the pairs are told right: the few wrong ones weigh much"
         calm = (
             self.least_count >= 20
             and self.gradient.count > 0
@@ -187,7 +229,7 @@ class Divergence(Rule):
                     Remedy("set `warmup_steps` to a tenth of the run", up_to=1),
                     Remedy("set `max_grad_norm` to 1.0", down_to=1.0),
                 ),
-                0.85 if grew or self.least_count < 20 else 0.6,
+                0.85 if grew or self.least_count < EARLY else 0.6,
             ),
             Cause(
                 "a bad stretch of data, or another template from here on",

@@ -175,8 +175,8 @@ class GradientCreep(Rule):
     It is the usual prelude to a collapse: rollout and trainer drift apart, or the policy runs into a corner.
 
     ## How it decides
-    From 160 records on, every tenth: the mean over 50 records is at least 3 times that of records 10 to 60
-    (their mean or median, whichever is larger), and the last 100 records, in blocks of five, rise with
+    From 160 records on, every tenth: mean and median of 50 records are at least 3 times those of records 10
+    to 60, and the last 100 records, in blocks of five, rise with
     p < 0.01 by Mann-Kendall. Warning where the reward gained less than half of its noise over these 100
     records and is not at its ceiling; info otherwise.
 
@@ -223,7 +223,7 @@ class GradientCreep(Rule):
         return self.held
 
     def _judge(self, step: int) -> Verdict | None:
-        level, base = self.gradient.ema50, self.base
+        level, base = min(self.gradient.ema50, self.gradient.median(50)), self.base
         if (
             base <= _TINY
             or level < self.options.ratio * base

@@ -71,7 +71,7 @@ class LikelihoodDisplacement(Rule):
         if held < 5 or chosen.count < 25:
             return None
         fall, rise = chosen.gain(50), self.margin.gain(50)
-        if in_noise(chosen, fall) > -0.5 or rise <= 0:
+        if in_noise(chosen, fall) > -1.0 or rise <= 0:
             return None
         logps = self.logps
         lost = (logps.start - logps.ema20) / max(abs(logps.start), 1e-9) if logps.count else None
@@ -122,7 +122,7 @@ class PreferenceSaturated(Rule):
 
     ## How it decides
     Accuracy at least 0.99 and loss below 0.05 for ten records: info. Within the first half of the first epoch
-    and with a mean margin above 10, where the gradient of a pair is a ten-thousandth of its start: warning.
+    and with a mean margin above 5, where the gradient of a pair is a hundredth of its start: warning.
 
     ## What looks alike but is healthy
     Easy sets, above all synthetic ones; late epochs.
@@ -148,7 +148,7 @@ class PreferenceSaturated(Rule):
         """Highest loss."""
         records: int = 10
         """Records in a row."""
-        margin: float = 10.0
+        margin: float = 5.0
         """Mean margin above which it is a warning, in the first half of epoch 1."""
 
     def start(self) -> None:
@@ -163,11 +163,12 @@ class PreferenceSaturated(Rule):
         full = self.accuracy.last >= options.accuracy and -1e-9 < self.loss.last < options.loss
         held = self.done.feed(full, at.step)
         if held < options.records:
+            self.early = False
             return None
         epoch = at.values.get("epoch")
-        if held == options.records:
-            self.early = epoch is not None and epoch <= 0.5
-        far = self.early and self.margin.count > 0 and self.margin.ema10 > options.margin
+        if epoch is not None and epoch <= 0.5 and self.margin.count and self.margin.ema10 > options.margin:
+            self.early = True
+        far = self.early
         return Verdict(
             severity=Severity.WARNING if far else Severity.INFO,
             message=f"every pair has been told apart for {held} records: loss {self.loss.ema10:.2g}, margin "
