@@ -120,6 +120,15 @@ def test_one_path_that_cannot_be_read_does_not_hide_the_others(ill, tmp_path):
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_globs_and_the_same_run_twice(ill, tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path, learning(30), name)
+    every = strict(rldk("doctor", tmp_path / "*", "-f", "json").stdout)
+    assert [found["run"]["records"] for found in every] == [30, 30]
+    assert len(strict(rldk("doctor", ill, ill / "my_run", "-f", "json").stdout)) == 1
+    assert rldk("doctor", tmp_path / "*", "--follow").exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("fail_on", "code"), [("info", 1), ("warning", 1), ("critical", 1), ("never", 0), (None, 1)]
 )

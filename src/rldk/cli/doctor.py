@@ -1,7 +1,7 @@
 """`rldk doctor`: what is wrong with this run, since when, why, and what to do?"""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from rldk.cli.judging import judging_options, merged
 from rldk.cli.output import echo_json
 from rldk.cli.progress import counting
 from rldk.cli.reading import input_options, log_of
+from rldk.cli.several import expanded, for_each, identity
 from rldk.errors import RLDKError
 from rldk.health import Incident, Monitor, Settings, Severity
 from rldk.runs import Run
@@ -79,7 +80,8 @@ def doctor(
     """Judge each PATH: what is wrong, since which step, why, and what to change.
 
     PATH is a run of rldk, live or not, or any log that it reads (see: rldk info). Silence is an answer:
-    what could not be checked is listed, with what would enable it.
+    what could not be checked is listed, with what would enable it. Globs may be quoted; a run that several
+    paths name is judged once.
 
     \b
     Exit code: 0 nothing at or above --fail-on, 1 findings, 2 a path cannot be read.
@@ -92,35 +94,39 @@ def doctor(
       rldk doctor train.log --algorithm grpo --ignore POL --threshold no-learning.records=200
     """
     rules = _Judging(**judging)
-    if follow and len(paths) > 1:
+    chosen = expanded(paths)
+    if follow and len(chosen) > 1:
         raise click.UsageError("--follow watches one run: name one PATH")
-    found, unread = [], 0
-    for path in paths:
-        try:
-            run = log_of(path, input_format, mapping)
-            if follow:
-                _follow(run, rules, path, to_stderr=kind != "terminal")
-            found.append(_examine(run, rules, path))
-        except (RLDKError, OSError) as error:
-            if len(paths) == 1:
-                raise
-            unread += 1
-            click.echo(f"rldk: {_reason(error)}", err=True)
-    _print(found, kind, several=len(paths) > 1, verbose=verbose)
+    seen: set[Hashable] = set()
+
+    def one(path: Path) -> "Examination | None":
+        run = log_of(path, input_format, mapping)
+        if (known := identity(run)) in seen:
+            return None
+        if follow:
+            _follow(run, rules, path, to_stderr=kind != "terminal")
+        about = _examine(run, rules, path)
+        seen.add(known)
+        return about
+
+    found, failed = for_each(chosen, one)
+    _print(found, kind, several=chosen != list(paths[:1]), verbose=verbose)
     bad = fail_on != "never" and any(about.diagnosis.at_least(Severity.of(fail_on)) for about in found)
-    click.get_current_context().exit(2 if unread else int(bad))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror or error}"
-    return str(error)
+    click.get_current_context().exit(2 if failed else int(bad))
 
 
 def _examine(run: Run, rules: _Judging, path: Path) -> "Examination":
     from rldk.report.examination import examine
+    from rldk.report.words import plain
 
-    return examine(run, rules.monitor(run), source=str(path), events=counting(run, "judging"))
+    return examine(
+        run,
+        rules.monitor(run),
+        source=str(path),
+        events=counting(
+            run, f"judging {plain(run.path.name if isinstance(run, ForeignRun) else run.run_id)}"
+        ),
+    )
 
 
 def _follow(run: Run, rules: _Judging, path: Path, *, to_stderr: bool) -> None:

@@ -12,7 +12,7 @@ from rldk.report.words import counted, number, plain, sentence
 
 __all__ = ["as_markdown"]
 
-_SPECIAL = re.compile(r"([\\*_\[\]<>|#~])")
+_SPECIAL = re.compile(r"([\\*\[\]<>|#~]|(?<!\w)_|_(?!\w))")
 _CODE = re.compile(r"(`[\w.='\"/*-]+`)")
 
 

@@ -150,7 +150,7 @@ def evidence(finding: Finding) -> str:
     told = []
     for name, value in finding.evidence.items():
         if isinstance(value, list | tuple) and all(isinstance(one, int | float) for one in value):
-            told.append(f"{plain(name)} {' -> '.join(number(one) for one in value)}")
+            told.append(f"{plain(name)} {' to '.join(number(one) for one in value)}")
         elif isinstance(value, int | float) and not isinstance(value, bool):
             told.append(f"{plain(name)} {number(value)}")
         else:
