@@ -75,7 +75,7 @@ ONLINE: dict[str, Any] = {
 }
 HEALTHY: dict[str, dict[str, Any]] = {
     "grpo": ONLINE,
-    "rloo": ONLINE | {"learning_rate": 1e-3, "beta": 0.05},
+    "rloo": ONLINE | {"beta": 0.05},
     "dpo": {
         "learning_rate": 5e-4,
         "max_steps": 150,
