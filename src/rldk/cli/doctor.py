@@ -110,7 +110,7 @@ def doctor(
         return about
 
     found, failed = for_each(chosen, one)
-    _print(found, kind, several=chosen != list(paths[:1]), verbose=verbose)
+    _print(found, kind, several=len(paths) > 1 or chosen != list(paths), verbose=verbose)
     bad = fail_on != "never" and any(about.diagnosis.at_least(Severity.of(fail_on)) for about in found)
     click.get_current_context().exit(2 if failed else int(bad))
 
@@ -119,14 +119,8 @@ def _examine(run: Run, rules: _Judging, path: Path) -> "Examination":
     from rldk.report.examination import examine
     from rldk.report.words import plain
 
-    return examine(
-        run,
-        rules.monitor(run),
-        source=str(path),
-        events=counting(
-            run, f"judging {plain(run.path.name if isinstance(run, ForeignRun) else run.run_id)}"
-        ),
-    )
+    events = counting(run, f"judging {plain(path.name)}")
+    return examine(run, rules.monitor(run), source=str(path), events=events)
 
 
 def _follow(run: Run, rules: _Judging, path: Path, *, to_stderr: bool) -> None:
