@@ -145,3 +145,22 @@ def test_a_rise_with_a_better_accuracy_is_information():
 )
 def test_evaluations_that_fall_or_waver_are_silent(evaluations):
     assert finding(evaluated(sft(line(2, 0.1, 80)), 10, loss=evaluations), OVER, "sft") is None
+
+
+def test_an_evaluation_that_is_told_the_wrong_way_round_is_not_overfitting():
+    rows = evaluated(
+        trains(loss=line(0.7, 0.1, 80), rewards_margins=line(0, 4, 80)),
+        10,
+        loss=[0.8, 0.9, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0],
+        rewards_accuracies=[0.1] * 8,
+    )
+    assert finding(rows, OVER, "dpo") is None
+
+
+def test_a_huge_beta_is_the_first_cause_of_a_loss_above_its_start():
+    loss = np.append([0.6931, 0.7], np.abs(2.0 + noise(98, 1.0)))
+    rows = trains(loss=loss, rewards_margins=noise(100, 9.0), rewards_accuracies=[0.9] * 100)
+    found = finding(rows, "divergence", "dpo", options={"beta": 100.0})
+    assert found.severity != "info"
+    assert "beta" in found.causes[0]
+    assert found.remedies[0].startswith("set `beta` to 0.1")

@@ -24,6 +24,7 @@ ACCURACY = f"{PAIR_ACCURACY}|token_accuracy_mean"
 TELLING = f"{ACCURACY}|rewards_margins*|reward_model_*|logps_chosen*|log_odds_*|kl_reference_point_mean"
 """Metrics that only offline training logs."""
 EVAL_ACCURACY = "|".join(f"eval_{name}" for name in ACCURACY.split("|"))
+EVAL_PAIR_ACCURACY = "|".join(f"eval_{name}" for name in PAIR_ACCURACY.split("|"))
 LN2 = 0.6931
 EARLY = 20
 """Records before which a lowest mean is one of few, and its noise is not known."""
@@ -55,12 +56,12 @@ class Divergence(Rule):
     anything is learned; and ten records, where the gradient norm rose to 8 times its first values with it.
     Such a start is told at its severity even where the run recovers: what it had to learn again was lost.
     Warning too: a token accuracy below 0.6 of that of the first record, by three times its noise. Info where
-    the evaluation loss is at its best, where most pairs are told right as before, or where the loss falls
-    again with gradients as they were: other data look like this.
+    the loss is below its start and the evaluation loss is at its best, most pairs are told right as before,
+    or the loss falls again with gradients as they were: other data look like this.
 
     ## What looks alike but is healthy
     Another stage of a curriculum, another packing, the loss of GRPO and PPO (never judged), a loss near 0
-    that doubles: that is no loss of what was gained. A huge beta, under which few wrong pairs make the loss.
+    that doubles: that is no loss of what was gained.
 
     ## What to do
     Go back to the checkpoint before the onset and lower the learning rate.
@@ -204,24 +205,28 @@ class Divergence(Rule):
         )
 
     def _excuse(self, rise: float) -> str:
-        evaluation = self.evaluation
+        evaluation, pairs = self.evaluation, self.pairs
+        if self.least_count < EARLY or self.loss.ema20 >= self.loss.start:
+            return ""  # worse than untrained: nothing excuses that
         if evaluation.count >= 2 and evaluation.last <= evaluation.low * 1.02:
             return "the evaluation loss is at its best, so the data may have changed"
-        pairs = self.pairs
         if pairs.count >= 10 and pairs.ema20 >= max(0.75, 0.85 * pairs.best):
             return f"but {pairs.ema20:.0%} of the pairs are told right: the few wrong ones weigh much"
-        calm = (
-            self.least_count >= 20
-            and self.gradient.count > 0
-            and self.gradient.ema10 <= 1.5 * self.usual_gradient
-        )
+        calm = self.gradient.count > 0 and self.gradient.ema10 <= 1.5 * self.usual_gradient
         if calm and self.peak - self.loss.ema20 >= 0.25 * rise:
             return "it falls again with gradients as before, so the data may have changed"
         return ""
 
     def causes(self) -> list[Cause]:
         grew = self.gradient.count > 0 and self.gradient.ema10 > 3 * max(self.usual_gradient, 1e-12)
+        heavy = (self.context.number("beta") or 0.0) >= 2
+        beta = Cause(
+            "beta is so large that few wrong pairs make the loss",
+            (Remedy("set `beta` to 0.1", down_to=0.1),),
+            0.95,
+        )
         return [
+            *((beta,) if heavy else ()),
             Cause(
                 "the learning rate is too high",
                 (
@@ -355,7 +360,8 @@ class Overfitting(Rule):
 
     ## What looks alike but is healthy
     The step down of the training loss at each new epoch; noise of a small evaluation set; a preference loss
-    that rises with the confidence of few wrong pairs while the accuracy rises.
+    that rises with the confidence of few wrong pairs while the accuracy rises. An
+    evaluation with fewer than 35% of its pairs right: see swapped-preferences.
 
     ## What to do
     Train for fewer epochs; keep the best checkpoint.
@@ -382,6 +388,7 @@ class Overfitting(Rule):
     def start(self) -> None:
         self.loss = self.chart.track(LOSS)
         self.accuracy = self.chart.track(EVAL_ACCURACY)
+        self.pairs = self.chart.track(EVAL_PAIR_ACCURACY)
         self.first: float | None = None
         self.least, self.least_step = inf, 0
         self.at_least = (0.0, 0.0)
@@ -401,6 +408,8 @@ class Overfitting(Rule):
         held = self.above.feed(far and rise > 0, at.step)
         trained, accuracy = self.at_least
         if held < self.options.evaluations or not self.loss.count or self.loss.ema10 >= 0.98 * trained:
+            return None
+        if self.pairs.count and self.pairs.last < 0.35:
             return None
         better = self.accuracy.count > 1 and self.accuracy.last >= accuracy + 0.01
         sure = is_offline(self.context.algorithm, self.chart) and not better
