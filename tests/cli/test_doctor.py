@@ -13,6 +13,7 @@ from rldk.event import encode
 from rldk.health import Finding, NotChecked
 from rldk.lock import RunLock
 from rldk.recording.writer import JsonlWriter
+from rldk.runs import Run
 from samples import event, record
 from stories import collapsing, learning, write
 
@@ -344,6 +345,24 @@ def test_a_live_run_is_followed_alert_by_alert_until_its_end(tmp_path):
     quiet = rldk("doctor", tmp_path, "--follow", "-f", "json")
     assert strict(quiet.stdout)["status"] == "critical"
     assert "reward-collapse at step 1" in quiet.stderr
+
+
+def test_ctrl_c_ends_the_following_with_the_page(ill, monkeypatch):
+    def follow(run):
+        yield from list(run)[:200]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "follow", follow)
+    result = rldk("doctor", ill, "--follow")
+    assert result.exit_code == 1
+    assert "no longer following" in result.stderr
+    assert "CRITICAL  my_run" in result.stdout
+
+
+def test_few_records_are_too_little(tmp_path):
+    write(tmp_path, learning(1))
+    shown = rldk("doctor", tmp_path).stdout
+    assert "1 train record is too little to judge by: most rules need 20 and more." in " ".join(shown.split())
 
 
 def test_following_is_for_one_run_of_ours(ill, well, tmp_path):

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable
 
 from rldk.health import Finding, find_rule
+from rldk.health.diagnosis import ENOUGH
 from rldk.health.signals import ENTROPY, KL, LENGTH, LOSS, REWARD
 from rldk.report.examination import Examination
 from rldk.report.words import counted, number, plain
@@ -80,8 +81,10 @@ def headline(about: Examination) -> str:
 def _too_little(about: Examination) -> str:
     if about.records == 0:
         return "The run holds no train record yet: nothing could be judged."
-    if about.records < 20:
-        return f"{counted(about.records, 'record')} are too few to judge by: most rules need 20 and more."
+    if about.records < ENOUGH:
+        few = "is" if about.records == 1 else "are"
+        need = f"most rules need {ENOUGH} and more"
+        return f"{counted(about.records, 'train record')} {few} too little to judge by: {need}."
     return "The run logs neither what it is after (a reward, a loss) nor anything that looks wrong."
 
 
