@@ -4,13 +4,14 @@ import json
 import math
 import random
 import sys
+import time
 
 import pytest
 
 from rldk.errors import MissingDependencyError
 from rldk.runs.adapters.base import Probe
 from rldk.runs.adapters.wandb import ADAPTERS
-from rldk.runs.adapters.wandb_records import BLOCK, MAGIC
+from rldk.runs.adapters.wandb_records import BLOCK, MAGIC, records
 from rldk.runs.foreign import ForeignRun
 
 pytest.importorskip("wandb")
@@ -35,9 +36,20 @@ def log(tmp_path_factory):
             run.summary.update(summary or {})
             run.finish()
         (file,) = folder.rglob("*.wandb")
+        for _ in range(600):  # a process of wandb's own still writes
+            if "exit" in kinds(file):
+                break
+            time.sleep(0.05)
         return file
 
     return write
+
+
+def kinds(file):
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    ignored = []
+    return [Record.FromString(data).WhichOneof("record_type") for _, data in records(file, ignored.append)]
 
 
 @pytest.fixture(scope="module")
