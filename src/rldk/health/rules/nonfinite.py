@@ -42,8 +42,9 @@ class NonFinite(Rule):
     NaN does not heal: a NaN gradient makes NaN weights, which every later step and checkpoint keeps.
 
     ## How it decides
-    Records with such a value are counted over the last ten. One: info. Two, or half of them where
-    a mixed-precision scaler may be at work: critical. A NaN average of the training loss in the summary is
+    Records with such a value are counted over the last ten. One: info; a warning where the gradient norm and
+    another series are not finite in it, or the loss reads exactly 0. Two, or half of the ten where a
+    mixed-precision scaler may be at work: critical. A NaN average of the training loss in the summary is
     critical where the last record was not finite either. A loss that drops to exactly 0 for three records,
     in a log without gradient norms, is reported too: the trainer writes 0 for a loss that is NaN.
 

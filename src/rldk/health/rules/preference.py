@@ -222,7 +222,7 @@ class MarginCollapse(Rule):
     Go back to the checkpoint of the best margin; lower the learning rate.
 
     ## Sources
-    FAILURES.md of this project; public DPO logs, none of the healthy ones of which lose half of the margin.
+    Judgement, held against public DPO logs, none of the healthy ones of which lose half of the margin.
     """
 
     code, name, severity = "PRF005", "margin-collapse", Severity.WARNING

@@ -128,7 +128,7 @@ class SwappedPreferences(Rule):
     Print one pair of each set, as the trainer sees it.
 
     ## Sources
-    FAILURES.md of this project; trained with a fault on purpose in benchmarks/detection.
+    Trained with this fault on purpose in benchmarks/detection.
     """
 
     code, name, severity = "PRF004", "swapped-preferences", Severity.CRITICAL

@@ -185,7 +185,7 @@ class LittleDisk(Pending):
     Free space; keep fewer checkpoints.
 
     ## Sources
-    FAILURES.md of this project.
+    speculators#739 and open-instruct, which write a marker of completeness last.
     """
 
     code, name, severity = "SET011", "little-disk", Severity.WARNING

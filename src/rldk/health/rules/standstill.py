@@ -167,7 +167,7 @@ class ZeroLearningRate(Rule):
     Set a learning rate; after a resume, plan as many steps as are to be made.
 
     ## Sources
-    FAILURES.md of this project; rounded rates were seen in verl's console logs.
+    Trained with this fault on purpose in benchmarks/detection; rounded rates were seen in verl's consoles.
     """
 
     code, name, severity = "OPT008", "zero-learning-rate", Severity.WARNING
