@@ -39,6 +39,8 @@ def print_page(console: Console, about: Examination, *, verbose: bool = False) -
     width = min(console.width, WIDEST)
     with printing(console) as out:
         out.print(Group(*_parts(about, width, verbose)), width=width)
+        for line in _next(about, width):
+            out.print(line, soft_wrap=True)  # never wrapped or cut: commands are there to be copied
 
 
 def console_on(file: TextIO) -> Console:
@@ -88,7 +90,7 @@ def _parts(about: Examination, width: int, verbose: bool) -> list[RenderableType
         parts += [_indented(_answer(answer.question, answer.text)) for answer in about.answers[:ANSWERS]]
     if about.diagnosis.not_checked:
         parts += [Text(), *_unchecked(about, verbose)]
-    parts += [Text(), _title("Next"), _next(about)]
+    parts += [Text(), _title("Next")]
     return parts
 
 
@@ -206,13 +208,10 @@ def _unchecked(about: Examination, verbose: bool) -> list[RenderableType]:
     return parts
 
 
-def _next(about: Examination) -> Group:
-    """Commands are never wrapped: they are there to be copied."""
-    return Group(
-        *(
-            _indented(
-                Text.assemble((command, "cyan"), (f"  # {why}", "dim"), no_wrap=True, overflow="ignore")
-            )
-            for command, why in commands(about)
-        )
-    )
+def _next(about: Examination, width: int) -> list[Text]:
+    """The commands to type, each with its reason where that fits."""
+    lines = []
+    for command, why in commands(about):
+        fits = len(command) + len(why) + 6 <= width
+        lines.append(Text.assemble("  ", (command, "cyan"), (f"  # {why}" if fits else "", "dim")))
+    return lines
