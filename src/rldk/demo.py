@@ -15,10 +15,16 @@ from typing import Any
 from rldk.errors import MissingDependencyError, RLDKError
 from rldk.runs import Run
 
-__all__ = ["STEPS", "train", "vowels"]
+__all__ = ["BROKEN_LEARNING_RATE", "BROKEN_STEPS", "LEARNING_RATE", "STEPS", "train", "vowels"]
 
 STEPS = 200
 """Optimizer steps of the demo."""
+LEARNING_RATE = 1e-3
+"""One that the toy learns well with."""
+BROKEN_STEPS = 60
+"""Optimizer steps of the training that goes wrong."""
+BROKEN_LEARNING_RATE = 0.3
+"""What breaks it: three hundred times as much."""
 
 PROMPTS = ["sing", "sing a", "sing a song", "hum", "hum a", "hum a tune", "call", "call out"]
 
@@ -30,12 +36,21 @@ def vowels(completions: list[str], **_: Any) -> list[float]:
     return [sum(c in "aeiou" for c in text) / max(len(text), 1) for text in completions]
 
 
-def train(output_dir: Path, *, steps: int = STEPS, on_log: Progress | None = None) -> Run:
+def train(
+    output_dir: Path,
+    run_id: str = "demo",
+    *,
+    steps: int = STEPS,
+    learning_rate: float = LEARNING_RATE,
+    on_log: Progress | None = None,
+) -> Run:
     """Train the toy by GRPO with an `RLDKCallback`, and return the recorded run.
 
     Args:
         output_dir: folder of the run's files.
+        run_id: name of the run.
         steps: optimizer steps.
+        learning_rate: peak learning rate.
         on_log: called with the step and the logs of each step.
 
     Raises:
@@ -53,7 +68,7 @@ def train(output_dir: Path, *, steps: int = STEPS, on_log: Progress | None = Non
     _quiet(transformers, datasets)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a model this small is slower on more
-    callback = RLDKCallback(output_dir=output_dir, run_id="demo")
+    callback = RLDKCallback(output_dir=output_dir, run_id=run_id)
     with tempfile.TemporaryDirectory(prefix="rldk-demo-") as scratch:
         trainer = GRPOTrainer(
             model=_save_model(Path(scratch)),
@@ -62,7 +77,7 @@ def train(output_dir: Path, *, steps: int = STEPS, on_log: Progress | None = Non
                 output_dir=os.path.join(scratch, "trainer"),
                 max_steps=steps,
                 logging_steps=1,
-                learning_rate=1e-3,
+                learning_rate=learning_rate,
                 per_device_train_batch_size=16,
                 num_generations=8,
                 max_completion_length=16,

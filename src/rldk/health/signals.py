@@ -39,11 +39,11 @@ _STEADY = 10
 def in_noise(track: Track, change: float) -> float:
     """A change of the series in standard deviations of its record-to-record noise.
 
-    The noise of a policy that became deterministic goes to 0: it counts as a twentieth of the range at least.
+    The noise of a policy that became deterministic goes to 0: it counts as half of the most that it was, and
+    as a twentieth of the range, at least.
     """
-    return change / max(
-        track.noise, 0.05 * (track.high - track.low), 1e-3 * max(abs(track.high), abs(track.low)), _TINY
-    )
+    least = max(0.5 * track.peak_noise, 0.05 * (track.high - track.low))
+    return change / max(track.noise, least, 1e-3 * max(abs(track.high), abs(track.low)), _TINY)
 
 
 def improving(reward: Track, *, records: int = 40, sd: float = 0.5) -> bool:
@@ -66,9 +66,10 @@ def solved(reward: Track) -> bool:
 
 
 def at_ceiling(reward: Track) -> bool:
-    """Whether the reward rose by three times its noise and has kept nine tenths of that."""
+    """Whether the reward rose by three times its noise, and visibly, and has kept nine tenths of that."""
     rise = reward.best - reward.start
-    return in_noise(reward, rise) >= 3.0 and reward.ema10 - reward.start >= 0.9 * rise
+    visible = rise >= 0.05 * max(abs(reward.high), abs(reward.low))
+    return visible and in_noise(reward, rise) >= 3.0 and reward.ema10 - reward.start >= 0.9 * rise
 
 
 def falls(reward: Track) -> bool:

@@ -39,6 +39,7 @@ class Track:
         "low",
         "lowest",
         "noise",
+        "peak_noise",
         "recent",
         "start",
         "step",
@@ -65,6 +66,8 @@ class Track:
         self.noise = 0.0
         """Standard deviation from record to record, whatever the trend: .886 times the mean absolute
         difference of neighbours, which is the standard deviation of independent normal values."""
+        self.peak_noise = 0.0
+        """The largest `noise` since the tenth record: a series that stands still has had noise."""
         self.start = 0.0
         """Mean of the first five records (of those there are)."""
         self.baseline: float | None = None
@@ -89,6 +92,8 @@ class Track:
             change = value - self.last
             spread = 0.886 * (change if change >= 0 else -change)
             self.noise += (spread - self.noise) * (0.03921569 if count > 51 else 1 / (count - 1))
+            if self.noise > self.peak_noise and count >= 10:
+                self.peak_noise = self.noise
             if value < self.low:
                 self.low = value
             elif value > self.high:

@@ -9,7 +9,13 @@ from collections.abc import Mapping, Sequence
 __all__ = ["EXPLAINED_BY", "cause_of"]
 
 EXPLAINED_BY: Mapping[str, tuple[str, ...]] = {
-    "truncation": ("eos-mismatch", "length-runaway", "entropy-explosion", "sampling-mismatch"),
+    "truncation": (
+        "eos-mismatch",
+        "sampling-mismatch",
+        "kl-blowup",
+        "length-runaway",
+        "entropy-explosion",
+    ),
     "length-runaway": ("entropy-explosion", "sampling-mismatch", "kl-blowup"),
     "length-collapse": ("kl-blowup", "gradient-spike"),
     "entropy-explosion": ("sampling-mismatch", "broken-start", "kl-blowup"),

@@ -43,16 +43,17 @@ def test_base_models_learn_to_stop(seed):
     assert finding is None or finding.severity == "info"
 
 
-def test_a_short_budget_under_which_the_reward_learns_is_no_alarm():
+@pytest.mark.parametrize(("share_cut", "severities"), [(0.85, (None, "info")), (1.0, ("warning",))])
+def test_a_short_budget_under_which_the_reward_learns_is_an_alarm_only_if_all_is_cut(share_cut, severities):
     reward = np.concatenate([line(0.2, 0.6, 40), np.full(80, 0.6)]) + noise(120, 0.05)
     columns = {
-        "truncated_frac": np.ones(120),
-        "completion_length_min": np.full(120, 16),
+        "truncated_frac": np.full(120, share_cut),
+        "completion_length_min": np.full(120, 16 if share_cut == 1 else 5),
         "completion_length_max": np.full(120, 16),
         "reward_mean": reward,
     }
     finding = found(columns, "truncation")
-    assert finding is None or finding.severity == "info"
+    assert (finding and finding.severity) in severities
 
 
 def test_all_cut_and_no_reward_is_critical():

@@ -34,7 +34,7 @@ class Truncation(Rule):
     at least 0.25, for 50 records or for 25 that span 100 steps, and the reward does not do well: warning.
     *Everything is cut*: at least 0.95, the shortest completion as long as the longest, ten records, and the
     reward neither stands above its start nor improves: critical. Where the reward does well it is info, and
-    not told while it falls.
+    not told while it falls; but 0.95 over fifty records is a warning whatever the reward.
 
     ## What looks alike but is healthy
     Base models start at 1.0 and learn to stop within 50 steps. A deliberate short budget is always hit, and
@@ -76,6 +76,7 @@ class Truncation(Rule):
         self.reward = track(REWARD)
         self.length = track(LENGTH)
         self.risen, self.high, self.whole, self.sudden = Streak(), Streak(), Streak(), Streak()
+        self.full = Streak()
         self.alarmed = False
 
     def observe(self, at: Observation) -> Verdict | None:
@@ -86,11 +87,12 @@ class Truncation(Rule):
         sudden = self.sudden.feed(cut.last >= own + options.rise, at.step)
         high = self.high.feed(level >= options.level, at.step)
         whole = self.whole.feed(cut.last >= options.all and self._all_alike(), at.step)
+        full = self.full.feed(level >= options.all, at.step) >= 10 * options.records
         long = high >= 5 * options.records and (high >= 50 or at.step - self.high.since >= 100)
         if cut.count < 10 or (risen < options.records and not long):
             return None
         rose = risen >= options.records
-        severity = self._severity(level, rose, whole)
+        severity = self._severity(level, rose, full, whole)
         if severity is None:
             return None
         self.alarmed = self.alarmed or severity > Severity.INFO
@@ -111,14 +113,14 @@ class Truncation(Rule):
             confidence=0.9 if severity is Severity.CRITICAL else 0.75,
         )
 
-    def _severity(self, level: float, rose: bool, whole: int) -> Severity | None:
+    def _severity(self, level: float, rose: bool, full: bool, whole: int) -> Severity | None:
         reward, options = self.reward, self.options
         if not reward.count:
             return Severity.INFO
         well = thrives(reward)
         if whole >= 10 and not well and level >= options.all:
             return Severity.CRITICAL
-        if not well or (rose and level >= options.most):
+        if not well or full or (rose and level >= options.most):
             return Severity.WARNING
         falls = self.cut.ema10 < self.cut.best - 0.2
         return Severity.INFO if level >= options.most and not falls and not self.alarmed else None

@@ -30,7 +30,8 @@ class ProxyDivergence(Rule):
     ## How it decides
     Over the last 40 records (evals: over the last 4) the smoothed reward gained as much as its record-to-
     record noise and the truth lost as much as its own and is below its best by twice that, for 5 records in
-    a row. Smoothed autocorrelated noise changes by so much in one window of 40 of two hundred.
+    a row, and by a fifth of its largest value. Smoothed autocorrelated noise changes by so much in one window
+    of 40 of two hundred.
 
     ## What looks alike but is healthy
     Learning a format first can lower accuracy for 20 to 50 steps. Small evals are noise: use 100 items.
@@ -53,6 +54,8 @@ class ProxyDivergence(Rule):
 
         change: float = 1.0
         """Least gain of the reward and loss of the truth, in standard deviations of their noise."""
+        share: float = 0.2
+        """Least loss of the truth, as a share of the largest value that it had."""
         records: int = 5
         """Records in a row."""
 
@@ -89,6 +92,7 @@ class ProxyDivergence(Rule):
             in_noise(reward, reward.gain(window)) >= self.options.change
             and in_noise(truth, lost) <= -self.options.change
             and in_noise(truth, truth.best - truth.ema10) >= 2.0 * self.options.change
+            and truth.best - truth.ema10 >= self.options.share * max(abs(truth.high), abs(truth.low))
         )
         held = self.apart.feed(apart, at.step)
         if held < (2 if evals else self.options.records):

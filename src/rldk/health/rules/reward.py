@@ -75,14 +75,17 @@ class ZeroAdvantage(Rule):
     def observe(self, at: Observation) -> Verdict | None:
         share = self.share
         held = self.high.feed(share.last >= 0.5, at.step)
-        if share.count < 15 or share.ema20 < self.options.share or held < 10:
+        if held < 10 or share.ema20 < self.options.share:
+            return None
+        dead = share.mean(10) >= self.options.critical_share and self._no_gradient()
+        if share.count < 15 and not dead:
             return None
         level = share.mean(20)
         if level < max(self.options.share, 1.25 * self._expected()):
             return None
         reward = self.reward
         evidence = {ZERO_STD: [round(share.start, 4), round(level, 4)], "reward_mean": reward.ema20}
-        if self._near_ceiling() or improving(reward):
+        if self._near_ceiling() or (improving(reward) and level < self.options.critical_share):
             return Verdict(
                 severity=Severity.INFO,
                 message=f"{level:.0%} of the completions have no advantage because most prompts are "
@@ -91,7 +94,6 @@ class ZeroAdvantage(Rule):
                 onset=self.high.since,
                 confidence=0.9,
             )
-        dead = share.mean(10) >= self.options.critical_share and self._no_gradient()
         return Verdict(
             severity=Severity.CRITICAL if dead else Severity.WARNING,
             message=f"{level:.0%} of the completions (mean of 20 records) score the same as the rest of "
@@ -255,9 +257,9 @@ class NoLearning(Rule):
     Hours of training for nothing. It is information, not an alarm: a plateau can end.
 
     ## How it decides
-    After at least 100 records, or 40 records that span 400 steps: the best mean over 20 records exceeds that
+    After at least 100 records, or 40 records that span 400 steps: the best mean over 50 records exceeds that
     of the first 20 by less than 0.8 of the record-to-record standard deviation (stationary noise reaches
-    0.5 to 0.7 over thousands of records), and the latest 50 do not exceed the first by two standard errors.
+    0.5 to 0.7 over thousands of records), and the latest 50 exceed the first by less than 0.5 of it.
 
     ## What looks alike but is healthy
     A reward at its ceiling from the start; learning-rate warm-up; batch noise; the first 100 to 300 steps,
@@ -303,7 +305,7 @@ class NoLearning(Rule):
             return None
         if reward.count == 20:
             self.early = reward.ema20
-        self.best = max(self.best, reward.ema20)
+        self.best = max(self.best, reward.ema50)
         if reward.count % 5:
             return self.last
         self.last = None
