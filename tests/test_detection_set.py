@@ -50,3 +50,14 @@ def test_every_fault_has_two_seeds():
         (label["scenario"], label["logging_steps"]) for label in LABELS.values() if not label["remedy_of"]
     )
     assert [key for key, count in seeds.items() if count < 2 and key[1] == 1] == []
+
+
+def test_simulated_series_are_made_again_from_their_seed(monkeypatch):
+    monkeypatch.syspath_prepend(str(SET))
+    import simulated
+
+    stored = open_run(SET / "runs" / "sim-stall-s2").columns()
+    series = next(series for series in simulated.SERIES if series.name == "sim-stall")
+    made = list(simulated.events(series, 2, "sim-stall-s2"))
+    assert [event.wall_time for event in made] == pytest.approx(stored["wall_time"], rel=1e-3)
+    assert [event.metrics["reward_mean"] for event in made] == pytest.approx(stored["reward_mean"], rel=1e-3)

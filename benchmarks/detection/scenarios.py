@@ -38,8 +38,9 @@ class Scenario:
     also_true: frozenset[str] = frozenset()
     """Rules that speak of true consequences: neither the cause nor a false alarm."""
     level: Literal["info", "warning"] = "warning"
-    onset: Literal["start", "half"] = "start"
-    abrupt: bool = True
+    onset: Literal["start", "half", "second evaluation"] = "start"
+    abrupt: bool = False
+    """Whether it is there at once and in full, so that an alarm is due within ten records."""
     clean: str = ""
     """The scenario that differs in the fault alone."""
     remedy: str = ""
@@ -54,8 +55,10 @@ class Scenario:
     """Whether it is also trained with `logging_steps=10`."""
 
     def onset_step(self, recipe: Recipe) -> int:
-        """The first step with the fault in it."""
-        return recipe.half if self.onset == "half" else 1
+        """The first step whose record can show the fault."""
+        if self.onset == "second evaluation":
+            return 2 * int(recipe.settings["eval_steps"])
+        return recipe.half + 1 if self.onset == "half" else 1
 
 
 def _s(*names: str) -> frozenset[str]:
@@ -175,6 +178,7 @@ GRPO_FAULTS = [
         "learning rate 0",
         "lr 0, reward flat at .55, kl 0, grad_norm .6",
         _s("zero-learning-rate"),
+        abrupt=True,
         clean="grpo-clean",
         remedy="a learning rate",
         cured=GRPO,
@@ -198,6 +202,7 @@ GRPO_FAULTS = [
         "reward, spread, gradient and kl exactly 0, frac_reward_zero_std 1 throughout",
         _s("dead-reward", "zero-advantage"),
         _s("zero-gradient"),
+        abrupt=True,
         clean="grpo-clean",
         remedy="run the reward function on gold answers, and repair it",
         cured=GRPO,
@@ -208,7 +213,6 @@ GRPO_FAULTS = [
         "the reward is the length",
         "length 8 to 36, cut 0 to .8, reward .22 to 1.1, kl .13",
         _s("truncation", "length-runaway", "reward-length-correlation"),
-        abrupt=False,
         clean="grpo-clean",
         remedy="pay for the answer, not for its length",
         cured=GRPO,
@@ -219,7 +223,6 @@ GRPO_FAULTS = [
         "the reward is the length, with TRL's get_soft_overlong_punishment beside it",
         "length 8 to 20, cut 0 to .2, and no further; reward .22 to .34: better than without, not cured",
         also_true=_s("truncation", "length-runaway", "reward-length-correlation"),
-        abrupt=False,
         clean="grpo-clean",
         remedy="pay for the answer, not for its length",
         cured=GRPO,
@@ -230,8 +233,7 @@ GRPO_FAULTS = [
         "the reward counts colours wherever they stand; whether the sentence is right is recorded, weight 0",
         "reward .06 to .85, truth 1 to .25, length 8 to 36, cut 0 to .8, kl .25",
         _s("proxy-divergence"),
-        _s("truncation", "length-runaway", "kl-blowup"),
-        abrupt=False,
+        _s("truncation", "length-runaway", "reward-length-correlation", "kl-blowup"),
         clean="grpo-clean-truth",
         truth="rewards/correct/mean",
         remedy="let the truth count: reward_weights",
@@ -256,6 +258,7 @@ GRPO_FAULTS = [
         "cut .81 to 1, length 4 of 4, no terminated completions; the reward rises all the same, .4 to .72",
         _s("truncation"),
         _s("zero-advantage"),
+        abrupt=True,
         clean="grpo-clean",
         remedy="max_completion_length up",
         cured=GRPO,
@@ -269,6 +272,7 @@ GRPO_MORE = [
         "cut 1, length 2 of 2, reward, gradient and kl 0 throughout, frac_reward_zero_std 1",
         _s("truncation"),
         _s("dead-reward", "zero-advantage", "zero-gradient"),
+        abrupt=True,
         clean="grpo-clean-correct",
         remedy="max_completion_length up",
         cured=CORRECT,
@@ -280,7 +284,6 @@ GRPO_MORE = [
         "reward .48 with a noise of .05 for 520 steps, kl wanders below .1, gradient .45",
         _s("no-learning"),
         level="info",
-        abrupt=False,
         clean="grpo-clean-long",
         remedy="a reward that depends on the completion",
         cured=LONG,
@@ -293,7 +296,6 @@ GRPO_MORE = [
         "reward .35 to .92 by step 30 and no higher; then length 20 to 30, cut .25 to .5, frac .25 to .75",
         _s("truncation", "length-runaway", "reward-length-correlation"),
         _s("zero-advantage"),
-        abrupt=False,
         clean="grpo-clean",
     ),
     Scenario(
@@ -322,6 +324,7 @@ GRPO_MORE = [
         "in every fourth step one reward is +inf",
         "every fourth reward and its std is inf; training goes on, .54 to .84",
         _s("non-finite"),
+        abrupt=True,
         clean="grpo-clean",
         remedy="a finite reward",
         cured=GRPO,
@@ -350,6 +353,7 @@ GRPO_MORE = [
         "cut .97 to 1, length 39 to 40 of 40 throughout, reward .015 to .14 (clean: .54 to .9)",
         _s("truncation", "eos-mismatch"),
         _s("zero-advantage"),
+        abrupt=True,
         clean="grpo-clean",
         remedy="the EOS that the model writes",
         cured=GRPO,
@@ -443,6 +447,7 @@ DPO_FAULTS = [
         "lr 0, loss .6931, margins 0, grad_norm .6",
         _s("zero-learning-rate"),
         _s("frozen-policy"),
+        abrupt=True,
         clean="dpo-clean",
         remedy="a learning rate",
         cured=DPO,
@@ -465,6 +470,7 @@ DPO_FAULTS = [
         "from step 76 on loss 0, grad_norm, rewards, logps and entropy NaN, accuracy 0; eval_loss NaN",
         _s("non-finite"),
         onset="half",
+        abrupt=True,
         clean="dpo-clean",
         no_remedy="no option takes a NaN out of the weights; what led to it was put in by hand",
     ),
@@ -474,6 +480,9 @@ DPO_FAULTS = [
         "chosen and rejected are swapped in the train split, not in the eval split",
         "train accuracy .95 and .92 at the end, eval accuracy .23, .05, ... (clean: .9), eval_loss .9 to 2.1",
         _s("swapped-preferences"),
+        _s("overfitting"),
+        onset="second evaluation",
+        abrupt=True,
         clean="dpo-clean",
         remedy="swap the columns",
         cured=DPO,
@@ -561,6 +570,7 @@ SFT_FAULTS = [
         "learning rate 0",
         "lr 0, loss flat at 2.6, eval_loss too",
         _s("zero-learning-rate"),
+        abrupt=True,
         clean="sft-clean",
         remedy="a learning rate",
         cured=SFT,
@@ -583,6 +593,7 @@ SFT_FAULTS = [
         "from step 76 on loss 0, grad_norm and entropy NaN, token accuracy 0; eval_loss NaN",
         _s("non-finite"),
         onset="half",
+        abrupt=True,
         clean="sft-clean",
         no_remedy="no option takes a NaN out of the weights; what led to it was put in by hand",
     ),
@@ -593,6 +604,7 @@ SFT_FAULTS = [
         "loss, gradient, entropy and token accuracy exactly 0 throughout, in the evaluations too",
         _s("labels-masked"),
         _s("zero-gradient"),
+        abrupt=True,
         clean="sft-clean",
         remedy="labels on the answer: max_length up, or the right response template",
         cured=SFT,
@@ -603,7 +615,6 @@ SFT_FAULTS = [
         "48 rows, 50 times over",
         "loss 2.6 to 1.4, eval_loss 1.84 at step 25 to 2.1 and 2.3 (clean: 1.72)",
         _s("overfitting"),
-        abrupt=False,
         clean="sft-clean",
         remedy="more data, fewer epochs",
         cured=SFT,
@@ -647,6 +658,7 @@ RLOO_FAULTS = [
         "learning rate 0",
         "lr 0, reward flat at .55, kl 0, grad_norm .5 to 1",
         _s("zero-learning-rate"),
+        abrupt=True,
         clean="rloo-clean",
         remedy="a learning rate",
         cured=RLOO,
@@ -670,6 +682,7 @@ RLOO_FAULTS = [
         "reward, spread, gradient and kl exactly 0, frac_reward_zero_std 1 throughout",
         _s("dead-reward", "zero-advantage"),
         _s("zero-gradient"),
+        abrupt=True,
         clean="rloo-clean",
         remedy="run the reward function on gold answers, and repair it",
         cured=RLOO,
@@ -681,6 +694,7 @@ RLOO_FAULTS = [
         "cut .81 to 1, length 4 of 4; the reward rises all the same, .4 to .7",
         _s("truncation"),
         _s("zero-advantage"),
+        abrupt=True,
         clean="rloo-clean",
         remedy="max_completion_length up",
         cured=RLOO,
