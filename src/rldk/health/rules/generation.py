@@ -32,7 +32,7 @@ class Truncation(Rule):
     By the mean of ten records. *It rose*: by 0.3 above the lowest mean (or the mean of the first five) that
     the run had, for five records: a warning if the reward does not do well, or if 0.75 are cut. *It stays*:
     at least 0.25, for 50 records or for 25 that span 100 steps, and the reward does not do well: warning.
-    *Everything is cut*: at least 0.95, the shortest completion as long as the longest, ten records, and the
+    *Everything is cut*: at least 0.95, the shortest completion as long as the longest, 20 records, and the
     reward neither stands above its start nor improves: critical. Where the reward does well it is info, and
     not told while it falls; but 0.95 over fifty records is a warning whatever the reward.
 
@@ -89,7 +89,7 @@ class Truncation(Rule):
         whole = self.whole.feed(cut.last >= options.all and self._all_alike(), at.step)
         full = self.full.feed(level >= options.all, at.step) >= 10 * options.records
         long = high >= 5 * options.records and (high >= 50 or at.step - self.high.since >= 100)
-        if cut.count < 10 or (risen < options.records and not long):
+        if cut.count < 10 or (risen < options.records and not long and whole < 4 * options.records):
             return None
         rose = risen >= options.records
         severity = self._severity(level, rose, full, whole)
@@ -118,7 +118,7 @@ class Truncation(Rule):
         if not reward.count:
             return Severity.INFO
         well = thrives(reward)
-        if whole >= 10 and not well and level >= options.all:
+        if whole >= 4 * options.records and not well and level >= options.all:
             return Severity.CRITICAL
         if not well or full or (rose and level >= options.most):
             return Severity.WARNING
@@ -255,8 +255,8 @@ class LengthRunaway(Rule):
     ## How it decides
     The mean of 20 records is at least 1.5 times the median of records 5 to 25 (before record 25: twice the
     mean of the first five) and above it by 1.5 standard deviations of its noise, for ten records; and the
-    reward is less than half a standard deviation above where it was when they began to grow, not improving
-    and not solved: warning.
+    reward is less than half a standard deviation above where it was when they began to grow, and not
+    improving: warning; info where the task is solved, and longer answers only cost.
 
     ## What looks alike but is healthy
     Chains of thought that grow while the reward rises, also where the reward has reached its ceiling since.
@@ -303,7 +303,7 @@ class LengthRunaway(Rule):
             return None
         reward = self.reward
         return Verdict(
-            severity=Severity.WARNING if reward.count else Severity.INFO,
+            severity=Severity.WARNING if reward.count and not solved(reward) else Severity.INFO,
             message=f"completions grew from {own:.0f} to {length.ema20:.0f} tokens"
             + (
                 f" while the reward went from {self._reward_then():.3g} to {reward.ema20:.3g}"
@@ -328,7 +328,7 @@ class LengthRunaway(Rule):
         if not reward.count:
             return False
         gain = in_noise(reward, reward.ema20 - self._reward_then())
-        return gain >= self.options.gain or improving(reward) or solved(reward)
+        return gain >= self.options.gain or improving(reward)
 
     def causes(self) -> list[Cause]:
         biased = self.context.option("loss_type") == "grpo"
