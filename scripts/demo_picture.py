@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rldk.cli.demo import run, show
+from rldk.cli.demo import run, show, show_next
 from rldk.demo import STEPS
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "demo.svg"
@@ -18,7 +18,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         recorded = run(Console(), Path("rldk_demo"), STEPS)  # a moving bar makes no still picture
         console.print("$ make demo", style="dim")
-        show(console, recorded, ".venv/bin/rldk")
+        show(console, recorded)
+        show_next(console, Path("rldk_demo"), ".venv/bin/rldk")
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     console.save_svg(str(PICTURE), title="rldk demo")
     print(f"wrote {PICTURE}")

@@ -1,4 +1,4 @@
-"""The demo: a real GRPO training of a tiny model, recorded by rldk, in under a minute on a CPU.
+"""The demo: real GRPO trainings of a tiny model, recorded and judged by rldk, in under a minute on a CPU.
 
 Owns the toy (model, tokenizer, prompts, reward). Invariant: everything that it shows afterwards is
 read back from the files that the callback wrote.
@@ -23,8 +23,8 @@ LEARNING_RATE = 1e-3
 """One that the toy learns well with."""
 BROKEN_STEPS = 60
 """Optimizer steps of the training that goes wrong."""
-BROKEN_LEARNING_RATE = 0.3
-"""What breaks it: three hundred times as much."""
+BROKEN_LEARNING_RATE = 1.0
+"""What breaks it: a thousand times as much."""
 
 PROMPTS = ["sing", "sing a", "sing a song", "hum", "hum a", "hum a tune", "call", "call out"]
 

@@ -1,4 +1,4 @@
-"""`rldk demo`: train a tiny model with rldk attached, and show what was recorded."""
+"""`rldk demo`: train a tiny model with rldk attached, and show what was recorded and what was found."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rldk.runs import Run
 
-__all__ = ["demo", "show"]
+__all__ = ["demo", "run", "run_broken", "show", "show_found", "show_next"]
 
 
 @click.command(short_help="Train a tiny model with rldk attached.")
@@ -27,10 +27,11 @@ __all__ = ["demo", "show"]
 )
 @click.option("--steps", type=click.IntRange(1), help="Optimizer steps.  [default: 200]")
 def demo(output_dir: Path, steps: int | None) -> None:
-    """Train a tiny model by GRPO on this CPU, with rldk attached, and show what was recorded.
+    """Train a tiny model by GRPO on this CPU, with rldk attached; show what was recorded and found.
 
     A random model of two layers learns to write vowels: the reward is the share of vowels in what it
-    writes. It takes half a minute. Needs TRL: pip install trl
+    writes. Then it is trained again with a learning rate a thousand times as high, for the doctor. It takes
+    less than a minute. Needs TRL: pip install trl
     """
     from rich.console import Console
 
@@ -39,14 +40,31 @@ def demo(output_dir: Path, steps: int | None) -> None:
     console = Console(highlight=False)
     # `make demo` runs it in an environment that the user's shell knows nothing of.
     command = "rldk" if shutil.which("rldk") else os.path.relpath(sys.argv[0])
-    show(console, run(console, output_dir, steps or STEPS), command)
+    show(console, run(console, output_dir, steps or STEPS))
+    show_found(console, run_broken(console, output_dir))
+    show_next(console, output_dir, command)
 
 
-def run(console: "Console", output_dir: Path, steps: int) -> "Run":
+def run_broken(console: "Console", output_dir: Path) -> "Run":
+    """Train with a learning rate that is far too high: rldk says so meanwhile."""
+    from rldk.demo import BROKEN_LEARNING_RATE, BROKEN_STEPS, LEARNING_RATE
+
+    times = BROKEN_LEARNING_RATE / LEARNING_RATE
+    console.print(f"\n[bold]Now the same with a learning rate {times:,.0f} times as high.[/] rldk says:")
+    return run(console, output_dir, BROKEN_STEPS, "broken", BROKEN_LEARNING_RATE)
+
+
+def run(
+    console: "Console",
+    output_dir: Path,
+    steps: int,
+    run_id: str = "demo",
+    learning_rate: float | None = None,
+) -> "Run":
     """Train, with a bar that shows the reward."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from rldk.demo import train
+    from rldk.demo import LEARNING_RATE, train
 
     columns = (
         TextColumn("{task.description}"),
@@ -64,11 +82,13 @@ def run(console: "Console", output_dir: Path, steps: int) -> "Run":
                     bar, completed=step, description="GRPO training", reward=f"reward {logs['reward']:.3f}"
                 )
 
-        return train(output_dir, steps=steps, on_log=on_log)
+        return train(
+            output_dir, run_id, steps=steps, learning_rate=learning_rate or LEARNING_RATE, on_log=on_log
+        )
 
 
-def show(console: "Console", run: "Run", command: str = "rldk") -> None:
-    """What was recorded, read back from the files, and what to type next: `command` starts rldk."""
+def show(console: "Console", run: "Run") -> None:
+    """What was recorded, read back from the files."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -102,17 +122,42 @@ def show(console: "Console", run: "Run", command: str = "rldk") -> None:
     for path, meaning in _meanings(run):
         files.add_row(f"  {path.name}", f"{path.stat().st_size:,} B", meaning)
     console.print(files)
+    console.print(f"\n[bold]What rldk found:[/] {_verdict(run)}")
 
-    name = escape(str(folder / run.run_id))
+
+def show_found(console: "Console", run: "Run") -> None:
+    """The doctor's page of a run."""
+    from rldk.report.examination import examine
+    from rldk.report.terminal import print_page
+    from rldk.runs.judging import context_of, settings_of
+
+    source = os.path.relpath(run.files.folder / run.run_id)
+    monitor = settings_of(run).monitor(context_of(run))
+    console.print("\n[bold]And afterwards the doctor:[/]\n")
+    print_page(console, examine(run, monitor, source=source))
+
+
+def show_next(console: "Console", output_dir: Path, command: str = "rldk") -> None:
+    """What to type next: `command` starts rldk."""
+    from rich.markup import escape
+
+    folder = escape(os.path.relpath(output_dir))
     console.print("\n[bold]Next[/], type:")
     for line in (
-        f"{command} runs {escape(str(folder))}",
-        f"{command} export {name} -o {name}.csv",
-        f"{command} validate {name}",
-        f"tail -n 1 {escape(str(folder / run.files.events.name))}",
+        f"{command} runs {folder}",
+        f"{command} doctor {folder}/demo",
+        f"{command} export {folder}/demo -o {folder}/demo.csv",
+        f"tail -n 1 {folder}/demo_events.jsonl",
     ):
         console.print(f"  {line}", style="cyan", soft_wrap=True)
     console.print('\nIn your own training: [cyan]callbacks=[RLDKCallback(run_id="my_run")][/]')
+
+
+def _verdict(run: "Run") -> str:
+    from rldk.integrations.trl.messages import closing_words
+    from rldk.runs.judging import judge
+
+    return closing_words(judge(run))
 
 
 def _meanings(run: "Run") -> list[tuple[Path, str]]:
@@ -123,5 +168,5 @@ def _meanings(run: "Run") -> list[tuple[Path, str]]:
         (files.metrics_json, "with statistics of each metric"),
         (files.final_report, "how the run went and ended"),
         (files.run, "configuration, versions, devices, git"),
-        (files.alerts, "empty: this version has no rules"),
+        (files.alerts, "what was found while it trained"),
     ]

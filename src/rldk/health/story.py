@@ -18,6 +18,7 @@ EXPLAINED_BY: Mapping[str, tuple[str, ...]] = {
     ),
     "length-runaway": ("entropy-explosion", "sampling-mismatch", "kl-blowup"),
     "length-collapse": ("kl-blowup", "gradient-spike"),
+    "entropy-collapse": ("sampling-mismatch", "kl-blowup"),
     "entropy-explosion": ("sampling-mismatch", "broken-start", "kl-blowup"),
     "dead-reward": ("broken-start", "eos-mismatch", "truncation", "length-collapse", "reward-collapse"),
     "zero-advantage": (

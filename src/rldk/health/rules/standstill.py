@@ -61,6 +61,8 @@ class ZeroGradient(Rule):
         self.loss = self.chart.track(LOSS)
         self.accuracy = self.chart.track(ACCURACY)
         self.zero_std = self.chart.track("frac_reward_zero_std")
+        self.gradient = self.chart.track(GRADIENT)
+        self.told: Verdict | None = None
         self.zeros = Streak()
         self.records = self.seen = self.before = 0
         self.levels = (0.0, 0.0)
@@ -72,7 +74,7 @@ class ZeroGradient(Rule):
         self.records += 1
         held = self.zeros.feed(zero, at.step)
         if not held:
-            return None
+            return self._still()
         self.seen += 1
         if held == 1:
             self.before = self.records - 1
@@ -80,10 +82,10 @@ class ZeroGradient(Rule):
             self.needed = max(self.options.records, round(log(self.options.chance) / log(min(share, 0.98))))
             self.levels = (self.reward.ema10, self.loss.ema10)
         if held < self.needed:
-            return None
+            return self._still()
         why = self._excuse()
         severity = Severity.CRITICAL if not self.before or held >= 2 * self.needed else Severity.WARNING
-        return Verdict(
+        verdict = Verdict(
             severity=Severity.INFO if why else severity,
             message=f"the gradient has been 0 for {held} records"
             + (f": {why}" if why else (", all there are" if not self.before else "")),
@@ -91,6 +93,14 @@ class ZeroGradient(Rule):
             onset=self.zeros.since,
             confidence=0.6 if why else 0.95,
         )
+        self.told = None if why else verdict
+        return verdict
+
+    def _still(self) -> Verdict | None:
+        """The last verdict: a record that is nearly 0 among many that are 0 ends nothing."""
+        if self.told is not None and self.gradient.median(10) >= 1e-8:
+            self.told = None
+        return self.told
 
     def _excuse(self) -> str:
         reward, loss = self.reward, self.loss

@@ -18,7 +18,7 @@ from rldk.event import PHASES, DataSlice, Event, ModelInfo, Phase, Rng
 from rldk.files import RunFiles
 from rldk.health import Diagnosis, Settings
 from rldk.integrations.trl import training
-from rldk.integrations.trl.messages import say, show_messages
+from rldk.integrations.trl.messages import closing_words, say, show_messages
 from rldk.integrations.trl.stopping import Stopper
 from rldk.integrations.trl.tokens import TokenCounter
 from rldk.metrics.dialects import phase_of
@@ -251,9 +251,10 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         if missing := ending.records_in_memory + ending.records_lost:
             say(f"rldk: {missing} of {ending.records} records of {run_id} could not be written")
         elif self._jsonl:
+            found = closing_words(self._recorder.watch.diagnosis())
             say(
-                f"rldk: {ending.records} records of {run_id} are in {self.output_dir}; "
-                f"see them with: rldk runs {self.output_dir}"
+                f"rldk: {ending.records} records of {run_id} are in {self.output_dir}; {found}. "
+                f"Look: rldk doctor {self.output_dir / run_id}"
             )
         else:
             say(f"rldk: the tables of {run_id} are in {self.output_dir} (its events are switched off)")

@@ -8,9 +8,10 @@ import logging
 import sys
 from contextlib import suppress
 
+from rldk.health import Diagnosis
 from rldk.speech import logger
 
-__all__ = ["say", "show_messages"]
+__all__ = ["closing_words", "say", "show_messages"]
 
 
 class _Terminal(logging.Handler):
@@ -39,3 +40,13 @@ def say(text: str) -> None:
             tqdm.tqdm.write(line, file=sys.stderr)
         else:
             print(line, file=sys.stderr)
+
+
+def closing_words(diagnosis: Diagnosis) -> str:
+    """The verdict on a run in a few words, for the line at its end."""
+    alarms = [finding.rule for finding in diagnosis.findings if finding.severity != "info"]
+    if alarms:
+        return f"{diagnosis.status}: {', '.join(alarms)}"
+    if diagnosis.status == "insufficient-data":
+        return "too little to judge"
+    return "nothing is wrong"
