@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import simulated
-from scenarios import Scenario, by_name
+from scenarios import Scenario, by_name, same_as
 from train import RUNS, Job, jobs
 
 FILE = Path(__file__).resolve().parent / "labels.json"
@@ -56,12 +56,12 @@ def sibling(job: Job) -> str | None:
 
 
 def remedy(job: Job) -> str | None:
-    """The run with the remedy; of a run with `logging_steps=10`, only where that is the clean sibling."""
+    """The run with the remedy; with `logging_steps=10` only where that is another run of the set."""
     cured = job.scenario.cured
     if cured is None:
         return None
-    if cured == by_name(job.scenario.clean).recipe:
-        return sibling(job)
+    if (other := same_as(cured)) is not None:
+        return Job(other, job.seed, job.seldom).name
     return None if job.seldom else Job(job.scenario, job.seed, cured=True).name
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from recipes import Recipe
 
-__all__ = ["SCENARIOS", "Scenario", "by_name"]
+__all__ = ["SCENARIOS", "SEEDS", "Scenario", "by_name", "same_as"]
 
 SEEDS = (1, 2)
 
@@ -38,7 +38,7 @@ class Scenario:
     also_true: frozenset[str] = frozenset()
     """Rules that speak of true consequences: neither the cause nor a false alarm."""
     level: Literal["info", "warning"] = "warning"
-    onset: Literal["start", "half", "second evaluation"] = "start"
+    onset: Literal["start", "half", "resume", "second evaluation"] = "start"
     abrupt: bool = False
     """Whether it is there at once and in full, so that an alarm is due within ten records."""
     clean: str = ""
@@ -58,6 +58,9 @@ class Scenario:
         """The first step whose record can show the fault."""
         if self.onset == "second evaluation":
             return 2 * int(recipe.settings["eval_steps"])
+        if self.onset == "resume":
+            saved = int(recipe.settings["save_steps"])
+            return recipe.half // saved * saved + 1
         return recipe.half + 1 if self.onset == "half" else 1
 
 
@@ -71,6 +74,7 @@ DPO = Recipe("dpo")
 SFT = Recipe("sft")
 LONG = replace(GRPO, config={"max_steps": 520})
 TRUTH = replace(GRPO, rewards=("colours", "correct"), config={"reward_weights": [1.0, 0.0]})
+PUNISHED = replace(GRPO, rewards=("length", "overlong@40"))
 CORRECT = replace(GRPO, rewards=("correct",))
 GRPO_LORA = replace(GRPO, lora=True, config={"learning_rate": 5e-3})
 DPO_LORA = replace(DPO, lora=True, config={"learning_rate": 2e-3})
@@ -214,14 +218,14 @@ GRPO_FAULTS = [
         "length 8 to 36, cut 0 to .8, reward .22 to 1.1, kl .13",
         _s("truncation", "length-runaway", "reward-length-correlation"),
         clean="grpo-clean",
-        remedy="pay for the answer, not for its length",
-        cured=GRPO,
+        remedy="get_soft_overlong_punishment beside it",
+        cured=PUNISHED,
     ),
     Scenario(
         "grpo-reward-length-punished",
-        replace(GRPO, rewards=("length", "overlong@40")),
+        PUNISHED,
         "the reward is the length, with TRL's get_soft_overlong_punishment beside it",
-        "length 8 to 20, cut 0 to .2, and no further; reward .22 to .34: better than without, not cured",
+        "length 8 to 20, cut 0 to .2, reward .22 to .34; with 300 steps length 20, cut 0 from step 170 on",
         also_true=_s("truncation", "length-runaway", "reward-length-correlation"),
         clean="grpo-clean",
         remedy="pay for the answer, not for its length",
@@ -297,6 +301,8 @@ GRPO_MORE = [
         _s("truncation", "length-runaway", "reward-length-correlation"),
         _s("zero-advantage"),
         clean="grpo-clean",
+        remedy="a reward that tells better from good",
+        cured=GRPO,
     ),
     Scenario(
         "grpo-reward-none",
@@ -335,6 +341,7 @@ GRPO_MORE = [
         "beta 10,000 times too small",
         "the toy survives: reward .54 to 1, kl to 2 (clean: .9)",
         clean="grpo-clean",
+        no_remedy="the toy is healthy without one",
     ),
     Scenario(
         "grpo-beta-huge",
@@ -395,7 +402,7 @@ GRPO_MORE = [
         "killed, and resumed from the weights alone",
         "killed at step 60, resumed from 50: kl and reward go on; lr .0003 to 0 and .0005, as if new",
         also_true=_s("resume-jump"),
-        onset="half",
+        onset="resume",
         clean="grpo-clean-resumed",
         remedy="save_only_model=False",
         cured=RESUMED,
@@ -407,7 +414,7 @@ GRPO_MORE = [
         "killed at step 60, resumed from 50: lr .0003 to .019, kl .4 to 4.9, reward .77 to .1 and .3",
         _s("resume-jump"),
         RUNAWAY | AFTERMATH,
-        onset="half",
+        onset="resume",
         clean="grpo-clean-resumed",
         remedy="resume with the learning rate of the run",
         cured=RESUMED,
@@ -494,6 +501,8 @@ DPO_FAULTS = [
         "loss .6931 to .692, margins below .002; accuracy .8 and logps/chosen -22 to -30: it does learn",
         also_true=_s("likelihood-displacement"),
         clean="dpo-clean",
+        remedy="beta up",
+        cured=DPO,
     ),
     Scenario(
         "dpo-beta-huge",
@@ -706,3 +715,8 @@ SCENARIOS: list[Scenario] = [*CLEAN, *GRPO_FAULTS, *GRPO_MORE, *DPO_FAULTS, *SFT
 def by_name(name: str) -> Scenario:
     """The scenario of that name."""
     return next(scenario for scenario in SCENARIOS if scenario.name == name)
+
+
+def same_as(recipe: Recipe) -> Scenario | None:
+    """The scenario that trains by that recipe: a remedy often makes a clean run again."""
+    return next((scenario for scenario in SCENARIOS if scenario.recipe == recipe), None)

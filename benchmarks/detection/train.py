@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
-from scenarios import SCENARIOS, SEEDS, Scenario, by_name
+from scenarios import SCENARIOS, SEEDS, Scenario, same_as
 
 RUNS = Path(__file__).resolve().parent / "runs"
 LIMIT = 300.0
@@ -48,13 +48,13 @@ class Job:
 
 
 def jobs() -> list[Job]:
-    """Every run of the set. A remedy that makes the clean sibling of the run is not trained again."""
+    """Every run of the set. A remedy that makes another run of the set is not trained again."""
     made = [Job(scenario, seed) for scenario in SCENARIOS for seed in SEEDS]
     made += [
         Job(scenario, seed, cured=True)
         for scenario in SCENARIOS
         for seed in SEEDS
-        if scenario.cured is not None and scenario.cured != by_name(scenario.clean).recipe
+        if scenario.cured is not None and same_as(scenario.cured) is None
     ]
     made += [Job(scenario, seed, seldom=True) for seed in SEEDS for scenario in SCENARIOS if scenario.seldom]
     return made
