@@ -154,6 +154,8 @@ class Monitor:
         if at.phase == "train":
             self.records += 1
             self._steps.append(step)
+            if self.records > 1:
+                self.chart.spacing = max((step - (self.first_step or 0)) / (self.records - 1), 1.0)
         if self.first_step is None:
             self.first_step = step
         self.last_step = step

@@ -39,11 +39,11 @@ _STEADY = 10
 def in_noise(track: Track, change: float) -> float:
     """A change of the series in standard deviations of its record-to-record noise.
 
-    The noise of a policy that became deterministic goes to 0: it counts as half of the most that it was, and
-    as a twentieth of the range, at least.
+    The noise of a policy that became deterministic goes to 0: it counts as half of the most that it was, as a
+    twentieth of the range and as a fiftieth of the largest value, at least.
     """
     least = max(0.5 * track.peak_noise, 0.05 * (track.high - track.low))
-    return change / max(track.noise, least, 1e-3 * max(abs(track.high), abs(track.low)), _TINY)
+    return change / max(track.noise, least, 0.02 * max(abs(track.high), abs(track.low)), _TINY)
 
 
 def improving(reward: Track, *, records: int = 40, sd: float = 0.5) -> bool:
@@ -74,7 +74,7 @@ def at_ceiling(reward: Track) -> bool:
 
 def falls(reward: Track) -> bool:
     """Whether the reward is below its best by twice its noise and by a quarter of what it had gained."""
-    lost = reward.best - reward.ema20
+    lost = reward.best - max(reward.ema10, reward.ema20)  # the slower one lags behind a reward that rises
     return in_noise(reward, lost) >= 2.0 and lost >= 0.25 * (reward.best - reward.start)
 
 

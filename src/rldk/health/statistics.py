@@ -147,6 +147,8 @@ class Chart:
     def __init__(self, *always: str) -> None:
         self.tracks: dict[str, Track] = {names: Track() for names in always}
         """Each track by what was asked for."""
+        self.spacing = 1.0
+        """Mean distance of train records in steps: with `logging_steps=10` each is a mean of ten steps."""
         self.seen: set[str] = set()
         """Every metric that the run's records have held."""
 

@@ -87,7 +87,7 @@ class Truncation(Rule):
         sudden = self.sudden.feed(cut.last >= own + options.rise, at.step)
         high = self.high.feed(level >= options.level, at.step)
         whole = self.whole.feed(cut.last >= options.all and self._all_alike(), at.step)
-        full = self.full.feed(level >= options.all, at.step) >= 10 * options.records
+        full = self.full.feed(level >= options.all, at.step) >= self.enough(10 * options.records)
         long = high >= 5 * options.records and (high >= 50 or at.step - self.high.since >= 100)
         if cut.count < 10 or (risen < options.records and not long and whole < 4 * options.records):
             return None

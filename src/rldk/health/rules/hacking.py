@@ -84,7 +84,8 @@ class ProxyDivergence(Rule):
         self.truth.push(at.step, value)
         reward, truth = self.reward, self.truth
         evals = at.phase == "eval"
-        if reward.count < 40 or truth.count < (4 if evals else 40):
+        enough = self.enough(40, least=15)
+        if reward.count < enough or truth.count < (4 if evals else enough):
             return None
         window = 40
         lost = truth.mean(4) - truth.best if evals else truth.gain(window)

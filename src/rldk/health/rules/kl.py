@@ -8,7 +8,7 @@ import math
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.signals import KL, LOSS, REWARD, at_ceiling, falls
+from rldk.health.signals import KL, LOSS, REWARD, at_ceiling, falls, improving
 from rldk.health.statistics import BASELINE, Streak, Track
 
 __all__ = ["LOWER_RATE", "RULES"]
@@ -33,11 +33,12 @@ class KLBlowup(Rule):
     It holds when ten records in a row are above the limit, or four in a row above ten times the median of
     the 50 before. The limit of a KL per token is five times the median of records 5 to 25 and at least 0.5
     nats, or five times the first record and at least 1 nat. That of a KL summed over a completion (PPO,
-    online DPO) is 10 nats, the top of the range that TRL's guide gives; five times that is told whatever
-    the reward. KTO's reference point has a scale of its own: only the ten-fold jump counts, together with a
-    loss above its start. It is a warning unless the reward has gained half its spread since the start (of
-    `reward_std` where that is logged, since the noise of a record shrinks with the batch) or rose to a
-    ceiling. Critical: above ten times the limit while the reward has fallen below its start.
+    online DPO) is 10 nats, the top of the range that TRL's guide gives; five times that is told whatever the
+    reward. KTO's reference point has a scale of its own: only the ten-fold jump counts, together with a loss
+    above its start. It is a warning unless the reward has gained half its spread since the start (of
+    `reward_std` where that is logged, since the noise of a record shrinks with the batch), rose to a
+    ceiling, or rises by twice its record-to-record noise in 40 records. Critical: above ten times the limit
+    while the reward has fallen below its start.
 
     ## What looks alike but is healthy
     Single-record spikes of the k3 estimate (8 spikes to 197 in a run whose reward was intact): hence records
@@ -157,7 +158,8 @@ class KLBlowup(Rule):
         unit = max(
             reward.noise, self.spread.ema50, self.spread.start, 0.05 * (reward.high - reward.low), 1e-9
         )
-        return (reward.rise >= self.options.gain * unit or at_ceiling(reward)) and not falls(reward)
+        paid = reward.rise >= self.options.gain * unit or at_ceiling(reward) or improving(reward, sd=2.0)
+        return paid and not falls(reward)
 
     def causes(self) -> list[Cause]:
         beta = self.context.number("beta")

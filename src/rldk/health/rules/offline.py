@@ -55,9 +55,10 @@ class Divergence(Rule):
     times the noise of now. Less will do where the run began at ln 2, where a preference loss stands before
     anything is learned; and ten records, where the gradient norm rose to 8 times its first values with it.
     Such a start is told at its severity even where the run recovers: what it had to learn again was lost.
-    Warning too: a token accuracy below 0.6 of that of the first record, by three times its noise. Info where
-    the loss is below its start and the evaluation loss is at its best, most pairs are told right as before,
-    or the loss falls again with gradients as they were: other data look like this.
+    Warning too: a first record of several steps of DPO's sigmoid loss at 1.5 times ln 2, still above ln 2 in
+    the mean of the first five; a token accuracy below 0.6 of that of the first record, by three times its
+    noise. Info where the loss is below its start and the evaluation loss is at its best, most pairs are told
+    right as before, or the loss falls again with gradients as they were: other data look like this.
 
     ## What looks alike but is healthy
     Another stage of a curriculum, another packing, the loss of GRPO and PPO (never judged), a loss near 0
@@ -103,6 +104,8 @@ class Divergence(Rule):
         self.burst = self.told = False
         self.peak = self.top = -inf
         self.first_step: int | None = None
+        kinds = self.context.option("loss_type")
+        self.sigmoid = self.context.algorithm == "dpo" and kinds in ("sigmoid", ["sigmoid"])
 
     def observe(self, at: Observation) -> Verdict | None:
         loss = self.loss
@@ -118,7 +121,7 @@ class Divergence(Rule):
             self.usual_gradient = self.gradient.ema10
             self.peak = -inf
             self.high.feed(False, at.step)
-            return None
+            return self._lost_at_once()
         self.peak = max(self.peak, level)
         rise = level - self.least
         fallen = max(loss.start - self.least, 0.0)
@@ -130,7 +133,7 @@ class Divergence(Rule):
             self.calm += 1
             self.noise += (loss.noise - self.noise) / self.calm
         if held < 6 or held < self._needed(at.step) or not self._clear(far):
-            return self._forgotten(at.step)
+            return self._forgotten(at.step) or self._lost_at_once()
         return self._verdict(rise, fallen)
 
     def _begin(self) -> None:
@@ -160,6 +163,22 @@ class Divergence(Rule):
             evidence={"token_accuracy_mean": [accuracy.first, accuracy.ema20], "loss": self.loss.ema20},
             onset=self.lost.since,
             confidence=0.7,
+        )
+
+    def _lost_at_once(self) -> Verdict | None:
+        """A first record of many steps that stands far above ln 2: the rise was within them."""
+        loss = self.loss
+        many = self.first_step is not None and self.first_step > 1
+        if not (self.sigmoid and many and loss.first >= 1.5 * LN2 and loss.count >= 5 and loss.ema10 > LN2):
+            return None
+        self.when_over = "keep"  # type: ignore[misc]
+        return Verdict(
+            severity=Severity.WARNING,
+            message=f"the mean loss of the first {self.first_step} steps is {loss.first:.3g}, far above the "
+            f"{LN2:.3g} at which such a loss begins, and {loss.ema10:.3g} since",
+            evidence={"loss": [loss.first, loss.ema10], "records": loss.count},
+            onset=0,
+            confidence=0.75,
         )
 
     def _needed(self, step: int) -> float:

@@ -361,10 +361,11 @@ class RewardCollapse(Rule):
 
     ## How it decides
     The mean over 10 records is below its best by half of what had been gained since the start, and by at
-    least four standard deviations of the record-to-record noise (autocorrelated noise with heavy tails
-    reaches three within a thousand records; of a series that is itself a running mean, of the changes over
-    ten records), for 8 records (80 of a running mean): warning. Critical where all of the gain is gone.
-    "Best" is the best *mean*: a best raw value makes stationary noise fire in 95% of runs of 1,000 records.
+    least 5.5 standard deviations of the record-to-record noise, 7 where it had gained less than that
+    (autocorrelated noise with heavy tails reaches 5 within 500 records; of a series that is itself a running
+    mean, of the changes over ten records), for 8 records (80 of a running mean, 3 where a record covers ten steps): warning. Critical
+    where all of the gain is gone. "Best" is the best *mean*: a best raw value makes stationary noise fire in
+    95% of runs of 1,000 records.
 
     ## What looks alike but is healthy
     A dip that recovers: told as info once it is over. A switch of data or curriculum. A resume.
@@ -388,7 +389,7 @@ class RewardCollapse(Rule):
         """Records in a row below the threshold."""
         share: float = 0.5
         """Share of the gain since the start that is lost."""
-        noise: float = 4.0
+        noise: float = 5.5
         """Least loss, in standard deviations of the record-to-record noise."""
 
     def start(self) -> None:
@@ -408,17 +409,20 @@ class RewardCollapse(Rule):
             self.swing += (swing - self.swing) / min(reward.count - LAG, 50)
         if reward.ema10 >= reward.best - 1e-12:
             # Only here: the fall itself is not noise.
-            self.noise = max(reward.noise, 0.886 * self.swing)
             self.smooth = "episode_reward_mean" in at.values
+            self.noise = max(reward.noise, 0.886 * self.swing) if self.smooth else reward.noise
             self.low.feed(False, at.step)
             return None
-        noise = max(self.noise, min(reward.noise, 2 * self.noise), 1e-9, 0.01 * abs(reward.best))
+        noise = max(self.noise, 1e-9, 0.01 * abs(reward.best))
         gained = reward.best - reward.start
         lost = reward.best - reward.ema10
-        held = self.low.feed(lost >= max(self.options.share * gained, self.options.noise * noise), at.step)
+        least = self.options.noise * noise
+        least = least if gained >= least else 1.3 * least  # what never rose wanders more than it falls
+        held = self.low.feed(lost >= max(self.options.share * gained, least), at.step)
         if self.smooth and gained < self.options.noise * noise:
             return None  # an agent that learns from nothing has nothing to lose yet
-        if held < self.options.records * (LAG if self.smooth else 1) or reward.count < 10:
+        needed = self.options.records * LAG if self.smooth else self.enough(self.options.records)
+        if held < needed or reward.count < 10:
             return None
         all_gone = lost >= gained
         return Verdict(

@@ -109,7 +109,7 @@ class ZeroGradient(Rule):
             if solved(reward):
                 return f"the task is solved, the reward stands at {reward.ema10:.3g}"
             rise = reward.ema10 - rewarded
-            if in_noise(reward, rise) >= 1.5 and rise >= 0.1 * (reward.high - reward.low):
+            if in_noise(reward, rise) >= 1.5 and rise >= 0.1 * (reward.high - reward.low) > 0:
                 return "but the reward rises, so the norm may not be what is reported"
             return ""
         if self.accuracy.count and self.accuracy.ema10 >= 0.99 and loss.ema10 < 0.05:
