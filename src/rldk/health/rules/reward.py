@@ -162,7 +162,8 @@ class DeadReward(Rule):
     Advantages are 0, so are loss and gradient, and the run burns its hours.
 
     ## How it decides
-    Ten records with one value and, where they are logged, no spread of the rewards within the batch: warning.
+    Ten records with one value and no spread of the rewards within the batch, or 25 records where the spread
+    is not logged: warning.
     Critical from 500 scored completions on where the batch size is known, from 25 records on otherwise.
 
     ## What looks alike but is healthy
@@ -199,9 +200,8 @@ class DeadReward(Rule):
         reward = self.reward
         if self.begin is None:
             self.begin = at.step
-        if reward.count < self.options.records or reward.high - reward.low > 1e-9:
-            return None
-        if self.spread.count and self.spread.high > 1e-9:
+        needed = self.options.records if self.spread.count else 2.5 * self.options.records
+        if reward.count < needed or max(reward.high - reward.low, self.spread.high) > 1e-9:
             return None
         certain = self._certain(at.step)
         return Verdict(
