@@ -21,6 +21,7 @@ def label(job: Job) -> dict[str, Any]:
     """What is to be found in one run."""
     scenario = job.scenario
     ill = bool(scenario.fault) and not job.cured
+    expected, also_true = names(scenario, seldom=job.seldom)
     return {
         "kind": "trained",
         "scenario": scenario.name,
@@ -30,9 +31,10 @@ def label(job: Job) -> dict[str, Any]:
         "clean": not ill,
         "fault": scenario.fault if ill else "",
         "shows": "" if job.cured else scenario.shows,
-        "verdict": verdict(scenario) if ill else "healthy",
-        "expected": sorted(scenario.expected) if ill else [],
-        "also_true": sorted(scenario.also_true) if ill else [],
+        "hidden": scenario.hidden if job.seldom else "",
+        "verdict": "healthy" if not ill else "ill" if expected else "arguable" if also_true else "healthy",
+        "expected": sorted(expected) if ill else [],
+        "also_true": sorted(also_true) if ill else [],
         "level": scenario.level,
         "onset": scenario.onset_step(job.recipe) if ill else 0,
         "abrupt": scenario.abrupt if ill else None,
@@ -45,9 +47,14 @@ def label(job: Job) -> dict[str, Any]:
     }
 
 
-def verdict(scenario: Scenario) -> str:
-    """`ill`; `healthy`: an alarm is false; `arguable`: an alarm of `also_true` is neither false nor due."""
-    return "ill" if scenario.expected else "arguable" if scenario.also_true else "healthy"
+def names(scenario: Scenario, *, seldom: bool) -> tuple[frozenset[str], frozenset[str]]:
+    """What is expected and what is also true, with the logging as it was."""
+    if not seldom:
+        return scenario.expected, scenario.also_true
+    if scenario.hidden:
+        return frozenset(), scenario.expected | scenario.also_true
+    expected = scenario.expected | scenario.blurred
+    return expected, scenario.also_true - expected
 
 
 def sibling(job: Job) -> str | None:

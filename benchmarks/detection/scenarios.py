@@ -53,6 +53,10 @@ class Scenario:
     """The metric that is the truth behind the reward: `truth_metric`."""
     seldom: bool = True
     """Whether it is also trained with `logging_steps=10`."""
+    hidden: str = ""
+    """What `logging_steps=10` hides: there an alarm of `expected` is true, but not due."""
+    blurred: frozenset[str] = frozenset()
+    """With `logging_steps=10`, besides `expected`: names that are right where the first record is ill already."""
 
     def onset_step(self, recipe: Recipe) -> int:
         """The first step whose record can show the fault."""
@@ -154,6 +158,7 @@ GRPO_FAULTS = [
         shows,
         RUNAWAY,
         AFTERMATH,
+        blurred=AFTERMATH,
         clean="grpo-clean",
         remedy="learning_rate down",
         cured=GRPO,
@@ -310,6 +315,7 @@ GRPO_MORE = [
         "in every third step the reward function returns None for all",
         "every third reward, reward_std and rewards/colours/* None, gradient near 0 there; else .54 to .82",
         _s("missing-rewards"),
+        hidden="the mean of ten steps leaves the None out: no trace",
         clean="grpo-clean",
         remedy="return a number",
         cured=GRPO,
@@ -320,6 +326,7 @@ GRPO_MORE = [
         "in every third step one of two reward functions returns None for all",
         "rewards/colours/* None in every third step, the total reward never: 1.5 to 1.8, and 1 there",
         also_true=_s("missing-rewards"),
+        hidden="the mean of ten steps leaves the None out: no trace",
         clean="grpo-clean",
         remedy="return a number",
         cured=GRPO,
@@ -382,6 +389,7 @@ GRPO_MORE = [
         "frac 1, gradient 0 for 10 and 25 steps; then reward .9, std 6e-8 (for which frac is 0), kl 2.6",
         _s("zero-advantage"),
         _s("zero-gradient", "dead-reward", "kl-blowup", "gradient-spike"),
+        hidden="frac is 1 in two records of 30, then the spread is .003 of a reward of .9",
         clean="grpo-clean",
         remedy="temperature=1.0",
         cured=GRPO,
@@ -428,6 +436,7 @@ DPO_FAULTS = [
         f"learning rate {factor} times too high",
         shows,
         _s("divergence", "gradient-spike", "likelihood-displacement", "margin-collapse"),
+        hidden="the first mean of ten steps is the highest loss, 1.7 and 3.1; it falls to .65 and .7",
         clean="dpo-clean",
         remedy="learning_rate down",
         cured=DPO,
@@ -554,6 +563,7 @@ SFT_FAULTS = [
         f"learning rate {factor} times too high",
         shows,
         _s("divergence", "gradient-spike"),
+        hidden="the first mean of ten steps holds the climb: loss 4 to 2.1, and 16 to 30 to 3",
         clean="sft-clean",
         remedy="learning_rate down",
         cured=SFT,
@@ -638,6 +648,7 @@ RLOO_FAULTS = [
         shows,
         RUNAWAY,
         AFTERMATH,
+        blurred=AFTERMATH,
         clean="rloo-clean",
         remedy="learning_rate down",
         cured=RLOO,
@@ -657,6 +668,7 @@ RLOO_FAULTS = [
         "reward .54 to 0 by step 18 (seed 2: .1 at 27, then .6), kl 5 to 9, grad_norm 200, length 1 to 4",
         RUNAWAY,
         AFTERMATH,
+        blurred=AFTERMATH,
         clean="rloo-clean",
         remedy="learning_rate down",
         cured=RLOO,

@@ -829,6 +829,7 @@ def _label(series: Series, seed: int) -> dict[str, Any]:
         "clean": not ill,
         "fault": series.fault,
         "shows": series.shows,
+        "hidden": "",
         "verdict": "ill" if ill else "healthy",
         "expected": sorted(series.expected),
         "also_true": sorted(series.also_true),
