@@ -14,7 +14,7 @@ import time
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import torch
@@ -24,7 +24,7 @@ from rldk.event import Event
 from rldk.integrations.trl import RLDKCallback
 from rldk.runs import open_run
 
-__all__ = ["LOGGERS", "PEERS", "SEED", "Floor", "Logger", "Ours", "grpo_logs"]
+__all__ = ["LOGGERS", "PEERS", "SEED", "Floor", "Logger", "Ours", "Recording", "grpo_logs"]
 
 SEED = 42
 KEYS = (
@@ -68,6 +68,8 @@ class Ours(Logger):
     """The hooks of a trainer without gradient accumulation, called as `CallbackHandler` calls them."""
 
     name = "rldk"
+    options: ClassVar[dict[str, Any]] = {}
+    """Arguments of the callback besides its defaults."""
 
     def __init__(self, folder: Path) -> None:
         torch.manual_seed(SEED)  # as a trainer does
@@ -77,7 +79,7 @@ class Ours(Logger):
         model = torch.nn.Linear(4, 4)
         nothing = dict.fromkeys(("processing_class", "lr_scheduler", "train_dataloader", "eval_dataloader"))
         self.given = {"model": model, "optimizer": torch.optim.AdamW(model.parameters()), **nothing}
-        self.callback = RLDKCallback(output_dir=folder / "logs", run_id="overhead")
+        self.callback = RLDKCallback(output_dir=folder / "logs", run_id="overhead", **self.options)
         self.callback.on_train_begin(self.args, self.state, self.control, **self.given)
 
     def prepare(self, step: int, logs: dict[str, float]) -> dict[str, float]:
@@ -95,6 +97,13 @@ class Ours(Logger):
     @staticmethod
     def read(folder: Path) -> int:
         return sum(1 for _ in open_run(folder / "logs"))
+
+
+class Recording(Ours):
+    """The same without a rule: what recording alone costs."""
+
+    name = "rldk, no rules"
+    options: ClassVar[dict[str, Any]] = {"select": []}
 
 
 class Floor(Logger):
@@ -224,7 +233,7 @@ class Trackio(Logger):
 
 
 PEERS = (StdlibJson, TensorBoard, Wandb, Trackio)
-LOGGERS = {kind.name: kind for kind in (Floor, Ours, *PEERS)}
+LOGGERS = {kind.name: kind for kind in (Floor, Recording, Ours, *PEERS)}
 
 
 def grpo_logs(step: int, source: random.Random) -> dict[str, float]:

@@ -161,7 +161,8 @@ def _as_a_story(findings: list[Finding]) -> list[Finding]:
 def _status(monitor: Monitor, findings: list[Finding]) -> Status:
     if findings:
         return max(Severity.of(finding.severity) for finding in findings).word
-    return "healthy" if monitor.records >= ENOUGH and _shows_its_goal(monitor) else "insufficient-data"
+    judged = bool(monitor.rules) and monitor.records >= ENOUGH and _shows_its_goal(monitor)
+    return "healthy" if judged else "insufficient-data"
 
 
 def _shows_its_goal(monitor: Monitor) -> bool:

@@ -74,6 +74,8 @@ class Watch:
 
     def see(self, event: Event) -> bool:
         """Take the next event; whether there was an alert."""
+        if not self.monitor.rules:
+            return False
         news = self.monitor.feed(event)
         if news:
             self._alert(news)

@@ -363,9 +363,9 @@ class RewardCollapse(Rule):
     The mean over 10 records is below its best by half of what had been gained since the start, and by at
     least 5.5 standard deviations of the record-to-record noise, 7 where it had gained less than that
     (autocorrelated noise with heavy tails reaches 5 within 500 records; of a series that is itself a running
-    mean, of the changes over ten records), for 8 records (80 of a running mean, 3 where a record covers ten steps): warning. Critical
-    where all of the gain is gone. "Best" is the best *mean*: a best raw value makes stationary noise fire in
-    95% of runs of 1,000 records.
+    mean, of the changes over ten records), for 8 records (80 of a running mean, 3 where a record covers ten
+    steps): warning. Critical where all of the gain is gone. "Best" is the best *mean*: a best raw value
+    makes stationary noise fire in 95% of runs of 1,000 records.
 
     ## What looks alike but is healthy
     A dip that recovers: told as info once it is over. A switch of data or curriculum. A resume.
