@@ -123,7 +123,8 @@ class Truncation(Rule):
         if not well or full or (rose and level >= options.most):
             return Severity.WARNING
         falls = self.cut.ema10 < self.cut.best - 0.2
-        return Severity.INFO if level >= options.most and not falls and not self.alarmed else None
+        worth_telling = rose or level >= options.most
+        return Severity.INFO if worth_telling and not falls and not self.alarmed else None
 
     def _all_alike(self) -> bool:
         longest = self.longest
