@@ -22,6 +22,8 @@ def label(job: Job) -> dict[str, Any]:
     scenario = job.scenario
     ill = bool(scenario.fault) and not job.cured
     expected, also_true = names(scenario, seldom=job.seldom)
+    if job.cured:  # what is left of the fault may be said
+        expected = frozenset()
     return {
         "kind": "trained",
         "scenario": scenario.name,
@@ -30,11 +32,11 @@ def label(job: Job) -> dict[str, Any]:
         "logging_steps": 10 if job.seldom else 1,
         "clean": not ill,
         "fault": scenario.fault if ill else "",
-        "shows": "" if job.cured else scenario.shows,
+        "shows": scenario.cured_shows if job.cured else scenario.shows,
         "hidden": scenario.hidden if job.seldom else "",
-        "verdict": "healthy" if not ill else "ill" if expected else "arguable" if also_true else "healthy",
-        "expected": sorted(expected) if ill else [],
-        "also_true": sorted(also_true) if ill else [],
+        "verdict": "ill" if expected else "arguable" if also_true else "healthy",
+        "expected": sorted(expected),
+        "also_true": sorted(also_true),
         "level": scenario.level,
         "onset": scenario.onset_step(job.recipe) if ill else 0,
         "abrupt": scenario.abrupt if ill else None,

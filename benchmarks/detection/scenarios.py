@@ -47,6 +47,8 @@ class Scenario:
     """The first remedy, as the doctor should give it."""
     cured: Recipe | None = None
     """The training with the remedy; often the clean sibling's own recipe."""
+    cured_shows: str = ""
+    """What the series of a training with the remedy show, where no other scenario is it."""
     no_remedy: str = ""
     """Why the toy shows none."""
     truth: str | None = None
@@ -56,7 +58,7 @@ class Scenario:
     hidden: str = ""
     """What `logging_steps=10` hides: there an alarm of `expected` is true, but not due."""
     blurred: frozenset[str] = frozenset()
-    """With `logging_steps=10`, besides `expected`: names that are right where the first record is ill already."""
+    """With `logging_steps=10` also right, besides `expected`: the first record is ill already."""
 
     def onset_step(self, recipe: Recipe) -> int:
         """The first step whose record can show the fault."""
@@ -245,6 +247,7 @@ GRPO_FAULTS = [
         _s("truncation", "length-runaway", "reward-length-correlation", "kl-blowup"),
         clean="grpo-clean-truth",
         truth="rewards/correct/mean",
+        cured_shows="truth 1 to .88 and steady, length 8 to 17, cut 0 to .1, single .2; reward 1.05 to 1.3",
         remedy="let the truth count: reward_weights",
         cured=replace(TRUTH, rewards=("colour_count", "correct"), config={"reward_weights": [1.0, 1.0]}),
     ),
