@@ -125,7 +125,7 @@ class Rule:
         """
         if self.context.dialect not in (None, "trl"):
             return records
-        return max(records / min(self.chart.spacing, 10.0) ** 0.5, least)
+        return float(max(records / min(self.chart.spacing, 10.0) ** 0.5, least))
 
     def meet(self, names: Collection[str]) -> None:
         """Ask for tracks of metrics whose names only a record tells: records with these keys follow."""

@@ -14,7 +14,7 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 
 __all__ = ["NonFinite"]
 
-CORE = frozenset({"loss", "grad_norm", "critic_grad_norm", "train_loss"})
+CORE = frozenset({"loss", "grad_norm", "critic_grad_norm", "train_loss", "reward_mean", "kl_mean"})
 """What must be finite in every run, from the first record on."""
 UNDEFINED = (
     "*_std",
@@ -53,8 +53,8 @@ class NonFinite(Rule):
     norm of these steps is infinite or NaN and the step is skipped; loss and all else stay finite. Averages of
     logits, log-probabilities or implicit rewards that are NaN in a batch of some DPO runs (info at most).
     Spreads of a single value, explained variance of constant returns, and rewards of a function that skipped
-    the whole batch. Series that have been NaN since the first record, other than loss and gradient norm.
-    `None` counts for nothing: see missing-rewards.
+    the whole batch. Series that have been NaN since the first record, other than loss, gradient norm, reward
+    and KL. `None` counts for nothing: see missing-rewards.
 
     ## What to do
     Stop, go back to the last checkpoint before the onset, and start again with a lower learning rate in bf16.
@@ -117,7 +117,7 @@ class NonFinite(Rule):
             kind = self._kind(key)
             if kind == 0 and not isinf(value):
                 continue
-            if self.records <= 2 and key not in CORE and at.phase == "train":
+            if self.records <= 2 and key not in CORE and not isinf(value) and at.phase == "train":
                 self.born.add(key)
             if key in self.born:
                 soft.append(key)

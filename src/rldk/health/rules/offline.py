@@ -55,10 +55,12 @@ class Divergence(Rule):
     times the noise of now. Less will do where the run began at ln 2, where a preference loss stands before
     anything is learned; and ten records, where the gradient norm rose to 8 times its first values with it.
     Such a start is told at its severity even where the run recovers: what it had to learn again was lost.
-    Warning too: a first record of several steps of DPO's sigmoid loss at 1.5 times ln 2, still above ln 2 in
-    the mean of the first five; a token accuracy below 0.6 of that of the first record, by three times its
-    noise. Info where the loss is below its start and the evaluation loss is at its best, most pairs are told
-    right as before, or the loss falls again with gradients as they were: other data look like this.
+    Warning too: a loss that leaps by half of its median, by six times its noise and by a third of what it
+    had fallen, for eight records (three where a record covers ten steps); a first record of several steps of
+    DPO's sigmoid loss at 1.5 times ln 2, still above ln 2 in the mean of the first five; a token accuracy
+    below 0.6 of that of the first record, by three times its noise. Info where the loss is below its start
+    and the evaluation loss is at its best, most pairs are told right as before, or the loss falls again with
+    gradients as they were: other data look like this.
 
     ## What looks alike but is healthy
     Another stage of a curriculum, another packing, the loss of GRPO and PPO (never judged), a loss near 0
@@ -97,7 +99,8 @@ class Divergence(Rule):
         self.gradient = self.chart.track("grad_norm")
         self.accuracy = self.chart.track("token_accuracy_mean")
         self.pairs = self.chart.track(PAIR_ACCURACY)
-        self.high, self.lost = Streak(), Streak()
+        self.high, self.lost, self.leap = Streak(), Streak(), Streak()
+        self.before = self.usual = (inf, 0.0)
         self.least, self.least_count = inf, 0
         self.noise, self.early_noise, self.calm = 0.0, 0.0, 0
         self.usual_gradient = self.first_gradient = 0.0
@@ -116,12 +119,13 @@ class Divergence(Rule):
         if count <= EARLY:
             self._begin()
         expired = count == BEGUN and self.least_count < EARLY and not self.told
+        leapt = self._leapt(at.step)
         if level < self.least or expired:
             self.least, self.least_count = level, count
             self.usual_gradient = self.gradient.ema10
             self.peak = -inf
             self.high.feed(False, at.step)
-            return self._lost_at_once()
+            return self._lost_at_once() or leapt
         self.peak = max(self.peak, level)
         rise = level - self.least
         fallen = max(loss.start - self.least, 0.0)
@@ -133,7 +137,7 @@ class Divergence(Rule):
             self.calm += 1
             self.noise += (loss.noise - self.noise) / self.calm
         if held < 6 or held < self._needed(at.step) or not self._clear(far):
-            return self._forgotten(at.step) or self._lost_at_once()
+            return self._forgotten(at.step) or self._lost_at_once() or leapt
         return self._verdict(rise, fallen)
 
     def _begin(self) -> None:
@@ -163,6 +167,27 @@ class Divergence(Rule):
             evidence={"token_accuracy_mean": [accuracy.first, accuracy.ema20], "loss": self.loss.ema20},
             onset=self.lost.since,
             confidence=0.7,
+        )
+
+    def _leapt(self, step: int) -> Verdict | None:
+        """A loss that leapt from one record to the next and stays up, told before the means show it."""
+        loss = self.loss
+        early = self.enough(EARLY, least=8)
+        if not self.leap.count:
+            self.before = self.usual  # what was before this record
+            self.usual = (loss.median(20), loss.noise)
+        level, noise = self.before
+        far = max(0.5 * abs(level), 6 * noise, (loss.start - level) / 3, 1e-6)
+        held = self.leap.feed(loss.count > early and loss.last >= level + far, step)
+        if held < self.enough(8) or not is_offline(self.context.algorithm, self.chart):
+            return None
+        top = max(loss.tail(held))
+        return Verdict(
+            severity=Severity.WARNING,
+            message=f"the loss leapt from {level:.3g} to {top:.3g} and stands at {loss.last:.3g}",
+            evidence={"loss": [level, top, loss.last], "noise": noise},
+            onset=self.leap.since,
+            confidence=0.75,
         )
 
     def _lost_at_once(self) -> Verdict | None:
