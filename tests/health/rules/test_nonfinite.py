@@ -124,3 +124,8 @@ def test_a_loss_that_drops_to_zero_in_a_log_without_gradients_is_a_hidden_nan():
     assert finding(rows, RULE, "grpo") is None
     rounded = trains(loss=[0.01, 0.001, 0.0001, 0.0, 0.0, 0.0], lr=[1e-5] * 6)
     assert finding(rounded, RULE, "sft") is None
+
+
+def test_an_infinite_reward_is_named_also_where_it_was_so_from_the_start():
+    rows = trains(reward_mean=[float("inf")] * 4, grad_norm=[1.0] * 4, loss=[0.1] * 4)
+    assert finding(rows, "non-finite", "grpo").severity == "critical"

@@ -164,3 +164,30 @@ def test_a_huge_beta_is_the_first_cause_of_a_loss_above_its_start():
     assert found.severity != "info"
     assert "beta" in found.causes[0]
     assert found.remedies[0].startswith("set `beta` to 0.1")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("spacing", "delay"), [(1, 9), (10, 4)])
+def test_a_leap_is_told_before_the_means_show_it(seed, spacing, delay):
+    loss = falling(60, seed, 0.05)
+    loss[40:] += np.append(line(2.5, 1.0, 10), np.full(10, 1.0))
+    found = finding(sft(loss, spacing), "divergence", "sft")
+    assert found.severity in ("warning", "critical")
+    assert 41 * spacing <= found.first_step <= (41 + delay) * spacing
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_bad_batch_is_no_leap(seed):
+    loss = falling(100, seed, 0.05)
+    loss[60] += 3.0
+    assert alarms(sft(loss, 10), "sft") == []
+
+
+def test_a_first_record_of_many_steps_far_above_ln_2_is_named():
+    """The rate was a hundred times too high: the loss leapt and fell again within the first record."""
+    loss = [1.71, 0.95, 0.87, 0.92, 0.83, 0.80, 0.94, 0.74]
+    rows = trains(10, loss=loss, rewards_margins=[0.0] * 8, rewards_accuracies=[0.55] * 8)
+    known = {"options": {"loss_type": ["sigmoid"]}}
+    assert finding(rows, "divergence", "dpo", **known).severity == "warning"
+    assert finding(rows, "divergence", "dpo", options={"loss_type": ["ipo"]}) is None
+    assert finding(rows, "divergence", "dpo") is None
