@@ -5,6 +5,7 @@ Invariant: a distance alone is no fault; it is one where the reward was not boug
 
 import math
 
+from rldk.health.context import GROUPED
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
@@ -32,13 +33,14 @@ class KLBlowup(Rule):
     ## How it decides
     It holds when ten records in a row are above the limit, or four in a row above ten times the median of
     the 50 before. The limit of a KL per token is five times the median of records 5 to 25 and at least 0.5
-    nats, or five times the first record and at least 1 nat. That of a KL summed over a completion (PPO,
-    online DPO) is 10 nats, the top of the range that TRL's guide gives; five times that is told whatever the
-    reward. KTO's reference point has a scale of its own: only the ten-fold jump counts, together with a loss
-    above its start. It is a warning unless the reward has gained half its spread since the start (of
-    `reward_std` where that is logged, since the noise of a record shrinks with the batch), rose to a
-    ceiling, or rises by twice its record-to-record noise in 40 records. Critical: above ten times the limit
-    while the reward has fallen below its start.
+    nats, or five times the first record and at least 1 nat (1 nat, where GRPO or RLOO train a whole model:
+    there the reference is what the policy began as). That of a KL summed over a completion (PPO, online DPO)
+    is 10 nats, the top of the range that TRL's guide gives; five times that is told whatever the reward.
+    KTO's reference point has a scale of its own: only the ten-fold jump counts, together with a loss above
+    its start. It is a warning unless the reward has gained half its spread since the start (of `reward_std`
+    where that is logged, since the noise of a record shrinks with the batch), rose to a ceiling, or rises by
+    twice its record-to-record noise in 40 records. Critical: above ten times the limit while the reward has
+    fallen below its start.
 
     ## What looks alike but is healthy
     Single-record spikes of the k3 estimate (8 spikes to 197 in a run whose reward was intact): hence records
@@ -135,7 +137,10 @@ class KLBlowup(Rule):
             length = self.context.number("response_length") or 0.0
             own = options.times * max(min(kl.first, kl.start), 0.0)
             return max(options.sequence_limit, 0.02 * length, own)
-        limit: float = max(options.first_floor, options.times * kl.first)
+        # TRL loads the reference from where the policy came from; an adapter may have been trained before.
+        whole = self.context.model_class is not None and not self.context.model_class.startswith("Peft")
+        same = whole and self.context.algorithm in GROUPED
+        limit: float = options.first_floor if same else max(options.first_floor, options.times * kl.first)
         if kl.baseline is not None:
             limit = min(limit, max(options.floor, options.times * kl.baseline))
         return limit
@@ -156,7 +161,12 @@ class KLBlowup(Rule):
         if not reward.count:
             return False
         unit = max(
-            reward.noise, self.spread.ema50, self.spread.start, 0.05 * (reward.high - reward.low), 1e-9
+            reward.noise,
+            self.spread.ema50,
+            self.spread.start,
+            self.spread.first,
+            0.05 * (reward.high - reward.low),
+            1e-9,
         )
         paid = reward.rise >= self.options.gain * unit or at_ceiling(reward) or improving(reward, sd=2.0)
         return paid and not falls(reward)

@@ -20,7 +20,9 @@ __all__ = ["DIALECTS", "detect"]
 COMMON = "trainer"
 """The table of a dialect that holds what all its trainers log."""
 PAIRED = "dpo"
-"""The table to go by where keys speak of chosen completions, and no table knows them better."""
+"""The table to go by where keys speak of chosen completions, and no table of `PAIRS` knows them better."""
+PAIRS = frozenset({"dpo", "kto", "orpo", "cpo", "bco", "tpo", "xpo", "online_dpo", "nash_md", "reward", "rm"})
+"""Tables of trainers that learn from preferences."""
 TRAIN = "train/"
 """What the Trainer puts before its keys for W&B and TensorBoard."""
 DIALECTS: dict[str, Dialect] = {
@@ -47,7 +49,7 @@ def detect(keys: Collection[str], named: str | None = None) -> tuple[Dialect | N
     known = {name: sum(dialect.knows(key, name) for key in telling) for name in dialect.by_algorithm}
     most = max(known.values(), default=0)
     best_known = [name for name, count in known.items() if count == most > 0]
-    if PAIRED not in best_known and any("chosen" in key for key in telling) and PAIRED in known:
+    if PAIRED in known and not PAIRS & set(best_known) and any("chosen" in key for key in telling):
         return dialect, PAIRED  # only pairs have a chosen one
     # One key that trainers of every kind log tells nothing.
     return dialect, best_known[0] if best_known and (most > 1 or len(best_known) <= 2) else None
