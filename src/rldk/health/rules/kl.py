@@ -160,14 +160,8 @@ class KLBlowup(Rule):
             return self.loss.count > 5 and self.loss.ema10 < self.loss.start
         if not reward.count:
             return False
-        unit = max(
-            reward.noise,
-            self.spread.ema50,
-            self.spread.start,
-            self.spread.first,
-            0.05 * (reward.high - reward.low),
-            1e-9,
-        )
+        spread = max(self.spread.ema50, self.spread.start, self.spread.first)
+        unit = max(reward.noise, spread, 0.05 * (reward.high - reward.low), 1e-9)
         paid = reward.rise >= self.options.gain * unit or at_ceiling(reward) or improving(reward, sd=2.0)
         return paid and not falls(reward)
 
