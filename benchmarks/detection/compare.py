@@ -16,9 +16,9 @@ import msgspec
 from peers import ABOUT, PACKAGES, VERDICTS
 from rich.console import Console
 from rich.progress import track
-from score import CORPUS, LARGEST_SOURCE, Labelled, Said, Scored, ask_rldk, corpus, labelled_set, score
+from score import CORPUS, LARGEST_SOURCE, Labelled, Said, Scored, ask_rldk, corpus, into, labelled_set, score
 
-BEGIN, END = "<!-- compare.py writes from here -->", "<!-- to here -->"
+MARK = "compare.py"
 Verdicts = dict[str, list[Said] | None]
 
 
@@ -96,15 +96,6 @@ def nobody(runs: list[Labelled], outcomes: dict[str, dict[str, Scored]]) -> str:
     )
 
 
-def into(page: Path, text: str) -> None:
-    """Put the text between the marks of the page."""
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"{page} has not the marks {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
-
-
 def main() -> None:
     """Ask rldk, read the others, score, print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -137,7 +128,7 @@ def main() -> None:
     text = "\n\n".join((table(parts(runs), outcomes), only_they(runs, outcomes), nobody(runs, outcomes)))
     print(text)
     if options.markdown:
-        into(options.markdown, text)
+        into(options.markdown, MARK, text)
 
 
 if __name__ == "__main__":

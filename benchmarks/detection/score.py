@@ -282,6 +282,16 @@ def _verdict(said: list[Said] | None) -> str:
     return f"{worst}: {alarms}" if alarms else "healthy"
 
 
+def into(page: Path, writer: str, text: str) -> None:
+    """Put the text between the marks of a writer (a script's name) in a page."""
+    begin, end = f"<!-- {writer} writes from here -->", "<!-- to here -->"
+    before, found, rest = page.read_text().partition(begin)
+    _, ended, after = rest.partition(end)
+    if not (found and ended):
+        raise SystemExit(f"{page} has not the marks {begin} and {end}")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
 def abrupt_delay(scored: list[Scored]) -> str:
     """Median delay of the abrupt faults, and of the slow ones."""
     text = []
@@ -297,7 +307,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="folder of INDEX.csv and files/")
     parser.add_argument("--verdicts", type=Path, help="what another doctor said (peers.py)")
-    parser.add_argument("--markdown", type=Path, help="write the tables there too")
+    parser.add_argument("--markdown", type=Path, help="page to put the tables into, between its marks")
     parser.add_argument("-v", "--verbose", action="store_true", help="print each run that went wrong")
     options = parser.parse_args()
     runs = [*labelled_set(), *(corpus(options.corpus) if options.corpus.is_dir() else ())]
@@ -323,7 +333,7 @@ def main() -> int:
     text = "\n".join(part for part in parts if part)
     print(text)
     if options.markdown:
-        options.markdown.write_text(text)
+        into(options.markdown, "score.py", text)
     bad = {"wrong cause", "missed", "false alarm", "not read"}
     return int(others is None and any(one.outcome in bad and one.run.kind == "trained" for one in scored))
 
