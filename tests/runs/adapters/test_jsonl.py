@@ -273,7 +273,8 @@ def test_any_bytes_are_rows_or_bad(data):
         sure(path)
         rows, bad = read(path)
         encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-        assert rows or bad or not data.decode(encoding, "replace").strip("\ufeff\x1b").strip()
+        text = data.decode(encoding, "replace").replace("\0", "")  # a hole is no line
+        assert rows or bad or not text.strip("\ufeff\x1b").strip()
         list(ForeignRun(path, ADAPTER))
 
 
