@@ -1,4 +1,4 @@
-"""Writes `labels.json`, one entry a stored run, from the tables in `scenarios` and `simulated`.
+"""Writes `labels.json`, one entry a stored run, from the tables in `scenarios` and `series`.
 
 `python benchmarks/detection/labels.py [--check]`; with `--check` it writes nothing, and exits 1 if the file
 or the stored runs are not what the tables say. Needs TRL, as the recipes do.
