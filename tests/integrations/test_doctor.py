@@ -4,6 +4,7 @@ import copy
 import json
 
 import pytest
+import trl
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 import tiny
@@ -104,13 +105,13 @@ def test_a_copy_keeps_how_it_judges(tmp_path):
 
 
 @compat
-def test_a_lost_run_is_stopped_after_a_checkpoint(model, tmp_path):
+def test_a_run_whose_weights_are_lost_is_stopped_and_keeps_its_last_checkpoint(model, tmp_path):
     callback = trainings.recorder(tmp_path / "logs", stop_on="critical")
-    trainer = trainings.sft(model, tmp_path, [Poison(3), callback], max_steps=40)
+    saving = {"save_strategy": "steps", "save_steps": 20, "save_total_limit": 1}
+    trainer = trainings.sft(model, tmp_path, [Poison(21), callback], max_steps=60, **saving)
     trainer.train()
-    step = trainer.state.global_step
-    assert 3 < step < 15
-    assert (tmp_path / "out" / f"checkpoint-{step}").is_dir()
+    assert 21 < trainer.state.global_step < 30
+    assert [path.name for path in (tmp_path / "out").glob("checkpoint-*")] == ["checkpoint-20"]
     end = read(callback.files.final_report)["end"]
     assert end["how"] == "stopped"
     assert end["detail"].startswith("by rldk: non-finite")
@@ -144,9 +145,17 @@ def test_what_a_resumed_run_logged_before_stops_nothing():
     assert not stopper.see(event(20, loss=1.0, grad_norm=1.0))
 
 
-def test_each_rank_comes_to_the_same_verdict(tmp_path):
-    """A rank that does not record decides by the same hooks, and records nothing."""
-    args = trainings.TrainingArguments(**trainings.options(tmp_path))
+@pytest.mark.parametrize(
+    ("ill", "saves"),
+    [
+        ({"loss": 0.0, "grad_norm": 0.0, "mean_token_accuracy": 0.0, "entropy": 2.0}, True),
+        ({"grad_norm": float("nan")}, False),
+    ],
+    ids=["labels masked", "weights lost"],
+)
+def test_each_rank_comes_to_the_same_verdict_by_itself(tmp_path, ill, saves):
+    """Each by its own hooks, whatever one rank alone logs; a rank that does not record writes nothing."""
+    args = trl.SFTConfig(**trainings.options(tmp_path))
     steps = {}
     for rank in (0, 1):
         callback = RLDKCallback(tmp_path / f"logs{rank}", "r", stop_on="critical")
@@ -155,16 +164,24 @@ def test_each_rank_comes_to_the_same_verdict(tmp_path):
         callback.on_train_begin(args, state, control, model=tiny.Line())
         for step in range(1, 50):
             state.global_step = step
-            value = float("nan") if step > 5 else 1.0
-            callback.on_log(
-                args, state, control, logs={"loss": 0.5, "grad_norm": value, "step_time": rank + 1.0}
-            )
+            logs = {"loss": 0.5, "grad_norm": 1.0, "mean_token_accuracy": 0.5, "step_time": rank + 1.0}
+            local = {"gpu_power_ratio": float("nan")} if rank == 0 else {}
+            callback.on_log(args, state, control, logs=logs | local | (ill if step > 5 else {}))
             if control.should_training_stop:
-                assert control.should_save
+                assert control.should_save == saves
                 steps[rank] = step
                 break
     assert steps[0] == steps[1] > 6
     assert not (tmp_path / "logs1").exists()
+
+
+def test_mild_records_long_after_a_bad_time_stop_nothing():
+    stopper = Stopper(RunContext(algorithm="sft"), Settings(select=("non-finite",)))
+    stopper.replay(nan(step) for step in range(3))
+    stopper.replay(event(step, loss=1.0, grad_norm=1.0) for step in range(3, 400))
+    note = ("nonfinite:logits_chosen=nan",)
+    mild = (event(step, "train", note, loss=1.0, logits_chosen=None) for step in range(400, 410))
+    assert not any(stopper.see(one) for one in mild)
 
 
 @compat

@@ -171,11 +171,18 @@ def _shows_its_goal(monitor: Monitor) -> bool:
     return monitor.chart.track(goal).count >= ENOUGH
 
 
+def _reported(error: str) -> str:
+    return f"it failed inside rldk ({error}): please report it"
+
+
 def _unchecked(monitor: Monitor) -> list[NotChecked]:
-    unchecked = []
+    unchecked = [
+        NotChecked(rule=kind.name, code=kind.code, needs=[], how=_reported(error))
+        for kind, error in monitor.unmade.items()
+    ]
     for rule in monitor.rules:
         if rule in monitor.failed:
-            how = f"it failed inside rldk ({monitor.failed[rule]}): please report it"
+            how = _reported(monitor.failed[rule])
             unchecked.append(NotChecked(rule=rule.name, code=rule.code, needs=[], how=how))
         elif rule in monitor.unable:
             how = monitor.unable[rule]

@@ -14,7 +14,7 @@ import msgspec
 from rldk.event import Event
 from rldk.health.context import RunContext
 from rldk.health.observation import Observation
-from rldk.health.rule import Rule, RuleOptions, Verdict
+from rldk.health.rule import Rule, RuleOptions, Severity, Verdict
 from rldk.health.signals import LOSS, REWARD
 from rldk.health.statistics import Chart, Track
 
@@ -47,6 +47,10 @@ class Incident(msgspec.Struct):
     """How often it came."""
     absent: int = 0
     """Records seen by the rule since it last held."""
+    now: Severity = Severity.INFO
+    """The severity of the newest verdict."""
+    told: Severity = Severity.INFO
+    """The highest severity that was news."""
     milder: int = 0
     """Records in a row in which it held with a lower severity."""
 
@@ -92,17 +96,31 @@ class Monitor:
         self.failed: dict[Rule, str] = {}
         """Rules that raised, and what."""
         chosen = (options or {}).get
-        self.rules = [
-            rule(chosen(rule) or rule.Options(), context, self.chart)
-            for rule in rules
-            if rule.algorithms is None or context.algorithm is None or context.algorithm in rule.algorithms
-        ]
+        self.rules: list[Rule] = []
         """The rules that apply to the run's algorithm."""
-        self.unable = {rule: reason for rule in self.rules if (reason := rule.checkable())}
+        self.unable: dict[Rule, str] = {}
         """Rules that cannot judge this run, and why."""
+        self.unmade: dict[type[Rule], str] = {}
+        """Rules that the run's configuration broke, and how."""
         self._on_failure = on_failure
         self._steps: deque[int] = deque(maxlen=REMEMBERED_STEPS)
         self._shapes: dict[tuple[str, tuple[str, ...]], _Shape] = {}
+        for kind in rules:
+            if kind.algorithms is None or context.algorithm is None or context.algorithm in kind.algorithms:
+                self._make(kind, chosen(kind) or kind.Options())
+
+    def _make(self, kind: type[Rule], options: RuleOptions) -> None:
+        try:
+            rule = kind(options, self.context, self.chart)
+            reason = rule.checkable()
+        except Exception as error:
+            self.unmade[kind] = f"{type(error).__name__}: {error}"
+            if self._on_failure is not None:
+                self._on_failure(f"the rule {kind.name}", error)
+            return
+        self.rules.append(rule)
+        if reason:
+            self.unable[rule] = reason
 
     def begin(self) -> list[Incident]:
         """Judge the configuration, before the first record; the incidents that it opened."""
@@ -149,8 +167,9 @@ class Monitor:
         shape = self._shapes.get(key)
         if shape is None:
             shape = self._shape(at)
-            if len(self._shapes) < MAX_SHAPES:
-                self._shapes[key] = shape
+            if len(self._shapes) >= MAX_SHAPES:
+                self._shapes.clear()
+            self._shapes[key] = shape
         if at.phase == "train":
             self.records += 1
             self._steps.append(step)
@@ -161,17 +180,27 @@ class Monitor:
         self.last_step = step
         for name, track in shape.feeds:
             value = values[name]
-            if value is not None and isfinite(value):
-                track.push(step, value)
+            try:
+                if value is not None and isfinite(value):
+                    track.push(step, value)
+            except OverflowError:  # an integer that no float can hold
+                continue
         return shape
 
     def _shape(self, at: Observation) -> _Shape:
-        rules = tuple(rule for rule in self.rules if self._sees(rule, at) and rule not in self.failed)
-        for rule in rules:
+        rules = []
+        for rule in self.rules:
+            if rule in self.failed or not self._sees(rule, at):
+                continue
+            try:
+                rule.meet(at.values.keys())
+            except Exception as error:
+                self._put_aside(rule, error)
+                continue
             self.seen.setdefault(rule, at.step)
-            rule.meet(at.values.keys())
+            rules.append(rule)
         feeds = self.chart.feeders(at.values) if at.phase != "summary" else []
-        return _Shape(tuple(feeds), rules)
+        return _Shape(tuple(feeds), tuple(rules))
 
     def _sees(self, rule: Rule, at: Observation) -> bool:
         if at.phase not in rule.phases or rule in self.unable:
@@ -179,25 +208,26 @@ class Monitor:
         return all(self.chart.holds(need, at.values) for need in rule.needs)
 
     def _hold(self, rule: Rule, verdict: Verdict, step: int, news: list[Incident]) -> None:
-        incident = self.incidents.get(rule)
+        incident, severity = self.incidents.get(rule), verdict.severity
         onset = step if verdict.onset is None else min(verdict.onset, step)
         if incident is None:
-            incident = Incident(rule, verdict, onset, step, step, self._step_before(onset))
+            before = self._step_before(onset)
+            incident = Incident(rule, verdict, onset, step, step, before, now=severity, told=severity)
             self.incidents[rule] = incident
             news.append(incident)
             return
-        worse = verdict.severity > incident.verdict.severity
         again = not incident.open
         if again:
             incident.open = True
             incident.episodes += 1
-        incident.last_step, incident.absent = step, 0
-        milder = verdict.severity < incident.verdict.severity
+        incident.last_step, incident.absent, incident.now = step, 0, severity
+        milder = severity < incident.verdict.severity
         incident.milder = incident.milder + 1 if milder else 0
-        subsided = incident.milder >= rule.patience and rule.when_over != "keep"
-        if worse or subsided or (again and not milder):
+        subsided = rule.when_over != "keep" and (again or incident.milder >= rule.patience)
+        if not milder or subsided:
             incident.verdict, incident.milder = verdict, 0
-        if worse:
+        if severity > incident.told:
+            incident.told = severity
             news.append(incident)
 
     def _release(self, incident: Incident) -> None:

@@ -1,6 +1,7 @@
 """One thing that a Monitor is told of a run: an Event as rules see it."""
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -10,6 +11,10 @@ from rldk.event import Event, Phase
 __all__ = ["Kind", "Observation"]
 
 Kind = Literal["log", "resource", "checkpoint", "samples", "step_time"]
+
+
+MAX_VALUES = 2000
+"""Metrics of a record that are judged, the first ones; real logs have a few dozen."""
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):
@@ -36,4 +41,6 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
         if event.notes:
             values = event.metrics | dict(event.nonfinite())
             resumed = event.resumed_from
+        if len(values) > MAX_VALUES:
+            values = dict(islice(values.items(), MAX_VALUES))
         return cls(event.step, "log", values, event.model_info.phase, event.wall_time, resumed)

@@ -102,8 +102,6 @@ class Rule:
     when_over: ClassVar[Literal["keep", "info", "forget"]] = "info"
     """What becomes of a finding whose condition no longer holds at the end of the run: it stays what it
     was, it is told as info, or it is not told, because it describes a state and not an accident."""
-    may_stop: ClassVar[bool] = True
-    """Whether it sees only values that are the same on all ranks, and so may stop a training."""
     patience: ClassVar[int] = 10
     """Records without the condition after which an incident is over."""
     Options: ClassVar[type[RuleOptions]] = RuleOptions

@@ -64,8 +64,9 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             The metric that the reward is a proxy of, by the trainer's key or its canonical name, such as
             `"rewards/accuracy/mean"` or `"eval_reward"`: `proxy-divergence` watches it.
         stop_on (`"critical"`, *optional*):
-            Stop the training, after a checkpoint, where a finding stays critical for three records in a
-            row. Nothing is stopped by default.
+            Stop the training where a finding stays critical for three records in a row: after a
+            checkpoint, except where the weights are not finite. All ranks stop at the same step; the
+            argument and `RLDK_DISABLED` must be the same on all of them. Nothing is stopped by default.
         rotate_mb (`float`, *optional*):
             Begin a new part of the events file when it would outgrow so many MB. Off by default.
         compress (`bool`, *optional*, defaults to `False`):
@@ -171,7 +172,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             return
         self._read_keys(args)
         if self._stop_on is not None:
-            self._stopper = self._new_stopper(args, state, kwargs)
+            make = partial(self._new_stopper, args, state, kwargs)
+            self._stopper = self.guard.attempt("judging for stop_on", make, None)
         if not _records(state):
             return
         evaluated_only = self._recorder is not None and not self._trained
@@ -204,8 +206,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             if logs is None:
                 return
             if self._stopper is not None and self._stopper.see(self._plain_event(state.global_step, logs)):
-                control.should_save = control.should_training_stop = True
-                say(f"rldk: stopping at step {state.global_step}, after a checkpoint: {self._stopper.reason}")
+                self._stop(self._stopper, state, control)
             if recorder is None:  # an evaluation before a training, or without one
                 if self._failed or not _records(state):
                     return
@@ -257,7 +258,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
                 f"Look: rldk doctor {self.output_dir / run_id}"
             )
         else:
-            say(f"rldk: the tables of {run_id} are in {self.output_dir} (its events are switched off)")
+            found = closing_words(self._recorder.watch.diagnosis())
+            say(f"rldk: the tables of {run_id} are in {self.output_dir}, its events are off; {found}")
 
     def _begin(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Recorder:
         """Take a run and its files. Should it raise, it is not tried again in this training."""
@@ -337,6 +339,15 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             batch_size=data.batch_size,
             sequence_length=data.sequence_length,
         )
+
+    def _stop(self, stopper: Stopper, state: TrainerState, control: TrainerControl) -> None:
+        """Have the trainer stop at this step, after a checkpoint if the weights are worth one."""
+        control.should_training_stop = True
+        if stopper.worth_saving:
+            control.should_save = True
+        saved = "after a checkpoint" if stopper.worth_saving else "without saving weights that are lost"
+        if state.is_world_process_zero:
+            say(f"rldk: stopping at step {state.global_step}, {saved}: {stopper.reason}")
 
     def _read_keys(self, args: TrainingArguments) -> None:
         """Read the keys of this trainer, also the one that the user calls the truth."""

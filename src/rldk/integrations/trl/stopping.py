@@ -5,14 +5,24 @@ so each rank comes to it by itself at the same step, without a collective; one r
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
+
+import msgspec
 
 from rldk.event import Event
-from rldk.health import Incident, Monitor, RunContext, Settings, Severity
+from rldk.health import Incident, Monitor, Observation, RunContext, Settings, Severity
+from rldk.metrics import metric_of
 
 __all__ = ["HOLDS", "Stopper"]
 
 HOLDS = 3
 """Train records in a row through which a finding must be critical before it stops a run."""
+LOCAL_FAMILY = "SYS"
+"""Rules about the machine, whose values differ from rank to rank."""
+LOCAL = frozenset({"step_time", "step_wall_time", "runtime", "train_runtime", "model_preparation_time"})
+"""Metrics that each rank measures by itself."""
+LOST_WEIGHTS = frozenset({"non-finite"})
+"""Findings after which the weights are worth nothing: to save them might cost the last good checkpoint."""
 
 
 class Stopper:
@@ -20,27 +30,29 @@ class Stopper:
 
     Args:
         context: the run, the same on all ranks.
-        settings: how it is judged; rules that see what differs from rank to rank are left out.
+        settings: how it is judged; rules about the machine are left out.
     """
 
     def __init__(self, context: RunContext, settings: Settings) -> None:
         whole = settings.monitor(context)
-        rules = [type(rule) for rule in whole.rules if rule.may_stop]
+        rules = [type(rule) for rule in whole.rules if not rule.code.startswith(LOCAL_FAMILY)]
         options = {type(rule): rule.options for rule in whole.rules}
         self._monitor = Monitor(whole.context, rules, options)
         self._monitor.begin()
         self._held: dict[str, int] = {}
         self.reason: str | None = None
         """Why the run is to be stopped; None while it is not."""
+        self.worth_saving = True
+        """Whether the weights may still be good for something, so that a checkpoint comes first."""
 
     def replay(self, events: Iterable[Event]) -> None:
         """Take in what a resumed run logged before; nothing of it stops the run."""
         for event in events:
-            self._monitor.feed(event)
+            self._monitor.observe(_reduced(event))
 
     def see(self, event: Event) -> bool:
         """Take the next event; whether the run is to be stopped now."""
-        self._monitor.feed(event)
+        self._monitor.observe(_reduced(event))
         if event.phase != "train" or self.reason is not None:
             return False
         critical = [incident for incident in self._monitor.incidents.values() if _is_critical(incident)]
@@ -48,9 +60,23 @@ class Stopper:
         for incident in critical:
             if self._held[incident.rule.name] >= HOLDS:
                 self.reason = f"{incident.rule.name}: {incident.verdict.message}"
+                self.worth_saving = incident.rule.name not in LOST_WEIGHTS
                 return True
         return False
 
 
 def _is_critical(incident: Incident) -> bool:
-    return incident.open and not incident.absent and incident.verdict.severity is Severity.CRITICAL
+    return incident.open and not incident.absent and incident.now is Severity.CRITICAL
+
+
+def _reduced(event: Event) -> Observation:
+    """The event without what a rank, or a callback on one rank alone, may have put into the logs."""
+    at = Observation.of(event)
+    values = {name: value for name, value in at.values.items() if _is_reduced(name)}
+    return msgspec.structs.replace(at, values=values)
+
+
+@lru_cache(maxsize=4096)
+def _is_reduced(name: str) -> bool:
+    plain = name.removeprefix("eval_")
+    return metric_of(plain) is not None and plain not in LOCAL and not plain.endswith("_per_second")
