@@ -39,6 +39,8 @@ def test_a_loss_near_zero_that_doubles_lost_nothing(seed):
     loss = np.append(falling(100, seed, 0.002, 0.69, 0.01), np.full(100, 0.02))
     rows = trains(loss=np.abs(loss), rewards_margins=[3.0] * 200, rewards_accuracies=[0.9] * 200)
     assert finding(rows, "divergence", "dpo") is None
+    for more in ({"rpo_alpha": 1.0}, {"loss_weights": [2.0]}, {"label_smoothing": 0.3}):
+        assert finding(rows, "divergence", "dpo", options={"loss_type": ["sigmoid"], **more}) is None
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -83,6 +85,31 @@ def test_other_data_are_information():
     loss[150:] += 0.9 * np.exp(-np.arange(150) / 60)
     found = finding(sft(loss, grad_norm=[1.0] * 300), "divergence", "sft")
     assert found is None or found.severity == "info"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", ["harder half", "harder end", "blocks"])
+def test_a_jump_under_gradients_as_before_is_other_data(seed, kind):
+    loss = falling(300, seed, 0.04, 1.6, 0.9)
+    if kind == "blocks":
+        loss[(np.arange(300) // 40) % 2 == 0] += 1.0
+    else:
+        loss[150 if kind == "harder half" else 225 :] += 1.0
+    rows = sft(loss, grad_norm=0.6 * np.exp(noise(300, 0.15, seed=seed)))
+    for records in (160, 180, 240, 260, 300):
+        found = finding(rows[:records], "divergence", "sft")
+        assert found is None or (found.severity == "info" and "data" in found.message)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_same_jump_with_a_burst_of_gradients_or_a_worse_evaluation_is_an_alarm(seed):
+    loss = falling(300, seed, 0.04, 1.6, 0.9)
+    loss[225:] += 1.0
+    gradient = 0.6 * np.exp(noise(300, 0.15, seed=seed))
+    worse = evaluated(sft(loss, grad_norm=gradient), 50, loss=[1.4, 1.2, 1.1, 1.0, 1.9, 1.9])
+    assert finding(worse, "divergence", "sft").severity != "info"
+    gradient[225:228] = 20.0
+    assert finding(sft(loss, grad_norm=gradient), "divergence", "sft").severity != "info"
 
 
 MASKED = "labels-masked"
@@ -191,3 +218,5 @@ def test_a_first_record_of_many_steps_far_above_ln_2_is_named():
     assert finding(rows, "divergence", "dpo", **known).severity == "warning"
     assert finding(rows, "divergence", "dpo", options={"loss_type": ["ipo"]}) is None
     assert finding(rows, "divergence", "dpo") is None
+    for more in ({"rpo_alpha": 1.0}, {"loss_weights": [2.0]}, {"label_smoothing": 0.3}):
+        assert finding(rows, "divergence", "dpo", options={"loss_type": ["sigmoid"], **more}) is None

@@ -57,10 +57,11 @@ class Divergence(Rule):
     Such a start is told at its severity even where the run recovers: what it had to learn again was lost.
     Warning too: a loss that leaps by half of its median, by six times its noise and by a third of what it
     had fallen, for eight records (three where a record covers ten steps); a first record of several steps of
-    DPO's sigmoid loss at 1.5 times ln 2, still above ln 2 in the mean of the first five; a token accuracy
-    below 0.6 of that of the first record, by three times its noise. Info where the loss is below its start
-    and the evaluation loss is at its best, most pairs are told right as before, or the loss falls again with
-    gradients as they were: other data look like this.
+    DPO's plain sigmoid loss at 1.5 times ln 2, still above ln 2 in the mean of the first five; an accuracy of
+    tokens below 0.6 of that of the first record, by three times its noise. Info where the loss is below its
+    start and the evaluation loss is at its best, most pairs are told right as before, or the loss falls again
+    with gradients as they were. Info too, at any level, where the loss jumped and then stands or falls while
+    no gradient norm is above its usual by half and no evaluation got worse: other data look like this.
 
     ## What looks alike but is healthy
     Another stage of a curriculum, another packing, the loss of GRPO and PPO (never judged), a loss near 0
@@ -103,12 +104,16 @@ class Divergence(Rule):
         self.before = self.usual = (inf, 0.0)
         self.least, self.least_count = inf, 0
         self.noise, self.early_noise, self.calm = 0.0, 0.0, 0
-        self.usual_gradient = self.first_gradient = 0.0
+        self.usual_gradient = self.first_gradient = self.calm_gradient = 0.0
         self.burst = self.told = False
         self.peak = self.top = -inf
         self.first_step: int | None = None
-        kinds = self.context.option("loss_type")
-        self.sigmoid = self.context.algorithm == "dpo" and kinds in ("sigmoid", ["sigmoid"])
+        option = self.context.option
+        added = (
+            option("rpo_alpha") or option("label_smoothing") or option("loss_weights") not in (None, [1.0])
+        )
+        alone = not added and option("loss_type") in ("sigmoid", ["sigmoid"])
+        self.sigmoid = self.context.algorithm == "dpo" and alone
 
     def observe(self, at: Observation) -> Verdict | None:
         loss = self.loss
@@ -118,6 +123,8 @@ class Divergence(Rule):
             self.first_step = at.step
         if count <= EARLY:
             self._begin()
+        if not self.leap.count and not self.high.count and (count % 10 == 0 or count < 10):
+            self.calm_gradient = self.gradient.median(50)
         expired = count == BEGUN and self.least_count < EARLY and not self.told
         leapt = self._leapt(at.step)
         if level < self.least or expired:
@@ -182,12 +189,14 @@ class Divergence(Rule):
         if held < self.enough(8) or not is_offline(self.context.algorithm, self.chart):
             return None
         top = max(loss.tail(held))
+        other = self._other_data(held, loss.last - level)
         return Verdict(
-            severity=Severity.WARNING,
-            message=f"the loss leapt from {level:.3g} to {top:.3g} and stands at {loss.last:.3g}",
+            severity=Severity.INFO if other else Severity.WARNING,
+            message=f"the loss leapt from {level:.3g} to {top:.3g} and stands at {loss.last:.3g}"
+            + (f"; {other}" if other else ""),
             evidence={"loss": [level, top, loss.last], "noise": noise},
             onset=self.leap.since,
-            confidence=0.75,
+            confidence=0.5 if other else 0.75,
         )
 
     def _lost_at_once(self) -> Verdict | None:
@@ -248,10 +257,31 @@ class Divergence(Rule):
             confidence=0.5 if excuse else min(0.6 + 0.1 * rise / max(abs(self.least), 1e-6), 0.95),
         )
 
+    def _other_data(self, held: int, rise: float) -> str:
+        """Whether the loss jumped to a level and stands or falls there, under gradients as before.
+
+        Updates that are too large show in the gradient; other texts do not. Without a gradient norm there is
+        no telling.
+        """
+        gradient, evaluation, before = self.gradient, self.evaluation, self.calm_gradient
+        if not gradient.count or before <= 0 or gradient.median(10) > 1.5 * before:
+            return ""
+        if sum(value > 3 * before for value in gradient.tail(held + 15)) > 1:
+            return ""
+        if evaluation.count >= 2 and evaluation.last > 1.05 * evaluation.low:
+            return ""
+        since = self.loss.tail(min(held, 40))
+        half = len(since) // 2
+        climbed = sum(since[-half:]) / half - sum(since[:half]) / half
+        if climbed > max(0.1 * rise, 0.7 * self.loss.noise):
+            return ""
+        return "the gradients are as before: did the data change?"
+
     def _excuse(self, rise: float) -> str:
         evaluation, pairs = self.evaluation, self.pairs
-        if self.least_count < EARLY or self.loss.ema20 >= self.loss.start:
-            return ""  # worse than untrained: nothing excuses that
+        other = self._other_data(self.high.count, rise) if self.least_count >= EARLY else ""
+        if other or self.least_count < EARLY or self.loss.ema20 >= self.loss.start:
+            return other  # worse than untrained: nothing else excuses that
         if evaluation.count >= 2 and evaluation.last <= evaluation.low * 1.02:
             return "the evaluation loss is at its best, so the data may have changed"
         if pairs.count >= 10 and pairs.ema20 >= max(0.75, 0.85 * pairs.best):

@@ -7,13 +7,15 @@ from rldk.health.context import GROUPED, ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.signals import REWARD, at_ceiling, improving, in_noise
+from rldk.health.signals import ENTROPY, LENGTH, REWARD, at_ceiling, improving, in_noise
 from rldk.health.statistics import Streak
 
 __all__ = ["RULES"]
 
 TRUNCATED = "truncated_frac"
 ZERO_STD = "frac_reward_zero_std"
+Levels = tuple[float, float, float, float, float]
+"""KL, entropy, length, share of cut completions and gradient norm at a record."""
 LAG = 10
 """Records over which a series that is itself a running mean (Stable-Baselines3's, over 100 episodes) shows
 how much it swings; from record to record it hardly moves."""
@@ -365,10 +367,12 @@ class RewardCollapse(Rule):
     (autocorrelated noise with heavy tails reaches 5 within 500 records; of a series that is itself a running
     mean, of the changes over ten records), for 8 records (80 of a running mean, 3 where a record covers ten
     steps): warning. Critical where all of the gain is gone. "Best" is the best *mean*: a best raw value
-    makes stationary noise fire in 95% of runs of 1,000 records.
+    makes stationary noise fire in 95% of runs of 1,000 records. A warning at most while KL, entropy, length,
+    truncation and gradient norm (that and two more at least) are as they were before the fall, within half.
 
     ## What looks alike but is healthy
-    A dip that recovers: told as info once it is over. A switch of data or curriculum. A resume.
+    A dip that recovers: told as info once it is over. A switch of data or curriculum, or prompts
+    sorted by difficulty: a warning, since only you know. A resume.
 
     ## What to do
     Go back to the checkpoint before the first sign of trouble; lower the learning rate.
@@ -397,8 +401,12 @@ class RewardCollapse(Rule):
         self.kl = self.chart.track("kl_mean")
         self.truncated = self.chart.track(TRUNCATED)
         self.gradient = self.chart.track("grad_norm")
+        self.entropy, self.length = self.chart.track(ENTROPY), self.chart.track(LENGTH)
         self.low = Streak()
         self.noise = 0.0
+        self.at_best: Levels | None = None
+        self.before: Levels | None = None
+        self.unmoved = False
         self.swing = 0.0
         self.smooth = False
 
@@ -412,27 +420,60 @@ class RewardCollapse(Rule):
             self.smooth = "episode_reward_mean" in at.values
             self.noise = max(reward.noise, 0.886 * self.swing) if self.smooth else reward.noise
             self.low.feed(False, at.step)
+            self.at_best = None
             return None
+        if self.at_best is None:
+            self.at_best = self._levels()
         noise = max(self.noise, 1e-9, 0.01 * abs(reward.best))
         gained = reward.best - reward.start
         lost = reward.best - reward.ema10
         least = self.options.noise * noise
         least = least if gained >= least else 1.3 * least  # what never rose wanders more than it falls
         held = self.low.feed(lost >= max(self.options.share * gained, least), at.step)
+        if held <= 1:
+            self.before = self._levels()
         if self.smooth and gained < self.options.noise * noise:
             return None  # an agent that learns from nothing has nothing to lose yet
         needed = self.options.records * LAG if self.smooth else self.enough(self.options.records)
         if held < needed or reward.count < 10:
             return None
         all_gone = lost >= gained
+        self.unmoved = self._unmoved()
         return Verdict(
-            severity=Severity.CRITICAL if all_gone else Severity.WARNING,
+            severity=Severity.CRITICAL if all_gone and not self.unmoved else Severity.WARNING,
             message=f"the reward fell from {reward.best:.3g} (step {reward.best_step}) to {reward.ema10:.3g} "
-            f"and stays down" + ("; all that was gained is lost" if all_gone and gained > noise else ""),
+            f"and stays down"
+            + ("; all that was gained is lost" if all_gone and gained > noise else "")
+            + ("; the policy is as before, so prompts or rewards may have changed" if self.unmoved else ""),
             evidence={"reward_mean": [reward.best, reward.ema10], "start": reward.start, "noise": noise},
             onset=self.low.since,
             confidence=min(0.6 + 0.05 * lost / noise, 0.95),
         )
+
+    def _levels(self) -> Levels:
+        return (
+            self.kl.ema10,
+            self.entropy.ema10,
+            self.length.ema10,
+            self.truncated.ema10,
+            self.gradient.median(20),
+        )
+
+    def _unmoved(self) -> bool:
+        """Whether all that tells of the policy, gradient and two more at least, is as it was before."""
+        tracks = (self.kl, self.entropy, self.length, self.truncated, self.gradient)
+        if not self.gradient.count or sum(track.count > 0 for track in tracks) < 3:
+            return False
+        if self.at_best is None or self.before is None:
+            return False
+        for old in (self.at_best, self.before):
+            kl, entropy, length, cut, gradient = self._levels()
+            if kl > max(1.5 * old[0], 0.1) or abs(cut - old[3]) > 0.1 or gradient > 1.5 * old[4]:
+                return False
+            for now, was in ((entropy, old[1]), (length, old[2])):
+                if max(now, was) > 1.5 * max(min(now, was), 1e-9):
+                    return False
+        return max(self.gradient.tail(self.low.count + 20)) <= 5 * self.before[4]
 
     def causes(self) -> list[Cause]:
         rate = Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr")
@@ -455,7 +496,7 @@ class RewardCollapse(Rule):
             Cause(
                 "data, curriculum or reward function changed here",
                 (Remedy("compare prompts and reward function before and after the onset"),),
-                0.3,
+                0.95 if self.unmoved else 0.3,
             ),
         ]
 
