@@ -148,6 +148,28 @@ def test_what_was_learned_before_the_growth_does_not_pay_for_it():
     assert finding is None or finding.severity == "warning"
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_answers_that_grow_far_from_the_limit_may_pay_later(seed):
+    reward = 0.4 + 0.05 * (-1.0) ** np.arange(180)
+    far, near = {"max_completion_length": 4096}, {"max_completion_length": 1024}
+    columns = {"completion_length_mean": growth(seed, records=180), "reward_mean": reward}
+    assert found(columns, "length-runaway", options=far).severity == "info"
+    assert found(columns, "length-runaway", options=near).severity == "warning"
+    columns["reward_mean"] = reward - np.append(np.zeros(100), np.full(80, 0.2))
+    assert found(columns, "length-runaway", options=far).severity == "warning"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_length_and_reward_that_jump_at_one_record_are_other_prompts(seed):
+    length = np.append(np.full(100, 120.0), np.full(100, 230.0)) * np.exp(noise(200, 0.08, seed=seed))
+    reward = np.append(np.full(100, 0.8), np.full(100, 0.4)) + noise(200, 0.05, seed=seed + 9)
+    columns = {"completion_length_mean": length, "reward_mean": reward}
+    for records in (125, 150, 200):
+        seen = {name: column[:records] for name, column in columns.items()}
+        told = found(seen, "length-runaway")
+        assert told is None or told.severity == "info"
+
+
 # length-collapse
 
 

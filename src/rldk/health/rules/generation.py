@@ -257,10 +257,13 @@ class LengthRunaway(Rule):
     The mean of 20 records is at least 1.5 times the median of records 5 to 25 (before record 25: twice the
     mean of the first five) and above it by 1.5 standard deviations of its noise, for ten records; and the
     reward is less than half a standard deviation above where it was when they began to grow, and not
-    improving: warning; info where the task is solved, and longer answers only cost.
+    improving: warning. Info where the task is solved, and longer answers only cost; for 100 records while
+    the mean is below half of a known `max_completion_length`, no more are cut and the reward has not fallen;
+    and where length and reward jumped at one record.
 
     ## What looks alike but is healthy
-    Chains of thought that grow while the reward rises, also where the reward has reached its ceiling since.
+    Chains of thought that grow while the reward rises, before it does, or where it has reached its ceiling
+    since. A switch of the curriculum.
 
     ## What to do
     Use a loss without length bias (`loss_type='dapo'` or `'dr_grpo'`); look for length in the reward.
@@ -290,6 +293,9 @@ class LengthRunaway(Rule):
         self.length, self.reward, self.cut = track(LENGTH), track(REWARD), track(TRUNCATED)
         self.longer = Streak()
         self.then: float | None = None
+        self.cut_then = 0.0
+        self.limit = self.context.number("max_completion_length")
+        self.switched = False
 
     def observe(self, at: Observation) -> Verdict | None:
         length = self.length
@@ -299,18 +305,24 @@ class LengthRunaway(Rule):
         times = self.options.times if length.baseline is not None else 2.0
         longer = length.ema20 >= times * own and length.ema20 - own >= 1.5 * length.noise
         if length.ema20 < 1.2 * own:
-            self.then = self.reward.ema20
-        if self.longer.feed(longer, at.step) < self.options.records or self._paid():
+            self.then, self.cut_then = self.reward.ema20, self.cut.ema10
+        held = self.longer.feed(longer, at.step)
+        if held == 1:
+            self.switched = False
+        if held < self.options.records or self._paid():
             return None
         reward = self.reward
+        self.switched = self.switched or (held == self.options.records and self._switched(own))
+        fine = not reward.count or solved(reward) or self.switched or self._may_pay(held)
         return Verdict(
-            severity=Severity.WARNING if reward.count and not solved(reward) else Severity.INFO,
+            severity=Severity.INFO if fine else Severity.WARNING,
             message=f"completions grew from {own:.0f} to {length.ema20:.0f} tokens"
             + (
                 f" while the reward went from {self._reward_then():.3g} to {reward.ema20:.3g}"
                 if reward.count
                 else ""
-            ),
+            )
+            + (", both at one record: did the prompts change?" if self.switched else ""),
             evidence={
                 LENGTH: [own, length.ema20],
                 "reward_mean": [self._reward_then(), reward.ema20] if reward.count else None,
@@ -319,6 +331,30 @@ class LengthRunaway(Rule):
             onset=self.longer.since,
             confidence=min(0.6 + 0.1 * (length.ema20 / max(own, 1.0) - times), 0.95),
         )
+
+    def _switched(self, own: float) -> bool:
+        """Whether most of the growth and a step of the reward fell on one record: other prompts."""
+        lengths, rewards = self.length.tail(60), self.reward.tail(60)
+        if self.length.count != self.reward.count or len(lengths) < 20:
+            return False
+
+        def steps(values: list[float]) -> list[float]:
+            return [sum(values[i : i + 8]) / 8 - sum(values[i - 8 : i]) / 8 for i in places]
+
+        places = range(8, len(lengths) - 7)
+        jumps, changes = steps(lengths), steps(rewards)
+        at = max(range(len(jumps)), key=jumps.__getitem__)
+        place = places[at]
+        near = sum(lengths[place + 1 : place + 4]) / 3 - sum(lengths[place - 4 : place - 1]) / 3
+        abrupt = min(jumps[at], near) >= 0.7 * (self.length.ema10 - own)
+        return abrupt and abs(in_noise(self.reward, changes[at])) >= 2.0
+
+    def _may_pay(self, held: int) -> bool:
+        """Whether answers grow far from the limit and cost nothing yet: the reward may follow."""
+        if self.limit is None or held >= 100 or self.length.ema20 > 0.5 * self.limit:
+            return False
+        fell = in_noise(self.reward, self._reward_then() - self.reward.ema20) >= self.options.gain
+        return not fell and self.cut.ema10 - self.cut_then < 0.1
 
     def _reward_then(self) -> float:
         """The reward when completions had not yet grown by a fifth."""
