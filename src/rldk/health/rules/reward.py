@@ -7,6 +7,7 @@ from rldk.health.context import GROUPED, ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.scored import COMPLETIONS, is_constant, is_early
 from rldk.health.signals import ENTROPY, LENGTH, REWARD, at_ceiling, improving, in_noise
 from rldk.health.statistics import Streak
 
@@ -34,7 +35,8 @@ class ZeroAdvantage(Rule):
 
     ## How it decides
     The mean of 20 records is at least 0.8: warning. At least 0.95 over 10 records with a median gradient
-    norm below 1e-8: critical. It is info while the reward still
+    norm below 1e-8: critical, from 500 scored completions on (60 records where the batch size is not known);
+    a reward that had one value until then is dead-reward's. It is info while the reward still
     rises, and where it is near its ceiling: a reward that rose and stands at its best, or one between 0 and 1
     that stands above 0.75.
 
@@ -76,12 +78,13 @@ class ZeroAdvantage(Rule):
 
     def observe(self, at: Observation) -> Verdict | None:
         share = self.share
+        early = is_early(self.context, self.reward, at.step)
         held = self.high.feed(share.last >= 0.5, at.step)
         if held < 10 or share.ema20 < self.options.share:
             return None
         dead = share.mean(10) >= self.options.critical_share and self._no_gradient()
-        if share.count < 15 and not dead:
-            return None
+        if (share.count < 15 and not dead) or (early and is_constant(self.reward)):
+            return None  # of one value from the start dead-reward tells
         level = share.mean(20)
         if level < max(self.options.share, 1.25 * self._expected()):
             return None
@@ -97,7 +100,7 @@ class ZeroAdvantage(Rule):
                 confidence=0.9,
             )
         return Verdict(
-            severity=Severity.CRITICAL if dead else Severity.WARNING,
+            severity=Severity.CRITICAL if dead and not early else Severity.WARNING,
             message=f"{level:.0%} of the completions (mean of 20 records) score the same as the rest of "
             "their group and teach nothing" + ("; the gradient is 0" if dead else ""),
             evidence=evidence,
@@ -164,12 +167,14 @@ class DeadReward(Rule):
     Advantages are 0, so are loss and gradient, and the run burns its hours.
 
     ## How it decides
-    Ten records with one value and no spread of the rewards within the batch, or 25 records where the spread
-    is not logged: warning.
-    Critical from 500 scored completions on where the batch size is known, from 25 records on otherwise.
+    Ten records with one value and no spread of the rewards within the batch: warning, since nothing has been
+    learned so far; critical from 500 scored completions on, or from 60 records where the batch size is not
+    known. Where the spread is not logged, 25 records: a warning and never more, and nothing where a gradient
+    norm above 0 shows that the rewards of a group differ.
 
     ## What looks alike but is healthy
-    A sparse reward that has not been met yet: hence the 500 completions. A solved task: there the reward
+    A sparse reward that has not been met yet: hence the 500 completions. A reward that is centred in each
+    batch, such as a judge's rank: its mean is 0, its spread is not. A solved task: there the reward
     was lower before, and this rule is silent.
 
     ## What to do
@@ -189,12 +194,13 @@ class DeadReward(Rule):
 
         records: int = 10
         """Records with one value from which it is reported."""
-        completions: int = 500
+        completions: int = COMPLETIONS
         """Scored completions from which it is critical."""
 
     def start(self) -> None:
         self.reward = self.chart.track(REWARD)
         self.spread = self.chart.track("reward_std")
+        self.gradient = self.chart.track("grad_norm")
         self.truncated = self.chart.track(TRUNCATED)
         self.begin: int | None = None
 
@@ -205,21 +211,23 @@ class DeadReward(Rule):
         needed = self.options.records if self.spread.count else 2.5 * self.options.records
         if reward.count < needed or max(reward.high - reward.low, self.spread.high) > 1e-9:
             return None
-        certain = self._certain(at.step)
+        if not self.spread.count and self._has_gradient():
+            return None
+        early = is_early(self.context, reward, at.step, self.options.completions)
+        certain = self.spread.count > 0 and not early
         return Verdict(
             severity=Severity.CRITICAL if certain else Severity.WARNING,
-            message=f"the reward has been {reward.first:.4g} in all {reward.count} records so far",
+            message=f"the reward has been {reward.first:.4g} in every record since the first: nothing "
+            "has been learned so far",
             evidence={"reward_mean": [reward.low, reward.high], "records": reward.count},
             onset=self.begin,
             confidence=0.95 if certain else 0.7,
         )
 
-    def _certain(self, step: int) -> bool:
-        batch = self.context.number("per_device_train_batch_size")
-        if batch is None:
-            return self.reward.count >= 25
-        per_step = batch * (self.context.number("gradient_accumulation_steps") or 1)
-        return bool(step * per_step >= self.options.completions)
+    def _has_gradient(self) -> bool:
+        """Whether a gradient shows that rewards differ: a critic or an environment makes one without them."""
+        grouped = self.context.algorithm is None or self.context.algorithm in GROUPED
+        return grouped and self.gradient.count > 0 and self.gradient.median(20) > 1e-8
 
     def causes(self) -> list[Cause]:
         level = self.reward.first

@@ -9,6 +9,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.offline import ACCURACY
+from rldk.health.rules.scored import is_constant, is_early
 from rldk.health.signals import LOSS, REWARD, in_noise, solved
 from rldk.health.statistics import Streak
 
@@ -29,7 +30,9 @@ class ZeroGradient(Rule):
     ## How it decides
     Ten records in a row, or more where single zeros are usual: a streak that chance would bring in one of
     10,000 places, given the share of zeros before it. Critical from the first record on, and where it has
-    lasted twice as long; warning otherwise. Info where the task is solved, and where the loss or the reward
+    lasted twice as long; warning otherwise. While the reward has had one value (see dead-reward) and fewer
+    than 500 completions are scored, or 60 records where the batch size is not known, a warning at most, after
+    25 records. Info where the task is solved, and where the loss or the reward
     still improves: then the norm is not what is reported.
 
     ## What looks alike but is healthy
@@ -83,12 +86,17 @@ class ZeroGradient(Rule):
             self.levels = (self.reward.ema10, self.loss.ema10)
         if held < self.needed:
             return self._still()
+        early = is_constant(self.reward) and is_early(self.context, self.reward, at.step)
+        if early and held < self.enough(25):
+            return self._still()
         why = self._excuse()
-        severity = Severity.CRITICAL if not self.before or held >= 2 * self.needed else Severity.WARNING
+        sure = not early and (not self.before or held >= 2 * self.needed)
+        severity = Severity.CRITICAL if sure else Severity.WARNING
         verdict = Verdict(
             severity=Severity.INFO if why else severity,
-            message=f"the gradient has been 0 for {held} records"
-            + (f": {why}" if why else (", all there are" if not self.before else "")),
+            message="the gradient has been 0 "
+            + (f"since step {self.zeros.since}" if self.before else "since the first record")
+            + (f": {why}" if why else ""),
             evidence={GRADIENT: value, "records": held, "lr": at.values.get("lr")},
             onset=self.zeros.since,
             confidence=0.6 if why else 0.95,
