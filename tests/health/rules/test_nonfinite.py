@@ -129,3 +129,15 @@ def test_a_loss_that_drops_to_zero_in_a_log_without_gradients_is_a_hidden_nan():
 def test_an_infinite_reward_is_named_also_where_it_was_so_from_the_start():
     rows = trains(reward_mean=[float("inf")] * 4, grad_norm=[1.0] * 4, loss=[0.1] * 4)
     assert finding(rows, "non-finite", "grpo").severity == "critical"
+
+
+@pytest.mark.parametrize("records", [5, 8, 20])
+def test_a_scaler_that_looks_for_its_scale_at_the_start_is_information(records):
+    rows = dpo(60, grad_norm=dict.fromkeys(range(records), inf))
+    for seen in (records, 60):
+        found = finding(rows[:seen], RULE, "sft", options={"fp16": True})
+        assert found is None or found.severity == "info"
+    late = dpo(30, grad_norm=dict.fromkeys(range(10, 18), inf))
+    assert finding(late[:18], RULE, "sft", options={"fp16": True}).severity == "critical"
+    never = dpo(40, grad_norm=dict.fromkeys(range(40), inf))
+    assert finding(never, RULE, "sft", options={"fp16": True}).severity == "critical"

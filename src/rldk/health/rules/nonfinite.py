@@ -28,6 +28,8 @@ UNDEFINED = (
 """NaN by construction where there is one value, none, or no spread: never a fault. Infinite is one."""
 SOFT = ("logits_*", "rewards_*", "logps_*")
 """Averages of a batch that are NaN now and then in runs that learn, above all in DPO."""
+BEGIN = 20
+"""First records that may all overflow while a loss scaler looks for its scale."""
 MAX_KEYS = 2000
 _ALL = 0x3FF  # ten records
 
@@ -50,7 +52,8 @@ class NonFinite(Rule):
 
     ## What looks alike but is healthy
     fp16: the scaler tries scales until gradients do not overflow, and once in a while later. The gradient
-    norm of these steps is infinite or NaN and the step is skipped; loss and all else stay finite. Averages of
+    norm of these steps is infinite or NaN and the step is skipped; loss and all else stay finite (with
+    `fp16=True` up to the first 20 records in a row are information). Averages of
     logits, log-probabilities or implicit rewards that are NaN in a batch of some DPO runs (info at most).
     Spreads of a single value, explained variance of constant returns, and rewards of a function that skipped
     the whole batch. Series that have been NaN since the first record, other than loss, gradient norm, reward
@@ -66,6 +69,7 @@ class NonFinite(Rule):
 
     code, name, severity = "OPT001", "non-finite", Severity.CRITICAL
     phases = ("train", "eval", "summary")
+    enable = "log the loss and the gradient norm, as TRL does"
 
     class Options(RuleOptions, frozen=True):
         """Thresholds of non-finite."""
@@ -80,7 +84,7 @@ class NonFinite(Rule):
         self.kinds: dict[str, int] = {}
         self.born: set[str] = set()
         self.bad = self.scaled = 0  # a bit for each of the last ten records
-        self.records = 0
+        self.records = self.tried = 0
         self.since = 0
         self.last_bad = False
         self.zeros = 0
@@ -124,9 +128,11 @@ class NonFinite(Rule):
             else:
                 (hard if kind != 1 else soft).append(key)
         scaled = hard == ["grad_norm"] and self._may_be_scaled(at.values)
+        self.tried += scaled
+        begins = self.context.option("fp16") is True and self.tried == self.records <= BEGIN
         earlier = self.bad | self.scaled
         self.bad = (self.bad << 1 | (bool(hard) and not scaled)) & _ALL
-        self.scaled = (self.scaled << 1 | scaled) & _ALL
+        self.scaled = (self.scaled << 1 | (scaled and not begins)) & _ALL
         was_bad, self.last_bad = self.last_bad, bool(hard)
         named = hard or [key for key in soft if key not in self.born]
         if not named:
@@ -136,10 +142,14 @@ class NonFinite(Rule):
         self.shown = list(dict.fromkeys([*self.shown, *named]))[:20]
         count = self.bad.bit_count()
         severity = Severity.INFO
-        if hard and (
-            count >= self.options.records
-            or count + self.scaled.bit_count() >= self.options.scaler_records
-            or (at.phase == "summary" and was_bad)
+        if (
+            hard
+            and not begins
+            and (
+                count >= self.options.records
+                or count + self.scaled.bit_count() >= self.options.scaler_records
+                or (at.phase == "summary" and was_bad)
+            )
         ):
             severity = Severity.CRITICAL
         elif "grad_norm" in hard and (len(hard) > 1 or at.values.get("loss") == 0.0):
@@ -151,8 +161,7 @@ class NonFinite(Rule):
         more = f" and {len(named) - 3} more" if len(named) > 3 else ""
         return Verdict(
             severity=severity,
-            message=f"not finite: {spelled}{more}"
-            + (f"; {count} of the last 10 records" if count > 1 else "; once so far"),
+            message=f"not finite: {spelled}{more}" + (f"; in {count} of 10 records" if count > 1 else ""),
             evidence={key: str(at.values[key]) for key in named[:10]},
             onset=self.since,
             confidence=0.95 if severity is Severity.CRITICAL else 0.6,

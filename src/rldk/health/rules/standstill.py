@@ -37,8 +37,9 @@ class ZeroGradient(Rule):
 
     ## What looks alike but is healthy
     The first record, whose learning rate is 0. A solved task: all completions are right, or all pairs are
-    told apart. Some set-ups of DeepSpeed that report 0: the loss falls nevertheless. A loss near 0 with
-    a gradient, which is normal for GRPO. Small batches of prompts, of which many have no advantage.
+    told apart, or a small set is learned by heart and the loss went to 0 before. Some set-ups of DeepSpeed
+    that report 0: the loss falls nevertheless. A loss near 0 with a gradient, which is normal for GRPO. Small
+    batches of prompts, of which many have no advantage.
 
     ## What to do
     If rewards have no spread, see zero-advantage; else look whether the trained parameters get gradients.
@@ -120,8 +121,10 @@ class ZeroGradient(Rule):
             if in_noise(reward, rise) >= 1.5 and rise >= 0.1 * (reward.high - reward.low) > 0:
                 return "but the reward rises, so the norm may not be what is reported"
             return ""
-        if self.accuracy.count and self.accuracy.ema10 >= 0.99 and loss.ema10 < 0.05:
-            return "the examples are all told right"
+        known = self.accuracy.count > 0 and self.accuracy.ema10 >= 0.99 and loss.ema10 < 0.05
+        start = abs(loss.start)
+        if known or (loss.count >= 10 and abs(loss.ema10) < 0.02 * start and abs(lost) < 0.1 * start):
+            return "the examples are all told right, and the loss is near 0"
         fall = (loss.start if not self.before else lost) - loss.ema10
         if loss.count >= 10 and in_noise(loss, fall) >= 1.5 and fall >= 0.02 * abs(loss.ema10):
             return "but the loss falls, so the norm may not be what is reported"
