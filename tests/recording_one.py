@@ -30,7 +30,7 @@ def begin(
         from_step=from_step,
         writer=JsonlWriter(claimed.files) if jsonl else None,
         about=about,
-        watch=Watch(claimed.files, Settings().monitor(as_recorded(about)), guard),
+        watch=Watch(claimed.files, Settings().monitor(as_recorded(about)), guard, about.get("trainer_dir")),
         write_end=write or (lambda files, *ended: write_end(files, Run(files), *ended)),
         guard=guard,
     )

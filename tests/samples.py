@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 
 from rldk.event import DataSlice, Event, ModelInfo, Rng, encode, resumed_note
 from rldk.files import RunFiles
+from rldk.health import Diagnosis, diagnose
 from rldk.recording.writer import JsonlWriter
+from rldk.runs import Run
+from rldk.runs.checkpoints import with_checkpoints
+from rldk.runs.judging import checkpoints_of, monitor_of
 
 
 def event(step: int, phase: str = "train", notes: tuple[str, ...] = (), /, **metrics: Any) -> Event:
@@ -111,3 +115,8 @@ events = st.builds(
     ),
     notes=st.lists(texts, max_size=4).map(tuple),
 )
+
+
+def found_in(run: Run) -> Diagnosis:
+    """What a later look finds in the records of a run, how it ended left aside."""
+    return with_checkpoints(diagnose(monitor_of(run)), checkpoints_of(run))

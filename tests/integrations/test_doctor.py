@@ -16,7 +16,7 @@ from rldk.integrations.trl import RLDKCallback
 from rldk.integrations.trl.stopping import HOLDS, Stopper
 from rldk.runs import Run
 from rldk.runs.judging import context_of, judge, settings_of
-from samples import event
+from samples import event, found_in
 
 pytestmark = pytest.mark.training
 compat = pytest.mark.compat
@@ -60,7 +60,7 @@ def test_a_constant_reward_is_named_while_it_trains_and_afterwards(model, tmp_pa
     report = read(files.final_report)
     assert report["status"] in ("warning", "critical")
     live = callback._recorder.watch.diagnosis()
-    assert judge(Run(files)) == live
+    assert found_in(Run(files)) == live
     assert [one["rule"] for one in report["findings"]] == [one.rule for one in live.findings]
 
 
@@ -218,7 +218,7 @@ def test_a_killed_and_resumed_run_is_judged_as_it_was_live(model, tmp_path):
     first._recorder.close()  # as at the exit of its process
     again = trainings.recorder(tmp_path / "logs")
     trainings.grpo(model, tmp_path, [again], **options).train(resume_from_checkpoint=True)
-    assert judge(Run(RunFiles(tmp_path / "logs", "r"))) == again._recorder.watch.diagnosis()
+    assert found_in(Run(RunFiles(tmp_path / "logs", "r"))) == again._recorder.watch.diagnosis()
 
 
 def _stop():

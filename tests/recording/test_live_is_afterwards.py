@@ -10,8 +10,8 @@ from recording_one import begin
 from rldk.health import diagnose
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
-from rldk.runs.judging import judge, monitor_of
-from samples import event
+from rldk.runs.judging import monitor_of
+from samples import event, found_in
 
 RUNS = 1000
 LEVELS = {
@@ -95,7 +95,7 @@ def test_generated_runs(tmp_path, chunk, monkeypatch):
                     recorder.record(one)
         live = recorder.watch.diagnosis()
         recorder.close()
-        assert judge(Run(recorder.files)) == live, seed
+        assert found_in(Run(recorder.files)) == live, seed
         assert recorder._guard.failures == 0, seed
         found |= {finding.rule for finding in live.findings}
     assert len(found) > 8

@@ -14,6 +14,7 @@ from rldk.report.final import write_end
 from rldk.runs import Run
 from samples import event
 
+ALERT = {"time": "2026-01-01T00:00:00+00:00", "step": 3, "finding": {"rule": "x", "severity": "warning"}}
 PREAMBLE = f"""
 import sys
 from pathlib import Path
@@ -99,7 +100,7 @@ def test_the_first_record_of_a_resume_says_so_and_only_the_first(tmp_path):
 
 def test_a_resume_keeps_what_is_known_of_the_earlier_attempts(tmp_path):
     first = begin(tmp_path, about={"host": "one"})
-    first.files.alerts.write_text('[{"rule": "x"}]')
+    first.files.alerts.write_text(json.dumps([ALERT]))
     first.record(event(1))
     first.end("stopped")
     second = begin(tmp_path, from_step=1, about={"host": "two"})
@@ -107,7 +108,7 @@ def test_a_resume_keeps_what_is_known_of_the_earlier_attempts(tmp_path):
     assert [attempt["host"] for attempt in info["attempts"]] == ["one", "two"]
     assert [attempt["from_step"] for attempt in info["attempts"]] == [0, 1]
     assert info["end"] is None
-    assert read(second.files.alerts) == [{"rule": "x"}]
+    assert read(second.files.alerts) == [ALERT]
     second.close()
 
 

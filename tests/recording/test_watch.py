@@ -8,8 +8,7 @@ from recording_one import begin
 from rldk.health import RULES, Monitor, RunContext, diagnose
 from rldk.recording.watch import as_recorded
 from rldk.runs import Run
-from rldk.runs.judging import judge
-from samples import event
+from samples import event, found_in
 
 
 def alerts(recorder):
@@ -67,7 +66,7 @@ def test_what_a_kill_left_after_the_checkpoint_is_not_judged_again(tmp_path):
     dead(recorder, range(6, 30))
     live = recorder.watch.diagnosis()
     recorder.end("completed")
-    assert live == judge(Run(recorder.files))
+    assert live == found_in(Run(recorder.files))
     recorder.close()
 
 

@@ -62,8 +62,8 @@ def test_every_figure_is_computed_from_the_events(files):
 
 def test_the_report_holds_the_diagnosis(files):
     monitor = Monitor(RunContext(algorithm="grpo"), select(["dead-reward", "zero-advantage"]))
-    for step in range(30):
-        monitor.feed(event(step, reward_mean=0.0))
+    for step in range(80):
+        monitor.feed(event(step, reward_mean=0.0, reward_std=0.0))
     report = final_report(files, Survey.of(Run(files)), ending(), diagnose(monitor))
     assert report["status"] == "critical"
     assert [(one["rule"], one["onset_step"]) for one in report["findings"]] == [("dead-reward", 0)]

@@ -39,11 +39,15 @@ class _Judging(msgspec.Struct, frozen=True):
         recorded = settings_of(run)
         settings = Settings(
             select=self.select or recorded.select,
-            ignore=self.ignore or recorded.ignore,
+            # What is asked for by name is judged, also where the run was recorded without it.
+            ignore=self.ignore if self.select else self.ignore or recorded.ignore,
             thresholds=merged(recorded.thresholds, self.thresholds),
             truth_metric=self.truth_metric or recorded.truth_metric,
         )
-        return settings.monitor(context_of(run, algorithm=self.algorithm))
+        monitor = settings.monitor(context_of(run, algorithm=self.algorithm))
+        if not monitor.rules:
+            raise RLDKError("no rule is left to judge by: see --select, --ignore, and: rldk rules")
+        return monitor
 
 
 @click.command(short_help="Tell what is wrong with a run, and what to do.")
@@ -119,6 +123,11 @@ def _examine(run: Run, rules: _Judging, path: Path) -> "Examination":
     from rldk.report.examination import examine
     from rldk.report.words import plain
 
+    if not isinstance(run, ForeignRun) and not run.parts and run.files.final_report.exists():
+        raise RLDKError(
+            f"{path} was recorded without its events (enable_jsonl_logging=False, or RLDK_DISABLE_JSONL): "
+            f"its verdict is in {run.files.final_report}"
+        )
     events = counting(run, f"judging {plain(path.name)}")
     return examine(run, rules.monitor(run), source=str(path), events=events)
 

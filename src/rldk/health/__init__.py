@@ -4,6 +4,7 @@ from rldk.health.context import RunContext
 from rldk.health.diagnosis import Diagnosis, Finding, NotChecked, diagnose, finding_of
 from rldk.health.monitor import Incident, Monitor
 from rldk.health.observation import Observation
+from rldk.health.remedies import told
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules import RULES
 from rldk.health.selection import Settings, find_rule, options_of, select
@@ -28,4 +29,5 @@ __all__ = [
     "finding_of",
     "options_of",
     "select",
+    "told",
 ]

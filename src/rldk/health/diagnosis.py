@@ -70,6 +70,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Finding]
     """The worst first; a consequence right after its cause."""
     not_checked: list[NotChecked]
+    enough: bool = False
+    """Whether there was enough to call the run healthy, had nothing been found."""
 
     def at_least(self, severity: Severity) -> list[Finding]:
         """The findings of a severity and above."""
@@ -80,7 +82,11 @@ def diagnose(monitor: Monitor) -> Diagnosis:
     """The diagnosis of what the monitor has been told so far."""
     incidents = [incident for incident in monitor.incidents.values() if _told(incident)]
     findings = _as_a_story([finding_of(incident, monitor) for incident in incidents])
-    return Diagnosis(status=_status(monitor, findings), findings=findings, not_checked=_unchecked(monitor))
+    enough = bool(monitor.rules) and monitor.records >= ENOUGH and _shows_its_goal(monitor)
+    status: Status = "healthy" if enough else "insufficient-data"
+    if findings:
+        status = max(Severity.of(finding.severity) for finding in findings).word
+    return Diagnosis(status=status, findings=findings, not_checked=_unchecked(monitor), enough=enough)
 
 
 def _told(incident: Incident) -> bool:
@@ -156,13 +162,6 @@ def _as_a_story(findings: list[Finding]) -> list[Finding]:
 
     roots = [finding for finding in findings if finding.caused_by not in by_name]
     return [told for root in sorted(roots, key=worst) for told in tree(root)]
-
-
-def _status(monitor: Monitor, findings: list[Finding]) -> Status:
-    if findings:
-        return max(Severity.of(finding.severity) for finding in findings).word
-    judged = bool(monitor.rules) and monitor.records >= ENOUGH and _shows_its_goal(monitor)
-    return "healthy" if judged else "insufficient-data"
 
 
 def _shows_its_goal(monitor: Monitor) -> bool:

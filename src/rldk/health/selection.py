@@ -5,6 +5,7 @@ Invariant: an unknown rule or option is an error that names the nearest one, nev
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -45,6 +46,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """
         select(self.select, self.ignore)
         options_of(self.thresholds)
+        for name, options in self.thresholds.items():
+            for option, value in options.items():
+                if isinstance(value, float) and not isfinite(value):
+                    raise ValueError(f"{name}.{option} must be a finite number, not {value}")
         return self
 
     def monitor(

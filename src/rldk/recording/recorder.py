@@ -26,6 +26,7 @@ from rldk.recording.redaction import redact
 from rldk.recording.watch import Watch
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
+from rldk.runs.endings import with_ending
 from rldk.speech import warn
 
 __all__ = ["Ending", "How", "Recorder"]
@@ -162,6 +163,7 @@ class Recorder:
             hook_failures=self._guard.failures,
         )
         self._info["end"] = msgspec.to_builtins(self.ended)
+        self.watch.save()
         if not self.files.alerts.exists():
             self._save(self.files.alerts, [])
         self._save(self.files.run, self._info)
@@ -236,7 +238,10 @@ class Recorder:
     def _finish_files(self, ending: Ending) -> None:
         self._stale = False
         try:
-            self._write_end(self.files, ending, self.watch.diagnosis())
+            found = self.watch.diagnosis()
+            context, step = self.watch.monitor.context, ending.step
+            found = with_ending(found, context, how=ending.how, detail=ending.detail, step=step)
+            self._write_end(self.files, ending, found)
         except OSError as error:
             if self._writer is not None and self._writer.waiting:
                 return  # the events are not all there either, as was said when the disk refused them

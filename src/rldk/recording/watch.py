@@ -1,11 +1,14 @@
 """The Watch: the doctor at a live run. Events in, alerts out.
 
 Owns `{run_id}_alerts.json`. Invariant: the file is always a whole JSON array; nothing raises; a finding is
-said once, and once more for each severity it rises to; what another alert explains is not said on top.
+alerted once, and once more for each severity that it rises to for the first time; what another alert explains
+is not said on top.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +17,7 @@ from rldk.event import Event, escaped
 from rldk.files import RunFiles, replacing
 from rldk.health import Diagnosis, Finding, Incident, Monitor, RunContext, Severity, diagnose, finding_of
 from rldk.recording.guard import Guard
+from rldk.runs.checkpoints import last_checkpoint, with_checkpoints
 from rldk.speech import warn
 
 __all__ = ["Alert", "Watch", "as_recorded"]
@@ -46,53 +50,85 @@ class Watch:
         files: the run's files.
         monitor: what judges; it has been told nothing yet.
         guard: counts what fails inside.
+        trainer_dir: where the trainer saves its checkpoints.
     """
 
-    def __init__(self, files: RunFiles, monitor: Monitor, guard: Guard) -> None:
+    def __init__(
+        self, files: RunFiles, monitor: Monitor, guard: Guard, trainer_dir: str | None = None
+    ) -> None:
         self.monitor = monitor
         """What has been seen so far."""
         self._files = files
         self._guard = guard
+        self._trainer_dir = trainer_dir
         self._alerts: list[dict[str, Any]] = []
         self._said: dict[str, Severity] = {}
+        self._unsaved = False
 
     def begin(self) -> None:
         """Judge the configuration of a new run."""
         self._alert(self.monitor.begin())
 
     def resume(self, events: Iterable[Event]) -> None:
-        """Take in what was recorded and alerted before; nothing of it is said again."""
-        for incident in self.monitor.begin():
-            self._said[incident.rule.name] = incident.verdict.severity
+        """Take in what was recorded and alerted before; what was alerted is not alerted again.
+
+        What still holds and was not, as rules were left out then that judge now, is alerted here.
+        """
+        self._alerts = self._load()
+        for alert in self._alerts:
+            finding = alert["finding"]
+            severity = Severity.of(finding["severity"])
+            self._said[finding["rule"]] = max(severity, self._said.get(finding["rule"], severity))
+        self.monitor.begin()
         for event in events:
-            for incident in self.monitor.feed(event):
-                self._said[incident.rule.name] = incident.verdict.severity
+            self.monitor.feed(event)
+        held = [one for one in self.monitor.incidents.values() if one.open]
+        self._alert([one for one in held if one.now > self._said.get(one.rule.name, 0)])
+
+    def _load(self) -> list[dict[str, Any]]:
+        """The alerts of the attempts before; a file that is none is put aside."""
+        path = self._files.alerts
         try:
-            self._alerts = msgspec.json.decode(self._files.alerts.read_bytes(), type=list[dict[str, Any]])
-        except (OSError, msgspec.MsgspecError):
-            self._alerts = []
+            alerts = msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
+            for alert in alerts:
+                Severity.of(alert["finding"]["severity"]), alert["finding"]["rule"]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            with suppress(OSError):
+                path.replace(path.with_suffix(".json.damaged"))
+            self._guard.caught("reading alerts.json", error)
+            return []
+        return alerts
 
     def see(self, event: Event) -> bool:
         """Take the next event; whether there was an alert."""
         if not self.monitor.rules:
             return False
         news = self.monitor.feed(event)
-        if news:
+        if news or self._unsaved:
             self._alert(news)
         return bool(news)
 
+    def save(self) -> None:
+        """Write what a full disk refused before, if anything."""
+        if self._unsaved:
+            self._save()
+
     def diagnosis(self) -> Diagnosis:
         """What was found so far."""
-        return diagnose(self.monitor)
+        return with_checkpoints(diagnose(self.monitor), self._trainer_dir)
 
     def _alert(self, news: list[Incident]) -> None:
         for incident in news:
             finding = finding_of(incident, self.monitor)
+            saved = last_checkpoint(self._trainer_dir, finding.last_good_step)
+            finding = msgspec.structs.replace(finding, last_good_checkpoint=saved)
             now = datetime.now(UTC).isoformat(timespec="seconds")
             alert = Alert(time=now, step=incident.last_step, finding=finding)
             self._alerts.append(escaped(msgspec.to_builtins(alert)))
             self._say(finding, incident)
-        if news:
+        if news or self._unsaved:
             self._save()
 
     def _say(self, finding: Finding, incident: Incident) -> None:
@@ -103,19 +139,24 @@ class Watch:
             return
         since = "" if finding.onset_step == incident.last_step else f" (since step {finding.onset_step})"
         remedy = f". Try: {finding.remedies[0]}" if finding.remedies else ""
+        saved = finding.last_good_checkpoint
+        good = f" (last good checkpoint: {Path(saved).name})" if saved else ""
         warn(
-            "rldk: %s at step %d%s: %s: %s%s",
+            "rldk: %s at step %d%s: %s: %s%s%s",
             finding.severity.upper(),
             incident.last_step,
             since,
             finding.rule,
             finding.message,
             remedy,
+            good,
         )
 
     def _save(self) -> None:
         try:
             with replacing(self._files.alerts) as file:
                 file.write(msgspec.json.format(msgspec.json.encode(self._alerts), indent=2) + b"\n")
+            self._unsaved = False
         except OSError as error:
+            self._unsaved = True
             self._guard.caught("writing alerts.json", error)

@@ -9,11 +9,12 @@ from typing import Literal
 import msgspec
 
 from rldk.event import Event
-from rldk.health import Diagnosis, Finding, Incident, Monitor, diagnose
+from rldk.health import Diagnosis, Finding, Incident, Monitor
 from rldk.health.normal import Answer, Questions
 from rldk.report.curve import Curves
 from rldk.runs import Run
 from rldk.runs.foreign import ForeignRun
+from rldk.runs.judging import diagnosis_of
 
 __all__ = ["Examination", "examine"]
 
@@ -88,7 +89,7 @@ def examine(
             low = event.step if low is None else min(low, event.step)
             high = event.step if high is None else max(high, event.step)
         summary = summary or event.phase == "summary"
-    diagnosis = diagnose(monitor)
+    diagnosis = diagnosis_of(run, monitor)
     found = {finding.rule for finding in diagnosis.findings}
     foreign = isinstance(run, ForeignRun)
     return Examination(
@@ -104,7 +105,7 @@ def examine(
         state=("ended" if summary else "unfinished") if foreign else run.state,
         diagnosis=diagnosis,
         curves=curves,
-        answers=[answer for answer in questions.answers() if found.isdisjoint(answer.rules)],
+        answers=[answer for answer in questions.answers() if found.isdisjoint({*answer.rules, "non-finite"})],
         bad_lines=run.bad_count,
         ours=not foreign,
     )

@@ -26,6 +26,7 @@ def as_json(about: Examination) -> dict[str, Any]:
         "last_step": about.last_step,
         "ended": about.state == "ended",
     }
-    diagnosis = msgspec.to_builtins(about.diagnosis, enc_hook=str)
+    told = msgspec.to_builtins(about.diagnosis, enc_hook=str)
+    diagnosis = {key: told[key] for key in ("status", "findings", "not_checked")}
     found: dict[str, Any] = strict({"rldk": __version__, "run": run, **diagnosis})
     return found

@@ -5,13 +5,17 @@ are given, so that a run is judged afterwards as it was while it was live.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
 from rldk.health import Diagnosis, Monitor, RunContext, Settings, diagnose
+from rldk.runs.checkpoints import with_checkpoints
+from rldk.runs.endings import with_ending
+from rldk.runs.foreign import ForeignRun
 from rldk.runs.run import Run
 
-__all__ = ["context_of", "judge", "monitor_of", "settings_of"]
+__all__ = ["checkpoints_of", "context_of", "diagnosis_of", "judge", "monitor_of", "settings_of"]
 
 
 def context_of(run: Run, *, algorithm: str | None = None) -> RunContext:
@@ -31,10 +35,16 @@ def context_of(run: Run, *, algorithm: str | None = None) -> RunContext:
 
 def settings_of(run: Run) -> Settings:
     """How the run was judged while it was live; the defaults where that is not known, or not valid now."""
-    try:
-        return msgspec.convert(_last_attempt(run).get("judging", {}), Settings).check()
-    except (msgspec.ValidationError, TypeError, ValueError):
-        return Settings()
+    recorded = _last_attempt(run).get("judging")
+    told = recorded if isinstance(recorded, dict) else {}
+    kept: dict[str, object] = {}
+    for name, value in told.items():  # one that a newer rldk does not know must not cost the others
+        try:
+            msgspec.convert(kept | {name: value}, Settings).check()
+        except (msgspec.ValidationError, TypeError, ValueError):
+            continue
+        kept[name] = value
+    return msgspec.convert(kept, Settings)
 
 
 def monitor_of(
@@ -63,7 +73,30 @@ def monitor_of(
 
 def judge(run: Run, settings: Settings | None = None, *, algorithm: str | None = None) -> Diagnosis:
     """The diagnosis of a run; the arguments are those of `monitor_of`."""
-    return diagnose(monitor_of(run, settings, algorithm=algorithm))
+    return diagnosis_of(run, monitor_of(run, settings, algorithm=algorithm))
+
+
+def diagnosis_of(run: Run, monitor: Monitor) -> Diagnosis:
+    """What a monitor that was told the whole run has found, with what its files show besides."""
+    diagnosis = diagnose(monitor)
+    if not isinstance(run, ForeignRun) and run.state != "running" and run.info:
+        end = run.info.get("end")
+        end = end if isinstance(end, dict) else {}
+        how, detail = end.get("how"), end.get("detail")
+        how = how if isinstance(how, str) else None
+        detail = detail if isinstance(detail, str) else None
+        step = monitor.last_step or 0
+        diagnosis = with_ending(diagnosis, monitor.context, how=how, detail=detail, step=step)
+    return with_checkpoints(diagnosis, checkpoints_of(run))
+
+
+def checkpoints_of(run: Run) -> Path | None:
+    """Where the trainer saved its checkpoints, as far as the run tells."""
+    if isinstance(run, ForeignRun):
+        beside = run.path if run.path.is_dir() else run.path.parent
+        return beside.parent if beside.name.startswith("checkpoint-") else beside
+    folder = run.info.get("trainer_dir")
+    return Path(folder) if isinstance(folder, str) else None
 
 
 def _last_attempt(run: Run) -> dict[str, object]:

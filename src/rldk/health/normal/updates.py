@@ -15,6 +15,8 @@ def loss(facts: Facts) -> Told | None:
     if not (facts.grouped and loss.count and facts.reward.count):
         return None
     level = abs(loss.median())
+    if level >= 0.1:
+        return None  # that is not near 0
     near = level < 0.01
     stands = f"the loss stands at {level:.2g} (median of the latest records)"
     if gradient.count and gradient.median() < DEAD:

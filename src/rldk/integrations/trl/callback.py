@@ -292,7 +292,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             from_step=state.global_step,
             writer=JsonlWriter(claimed.files, **self._writing) if self._jsonl else None,
             about=about,
-            watch=Watch(claimed.files, monitor, self.guard),
+            watch=Watch(claimed.files, monitor, self.guard, trainer_dir),
             write_end=self._write_end,
             guard=self.guard,
         )

@@ -47,6 +47,6 @@ def closing_words(diagnosis: Diagnosis) -> str:
     alarms = [finding.rule for finding in diagnosis.findings if finding.severity != "info"]
     if alarms:
         return f"{diagnosis.status}: {', '.join(alarms)}"
-    if diagnosis.status == "insufficient-data":
+    if not diagnosis.enough:
         return "too little to judge"
     return "nothing is wrong"

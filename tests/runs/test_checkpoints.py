@@ -1,0 +1,50 @@
+"""The last checkpoint before a fault, as far as it is still there."""
+
+import json
+
+from rldk.runs import Run, open_run
+from rldk.runs.checkpoints import last_checkpoint
+from rldk.runs.judging import judge
+from samples import event, write_run
+
+
+def folder_with(tmp_path, *steps):
+    for step in steps:
+        (tmp_path / "out" / f"checkpoint-{step}").mkdir(parents=True)
+    return tmp_path / "out"
+
+
+def test_the_newest_that_is_not_after_the_step(tmp_path):
+    out = folder_with(tmp_path, 5, 20, 100)
+    (out / "checkpoint-18").write_text("a file")
+    (out / "checkpoint-19-old").mkdir()
+    assert last_checkpoint(out, 19) == str(out / "checkpoint-5")
+    assert last_checkpoint(out, 20) == str(out / "checkpoint-20")
+    assert last_checkpoint(out, 4) is None
+    assert last_checkpoint(out, None) is None
+    assert last_checkpoint(None, 20) is None
+    assert last_checkpoint(tmp_path / "absent", 20) is None
+
+
+def test_a_finding_names_it(tmp_path):
+    out = folder_with(tmp_path, 10, 20, 30)
+    records = [event(step, loss=1.0 + step % 3 / 10, grad_norm=1.0 + step % 5 / 10) for step in range(1, 25)]
+    ill = [
+        event(step, "train", ("nonfinite:grad_norm=nan",), loss=0.0, grad_norm=None) for step in range(25, 30)
+    ]
+    files = write_run(tmp_path / "logs", *records, *ill)
+    files.run.write_text(json.dumps({"trainer_dir": str(out)}))
+    (finding,) = [one for one in judge(Run(files)).findings if one.rule == "non-finite"]
+    assert finding.last_good_step == 24
+    assert finding.last_good_checkpoint == str(out / "checkpoint-20")
+
+
+def test_the_state_of_a_trainer_lies_beside_its_checkpoints(tmp_path):
+    out = folder_with(tmp_path, 2, 4)
+    history = [{"step": step, "loss": 0.5, "grad_norm": 1.0} for step in (1, 2, 3)]
+    history += [{"step": step, "loss": 0.0, "grad_norm": float("nan")} for step in (4, 5, 6)]
+    state = {"log_history": history, "global_step": 6}
+    for path in (out / "trainer_state.json", out / "checkpoint-4" / "trainer_state.json"):
+        path.write_text(json.dumps(state))
+        (finding,) = [one for one in judge(open_run(path)).findings if one.rule == "non-finite"]
+        assert finding.last_good_checkpoint == str(out / "checkpoint-2")
