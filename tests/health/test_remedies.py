@@ -146,3 +146,25 @@ def test_rules_without_records_name_causes_without_failing():
             made = rule(rule.Options(), RunContext(algorithm=algorithm), Chart())
             if made.phases and not rule.needs and made.checkable() is None:
                 made.observe(Observation(1, "log", {}, made.phases[0]))
+
+
+def test_a_remedy_may_depend_on_another_option():
+    warm = [Remedy("set `warmup_steps` to a tenth of the run", unless=("warmup_steps", "warmup_ratio"))]
+    for ratio, steps, count in ((0.0, 0, 1), (0.1, 0, 0), (0.0, 10, 0), (0.0, 0.1, 0)):
+        options = {"warmup_ratio": ratio, "warmup_steps": steps}
+        assert len(told(warm, RunContext(dialect="trl", options=options))) == count
+    engine = [Remedy("set `vllm_enable_sleep_mode=True`", only_with="use_vllm")]
+    for use, count in ((False, 0), (True, 1)):
+        options = {"use_vllm": use, "vllm_enable_sleep_mode": False}
+        assert len(told(engine, RunContext(dialect="trl", options=options))) == count
+
+
+@pytest.mark.parametrize(
+    ("model", "rate", "count"),
+    [("PeftModel", 1e-6, 1), ("PeftModel", 1e-4, 0), ("Qwen2", 1e-6, 1), ("Qwen2", 1e-5, 0)],
+)
+def test_a_higher_rate_is_named_only_where_it_is_plausible(model, rate, count):
+    context = RunContext(algorithm="grpo", dialect="trl", model_class=model, options={"learning_rate": rate})
+    (rule,) = (rule for rule in RULES if rule.name == "no-learning")
+    texts = told(remedies(rule, context), context)
+    assert sum("learning_rate" in text for text in texts) == count

@@ -12,7 +12,7 @@ import msgspec
 
 from rldk.health.context import RunContext
 
-__all__ = ["OPTIONS", "Remedy", "told"]
+__all__ = ["OPTIONS", "WARMUP", "Remedy", "told"]
 
 
 class Remedy(msgspec.Struct, frozen=True):
@@ -30,6 +30,10 @@ class Remedy(msgspec.Struct, frozen=True):
     """A run whose first option is at least this is not told."""
     down_to: float | None = None
     """A run whose first option is at most this is not told."""
+    unless: tuple[str, ...] = ()
+    """A run in which one of these options is above 0, or True, is not told."""
+    only_with: str | None = None
+    """A run in which this option is known and off is not told."""
     verl: str | None = None
     """The same for verl, by verl's options; None: a remedy that names options is not for verl."""
 
@@ -76,6 +80,8 @@ OPTIONS: Mapping[str, frozenset[str]] = {
 }
 """Option -> the trainers that have it: by name in both supported TRLs, with `@1` in 1.16 alone, with `@0` in
 0.23 alone. For runs that do not say what they had; tests/health/test_remedies.py holds it against TRL."""
+WARMUP = ("warmup_steps", "warmup_ratio")
+"""Options of which one above 0 is a warm-up."""
 COMMON = frozenset({"learning_rate", "max_grad_norm", "warmup_steps", "num_train_epochs", "weight_decay"})
 """Options that every framework has, under whatever name."""
 
@@ -91,9 +97,11 @@ def _text(remedy: Remedy, context: RunContext) -> str | None:
     if named and context.dialect == "verl":
         return remedy.verl
     foreign = context.dialect not in (None, "trl")
-    for name, value in named:
-        if not _has(name, context) or _is_set(name, value, context) or (foreign and name not in COMMON):
-            return None
+    if not _fits(remedy, context) or any(
+        not _has(name, context) or _is_set(name, value, context) or (foreign and name not in COMMON)
+        for name, value in named
+    ):
+        return None
     now = context.number(named[0][0]) if named else None
     if now is None:
         return remedy.text
@@ -103,6 +111,14 @@ def _text(remedy: Remedy, context: RunContext) -> str | None:
         return None
     new = "" if remedy.scale is None else f", try {now * remedy.scale:.2g}"
     return f"{remedy.text} (now {now:g}{new})"
+
+
+def _fits(remedy: Remedy, context: RunContext) -> bool:
+    """Whether the options that a remedy depends on are as it needs them."""
+    if any(context.options.get(name) is True or (context.number(name) or 0) > 0 for name in remedy.unless):
+        return False
+    needed = remedy.only_with
+    return needed is None or needed not in context.options or bool(context.options[needed])
 
 
 def _has(option: str, context: RunContext) -> bool:

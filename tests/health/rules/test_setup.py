@@ -90,7 +90,7 @@ def test_masked_truncation_needs_both():
 
 def test_what_the_configuration_does_not_hold_is_not_checked():
     told = {one.rule: one for one in diagnosed([], "sft", options=GRPO).not_checked}
-    assert {"eos-never-learned", "rows-cut", "little-disk"} <= set(told)
+    assert {"eos-never-learned", "rows-cut", "disk-nearly-full"} <= set(told)
     assert "labels" in told["eos-never-learned"].how
     assert "hidden-non-finite" not in told
 

@@ -156,7 +156,7 @@ class EntropyCollapse(_Entropy):
             Cause(
                 "only likely tokens are reinforced: the upper clip holds the others down",
                 (
-                    Remedy("set `epsilon_high` to 0.28", up_to=0.28, verl="clip_ratio_high=0.28"),
+                    Remedy("set `epsilon_high` to 0.28", up_to=0.28, verl="set clip_ratio_high=0.28"),
                     Remedy("set `use_adaptive_entropy=True` with `entropy_target` near the early level"),
                     Remedy("set `top_entropy_quantile` to 0.2", down_to=0.2),
                 ),
@@ -256,7 +256,7 @@ class EntropyExplosion(_Entropy):
             ),
             Cause(
                 "an entropy bonus is paid",
-                (Remedy("set `entropy_coef` to 0", down_to=0, verl="actor.entropy_coeff=0"),),
+                (Remedy("set `entropy_coef` to 0", down_to=0, verl="set actor.entropy_coeff=0"),),
                 0.9 if bonus else 0.3,
             ),
             Cause(

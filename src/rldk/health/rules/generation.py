@@ -373,7 +373,7 @@ class LengthRunaway(Rule):
             Cause(
                 "the loss favours long answers: that of the original GRPO divides by length",
                 (
-                    Remedy("set `loss_type='dr_grpo'`", verl="loss_agg_mode=token-mean"),
+                    Remedy("set `loss_type='dr_grpo'`", verl="set loss_agg_mode=token-mean"),
                     Remedy("set `loss_type='dapo'`"),
                 ),
                 0.9 if biased else 0.4,

@@ -5,7 +5,7 @@ Invariant: a distance alone is no fault; it is one where the reward was not boug
 
 import math
 
-from rldk.health.context import GROUPED
+from rldk.health.context import GROUPED, ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
@@ -58,6 +58,7 @@ class KLBlowup(Rule):
 
     code, name, severity = "POL001", "kl-blowup", Severity.CRITICAL
     needs = (f"{KL}|{KL_SEQUENCE}|{KL_REFERENCE}",)
+    algorithms = ONLINE | {"kto"}
     enable = "train with beta > 0 (kl_coef in PPO): without a reference there is no KL"
 
     class Options(RuleOptions, frozen=True):
@@ -85,7 +86,6 @@ class KLBlowup(Rule):
         self.reward = self.chart.track(REWARD)
         self.spread = self.chart.track("reward_std")
         self.loss = self.chart.track(LOSS)
-        self.rate = self.chart.track("lr")
         self.mismatch = self.chart.track("sampling_logp_difference_mean|sampling_prob_difference_mean")
         self.high = Streak()
         self.extreme = Streak()
@@ -216,6 +216,7 @@ class NegativeKL(Rule):
 
     code, name, severity = "POL002", "negative-kl", Severity.CRITICAL
     needs = (f"{KL}|{KL_SEQUENCE}",)
+    algorithms = ONLINE
     enable = "train with beta > 0 (kl_coef in PPO): without a reference there is no KL"
 
     class Options(RuleOptions, frozen=True):

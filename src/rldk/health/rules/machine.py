@@ -91,7 +91,7 @@ class DiskNearlyFull(Pending):
     """The disk will not take the checkpoints to come.
 
     ## What it looks for
-    Free space where the run writes, below three checkpoints and the logs to come.
+    Free space where the run writes, below three checkpoints and the logs to come; an output folder on NFS.
 
     ## Why it matters
     A save that fails ends the run, or leaves a checkpoint that cannot be loaded.
@@ -100,17 +100,22 @@ class DiskNearlyFull(Pending):
     It needs measurements of the disk: it is not checked from a log.
 
     ## What looks alike but is healthy
-    A limit on the number of checkpoints that are kept, which frees as much as it takes.
+    A limit on the number of checkpoints that are kept, which frees as much as it takes. A quota that is
+    larger than what the file system reports.
 
     ## What to do
     Free space; keep fewer checkpoints.
 
     ## Sources
-    The checkpoint checks: a file cut short is found only when it is loaded.
+    The checkpoint checks: a file cut short is found only when it is loaded. speculators#739 and
+    open-instruct, which write a marker of completeness last.
     """
 
     code, name, severity = "SYS008", "disk-nearly-full", Severity.WARNING
-    missing = "it needs measurements of the disk beside the log"
+    missing = (
+        "it needs measurements of the disk beside the log: look whether the output folder has room for three "
+        "checkpoints and the logs"
+    )
 
 
 class Straggler(Pending):

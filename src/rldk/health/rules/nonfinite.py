@@ -9,7 +9,7 @@ from math import isfinite, isinf
 
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
-from rldk.health.remedies import Remedy
+from rldk.health.remedies import WARMUP, Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 
 __all__ = ["NonFinite"]
@@ -229,7 +229,7 @@ class NonFinite(Rule):
                 (
                     Remedy("lower `learning_rate`", scale=0.1),
                     Remedy("set `max_grad_norm` to 1.0", down_to=1.0),
-                    Remedy("set `warmup_steps` to a tenth of the run", up_to=1),
+                    Remedy("set `warmup_steps` to a tenth of the run", unless=WARMUP),
                 ),
                 0.7 if rate is not None and rate >= 1e-4 else 0.6,
             ),

@@ -8,7 +8,7 @@ from math import inf, isfinite
 
 from rldk.health.context import OFFLINE
 from rldk.health.observation import Observation
-from rldk.health.remedies import Remedy
+from rldk.health.remedies import WARMUP, Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.signals import LOSS
 from rldk.health.statistics import Chart, Streak
@@ -305,7 +305,7 @@ class Divergence(Rule):
                 "the learning rate is too high",
                 (
                     Remedy("lower `learning_rate`", scale=0.1),
-                    Remedy("set `warmup_steps` to a tenth of the run", up_to=1),
+                    Remedy("set `warmup_steps` to a tenth of the run", unless=WARMUP),
                     Remedy("set `max_grad_norm` to 1.0", down_to=1.0),
                 ),
                 0.85 if grew or self.least_count < EARLY else 0.6,
@@ -501,7 +501,12 @@ class Overfitting(Rule):
             Cause(
                 "too many passes over the data",
                 (
-                    Remedy("lower `num_train_epochs`, to the epoch of the best evaluation", down_to=1),
+                    Remedy(
+                        "lower `num_train_epochs`, to the epoch of the best evaluation",
+                        down_to=1,
+                        unless=("max_steps",),
+                    ),
+                    Remedy("end at the step of the best evaluation"),
                     Remedy("set `load_best_model_at_end=True`"),
                 ),
                 0.7,

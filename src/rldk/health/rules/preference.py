@@ -188,7 +188,7 @@ class PreferenceSaturated(Rule):
             Cause(
                 "too many steps for these pairs",
                 (
-                    Remedy("set `num_train_epochs` to 1", down_to=1),
+                    Remedy("set `num_train_epochs` to 1", down_to=1, unless=("max_steps",)),
                     Remedy("lower `learning_rate`", scale=0.3),
                     Remedy("set `label_smoothing` to 0.1 with `loss_type=['robust']`", up_to=0.1),
                 ),

@@ -301,7 +301,6 @@ class NoLearning(Rule):
 
     def start(self) -> None:
         self.reward = self.chart.track(REWARD)
-        self.rate = self.chart.track("lr")
         self.early = 0.0
         self.best = float("-inf")
         self.last: Verdict | None = None
@@ -336,13 +335,22 @@ class NoLearning(Rule):
         return self.last
 
     def causes(self) -> list[Cause]:
-        lora = self.context.number("learning_rate")
-        low = 0.7 if lora is not None and lora <= 2e-6 else 0.4
+        rate = self.context.number("learning_rate")
+        lora = (self.context.model_class or "").startswith("Peft")
+        highest = 1e-4 if lora else 5e-6
+        faster = Remedy("raise `learning_rate`", scale=10 if lora else 3, up_to=highest)
+        plausible = rate is None or rate < highest
         return [
-            Cause(
-                "the learning rate is too low, above all for LoRA",
-                (Remedy("raise `learning_rate`", scale=10),),
-                low,
+            *(
+                [
+                    Cause(
+                        "the learning rate is too low" + (" for LoRA" if lora else ""),
+                        (faster,),
+                        0.7 if rate is not None and rate <= (1e-5 if lora else 5e-7) else 0.4,
+                    )
+                ]
+                if plausible
+                else []
             ),
             Cause(
                 "the reward is too noisy or too coarse for the batch",

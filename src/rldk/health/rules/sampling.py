@@ -142,7 +142,7 @@ class SamplingMismatch(Rule):
                 (
                     Remedy(
                         "set `vllm_importance_sampling_correction=True`",
-                        verl="algorithm.rollout_correction.rollout_is=token",
+                        verl="set algorithm.rollout_correction.rollout_is=token",
                     ),
                     Remedy("set `fp16=True` in place of bfloat16", verl="train and roll out in float16"),
                     Remedy("set `cast_lm_head_to_fp32=True`"),
@@ -261,7 +261,7 @@ class ImportanceStarvation(Rule):
                 (
                     Remedy(
                         "set `vllm_importance_sampling_mode='token_truncate'`",
-                        verl="algorithm.rollout_correction.rollout_is=token",
+                        verl="set algorithm.rollout_correction.rollout_is=token",
                     ),
                     Remedy("set `vllm_importance_sampling_clip_max` to 3", up_to=3),
                     Remedy("raise `vllm_importance_sampling_cap`", scale=1.5),
@@ -358,7 +358,7 @@ class StaleRollout(Rule):
                 "new weights do not reach the engine: the adapter is not sent, or waking loads the old ones",
                 (
                     Remedy("score one fixed prompt in the engine before and after an update"),
-                    Remedy("set `vllm_enable_sleep_mode=False` to test", verl="model.lora.merge=True"),
+                    Remedy("set `vllm_enable_sleep_mode=False` to test", verl="set model.lora.merge=True"),
                     Remedy("upgrade TRL and PEFT"),
                 ),
                 0.8,

@@ -166,32 +166,6 @@ class SparseLogging(SetupRule):
         return [Cause("sparse logging", (Remedy("set `logging_steps` to 1", down_to=1),))]
 
 
-class LittleDisk(Pending):
-    """The disk may be full before the run ends.
-
-    ## What it looks for
-    Less free space than three checkpoints and the logs to come need; an output folder on NFS.
-
-    ## Why it matters
-    A checkpoint that is cut short by a full disk cannot be read, and the run ends.
-
-    ## How it decides
-    It needs the disk, which the configuration does not show: it is listed as not checked.
-
-    ## What looks alike but is healthy
-    A quota that is larger than what the file system reports.
-
-    ## What to do
-    Free space; keep fewer checkpoints.
-
-    ## Sources
-    speculators#739 and open-instruct, which write a marker of completeness last.
-    """
-
-    code, name, severity = "SET011", "little-disk", Severity.WARNING
-    missing = "look at the free space of the output folder: it should hold three checkpoints and the logs"
-
-
 class RowsCut(Pending):
     """Rows are cut by the length limit of supervised fine-tuning, and their answers with them.
 
@@ -224,7 +198,6 @@ RULES: tuple[type[Rule], ...] = (
     LowLoraRate,
     HiddenNonFinite,
     SparseLogging,
-    LittleDisk,
     RowsCut,
     *setup_generation.RULES,
 )

@@ -48,6 +48,7 @@ class ResumeJump(Rule):
     """
 
     code, name, severity = "SYS001", "resume-jump", Severity.WARNING
+    enable = "log the learning rate, the reward or the loss, as TRL does"
     when_over = "keep"
 
     class Options(RuleOptions, frozen=True):
@@ -177,6 +178,7 @@ class Stall(Rule):
     """
 
     code, name, severity = "SYS002", "stall", Severity.CRITICAL
+    enable = "record the run with rldk: its records hold times"
     phases = ("train", "eval")
     when_over = "keep"
 
@@ -231,7 +233,10 @@ class Stall(Rule):
                 "ranks wait for one another, or for a generation server that is lost",
                 (
                     Remedy('read the stacks of all ranks ("py-spy dump --pid ..."), with NCCL_DEBUG=INFO'),
-                    Remedy("lower `vllm_server_timeout` and `ddp_timeout`, so that a hang becomes an error"),
+                    Remedy(
+                        "lower `vllm_server_timeout` and `ddp_timeout`, so that a hang becomes an error",
+                        only_with="use_vllm",
+                    ),
                 ),
                 0.6,
             ),
@@ -430,8 +435,8 @@ class MemoryCreep(Rule):
             Cause(
                 "the engine leaves too little",
                 (
-                    Remedy("lower `vllm_gpu_memory_utilization`", scale=0.7),
-                    Remedy("set `vllm_enable_sleep_mode=True`"),
+                    Remedy("lower `vllm_gpu_memory_utilization`", scale=0.7, only_with="use_vllm"),
+                    Remedy("set `vllm_enable_sleep_mode=True`", only_with="use_vllm"),
                 ),
                 0.3,
             ),

@@ -3,6 +3,7 @@
 Invariant: nothing is said of texts that were not recorded.
 """
 
+from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
@@ -43,6 +44,7 @@ class MissingEOS(Rule):
 
     code, name, severity = "GEN008", "missing-eos", Severity.WARNING
     needs = (f"{CONTAIN}|{COUNT}",)
+    algorithms = ONLINE
     enable = "train with PPO or online DPO of TRL, which log EOS tokens"
 
     class Options(RuleOptions, frozen=True):
