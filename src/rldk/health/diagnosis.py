@@ -102,7 +102,10 @@ def severity_of(incident: Incident) -> Severity:
 def finding_of(incident: Incident, monitor: Monitor) -> Finding:
     """What is to be told of one incident, beside the others that the monitor has found so far."""
     rule, verdict = incident.rule, incident.verdict
-    onsets = {other.rule.name: other.onset_step for other in monitor.incidents.values() if _told(other)}
+    others = [
+        other for other in monitor.incidents.values() if _told(other) and other.rule.explains(rule.name)
+    ]
+    onsets = {other.rule.name: other.onset_step for other in others}
     span = (monitor.last_step or 0) - (monitor.first_step or 0)
     spacing = span / max(monitor.records - 1, 1)
     causes = likely_causes(incident)
@@ -187,7 +190,8 @@ def _unchecked(monitor: Monitor) -> list[NotChecked]:
             how = monitor.unable[rule]
             unchecked.append(NotChecked(rule=rule.name, code=rule.code, needs=[], how=how))
         elif rule not in monitor.seen:
-            needs = [need for need in rule.needs if not monitor.chart.holds(need)]
-            how = rule.enable or f"log {' and '.join(need.replace('|', ' or ') for need in rule.needs)}"
+            inputs = rule.inputs()
+            needs = [need for need in inputs if not monitor.chart.holds(need)]
+            how = rule.enable or f"log {' and '.join(need.replace('|', ' or ') for need in inputs)}"
             unchecked.append(NotChecked(rule=rule.name, code=rule.code, needs=needs, how=how))
     return unchecked

@@ -205,7 +205,7 @@ class Monitor:
     def _sees(self, rule: Rule, at: Observation) -> bool:
         if at.phase not in rule.phases or rule in self.unable:
             return False
-        return all(self.chart.holds(need, at.values) for need in rule.needs)
+        return all(self.chart.holds(need, at.values) for need in rule.inputs())
 
     def _hold(self, rule: Rule, verdict: Verdict, step: int, news: list[Incident]) -> None:
         incident, severity = self.incidents.get(rule), verdict.severity

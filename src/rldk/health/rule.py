@@ -125,6 +125,10 @@ class Rule:
             return records
         return float(max(records / min(self.chart.spacing, 10.0) ** 0.5, least))
 
+    def inputs(self) -> tuple[str, ...]:
+        """What a record must hold for this rule to see it, by its `needs`; some are told by the settings."""
+        return self.needs
+
     def meet(self, names: Collection[str]) -> None:
         """Ask for tracks of metrics whose names only a record tells: records with these keys follow."""
 
@@ -143,6 +147,10 @@ class Rule:
     def causes(self) -> list[Cause]:
         """Possible causes of what was found, given the tracks and options of the run."""
         return []
+
+    def explains(self, rule: str) -> bool:
+        """Whether what this rule found may be the cause of what another did, where `story` says it can."""
+        return True
 
     @classmethod
     def summary(cls) -> str:

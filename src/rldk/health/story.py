@@ -22,6 +22,7 @@ EXPLAINED_BY: Mapping[str, tuple[str, ...]] = {
     "entropy-explosion": ("sampling-mismatch", "broken-start", "kl-blowup"),
     "dead-reward": ("broken-start", "eos-mismatch", "truncation", "length-collapse", "reward-collapse"),
     "zero-advantage": (
+        "missing-rewards",
         "eos-mismatch",
         "truncation",
         "length-collapse",
@@ -30,6 +31,7 @@ EXPLAINED_BY: Mapping[str, tuple[str, ...]] = {
         "entropy-collapse",
     ),
     "zero-gradient": (
+        "missing-rewards",
         "labels-masked",
         "zero-learning-rate",
         "frozen-policy",

@@ -8,7 +8,7 @@ from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.signals import ENTROPY, REWARD, gained, improving, solved
+from rldk.health.signals import ENTROPY, KL, REWARD, gained, improving, solved
 from rldk.health.statistics import BASELINE, Streak, Track
 
 __all__ = ["RULES"]
@@ -103,6 +103,7 @@ class EntropyCollapse(_Entropy):
         super().start()
         self.sampling = self.context.number("temperature")
         self.spread = self.chart.track("reward_std")
+        self.clip, self.kl = self.chart.track("clip_frac"), self.chart.track(KL)
         self.deep = Streak()
 
     def observe(self, at: Observation) -> Verdict | None:
@@ -152,6 +153,8 @@ class EntropyCollapse(_Entropy):
 
     def causes(self) -> list[Cause]:
         cold = self.sampling is not None and self.sampling < 0.9
+        unclipped = self.clip.count > 0 and self.clip.high == 0.0
+        far = self.kl.count > 0 and self.kl.ema10 >= 1.0
         return [
             Cause(
                 "only likely tokens are reinforced: the upper clip holds the others down",
@@ -160,7 +163,7 @@ class EntropyCollapse(_Entropy):
                     Remedy("set `use_adaptive_entropy=True` with `entropy_target` near the early level"),
                     Remedy("set `top_entropy_quantile` to 0.2", down_to=0.2),
                 ),
-                0.5,
+                0.2 if unclipped else 0.5,
             ),
             Cause(
                 "sampling is too cold", (Remedy("set `temperature` to 1.0", up_to=1.0),), 0.8 if cold else 0.2
@@ -171,7 +174,11 @@ class EntropyCollapse(_Entropy):
                     Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr"),
                     Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
                 ),
-                0.7 if self.gradient.count and self.gradient.high > 10 * self.gradient.start else 0.45,
+                0.85
+                if far
+                else 0.7
+                if self.gradient.count and self.gradient.high > 10 * self.gradient.start
+                else 0.45,
             ),
         ]
 

@@ -30,11 +30,13 @@ class Truncation(Rule):
 
     ## How it decides
     By the mean of ten records. *It rose*: by 0.3 above the lowest mean (or the mean of the first five) that
-    the run had, for five records: a warning if the reward does not do well, or if 0.75 are cut. *It stays*:
+    the run had, for five records: a warning if the reward does not do well, or if 0.75 are cut and two
+    records in a row had less than 0.3: such a policy lost its end. *It stays*:
     at least 0.25, for 50 records or for 25 that span 100 steps, and the reward does not do well: warning.
     *Everything is cut*: at least 0.95, the shortest completion as long as the longest, 20 records, and the
     reward neither stands above its start nor improves: critical. Where the reward does well it is info, and
-    not told while it falls; but 0.95 over fifty records is a warning whatever the reward.
+    not told while it falls; but 0.95 over fifty records is a warning unless the reward rises fast, or is
+    above 0.9 of a scale of 0 to 1.
 
     ## What looks alike but is healthy
     Base models start at 1.0 and learn to stop within 50 steps. A deliberate short budget is always hit, and
@@ -78,11 +80,13 @@ class Truncation(Rule):
         self.risen, self.high, self.whole, self.sudden = Streak(), Streak(), Streak(), Streak()
         self.full = Streak()
         self.alarmed = False
+        self.least = 1.0
 
     def observe(self, at: Observation) -> Verdict | None:
         cut, options = self.cut, self.options
         level = cut.ema10
         own = min(cut.lowest, cut.start)
+        self.least = min(self.least, cut.mean(2) if cut.count > 1 else 1.0)
         risen = self.risen.feed(level >= own + options.rise, at.step)
         sudden = self.sudden.feed(cut.last >= own + options.rise, at.step)
         high = self.high.feed(level >= options.level, at.step)
@@ -92,7 +96,7 @@ class Truncation(Rule):
         if cut.count < 10 or (risen < options.records and not long and whole < 4 * options.records):
             return None
         rose = risen >= options.records
-        severity = self._severity(level, rose, full, whole)
+        severity = self._severity(level, rose=rose, full=full, whole=whole)
         if severity is None:
             return None
         self.alarmed = self.alarmed or severity > Severity.INFO
@@ -113,18 +117,27 @@ class Truncation(Rule):
             confidence=0.9 if severity is Severity.CRITICAL else 0.75,
         )
 
-    def _severity(self, level: float, rose: bool, full: bool, whole: int) -> Severity | None:
+    def _severity(self, level: float, *, rose: bool, full: bool, whole: int) -> Severity | None:
         reward, options = self.reward, self.options
         if not reward.count:
             return Severity.INFO
         well = thrives(reward)
         if whole >= 4 * options.records and not well and level >= options.all:
             return Severity.CRITICAL
-        if not well or full or (rose and level >= options.most):
+        # A policy that could stop and no longer can is ill at any reward; one that never could is not, while
+        # its reward rises or is at the top of its scale: a short budget may be meant.
+        lost_its_end = rose and level >= options.most and self.least <= 0.4 * options.most
+        fast = 2.0 * min(self.chart.spacing, 10.0) ** 0.5  # the mean of ten steps has less noise
+        top = reward.ema10 >= 0.9 and reward.low >= 0.0 and reward.high <= 1.0 + 1e-9
+        if not well or lost_its_end or (full and not top and not improving(reward, records=20, sd=fast)):
             return Severity.WARNING
         falls = self.cut.ema10 < self.cut.best - 0.2
         worth_telling = rose or level >= options.most
         return Severity.INFO if worth_telling and not falls and not self.alarmed else None
+
+    def explains(self, rule: str) -> bool:
+        """Only where all is cut is it the reason for a reward that no completion gets."""
+        return rule not in ("dead-reward", "zero-gradient", "zero-advantage") or self.cut.ema10 >= 0.98
 
     def _all_alike(self) -> bool:
         longest = self.longest

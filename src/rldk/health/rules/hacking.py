@@ -28,10 +28,11 @@ class ProxyDivergence(Rule):
     The policy has found a loophole; every further step is spent on it.
 
     ## How it decides
-    Over the last 40 records (evals: over the last 4) the smoothed reward gained as much as its record-to-
-    record noise and the truth lost as much as its own and is below its best by twice that, for 5 records in
-    a row, and by a fifth of its largest value. Smoothed autocorrelated noise changes by so much in one window
-    of 40 of two hundred.
+    Over the last 40 records (evals: over the last 4) the smoothed reward gained as much as its
+    record-to-record noise and the truth lost as much as its own and is below its best by twice that, for 5
+    records in a row, and by a fifth of its largest value. Smoothed autocorrelated noise changes by so much
+    in one window of 40 of two hundred. It holds until half of that loss is regained, also when both stand
+    still.
 
     ## What looks alike but is healthy
     Learning a format first can lower accuracy for 20 to 50 steps. Small evals are noise: use 100 items.
@@ -45,8 +46,10 @@ class ProxyDivergence(Rule):
     """
 
     code, name, severity = "REW006", "proxy-divergence", Severity.WARNING
-    needs = ()
     phases = ("train", "eval")
+    enable = (
+        "log the metric that truth_metric names; its name is that of docs/metrics.md or the trainer's key"
+    )
     algorithms = ONLINE
 
     class Options(RuleOptions, frozen=True):
@@ -64,6 +67,7 @@ class ProxyDivergence(Rule):
         self.truth_name = self.context.truth_metric
         self.truth = Track()
         self.apart = Streak()
+        self.hacked_at: int | None = None
         self._weights = self.context.option("reward_weights")
 
     def checkable(self) -> str | None:
@@ -74,6 +78,9 @@ class ProxyDivergence(Rule):
             "name the metric that the reward is a proxy of: RLDKCallback(truth_metric=...), or "
             "rldk doctor --truth-metric"
         )
+
+    def inputs(self) -> tuple[str, ...]:
+        return (self.truth_name,) if self.truth_name else ("rewards/*/mean",)
 
     def observe(self, at: Observation) -> Verdict | None:
         if self.truth_name is None:
@@ -93,22 +100,30 @@ class ProxyDivergence(Rule):
             in_noise(reward, reward.gain(window)) >= self.options.change
             and in_noise(truth, lost) <= -self.options.change
             and in_noise(truth, truth.best - truth.ema10) >= 2.0 * self.options.change
-            and truth.best - truth.ema10 >= self.options.share * max(abs(truth.high), abs(truth.low))
+            and truth.best - truth.ema10 >= self._least_loss()
         )
         held = self.apart.feed(apart, at.step)
-        if held < (2 if evals else self.options.records):
+        if held >= (2 if evals else self.options.records):
+            self.hacked_at = self.hacked_at or truth.best_step
+        # What has been hacked stays so, also when both curves are flat, until the truth is regained.
+        if self.hacked_at is not None and truth.best - truth.ema10 < 0.5 * self._least_loss():
+            self.hacked_at = None
+        if self.hacked_at is None:
             return None
         return Verdict(
             severity=Severity.WARNING,
-            message=f"the reward rises (to {reward.ema20:.3g}) while the truth, {self.truth_name}, falls: "
-            f"{truth.best:.3g} at best (step {truth.best_step}), {truth.ema10:.3g} now",
+            message=f"the reward rose from {reward.start:.3g} to {reward.ema20:.3g} while the truth, "
+            f"{self.truth_name}, fell from {truth.best:.3g} (step {truth.best_step}) to {truth.ema10:.3g}",
             evidence={
-                "reward_mean": [reward.ema20 - reward.gain(window), reward.ema20],
+                "reward_mean": [reward.start, reward.ema20],
                 str(self.truth_name): [truth.best, truth.ema10],
             },
-            onset=truth.best_step,
+            onset=self.hacked_at,
             confidence=0.8,
         )
+
+    def _least_loss(self) -> float:
+        return float(self.options.share * max(abs(self.truth.high), abs(self.truth.low)))
 
     def _watched(self, at: Observation) -> str | None:
         names = functions_of(at.values)

@@ -213,12 +213,13 @@ class NonFinite(Rule):
         fp16 = self.context.option("fp16") is True
         rewards = bool(self.shown) and all(key.startswith("reward") for key in self.shown)
         rate = self.context.number("learning_rate")
+        reward = Cause(
+            "a reward function returns NaN or an infinite value",
+            (Remedy("make the reward function return a finite number for every completion"),),
+            0.95 if rewards else 0.1,
+        )
         return [
-            Cause(
-                "a reward function returns NaN or an infinite value",
-                (Remedy("make the reward function return a finite number for every completion"),),
-                0.95 if rewards else 0.1,
-            ),
+            *((reward,) if rewards or self.context.algorithm in ONLINE else ()),
             Cause(
                 "overflow in fp16, whose largest number is 65504",
                 (Remedy("set `bf16=True` in place of `fp16`"),),

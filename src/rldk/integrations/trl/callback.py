@@ -128,6 +128,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             "truth_metric": truth_metric,
             "stop_on": stop_on,
         }
+        if truth_metric is not None and not isinstance(truth_metric, str):
+            raise TypeError(f"truth_metric must be a str or None, not {type(truth_metric).__name__}")
         if stop_on not in (None, "critical"):
             raise ValueError(f"stop_on must be 'critical' or None, not {stop_on!r}")
         self._settings = Settings(
