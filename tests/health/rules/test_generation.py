@@ -295,3 +295,13 @@ def test_what_needs_texts_is_listed():
     names = {one.rule: one.how for one in diagnosis({"reward_mean": np.ones(5)}).not_checked}
     assert "record completions" in names["duplicate-completions"]
     assert "record completions" in names["repetition"]
+
+
+def test_a_short_response_may_have_no_end():
+    columns = {"eos_token_count": np.zeros(60), "rlhf_reward_mean": flat(0.1, 60)}
+    short = {"response_length": 53}
+    assert found(columns, "missing-eos", algorithm="ppo", options=short).severity == "info"
+    long = {"response_length": 512}
+    assert found(columns, "missing-eos", algorithm="ppo", options=long).severity == "warning"
+    early = {name: column[:30] for name, column in columns.items()}
+    assert found(early, "missing-eos", algorithm="ppo", options=long).severity == "info"

@@ -158,6 +158,12 @@ def test_clipping_that_rises_is_named_and_none_is_expected():
     assert found({"clip_frac": np.zeros(120), "reward_mean": flat(0.3, 120)}, "off-policy") is None
 
 
+def test_several_updates_a_batch_are_waited_for():
+    columns = {"clip_frac": np.full(80, 0.3), "reward_mean": flat(0.3, 80)}
+    assert found(columns, "off-policy", options={"num_iterations": 4}).severity == "info"
+    assert found(columns, "off-policy").severity == "warning"
+
+
 def test_the_reward_decides_where_much_is_always_clipped():
     columns = {"clip_two_sided_frac": np.full(120, 0.45), "reward_mean": learning(records=120)}
     assert found(columns, "off-policy", algorithm="ppo").severity == "info"

@@ -72,6 +72,16 @@ def test_easy_pairs_and_late_epochs_are_information():
 CHANCE = "reward-model-at-chance"
 
 
+def test_a_long_warm_up_does_not_count():
+    coin = 0.5 + noise(280, 0.05)
+    columns = {"reward_model_accuracy": coin, "loss": 0.695 + noise(280, 0.01), "lr": line(1e-8, 1e-5, 280)}
+    columns["lr"][200:] = 1e-5
+    known = {"learning_rate": 1e-5}
+    assert finding(trains(**columns), CHANCE, "reward", options=known) is None
+    columns["lr"] = np.full(280, 1e-5)
+    assert finding(trains(**columns), CHANCE, "reward", options=known).severity == "warning"
+
+
 def reward_model(accuracy, loss, records=60, spacing=10):
     return trains(
         spacing, loss=loss + noise(records, 0.01), reward_model_accuracy=accuracy + noise(records, 0.08)

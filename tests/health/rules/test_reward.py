@@ -55,6 +55,14 @@ def test_small_groups_are_expected_to_be_alike():
     assert found(columns, "zero-advantage", options={"num_generations": 16}).severity == "warning"
 
 
+def test_pairs_of_completions_and_rewards_of_plus_and_minus_one_are_expected_to_be_alike():
+    pairs = {"frac_reward_zero_std": flat(0.86, sd=0.05), "reward_mean": flat(0.3, sd=0.02)}
+    assert found(pairs, "zero-advantage", options={"num_generations": 2}) is None
+    signed = {"frac_reward_zero_std": flat(0.82, sd=0.03), "reward_mean": flat(-0.8, sd=0.02)}
+    assert found(signed, "zero-advantage", options={"num_generations": 2}) is None
+    assert found(signed, "zero-advantage", options={"num_generations": 16}).severity == "warning"
+
+
 def test_a_value_that_the_run_has_is_not_suggested():
     columns = {"frac_reward_zero_std": flat(0.95, sd=0.02).clip(0, 1), "reward_mean": flat(0.1, sd=0.02)}
     few = found(columns, "zero-advantage", options={"num_generations": 8, "temperature": 0.5})

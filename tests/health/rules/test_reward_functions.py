@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from health.series import diagnosis, found, line, noise
+from health.series import diagnosis, found, judged, line, noise
+from rldk.health import diagnose
+from samples import event
 
 N = 160
 
@@ -125,3 +127,21 @@ def test_length_that_drives_the_reward_is_said():
 def test_two_series_that_rise_by_themselves_are_not_correlated():
     columns = {"completion_length_mean": line(50, 150, N) + noise(N, 15, seed=9), "reward_mean": RISING}
     assert found(columns, "reward-length-correlation") is None
+
+
+def test_missing_rewards_knows_functions_by_name_and_a_bounded_number():
+    monitor = judged({"reward_mean": [0.1]})
+    for step in range(2, 60):
+        keys = {f"rewards/f{step}_{i}/{kind}": None for i in range(4) for kind in ("mean", "std")}
+        monitor.feed(event(step, "train", tuple(f"nonfinite:{key}=nan" for key in keys), **keys))
+    (rule,) = (rule for rule in monitor.rules if rule.name == "missing-rewards")
+    assert len(rule.recent) <= 32
+    assert len(rule.first) <= 32
+    changing = judged({"reward_mean": [0.5]})
+    for step in range(2, 40):
+        name, value = ("a", 1.0) if step % 2 else ("b", None)
+        notes = () if step % 2 else ("nonfinite:rewards/b/mean=nan", "nonfinite:rewards/b/std=nan")
+        keys = {f"rewards/{name}/mean": value, f"rewards/{name}/std": value}
+        changing.feed(event(step, "train", notes, **keys))
+    told = {one.rule: one for one in diagnose(changing).findings}
+    assert "rewards/b/mean" in told["missing-rewards"].message

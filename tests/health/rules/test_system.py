@@ -41,6 +41,21 @@ def test_another_learning_rate_is_named_at_once():
     assert "over" not in finding.message
 
 
+def test_a_longer_schedule_is_information():
+    def longer(options, rate):
+        past = [({"lr": 2e-5 * (1 - i / 100), "epoch": i / 100}, None) for i in range(98)]
+        rows = [*past, ({"lr": rate, "epoch": 0.98}, 98)]
+        monitor = Settings().monitor(RunContext(algorithm="sft", options=options))
+        for i, (values, resumed) in enumerate(rows):
+            monitor.observe(Observation(i + 1, "log", values, resumed_from=resumed))
+        found = diagnose(monitor).findings
+        return next(one for one in found if one.rule == "resume-jump").severity
+
+    assert longer({"learning_rate": 2e-5, "num_train_epochs": 2}, 1.02e-5) == "info"
+    assert longer({"learning_rate": 2e-5, "num_train_epochs": 2}, 2e-5) == "warning"
+    assert longer({"learning_rate": 2e-4, "num_train_epochs": 2}, 1.02e-4) == "warning"
+
+
 def test_a_level_that_is_lost_is_named_after_ten_records():
     finding = of_rule(attempts(1e-4, reward_after=0.2), "resume-jump")
     assert finding.severity == "warning"

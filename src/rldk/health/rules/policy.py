@@ -16,6 +16,8 @@ from rldk.health.statistics import Streak
 __all__ = ["RULES"]
 
 MARGINS = "rewards_margins"
+EARLY = 40
+"""Records before which a reward cannot show yet whether it rises."""
 
 
 class FrozenPolicy(Rule):
@@ -175,9 +177,9 @@ class OffPolicy(Rule):
 
     ## How it decides
     The mean of ten records, for ten records in a row: more than 0.2 of the tokens clipped (0.4 where both
-    sides are counted, as in Stable-Baselines3), an approximate KL above 0.1, or a mean ratio that is off 1
-    by more than 0.1. Warning where the reward does not thrive, or where the clipped share rose to three
-    times its start; otherwise info.
+    sides are counted, as in Stable-Baselines3), an approximate KL above 0.1, or a mean ratio that is off 1 by
+    more than 0.1. Warning where the reward does not thrive after 40 records (100 with `num_iterations` above
+    1), or where the clipped share rose to three times its start; otherwise info.
 
     ## What looks alike but is healthy
     Exactly 0 is expected at one update a batch, in 1,496 of 1,496 public records. Classic control with PPO
@@ -217,6 +219,7 @@ class OffPolicy(Rule):
         self.reward = track(REWARD)
         self.high = Streak()
         self.alarmed = False
+        self.wait = 100 if (self.context.number("num_iterations") or 1) > 1 else EARLY
 
     def observe(self, at: Observation) -> Verdict | None:
         told = self._told()
@@ -227,12 +230,15 @@ class OffPolicy(Rule):
             or max(t.count for t in (self.clipped, self.both, self.kl, self.ratio)) < 10
         ):
             return None
-        thriving = thrives(self.reward) and not self._rose()
+        rose = self._rose()
+        thriving = thrives(self.reward) and not rose
+        early = self.reward.count < self.enough(self.wait) and not rose
         if thriving and self.alarmed:
             return None
-        self.alarmed = not thriving and self.reward.count > 0
+        known = self.reward.count > 0 and not early
+        self.alarmed = not thriving and known
         return Verdict(
-            severity=Severity.INFO if thriving or not self.reward.count else Severity.WARNING,
+            severity=Severity.INFO if thriving or not known else Severity.WARNING,
             message=f"updates leave the trust region: {told}"
             + (", but the reward does well" if thriving else ""),
             evidence={

@@ -27,8 +27,9 @@ class RewardModelAtChance(Rule):
     A policy trained on its scores learns noise.
 
     ## How it decides
-    From 200 steps and 20 records on: the mean accuracy over 50 records between 0.45 and 0.55, the mean loss
-    over 20 records at least 0.68 and not below that of the start by 0.01: warning.
+    From 200 steps after the warm-up of the learning rate and 20 records on: the mean accuracy over 50 records
+    between 0.45 and 0.55, the mean loss over 20 records at least 0.68 and not below that of the start by
+    0.01: warning.
 
     ## What looks alike but is healthy
     The first steps; noisy human preferences, which still reach 0.6 to 0.75.
@@ -59,10 +60,14 @@ class RewardModelAtChance(Rule):
     def start(self) -> None:
         self.accuracy = self.chart.track("reward_model_accuracy")
         self.loss = self.chart.track("loss")
+        self.rate = self.chart.track("lr")
+        self.planned = self.context.number("learning_rate") or 0.0
         self.begin: int | None = None
 
     def observe(self, at: Observation) -> Verdict | None:
         if self.begin is None:
+            if self._warms_up():
+                return None
             self.begin = at.step
         accuracy, loss = self.accuracy, self.loss
         if at.step - self.begin < self.options.steps or accuracy.count < 20:
@@ -79,6 +84,12 @@ class RewardModelAtChance(Rule):
             onset=self.begin,
             confidence=0.8,
         )
+
+    def _warms_up(self) -> bool:
+        rate = self.rate
+        if not rate.count or rate.last < rate.high:
+            return False
+        return rate.count == 1 or (rate.last < 0.9 * self.planned and rate.last > rate.recent[-2])
 
     def causes(self) -> list[Cause]:
         rate = self.context.number("learning_rate")

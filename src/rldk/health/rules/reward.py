@@ -3,6 +3,8 @@
 Invariant: a reward is compared with its own start, best and noise; a solved task is no failure.
 """
 
+import math
+
 from rldk.health.context import GROUPED, ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
@@ -17,6 +19,8 @@ TRUNCATED = "truncated_frac"
 ZERO_STD = "frac_reward_zero_std"
 Levels = tuple[float, float, float, float, float]
 """KL, entropy, length, share of cut completions and gradient norm at a record."""
+SMALL_GROUP = 3
+"""Completions of a prompt up to which a few prompts without advantage more are chance."""
 LAG = 10
 """Records over which a series that is itself a running mean (Stable-Baselines3's, over 100 episodes) shows
 how much it swings; from record to record it hardly moves."""
@@ -43,7 +47,8 @@ class ZeroAdvantage(Rule):
     ## What looks alike but is healthy
     A solved task: the fraction goes to 1 because everything is right. Small groups: with G completions and
     a success rate of p the expected share is p^G + (1-p)^G, 0.5 at best for G=2. That is a lower bound,
-    since prompts differ in difficulty, so it can only excuse: a share below 1.25 times it is not reported.
+    since prompts differ in difficulty, so it can only excuse: a share below 1.25 times it is not reported,
+    nor, where G is 3 or less, one below 0.9 or less than 0.2 above it.
 
     ## What to do
     Raise `num_generations`; give partial credit; drop prompts that are always or never solved; sample at
@@ -86,7 +91,9 @@ class ZeroAdvantage(Rule):
         if (share.count < 15 and not dead) or (early and is_constant(self.reward)):
             return None  # of one value from the start dead-reward tells
         level = share.mean(20)
-        if level < max(self.options.share, 1.25 * self._expected()):
+        expected = self._expected()
+        small = (self.context.number("num_generations") or math.inf) <= SMALL_GROUP
+        if level < max(self.options.share, 1.25 * expected, max(expected + 0.2, 0.9) if small else 0.0):
             return None
         reward = self.reward
         evidence = {ZERO_STD: [round(share.start, 4), round(level, 4)], "reward_mean": reward.ema20}
@@ -143,9 +150,11 @@ class ZeroAdvantage(Rule):
 
     def _expected(self) -> float:
         group = self.context.number("num_generations")
-        p = min(max(self.reward.ema20, 0.0), 1.0)
-        if group is None or self.reward.low < 0 or self.reward.high > 1:
+        reward = self.reward
+        low = 0.0 if reward.low >= 0 else -1.0  # right and wrong may be 1 and 0, or 1 and -1
+        if group is None or reward.low < low or reward.high > 1:
             return 0.0
+        p = min(max((reward.ema20 - low) / (1.0 - low), 0.0), 1.0)
         return float(p**group + (1 - p) ** group)
 
     def _near_ceiling(self) -> bool:

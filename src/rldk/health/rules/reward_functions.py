@@ -227,14 +227,15 @@ class MissingRewards(Rule):
     def start(self) -> None:
         self.recent: dict[str, deque[bool]] = {}
         self.first: dict[str, int] = {}
-        self._shape = -1
         self._names: list[str] = []
+
+    def meet(self, names: Collection[str]) -> None:
+        for name in functions_of(names):
+            if len(self._names) < MAX_FUNCTIONS and PREFIX + name + MEAN not in self._names:
+                self._names.append(PREFIX + name + MEAN)
 
     def observe(self, at: Observation) -> Verdict | None:
         values = at.values
-        if len(values) != self._shape:
-            self._shape = len(values)
-            self._names = [PREFIX + name + MEAN for name in functions_of(values)][:MAX_FUNCTIONS]
         for name in self._names:
             value = values.get(name, 0.0)
             missing = value is None or value != value  # noqa: PLR0124 - NaN
@@ -256,7 +257,8 @@ class MissingRewards(Rule):
         alone = len(self._names) == 1
         return Verdict(
             severity=Severity.WARNING if alone else Severity.INFO,
-            message=f"{', '.join(silent)} was None or NaN in {sum(self.recent[silent[0]])} of 20 records",
+            message=f"{', '.join(silent)} was None or NaN in more than "
+            f"{self.options.share:.0%} of 20 records",
             evidence={name: sum(self.recent[name]) / 20 for name in silent},
             onset=min(self.first[name] for name in silent),
             confidence=0.8,

@@ -5,6 +5,7 @@ The rest of the family is in `machine`. Invariant: recorded times are judged, ne
 
 from collections import deque
 from itertools import islice, pairwise
+from math import cos, pi
 from statistics import median
 
 from rldk.health.observation import Observation
@@ -33,7 +34,9 @@ class ResumeJump(Rule):
     The learning rate of the first record after the resume is more than 1.5 times, or less than two thirds
     of, what the run had at the same step, or 3 times of what it had last where that step was not reached
     before: at once. Or ten records after the resume the reward has lost, or the loss has gained, four
-    standard deviations of its record-to-record noise against the mean of the ten before: warning.
+    standard deviations of its record-to-record noise against the mean of the ten before: warning. A rate that
+    changed by less than 2 times, or is what a linear or cosine decay over the planned run gives at this point
+    from the peak that the run had, is information: the schedule has another length.
 
     ## What looks alike but is healthy
     Another order of the data; a step that goes back, and a `num_tokens` that restarts, are normal on a
@@ -90,9 +93,10 @@ class ResumeJump(Rule):
             if len(earlier) >= count:
                 self.before[name] = (sum(earlier) / len(earlier), track.noise)
         self.since, self.left = at.step, count - 1
-        self.found = self._rates(at.step, rate)
+        self.found = self._rates(at, rate)
 
-    def _rates(self, step: int, rate: float | None) -> Verdict | None:
+    def _rates(self, at: Observation, rate: float | None) -> Verdict | None:
+        step = at.step
         if rate is None or not self.past:
             return None
         near = min(self.past, key=lambda point: abs(point[0] - step))
@@ -101,14 +105,32 @@ class ResumeJump(Rule):
         was = near[1]
         if max(rate, was) <= limit * min(rate, was):
             return None
+        longer = max(rate, was) < 2 * min(rate, was) or self._on_schedule(at, rate)
         return Verdict(
-            severity=Severity.WARNING,
+            severity=Severity.INFO if longer else Severity.WARNING,
             message=f"after the resume the learning rate is {rate:.2g}; it was {was:.2g} "
-            + ("at this step before" if same else f"at step {near[0]}"),
+            + ("at this step before" if same else f"at step {near[0]}")
+            + ("; the schedule may be of another length" if longer else ""),
             evidence={"lr": [was, rate], "step": [near[0], step]},
             onset=step,
             confidence=0.9 if same else 0.6,
         )
+
+    def _on_schedule(self, at: Observation, rate: float) -> bool:
+        """Whether the rate is what a decay from the planned peak, which the run had, gives at this point."""
+        peak, highest = self.context.number("learning_rate"), max(rate for _, rate in self.past)
+        if peak is None or not 0.8 * peak <= highest <= 1.01 * peak:
+            return False
+        steps, epochs = self.context.number("max_steps"), self.context.number("num_train_epochs")
+        epoch = at.values.get("epoch")
+        if steps is not None and steps > 0:
+            done = at.step / steps
+        elif epochs and epoch is not None:
+            done = epoch / epochs
+        else:
+            return False
+        shapes = (1 - done, 0.5 * (1 + cos(pi * min(done, 1.0))))
+        return any(abs(rate - shape * peak) <= 0.05 * peak for shape in shapes)
 
     def _levels(self, step: int) -> Verdict | None:
         count = self.options.records

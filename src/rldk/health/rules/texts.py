@@ -15,6 +15,10 @@ __all__ = ["RULES"]
 
 CONTAIN = "contain_eos_frac"
 COUNT = "eos_token_count"
+SHORT = 64
+"""Response length in tokens that an answer may fill by design."""
+EARLY = 40
+"""Records before which a reward cannot show yet whether it rises."""
 
 
 class MissingEOS(Rule):
@@ -28,12 +32,12 @@ class MissingEOS(Rule):
 
     ## How it decides
     Fewer than half of the completions contain an EOS, a mean of 20 records, for 20 records; or none in ten
-    records in a row. Warning where the reward does not thrive, or where the run had them before and lost
+    records in a row. Warning where the reward does not thrive after 40 records and `response_length` is not
+    known to be 64 or less, or where the run had them before and lost
     them; otherwise info.
 
     ## What looks alike but is healthy
-    Short responses by design: PPO's `response_length` is 53 tokens by default, which many tasks fill; there
-    the reward decides.
+    Short responses by design: PPO's `response_length` is 53 tokens by default, which many tasks fill.
 
     ## What to do
     Set `missing_eos_penalty`; fine-tune again with the EOS in the labels.
@@ -60,6 +64,7 @@ class MissingEOS(Rule):
         self.reward = self.chart.track(REWARD)
         self.few, self.none = Streak(), Streak()
         self.alarmed = False
+        self.short = 0 < (self.context.number("response_length") or 0.0) <= SHORT
 
     def observe(self, at: Observation) -> Verdict | None:
         track = self.share if self.share.count else self.count
@@ -69,7 +74,8 @@ class MissingEOS(Rule):
             return None
         thriving = thrives(self.reward)
         lost = track.start > 2 * track.ema10 and track.start > 0
-        silent = not self.reward.count or thriving
+        early = self.reward.count < self.enough(EARLY)
+        silent = early or thriving or self.short
         if silent and not lost and self.alarmed:
             return None
         self.alarmed = self.alarmed or lost or not silent
