@@ -164,6 +164,7 @@ FAULTS = [
         "reward .75 to .19 at step 60; seed 1 is at .7 by step 95, seed 2 at 1 by step 77 (two words, kl 4)",
         rules("reward-collapse"),
         rules("kl-blowup", "length-collapse", "entropy-collapse", "zero-advantage"),
+        hidden="learned anew within 30 steps: one or two records are low",
         onset="half",
         clean="grpo-clean",
         remedy="the reward as it was",
@@ -212,6 +213,7 @@ FAULTS = [
         "reward .35 to .92 by step 30 and no higher; then length 20 to 30, cut .25 to .5, frac .25 to .75",
         rules("truncation", "length-runaway", "reward-length-correlation"),
         rules("zero-advantage"),
+        level="info",  # the reward is near its top: longer answers cost time, and no more
         clean="grpo-clean",
         remedy="a reward that tells better from good",
         cured=GRPO,
