@@ -252,8 +252,8 @@ class NegativeKL(Rule):
         return Verdict(
             severity=severity,
             message=f"the mean KL to the reference is {level:.3g} nats "
-            f"{'a token' if per_token else 'a completion'} over {held} records: it cannot be negative if "
-            "completions are samples of the policy",
+            f"{'a token' if per_token else 'a completion'} since step {self.below.since}: it cannot be "
+            "negative if completions are samples of the policy",
             evidence={"kl": level, "noise": kl.noise, "records": held},
             onset=self.below.since,
             confidence=0.9 if severity is Severity.CRITICAL else 0.7,

@@ -102,7 +102,7 @@ class GradientSpike(Rule):
         return Verdict(
             severity=Severity.WARNING if self.hurt else Severity.INFO,
             message=f"the gradient norm jumped from {self.usual:.3g} to {self.peak:.3g}"
-            + (f", and then {self.hurt}" if self.hurt else "; nothing followed from it so far"),
+            + (f", and then {self.hurt}" if self.hurt else "; nothing has followed from it"),
             evidence={GRADIENT: [self.usual, self.peak]},
             onset=burst[1],
             confidence=0.8 if self.hurt else 0.5,

@@ -99,8 +99,8 @@ class FrozenPolicy(Rule):
         if not self.found:
             return None
         return self._verdict(
-            f"the KL to the reference has been below {self.options.kl:.0e} for {held} records although "
-            f"there is a gradient of {self.gradient.ema10:.2g}",
+            f"the KL to the reference has been below {self.options.kl:.0e} since step {self.still.since} "
+            f"although there is a gradient of {self.gradient.ema10:.2g}",
             {KL: self.kl.last, "grad_norm": self.gradient.ema10, "lr": rate},
             self.still.since,
             Severity.CRITICAL,
@@ -118,7 +118,7 @@ class FrozenPolicy(Rule):
             return None
         streak = self.dead if dead >= 5 else self.still
         return self._verdict(
-            f"policy and reference have been equal for {streak.count} records: margin {self.margins.last:.2g}"
+            f"policy and reference have been equal since step {streak.since}: margin {self.margins.last:.2g}"
             + (f", loss {loss.last:.4f}" if loss.count else "")
             + (", and the gradient is 0" if dead >= 5 else ""),
             {MARGINS: self.margins.last, "loss": [loss.first, loss.last], "lr": rate, "grad_norm": gradient},

@@ -171,8 +171,9 @@ class PreferenceSaturated(Rule):
         far = self.early
         return Verdict(
             severity=Severity.WARNING if far else Severity.INFO,
-            message=f"every pair has been told apart for {held} records: loss {self.loss.ema10:.2g}, margin "
-            f"{self.margin.ema10:.3g}" + (f" within {epoch:.2g} epochs" if far and epoch else ""),
+            message=f"every pair has been told apart since step {self.done.since}: loss "
+            f"{self.loss.ema10:.2g}, margin {self.margin.ema10:.3g}"
+            + (f" within {epoch:.2g} epochs" if far and epoch else ""),
             evidence={"loss": self.loss.ema10, "rewards_margins": self.margin.ema10, "epoch": epoch},
             onset=self.done.since,
             confidence=0.7 if far else 0.6,

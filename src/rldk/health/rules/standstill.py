@@ -227,7 +227,7 @@ class ZeroLearningRate(Rule):
             return None
         return Verdict(
             severity=Severity.WARNING if sure else Severity.INFO,
-            message=f"the learning rate has been 0 for {held} records"
+            message=f"the learning rate has been 0 since step {self.zeros.since}"
             + (" and was never above" if always else f" (it was {self.rate.high:.3g})")
             + ("" if done is None else f", at {done:.0%} of the run"),
             evidence={"lr": [self.rate.high, 0.0], "records": held},
