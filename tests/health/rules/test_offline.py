@@ -220,3 +220,18 @@ def test_a_first_record_of_many_steps_far_above_ln_2_is_named():
     assert finding(rows, "divergence", "dpo") is None
     for more in ({"rpo_alpha": 1.0}, {"loss_weights": [2.0]}, {"label_smoothing": 0.3}):
         assert finding(rows, "divergence", "dpo", options={"loss_type": ["sigmoid"], **more}) is None
+
+
+def test_first_steps_that_blow_up_are_named_though_the_loss_falls_again():
+    loss = np.concatenate([[4.6, 22, 55, 93, 80, 60, 49, 40, 33, 28], line(25, 3.5, 50)])
+    gradient = np.concatenate([[14.0, 200, 612, 300], np.full(56, 5.0)])
+    found = finding(sft(loss, grad_norm=gradient), "divergence", "sft")
+    assert found.severity in ("warning", "critical")
+    assert found.first_step <= 6
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_first_batch_that_was_easy_is_no_blow_up(seed):
+    loss = np.exp(noise(100, 0.4, seed=seed))
+    loss[0] = 0.4
+    assert finding(sft(loss, grad_norm=np.exp(noise(100, 0.4, seed=seed + 50))), "divergence", "sft") is None

@@ -11,7 +11,7 @@ from rldk.health.context import OFFLINE, ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules import offline, standstill
+from rldk.health.rules import divergence, offline, standstill
 from rldk.health.rules.nonfinite import NonFinite
 from rldk.health.signals import LOSS, REWARD, improving, solved
 
@@ -283,6 +283,7 @@ RULES: tuple[type[Rule], ...] = (
     NonFinite,
     GradientSpike,
     GradientCreep,
+    *divergence.RULES,
     *offline.RULES,
     *standstill.RULES,
 )
