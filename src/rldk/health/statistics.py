@@ -129,7 +129,9 @@ class Track:
     def tail(self, records: int) -> list[float]:
         """The newest `records` records, oldest first."""
         recent = self.recent
-        return list(islice(recent, max(len(recent) - records, 0), None))
+        if records >= len(recent):
+            return list(recent)
+        return [recent[i] for i in range(-records, 0)]  # the ends of a deque are near
 
     @property
     def rise(self) -> float:

@@ -80,13 +80,15 @@ class Truncation(Rule):
         self.risen, self.high, self.whole, self.sudden = Streak(), Streak(), Streak(), Streak()
         self.full = Streak()
         self.alarmed = False
-        self.least = 1.0
+        self.least = self.before = 1.0
+        self.said: Verdict | None = None
 
     def observe(self, at: Observation) -> Verdict | None:
         cut, options = self.cut, self.options
         level = cut.ema10
         own = min(cut.lowest, cut.start)
-        self.least = min(self.least, cut.mean(2) if cut.count > 1 else 1.0)
+        self.least = min(self.least, max(cut.last, self.before))
+        self.before = cut.last
         risen = self.risen.feed(level >= own + options.rise, at.step)
         sudden = self.sudden.feed(cut.last >= own + options.rise, at.step)
         high = self.high.feed(level >= options.level, at.step)
@@ -98,12 +100,15 @@ class Truncation(Rule):
         rose = risen >= options.records
         severity = self._severity(level, rose=rose, full=full, whole=whole)
         if severity is None:
+            self.said = None
             return None
+        if self.said is not None and self.said.severity is severity and cut.count % 10:
+            return self.said  # a level changes slowly, and words cost time
         self.alarmed = self.alarmed or severity > Severity.INFO
         since = self.sudden.since if sudden >= risen else self.risen.since
         reward = self.reward
         told = f"; the reward went from {reward.start:.3g} to {reward.ema20:.3g}" if reward.count else ""
-        return Verdict(
+        self.said = Verdict(
             severity=severity,
             message=f"{level:.0%} of the completions are cut off at the length limit"
             + (f", up from {own:.0%}" if rose else ", as from the start")
@@ -116,6 +121,7 @@ class Truncation(Rule):
             onset=since if rose else self.high.since,
             confidence=0.9 if severity is Severity.CRITICAL else 0.75,
         )
+        return self.said
 
     def _severity(self, level: float, *, rose: bool, full: bool, whole: int) -> Severity | None:
         reward, options = self.reward, self.options

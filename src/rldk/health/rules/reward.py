@@ -455,7 +455,7 @@ class RewardCollapse(Rule):
         least = self.options.noise * noise
         least = least if gained >= least else 1.3 * least  # what never rose wanders more than it falls
         held = self.low.feed(lost >= max(self.options.share * gained, least), at.step)
-        if held <= 1:
+        if held == 1:
             self.before = self._levels()
         if self.smooth and gained < self.options.noise * noise:
             return None  # an agent that learns from nothing has nothing to lose yet
