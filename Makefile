@@ -8,7 +8,7 @@ TORCH = torch==2.13.0
 NEW = constraints/trl-1.16.txt
 OLD = constraints/trl-0.23.txt
 
-.PHONY: help demo test test-compat lint format docs clean
+.PHONY: help demo test test-compat lint format docs detection peers clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,17 @@ format: .venv/lint-ready  ## format the code
 
 docs: .venv/ready  ## write the generated pages of docs/
 	.venv/bin/python scripts/generate_docs.py
+
+detection: .venv/test-ready  ## train the labelled set again (an hour and a half on two cores) and score it
+	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) peft
+	.venv/bin/python benchmarks/detection/train.py --jobs 2
+	.venv/bin/python benchmarks/detection/simulated.py
+	.venv/bin/python benchmarks/detection/labels.py
+	.venv/bin/python benchmarks/detection/score.py --markdown docs/detection.md
+
+peers: .venv/test-ready  ## ask rldoctor, rlprobe and rlwatch about the same runs and compare (five minutes)
+	.venv/bin/python benchmarks/detection/peers.py
+	.venv/bin/python benchmarks/detection/compare.py --markdown docs/detection.md
 
 clean:  ## remove the environments and what the demo recorded
 	rm -rf .venv .venv-trl-0.23 rldk_demo

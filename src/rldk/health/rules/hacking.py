@@ -29,7 +29,7 @@ class ProxyDivergence(Rule):
 
     ## How it decides
     Over the last 40 records (evals: over the last 4) the smoothed reward gained as much as its
-    record-to-record noise and the truth lost as much as its own and is below its best by twice that, for 5
+    record-to-record noise and the truth lost as much as its own and is below its best by twice that, for 15
     records in a row, and by a fifth of its largest value. Smoothed autocorrelated noise changes by so much
     in one window of 40 of two hundred. It holds until half of that loss is regained, also when both stand
     still.
@@ -59,8 +59,8 @@ class ProxyDivergence(Rule):
         """Least gain of the reward and loss of the truth, in standard deviations of their noise."""
         share: float = 0.2
         """Least loss of the truth, as a share of the largest value that it had."""
-        records: int = 5
-        """Records in a row."""
+        records: int = 15
+        """Records in a row; fewer where each is the mean of many steps."""
 
     def start(self) -> None:
         self.reward = self.chart.track(REWARD)
@@ -103,7 +103,7 @@ class ProxyDivergence(Rule):
             and truth.best - truth.ema10 >= self._least_loss()
         )
         held = self.apart.feed(apart, at.step)
-        if held >= (2 if evals else self.options.records):
+        if held >= (2 if evals else self.enough(self.options.records)):
             self.hacked_at = self.hacked_at or truth.best_step
         # What has been hacked stays so, also when both curves are flat, until the truth is regained.
         if self.hacked_at is not None and truth.best - truth.ema10 < 0.5 * self._least_loss():
