@@ -90,11 +90,13 @@ class BrokenStart(Rule):
         if not told:
             self.broken = []
             return None
+        compared = any(track.count for track, *_ in self.parts[:2])
         critical = any(track.ema10 > limit for track, _, limit, _ in told)
         words = " and ".join(text.format(track.first) for track, _, _, text in told)
         return Verdict(
             severity=Severity.CRITICAL if critical else Severity.WARNING,
-            message=f"before anything could be learned, {words}: generation and training are not one model",
+            message=f"before anything could be learned, {words}: "
+            + ("generation and training are not one model" if compared else "as of random weights"),
             evidence={
                 "difference": [track.first for track, *_ in self.parts[:2] if track.count],
                 "entropy": self.parts[2][0].first if self.parts[2][0].count else None,
@@ -105,6 +107,7 @@ class BrokenStart(Rule):
         )
 
     def causes(self) -> list[Cause]:
+        compared = any(track.count for track, *_ in self.parts[:2])
         return [
             Cause(
                 "the engine has other weights, another precision, or the adapter merged otherwise",
@@ -122,7 +125,7 @@ class BrokenStart(Rule):
             Cause(
                 "the model was not loaded: its weights are random",
                 (Remedy("let the untrained model answer one prompt, and read it"),),
-                0.85 if self.parts[2][0].count and self.parts[2][0].first > 7 else 0.2,
+                0.85 if not compared or self.parts[2][0].first > 7 else 0.2,
             ),
         ]
 
