@@ -5,6 +5,7 @@ read back from the files that the callback wrote.
 """
 
 import os
+import re
 import string
 import tempfile
 import warnings
@@ -15,19 +16,16 @@ from typing import Any
 from rldk.errors import MissingDependencyError, RLDKError
 from rldk.runs import Run
 
-__all__ = ["BROKEN_LEARNING_RATE", "BROKEN_STEPS", "LEARNING_RATE", "STEPS", "train", "vowels"]
+__all__ = ["BROKEN_STEPS", "STEPS", "answers", "train", "vowels"]
 
 STEPS = 200
 """Optimizer steps of the demo."""
-LEARNING_RATE = 1e-3
-"""One that the toy learns well with."""
 BROKEN_STEPS = 60
 """Optimizer steps of the training that goes wrong."""
-BROKEN_LEARNING_RATE = 1.0
-"""What breaks it: a thousand times as much."""
 
 PROMPTS = ["sing", "sing a", "sing a song", "hum", "hum a", "hum a tune", "call", "call out"]
 
+Reward = Callable[..., list[float]]
 Progress = Callable[[int, dict[str, Any]], None]
 
 
@@ -36,12 +34,17 @@ def vowels(completions: list[str], **_: Any) -> list[float]:
     return [sum(c in "aeiou" for c in text) / max(len(text), 1) for text in completions]
 
 
+def answers(completions: list[str], **_: Any) -> list[float]:
+    """The reward that breaks a training: its pattern never matches what this model can write."""
+    return [float(bool(re.search(r"####\s*\d+", text))) for text in completions]
+
+
 def train(
     output_dir: Path,
     run_id: str = "demo",
     *,
     steps: int = STEPS,
-    learning_rate: float = LEARNING_RATE,
+    reward: Reward = vowels,
     on_log: Progress | None = None,
 ) -> Run:
     """Train the toy by GRPO with an `RLDKCallback`, and return the recorded run.
@@ -50,7 +53,7 @@ def train(
         output_dir: folder of the run's files.
         run_id: name of the run.
         steps: optimizer steps.
-        learning_rate: peak learning rate.
+        reward: the reward function.
         on_log: called with the step and the logs of each step.
 
     Raises:
@@ -72,12 +75,12 @@ def train(
     with tempfile.TemporaryDirectory(prefix="rldk-demo-") as scratch:
         trainer = GRPOTrainer(
             model=_save_model(Path(scratch)),
-            reward_funcs=vowels,
+            reward_funcs=reward,
             args=GRPOConfig(
                 output_dir=os.path.join(scratch, "trainer"),
                 max_steps=steps,
                 logging_steps=1,
-                learning_rate=learning_rate,
+                learning_rate=1e-3,
                 per_device_train_batch_size=16,
                 num_generations=8,
                 max_completion_length=16,

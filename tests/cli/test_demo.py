@@ -26,7 +26,7 @@ def test_the_demo_trains_a_model_that_learns_and_shows_what_it_recorded(tmp_path
     assert judge(open_run(folder / "demo")).at_least(Severity.WARNING) == []
     assert "What rldk found: nothing is wrong" in result.output
     assert judge(open_run(folder / "broken")).status == "critical"
-    assert "kl-blowup (POL001)" in result.output
+    assert "dead-reward (REW002)" in result.output
     assert json.loads((folder / "demo_final_report.json").read_bytes())["end"]["how"] == "completed"
     with (folder / "demo_metrics.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 201

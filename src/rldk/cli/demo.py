@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rldk.demo import Reward
     from rldk.runs import Run
 
 __all__ = ["demo", "run", "run_broken", "show", "show_found", "show_next"]
@@ -30,8 +31,8 @@ def demo(output_dir: Path, steps: int | None) -> None:
     """Train a tiny model by GRPO on this CPU, with rldk attached; show what was recorded and found.
 
     A random model of two layers learns to write vowels: the reward is the share of vowels in what it
-    writes. Then it is trained again with a learning rate a thousand times as high, for the doctor. It takes
-    less than a minute. Needs TRL: pip install trl
+    writes. Then it is trained again with a reward function whose pattern never matches, for the doctor. It
+    takes less than a minute. Needs TRL: pip install trl
     """
     from rich.console import Console
 
@@ -46,12 +47,11 @@ def demo(output_dir: Path, steps: int | None) -> None:
 
 
 def run_broken(console: "Console", output_dir: Path) -> "Run":
-    """Train with a learning rate that is far too high: rldk says so meanwhile."""
-    from rldk.demo import BROKEN_LEARNING_RATE, BROKEN_STEPS, LEARNING_RATE
+    """Train with a reward function whose pattern never matches: rldk says so meanwhile."""
+    from rldk.demo import BROKEN_STEPS, answers
 
-    times = BROKEN_LEARNING_RATE / LEARNING_RATE
-    console.print(f"\n[bold]Now the same with a learning rate {times:,.0f} times as high.[/] rldk says:")
-    return run(console, output_dir, BROKEN_STEPS, "broken", BROKEN_LEARNING_RATE)
+    console.print("\n[bold]Now the same with a reward function whose pattern never matches.[/] rldk says:")
+    return run(console, output_dir, BROKEN_STEPS, "broken", answers)
 
 
 def run(
@@ -59,12 +59,12 @@ def run(
     output_dir: Path,
     steps: int,
     run_id: str = "demo",
-    learning_rate: float | None = None,
+    reward: "Reward | None" = None,
 ) -> "Run":
     """Train, with a bar that shows the reward."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from rldk.demo import LEARNING_RATE, train
+    from rldk.demo import train, vowels
 
     columns = (
         TextColumn("{task.description}"),
@@ -82,9 +82,7 @@ def run(
                     bar, completed=step, description="GRPO training", reward=f"reward {logs['reward']:.3f}"
                 )
 
-        return train(
-            output_dir, run_id, steps=steps, learning_rate=learning_rate or LEARNING_RATE, on_log=on_log
-        )
+        return train(output_dir, run_id, steps=steps, reward=reward or vowels, on_log=on_log)
 
 
 def show(console: "Console", run: "Run") -> None:
