@@ -1,13 +1,12 @@
-"""Scores a doctor on the labelled set, and on the corpus of public logs where it is at hand.
+"""Scores rldk on the labelled set, and on the corpus of public logs where it is at hand.
 
-`python benchmarks/detection/score.py [--corpus FOLDER] [--verdicts FILE] [--markdown FILE] [-v]`. Without
-`--verdicts` the doctor is rldk, run here; with it, what another doctor said, as `peers.py` wrote it down, put
-into our rule names. Exits 1 if rldk misses a failure of the trained set or gives a false alarm on it.
+`python benchmarks/detection/score.py [--corpus FOLDER] [--markdown FILE] [-v]`. Exits 1 if rldk misses a
+failure of the trained set or gives a false alarm on it. `compare.py` scores other doctors likewise.
 
 A run is *named* if a rule of its label's `expected` is found at the label's level (at info, if it rises no
-higher); *wrong cause* if only
-others are found at warning or above; *missed* if nothing is. A *false alarm* is a finding at warning or above
-on a healthy run. Delay is counted in train records from the onset to the first report of the right cause.
+higher); *wrong cause* if only others are found at warning or above; *missed* if nothing is. A *false alarm*
+is a finding at warning or above on a healthy run. Delay is counted in train records from the onset to the first
+report of the right cause.
 """
 
 import argparse
@@ -306,36 +305,26 @@ def main() -> int:
     """Ask, score, print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="folder of INDEX.csv and files/")
-    parser.add_argument("--verdicts", type=Path, help="what another doctor said (peers.py)")
     parser.add_argument("--markdown", type=Path, help="page to put the tables into, between its marks")
     parser.add_argument("-v", "--verbose", action="store_true", help="print each run that went wrong")
     options = parser.parse_args()
     runs = [*labelled_set(), *(corpus(options.corpus) if options.corpus.is_dir() else ())]
-    others = None
-    if options.verdicts:
-        others = msgspec.json.decode(options.verdicts.read_bytes(), type=dict[str, list[Said] | None])
-    scored, everything = [], {}
+    scored, read = [], {}
     for run in track(runs, "judging", console=Console(stderr=True)):
         said, steps = ask_rldk(run)
-        if others is not None:
-            said = others.get(run.name)
-        everything[run.name] = said
+        if said is not None:
+            read[run.name] = said
         scored.append(score(run, said, steps))
         if options.verbose and scored[-1].outcome in ("wrong cause", "missed", "false alarm"):
             print(run.name, "|", scored[-1].outcome, "|", scored[-1].by, "| expected", sorted(run.expected))
     kinds = [kind for kind in ("trained", "simulated", "corpus") if any(run.kind == kind for run in runs)]
-    parts = [summary(scored), abrupt_delay(scored), *(by_group(scored, kind) for kind in kinds)]
-    if others is None:
-        parts += [
-            by_rule(scored),
-            remedies({name: said for name, said in everything.items() if said is not None}),
-        ]
-    text = "\n".join(part for part in parts if part)
+    tables = [*(by_group(scored, kind) for kind in kinds), by_rule(scored), remedies(read)]
+    text = "\n".join(part for part in (summary(scored), abrupt_delay(scored), *tables) if part)
     print(text)
     if options.markdown:
         into(options.markdown, "score.py", text)
     bad = {"wrong cause", "missed", "false alarm", "not read"}
-    return int(others is None and any(one.outcome in bad and one.run.kind == "trained" for one in scored))
+    return int(any(one.outcome in bad and one.run.kind == "trained" for one in scored))
 
 
 if __name__ == "__main__":

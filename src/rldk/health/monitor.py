@@ -43,8 +43,6 @@ class Incident(msgspec.Struct):
     """The last train record before the onset; None where it held from the start."""
     open: bool = True
     """Whether it still holds."""
-    episodes: int = 1
-    """How often it came."""
     absent: int = 0
     """Records seen by the rule since it last held."""
     now: Severity = Severity.INFO
@@ -91,8 +89,8 @@ class Monitor:
         """Step of the newest record."""
         self.incidents: dict[Rule, Incident] = {}
         """What each rule found, in the order in which it was found."""
-        self.seen: dict[Rule, int] = {}
-        """Records that each rule saw; a rule that is not in it saw none."""
+        self.seen: set[Rule] = set()
+        """The rules that saw a record, or what else they look at."""
         self.failed: dict[Rule, str] = {}
         """Rules that raised, and what."""
         chosen = (options or {}).get
@@ -134,7 +132,7 @@ class Monitor:
                 self._put_aside(rule, error)
                 continue
             if not rule.phases:
-                self.seen[rule] = 0  # the configuration is all that it looks at
+                self.seen.add(rule)  # the configuration is all that it looks at
             if verdict is not None:
                 self._hold(rule, verdict, 0, news)
         return news
@@ -197,7 +195,7 @@ class Monitor:
             except Exception as error:
                 self._put_aside(rule, error)
                 continue
-            self.seen.setdefault(rule, at.step)
+            self.seen.add(rule)
             rules.append(rule)
         feeds = self.chart.feeders(at.values) if at.phase != "summary" else []
         return _Shape(tuple(feeds), tuple(rules))
@@ -219,7 +217,6 @@ class Monitor:
         again = not incident.open
         if again:
             incident.open = True
-            incident.episodes += 1
         incident.last_step, incident.absent, incident.now = step, 0, severity
         milder = severity < incident.verdict.severity
         incident.milder = incident.milder + 1 if milder else 0

@@ -11,6 +11,7 @@ __all__ = [
     "LENGTH",
     "LOSS",
     "REWARD",
+    "TRUNCATED",
     "at_ceiling",
     "falls",
     "gained",
@@ -30,6 +31,8 @@ ENTROPY = "entropy_mean|entropy_padded_mean"
 """Entropy of the policy, a mean over tokens."""
 LENGTH = "completion_length_mean"
 """Length of completions in tokens."""
+TRUNCATED = "truncated_frac"
+"""Share of completions that the length limit cut."""
 
 _TINY = 1e-9
 _STEADY = 10

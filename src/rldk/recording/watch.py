@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -32,6 +32,20 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """The record at which it was noticed."""
     finding: Finding
     """What was found, as `rldk doctor --format json` prints it."""
+
+
+class _PastFinding(msgspec.Struct):
+    rule: str
+    severity: Literal["info", "warning", "critical"]
+
+
+class _Past(msgspec.Struct):
+    """What counts of an alert of an earlier attempt."""
+
+    finding: _PastFinding
+
+
+_decode_past = msgspec.json.Decoder(list[_Past]).decode
 
 
 def as_recorded(about: Mapping[str, Any]) -> RunContext:
@@ -74,39 +88,36 @@ class Watch:
 
         What still holds and was not, as rules were left out then that judge now, is alerted here.
         """
-        self._alerts = self._load()
-        for alert in self._alerts:
-            finding = alert["finding"]
-            severity = Severity.of(finding["severity"])
-            self._said[finding["rule"]] = max(severity, self._said.get(finding["rule"], severity))
+        self._alerts, past = self._load()
+        for alert in past:
+            rule, severity = alert.finding.rule, Severity.of(alert.finding.severity)
+            self._said[rule] = max(severity, self._said.get(rule, severity))
         self.monitor.begin()
         for event in events:
             self.monitor.feed(event)
         held = [one for one in self.monitor.incidents.values() if one.open]
         self._alert([one for one in held if one.now > self._said.get(one.rule.name, 0)])
 
-    def _load(self) -> list[dict[str, Any]]:
-        """The alerts of the attempts before; a file that is none is put aside."""
+    def _load(self) -> tuple[list[dict[str, Any]], list[_Past]]:
+        """The alerts of earlier attempts, whole and what counts of them; another file is put aside."""
         path = self._files.alerts
         try:
-            alerts = msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
-            for alert in alerts:
-                Severity.of(alert["finding"]["severity"]), alert["finding"]["rule"]
+            content = path.read_bytes()
+            return msgspec.json.decode(content, type=list[dict[str, Any]]), _decode_past(content)
         except FileNotFoundError:
-            return []
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return [], []
+        except (OSError, msgspec.DecodeError) as error:
             with suppress(OSError):
                 path.replace(path.with_suffix(".json.damaged"))
             self._guard.caught("reading alerts.json", error)
-            return []
-        return alerts
+            return [], []
 
     def see(self, event: Event) -> bool:
         """Take the next event; whether there was an alert."""
         if not self.monitor.rules:
             return False
         news = self.monitor.feed(event)
-        if news or self._unsaved:
+        if news:
             self._alert(news)
         return bool(news)
 
@@ -128,7 +139,7 @@ class Watch:
             alert = Alert(time=now, step=incident.last_step, finding=finding)
             self._alerts.append(escaped(msgspec.to_builtins(alert)))
             self._say(finding, incident)
-        if news or self._unsaved:
+        if news:
             self._save()
 
     def _say(self, finding: Finding, incident: Incident) -> None:

@@ -4,7 +4,6 @@ Invariant: what is judged is what `Run` yields, by the settings that the run was
 are given, so that a run is judged afterwards as it was while it was live.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -52,7 +51,6 @@ def monitor_of(
     settings: Settings | None = None,
     *,
     algorithm: str | None = None,
-    progress: Callable[[int], None] | None = None,
 ) -> Monitor:
     """A Monitor that has been told the whole run.
 
@@ -60,14 +58,11 @@ def monitor_of(
         run: what to read; its `bad_lines` grow meanwhile.
         settings: how to judge; `settings_of(run)` by default.
         algorithm: as in `context_of`.
-        progress: called with the number of records read so far, now and then.
     """
     monitor = (settings or settings_of(run)).monitor(context_of(run, algorithm=algorithm))
     monitor.begin()
-    for count, event in enumerate(run, 1):
+    for event in run:
         monitor.feed(event)
-        if progress is not None and count % 1000 == 0:
-            progress(count)
     return monitor
 
 

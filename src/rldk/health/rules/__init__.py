@@ -5,6 +5,7 @@ Invariant: every rule stands in `RULES` once, by family and code.
 
 from rldk.health.rule import Rule
 from rldk.health.rules import (
+    collapse,
     generation,
     hacking,
     optimization,
@@ -25,6 +26,7 @@ _MODULES = (
     optimization,
     policy,
     reward,
+    collapse,
     reward_functions,
     hacking,
     generation,

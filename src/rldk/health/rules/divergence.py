@@ -244,7 +244,9 @@ class Divergence(Rule):
         if above >= (1.5 if self.burst else 2.5) * noise:
             return True
         held = min(self.high.count, 15)
-        return held >= 10 and loss.count <= BEGUN and min(loss.tail(held)) > 1.5 * self.top
+        # Two first losses may be low by chance: gradients must have grown too, where they are known.
+        grew = not self.gradient.count or self.gradient.ema10 >= 2 * self.first_gradient
+        return held >= 10 and grew and loss.count <= BEGUN and min(loss.tail(held)) > 1.5 * self.top
 
     def _verdict(self, rise: float, fallen: float) -> Verdict:
         loss = self.loss
