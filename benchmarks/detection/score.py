@@ -5,8 +5,8 @@ failure of the trained set or gives a false alarm on it. `compare.py` scores oth
 
 A run is *named* if a rule of its label's `expected` is found at the label's level (at info, if it rises no
 higher); *wrong cause* if only others are found at warning or above; *missed* if nothing is. A *false alarm*
-is a finding at warning or above on a healthy run. Delay is counted in train records from the onset to the first
-report of the right cause.
+is a finding at warning or above on a healthy run. Delay is counted in train records from the onset to the
+first report of the right cause.
 """
 
 import argparse
