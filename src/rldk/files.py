@@ -23,7 +23,11 @@ _SUFFIXES = {
     "final_report": "_final_report.json",
     "metrics_csv": "_metrics.csv",
     "metrics_json": "_metrics.json",
+    "checkpoints": "_checkpoints.jsonl",
+    "samples": "_samples.jsonl",
+    "crash": "_crash.txt",
 }
+_OF_RANK = re.compile(r"(?P<run>.+)_(?:resources\.rank(?P<rank>\d+)\.jsonl|crash\.rank\d+\.txt)")
 
 
 class RunFiles(NamedTuple):
@@ -37,7 +41,7 @@ class RunFiles(NamedTuple):
     @classmethod
     def of(cls, path: Path) -> "RunFiles | None":
         """The run that a file belongs to, by its name; None where the name is of another kind."""
-        if match := _PART.fullmatch(path.name):
+        if match := _PART.fullmatch(path.name) or _OF_RANK.fullmatch(path.name):
             return cls(path.parent, match["run"])
         for suffix in _SUFFIXES.values():
             if path.name.endswith(suffix) and path.name != suffix:
@@ -75,6 +79,24 @@ class RunFiles(NamedTuple):
         return self._path(_SUFFIXES["run"])
 
     @property
+    def checkpoints(self) -> Path:
+        """The analyses of the run's checkpoints, one a line."""
+        return self._path(_SUFFIXES["checkpoints"])
+
+    @property
+    def samples(self) -> Path:
+        """Prompts, completions and their rewards, one a line."""
+        return self._path(_SUFFIXES["samples"])
+
+    def resources(self, rank: int = 0) -> Path:
+        """What one process measured of itself and its machine, and its step times."""
+        return self._path(f"_resources.rank{rank}.jsonl")
+
+    def crash(self, rank: int = 0) -> Path:
+        """Stacks and the last records, written at a crash or a stall of a process."""
+        return self._path(_SUFFIXES["crash"] if rank == 0 else f"_crash.rank{rank}.txt")
+
+    @property
     def lock(self) -> Path:
         """Locked (`flock`) by the process that records the run, as long as it lives."""
         return self.folder / f".{self.run_id}.lock"
@@ -108,12 +130,26 @@ class RunFiles(NamedTuple):
 
     def exist(self) -> bool:
         """Whether anything was recorded under this name."""
-        return any(self._path(suffix).exists() for suffix in _SUFFIXES.values()) or bool(self.parts())
+        return bool(self.existing())
 
     def existing(self) -> list[Path]:
         """The files of the run that exist: the events first, oldest part first."""
         others = (self._path(suffix) for suffix in _SUFFIXES.values())
-        return [*self.parts(), *(path for path in others if path.exists())]
+        return [*self.parts(), *(path for path in others if path.exists()), *self._of_ranks()]
+
+    def ranks(self) -> list[int]:
+        """The ranks that left a resources file."""
+        found = (_OF_RANK.fullmatch(path.name) for path in self._of_ranks())
+        return sorted(int(match["rank"]) for match in found if match and match["rank"])
+
+    def _of_ranks(self) -> list[Path]:
+        """The files of single ranks, by name."""
+        try:
+            names = os.listdir(self.folder)
+        except OSError:
+            return []
+        matches = [match for name in names if (match := _OF_RANK.fullmatch(name))]
+        return sorted(self.folder / match[0] for match in matches if match["run"] == self.run_id)
 
     def _path(self, suffix: str) -> Path:
         return self.folder / f"{self.run_id}{suffix}"

@@ -102,7 +102,7 @@ class Monitor:
         """Rules that the run's configuration broke, and how."""
         self._on_failure = on_failure
         self._steps: deque[int] = deque(maxlen=REMEMBERED_STEPS)
-        self._shapes: dict[tuple[str, tuple[str, ...]], _Shape] = {}
+        self._shapes: dict[tuple[str, str, tuple[str, ...]], _Shape] = {}
         for kind in rules:
             if kind.algorithms is None or context.algorithm is None or context.algorithm in kind.algorithms:
                 self._make(kind, chosen(kind) or kind.Options())
@@ -159,15 +159,17 @@ class Monitor:
         return news
 
     def _take(self, at: Observation) -> _Shape:
-        """Count the record and let its tracks have their values."""
+        """The rules that see it; a log is a record besides, which is counted and feeds its tracks."""
         values, step = at.values, at.step
-        key = (at.phase, tuple(values))
+        key = (at.kind, at.phase, tuple(values))
         shape = self._shapes.get(key)
         if shape is None:
             shape = self._shape(at)
             if len(self._shapes) >= MAX_SHAPES:
                 self._shapes.clear()
             self._shapes[key] = shape
+        if at.kind != "log":
+            return shape
         if at.phase == "train":
             self.records += 1
             self._steps.append(step)
@@ -197,11 +199,11 @@ class Monitor:
                 continue
             self.seen.add(rule)
             rules.append(rule)
-        feeds = self.chart.feeders(at.values) if at.phase != "summary" else []
+        feeds = self.chart.feeders(at.values) if at.kind == "log" and at.phase != "summary" else []
         return _Shape(tuple(feeds), tuple(rules))
 
     def _sees(self, rule: Rule, at: Observation) -> bool:
-        if at.phase not in rule.phases or rule in self.unable:
+        if at.kind not in rule.kinds or at.phase not in rule.phases or rule in self.unable:
             return False
         return all(self.chart.holds(need, at.values) for need in rule.inputs())
 

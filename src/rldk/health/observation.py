@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -32,6 +32,8 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     """Seconds since the run began."""
     resumed_from: int | None = None
     """On the first record after a resume: the checkpoint's step."""
+    detail: Mapping[str, Any] = {}
+    """Of what is no log: what was recorded of it, as JSON holds it."""
 
     @classmethod
     def of(cls, event: Event) -> "Observation":

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from rldk.health.context import RunContext
-from rldk.health.observation import Observation
+from rldk.health.observation import Kind, Observation
 from rldk.health.remedies import Remedy
 from rldk.health.statistics import Chart
 
@@ -93,6 +93,8 @@ class Rule:
     needs: ClassVar[tuple[str, ...]] = ()
     """Canonical metrics that a record must hold for the rule to see it, `|` between such that will do
     instead of each other, `*` for any text. Empty: it sees every record."""
+    kinds: ClassVar[tuple[Kind, ...]] = ("log",)
+    """Kinds of observations that it sees."""
     phases: ClassVar[tuple[str, ...]] = ("train",)
     """Phases of the records that it sees; none, where the configuration alone is judged."""
     algorithms: ClassVar[frozenset[str] | None] = None

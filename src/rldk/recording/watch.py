@@ -5,6 +5,7 @@ alerted once, and once more for each severity that it rises to for the first tim
 is not said on top.
 """
 
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,7 +17,10 @@ import msgspec
 from rldk.event import Event, escaped
 from rldk.files import RunFiles, replacing
 from rldk.health import Diagnosis, Finding, Incident, Monitor, RunContext, Severity, diagnose, finding_of
+from rldk.recording.appending import LineFile
 from rldk.recording.guard import Guard
+from rldk.runs import Run
+from rldk.runs.beside import Beside, merged, observation
 from rldk.runs.checkpoints import last_checkpoint, with_checkpoints
 from rldk.speech import warn
 
@@ -75,6 +79,8 @@ class Watch:
         self._files = files
         self._guard = guard
         self._trainer_dir = trainer_dir
+        self._lock = threading.RLock()  # the same thread may come again, in the handler of a signal
+        self._attempt = 1
         self._alerts: list[dict[str, Any]] = []
         self._said: dict[str, Severity] = {}
         self._unsaved = False
@@ -93,8 +99,10 @@ class Watch:
             rule, severity = alert.finding.rule, Severity.of(alert.finding.severity)
             self._said[rule] = max(severity, self._said.get(rule, severity))
         self.monitor.begin()
-        for event in events:
-            self.monitor.feed(event)
+        attempts = Run(self._files).info.get("attempts")
+        self._attempt = len(attempts) if isinstance(attempts, list) else 1
+        for at, _ in merged(events, Beside(self._files, attempts)):
+            self.monitor.observe(at)
         held = [one for one in self.monitor.incidents.values() if one.open]
         self._alert([one for one in held if one.now > self._said.get(one.rule.name, 0)])
 
@@ -116,10 +124,26 @@ class Watch:
         """Take the next event; whether there was an alert."""
         if not self.monitor.rules:
             return False
-        news = self.monitor.feed(event)
-        if news:
-            self._alert(news)
-        return bool(news)
+        with self._lock:
+            news = self.monitor.feed(event)
+            if news:
+                self._alert(news)
+            return bool(news)
+
+    def tell(self, line: Any, file: LineFile) -> None:
+        """Take what was measured beside the events, at any time and from any thread, and record it.
+
+        Args:
+            line: a mapping or a struct with `kind` and `step`; it is told as a later reader will find it.
+            file: where it is recorded, together with what has been seen by now.
+        """
+        with self._lock:
+            seen = {"attempt": self._attempt, "seen_at_step": self.monitor.last_step or 0}
+            plain = msgspec.json.decode(msgspec.json.encode(escaped(msgspec.to_builtins(line) | seen)))
+            file.write(plain)
+            at = observation(plain)
+            if at is not None and self.monitor.rules:
+                self._alert(self.monitor.observe(at))
 
     def save(self) -> None:
         """Write what a full disk refused before, if anything."""
@@ -128,7 +152,8 @@ class Watch:
 
     def diagnosis(self) -> Diagnosis:
         """What was found so far."""
-        return with_checkpoints(diagnose(self.monitor), self._trainer_dir)
+        with self._lock:
+            return with_checkpoints(diagnose(self.monitor), self._trainer_dir)
 
     def _alert(self, news: list[Incident]) -> None:
         for incident in news:

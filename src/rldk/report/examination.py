@@ -13,8 +13,9 @@ from rldk.health import Diagnosis, Finding, Incident, Monitor
 from rldk.health.normal import Answer, Questions
 from rldk.report.curve import Curves
 from rldk.runs import Run
+from rldk.runs.beside import merged
 from rldk.runs.foreign import ForeignRun
-from rldk.runs.judging import diagnosis_of
+from rldk.runs.judging import beside, diagnosis_of
 
 __all__ = ["Examination", "examine"]
 
@@ -81,9 +82,11 @@ def examine(
     summary = False
     for incident in monitor.begin():
         tell(incident)
-    for event in run if events is None else events:
-        for incident in monitor.feed(event):
+    for at, event in merged(run if events is None else events, beside(run)):
+        for incident in monitor.observe(at):
             tell(incident)
+        if event is None:
+            continue
         curves.take(event)
         if event.phase == "train":
             low = event.step if low is None else min(low, event.step)

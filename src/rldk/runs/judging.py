@@ -9,12 +9,13 @@ from pathlib import Path
 import msgspec
 
 from rldk.health import Diagnosis, Monitor, RunContext, Settings, diagnose
+from rldk.runs.beside import Beside, merged
 from rldk.runs.checkpoints import with_checkpoints
 from rldk.runs.endings import with_ending
 from rldk.runs.foreign import ForeignRun
 from rldk.runs.run import Run
 
-__all__ = ["checkpoints_of", "context_of", "diagnosis_of", "judge", "monitor_of", "settings_of"]
+__all__ = ["beside", "checkpoints_of", "context_of", "diagnosis_of", "judge", "monitor_of", "settings_of"]
 
 
 def context_of(run: Run, *, algorithm: str | None = None) -> RunContext:
@@ -61,9 +62,14 @@ def monitor_of(
     """
     monitor = (settings or settings_of(run)).monitor(context_of(run, algorithm=algorithm))
     monitor.begin()
-    for event in run:
-        monitor.feed(event)
+    for at, _ in merged(run, beside(run)):
+        monitor.observe(at)
     return monitor
+
+
+def beside(run: Run) -> Beside | None:
+    """What was recorded of a run beside its events; None of a run that is not rldk's."""
+    return None if isinstance(run, ForeignRun) else Beside(run.files, run.info.get("attempts"))
 
 
 def judge(run: Run, settings: Settings | None = None, *, algorithm: str | None = None) -> Diagnosis:

@@ -81,7 +81,7 @@ class NonFinite(Rule):
 
     def start(self) -> None:
         self.loss = self.chart.track("loss")
-        self.kinds: dict[str, int] = {}
+        self.shapes: dict[str, int] = {}
         self.born: set[str] = set()
         self.bad = self.scaled = 0  # a bit for each of the last ten records
         self.records = self.tried = 0
@@ -169,14 +169,14 @@ class NonFinite(Rule):
 
     def _kind(self, key: str) -> int:
         """0: undefined by construction; 1: never more than information; 2: must be finite."""
-        kind = self.kinds.get(key)
+        kind = self.shapes.get(key)
         if kind is None:
             name = key.removeprefix("eval_")
             undefined = any(fnmatchcase(name, pattern) for pattern in UNDEFINED)
             soft = any(fnmatchcase(name, pattern) for pattern in SOFT)
             kind = 0 if undefined else 1 if soft else 2
-            if len(self.kinds) < MAX_KEYS:
-                self.kinds[key] = kind
+            if len(self.shapes) < MAX_KEYS:
+                self.shapes[key] = kind
         return kind
 
     def _may_be_scaled(self, values: Mapping[str, float | None]) -> bool:

@@ -1,0 +1,91 @@
+"""Appending lines to the files beside the events: resources, checkpoints, samples.
+
+Invariant: a line is one `os.write` to an `O_APPEND` descriptor, behind a whole line; nothing raises. Unlike
+an event, a line that the disk refuses is given up, said once and counted.
+"""
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rldk.event import escaped
+from rldk.fork import give_up_in_child
+from rldk.speech import warn
+
+__all__ = ["LineFile"]
+
+_LOCK_SECONDS = 5.0
+"""How long a line waits for another of the same file: a signal handler may have interrupted its writer."""
+
+
+class LineFile:
+    """A file of JSON lines that is made with its first line.
+
+    Args:
+        path: where; what stands there stays, and a torn last line is ended first.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        """The file."""
+        self.lost = 0
+        """Lines that the disk refused."""
+        self._fd = -1
+        self._torn = False
+        self._lock = threading.Lock()
+        self._disowned = False
+        give_up_in_child(self)
+
+    def write(self, value: Any) -> bool:
+        """Append `value` as a line of strict JSON; whether it is with the operating system."""
+        try:
+            line = msgspec.json.encode(escaped(msgspec.to_builtins(value))) + b"\n"
+        except Exception:  # a value of a strange type, or nested beyond reason
+            self.lost += 1
+            return False
+        if not self._lock.acquire(timeout=_LOCK_SECONDS):
+            self.lost += 1
+            return False
+        try:
+            return self._append(line)
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Let go of the file; a later line opens it again."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with suppress(OSError):
+                os.close(fd)
+
+    def disown(self) -> None:
+        """In a forked child: close its copy of the descriptor and write nothing from now on."""
+        self._disowned = True
+        self._lock = threading.Lock()  # another thread of the parent may hold the old one for ever
+        self.close()
+
+    def _append(self, line: bytes) -> bool:
+        if self._disowned:
+            return False
+        try:
+            if self._fd < 0:
+                self._open()
+            line = b"\n" + line if self._torn else line
+            self._torn = os.write(self._fd, line) < len(line)
+        except OSError as error:
+            if not self.lost:
+                warn("rldk: cannot write %s (%s); training goes on", self.path, error.strerror or error)
+            self.lost += 1
+            return False
+        self.lost += self._torn
+        return not self._torn
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        size = os.fstat(self._fd).st_size
+        self._torn = size > 0 and os.pread(self._fd, 1, size - 1) != b"\n"

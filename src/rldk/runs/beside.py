@@ -1,0 +1,111 @@
+"""What was recorded of a run beside its events, and when its Monitor was told.
+
+Invariant: each line that can be read is told once, after the record that the live Monitor had seen last; what
+a resume superseded is left out, and a line that is torn or of another kind is passed over.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from rldk.event import Event
+from rldk.files import RunFiles
+from rldk.health import Observation
+from rldk.health.observation import Kind
+from rldk.runs.lines import MAX_LINE
+
+__all__ = ["Beside", "merged", "observation"]
+
+KINDS: Mapping[str, Kind] = {"checkpoint": "checkpoint", "stall": "step_time"}
+"""Lines that a Monitor is told, by their `kind`, and what they are to it."""
+
+
+def observation(line: Mapping[str, Any]) -> Observation | None:
+    """What a line tells a Monitor, live and afterwards; None where that is nothing."""
+    kind, step = KINDS.get(str(line.get("kind"))), line.get("step")
+    if kind is None or not isinstance(step, int):
+        return None
+    numbers = {key: value for key, value in line.items() if type(value) in (int, float)}
+    return Observation(step=step, kind=kind, values=numbers, detail=line)
+
+
+def merged(events: Iterable[Event], beside: "Beside | None") -> Iterator[tuple[Observation, Event | None]]:
+    """All that a Monitor is told of a run, in order; an event with what it is to the Monitor."""
+    for event in events:
+        for at in beside.until(event.step) if beside else ():
+            yield at, None
+        yield Observation.of(event), event
+    for at in beside.until(None) if beside else ():
+        yield at, None
+
+
+class Beside:
+    """The observations beside the events of a run; what is written meanwhile is found, too.
+
+    Args:
+        files: the run.
+        attempts: `attempts` of `{run_id}_run.json`.
+    """
+
+    def __init__(self, files: RunFiles, attempts: Any) -> None:
+        starts = attempts if isinstance(attempts, list) else []
+        steps = [start.get("from_step") if isinstance(start, dict) else None for start in starts]
+        self._starts = [step if isinstance(step, int) else 0 for step in steps]
+        self._tails = [_Tail(files.checkpoints, b'"checkpoint"'), _Tail(files.resources(), b'"stall"')]
+        self._waiting: list[tuple[int, Observation]] = []
+
+    def until(self, step: int | None) -> Iterator[Observation]:
+        """Those that were seen before a record of `step`; None: all that are left."""
+        for line in (line for tail in self._tails for line in tail.new()):
+            seen, at = line.get("seen_at_step"), observation(line)
+            if at is not None and isinstance(seen, int) and not self._superseded(line, seen):
+                self._waiting.append((seen, at))
+        if not self._waiting:
+            return
+        self._waiting.sort(key=lambda pair: pair[0])
+        due = [pair for pair in self._waiting if step is None or pair[0] < step]
+        self._waiting = self._waiting[len(due) :]
+        yield from (at for _, at in due)
+
+    def _superseded(self, line: Mapping[str, Any], seen: int) -> bool:
+        """Whether the branch that it belongs to was ended earlier by a resume."""
+        attempt = line.get("attempt")
+        later = self._starts[attempt:] if isinstance(attempt, int) and attempt > 0 else []
+        return bool(later) and seen > min(later)
+
+
+class _Tail:
+    """The lines of a file that were added since the last look and hold `mark`."""
+
+    def __init__(self, path: Path, mark: bytes) -> None:
+        self._path = path
+        self._mark = mark
+        self._done = 0
+
+    def new(self) -> list[dict[str, Any]]:
+        try:
+            if os.stat(self._path).st_size <= self._done:
+                return []
+            with self._path.open("rb") as file:
+                file.seek(self._done)
+                return list(self._decoded(file))
+        except OSError:
+            return []
+
+    def _decoded(self, file: BinaryIO) -> Iterator[dict[str, Any]]:
+        for line in iter(partial(file.readline, MAX_LINE), b""):
+            if not line.endswith(b"\n") and len(line) < MAX_LINE:
+                return  # it is being written
+            self._done += len(line)
+            if self._mark not in line:
+                continue
+            try:
+                value = msgspec.json.decode(line)
+            except (msgspec.DecodeError, RecursionError):
+                continue
+            if isinstance(value, dict):
+                yield value

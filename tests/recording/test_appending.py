@@ -1,0 +1,79 @@
+"""Lines beside the events: whole, in order, and never a reason to end a training."""
+
+import errno
+import json
+import os
+
+from rldk.recording.appending import LineFile
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_line_each_and_what_stood_there_stays(tmp_path):
+    path = tmp_path / "deep" / "file.jsonl"
+    first = LineFile(path)
+    assert first.write({"a": 1.5})
+    first.close()
+    assert LineFile(path).write({"a": [float("nan"), "\ud800"]})
+    assert lines(path) == [{"a": 1.5}, {"a": [None, "\\ud800"]}]
+
+
+def test_a_torn_line_is_ended_first(tmp_path):
+    path = tmp_path / "file.jsonl"
+    path.write_bytes(b'{"a": 1')
+    LineFile(path).write({"b": 2})
+    assert path.read_bytes() == b'{"a": 1\n{"b":2}\n'
+
+
+def test_a_short_write_tears_one_line_and_no_other(tmp_path, monkeypatch):
+    file, whole = LineFile(tmp_path / "file.jsonl"), os.write
+    monkeypatch.setattr("rldk.recording.appending.os.write", lambda fd, line: whole(fd, line[:3]))
+    assert not file.write({"a": 1})
+    monkeypatch.undo()
+    assert file.write({"b": 2})
+    assert file.lost == 1
+    assert file.path.read_bytes() == b'{"a\n{"b":2}\n'
+
+
+def test_a_disk_that_refuses_is_said_once_and_counted(tmp_path, monkeypatch, caplog):
+    file = LineFile(tmp_path / "file.jsonl")
+
+    def full(fd, line):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("rldk.recording.appending.os.write", full)
+    assert [file.write({}), file.write({})] == [False, False]
+    assert (file.lost, len(caplog.records)) == (2, 1)
+    monkeypatch.undo()
+    assert file.write({"a": 1})
+    assert lines(file.path) == [{"a": 1}]
+
+
+def test_what_json_cannot_hold_is_lost_and_nothing_raises(tmp_path):
+    file = LineFile(tmp_path / "file.jsonl")
+    assert not file.write({"a": object()})
+    endless = []
+    endless.append(endless)
+    assert not file.write(endless)
+    assert file.lost == 2
+
+
+def test_a_forked_child_writes_nothing(tmp_path):
+    file = LineFile(tmp_path / "file.jsonl")
+    file.write({"by": "parent"})
+    if (child := os.fork()) == 0:
+        file.write({"by": "child"})
+        os._exit(0)
+    os.waitpid(child, 0)
+    file.write({"by": "parent"})
+    assert lines(file.path) == [{"by": "parent"}] * 2
+
+
+def test_a_writer_that_was_interrupted_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr("rldk.recording.appending._LOCK_SECONDS", 0.01)
+    file = LineFile(tmp_path / "file.jsonl")
+    with file._lock:  # what a handler finds that came in the middle of a write
+        assert not file.write({})
+    assert file.write({})
