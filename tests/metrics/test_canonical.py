@@ -12,6 +12,8 @@ from rldk.metrics.dialects.detect import DIALECTS
 from rldk.metrics.dialects.trl import TRL_0
 
 SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+OURS = re.compile(r"resource/|samples/|reward_functions/\{function\}/")
+"""What rldk measures itself."""
 FUNCTION_METRICS = {"rewards/{function}/mean", "rewards/{function}/std"}
 
 
@@ -28,7 +30,8 @@ def test_a_metric_is_filed_under_its_name() -> None:
 def test_a_name_is_snake_case_or_the_key_of_a_trainer() -> None:
     kept = {key for dialect in DIALECTS.values() for key, name in dialect.names.items() if key == name}
     for name in METRICS:
-        assert SNAKE_CASE.fullmatch(name) or ("/" in name and name in kept), name
+        own = OURS.sub("", name).replace("{index}", "0")
+        assert SNAKE_CASE.fullmatch(own) or ("/" in name and name in kept), name
 
 
 def test_only_kept_keys_are_patterns() -> None:
@@ -49,7 +52,7 @@ def test_a_meaning_is_one_sentence(metric: Metric) -> None:
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
 def test_a_meaning_names_only_metrics_that_exist(metric: Metric) -> None:
     settings = {"include_num_input_tokens_seen", "scale_rewards", "cpo_alpha", "alpha"}
-    settings |= {"loss_agg_mode", "stats_window_size", "learn"}
+    settings |= {"loss_agg_mode", "stats_window_size", "learn", "max_completion_length"}
     assert set(re.findall(r"`([^`]+)`", metric.meaning)) <= METRICS.keys() | settings
 
 
@@ -70,7 +73,8 @@ def test_quantities_without_a_good_direction_have_none() -> None:
 
 def test_every_metric_is_reached_and_every_name_exists() -> None:
     given = {name for dialect in (*DIALECTS.values(), TRL_0) for name in names_given_by(dialect)}
-    assert given == METRICS.keys()
+    measured = {name for name in METRICS if OURS.match(name)} | {"reward_time_frac"}
+    assert given == METRICS.keys() - measured
 
 
 def test_a_metric_cannot_be_changed_and_can_be_published() -> None:

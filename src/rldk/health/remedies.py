@@ -49,7 +49,7 @@ OPTIONS: Mapping[str, frozenset[str]] = {
         "learning_rate max_grad_norm warmup_steps logging_steps logging_nan_inf_filter num_train_epochs"
         " load_best_model_at_end gradient_accumulation_steps per_device_train_batch_size bf16 fp16 optim"
         " lr_scheduler_type adam_beta2 weight_decay gradient_checkpointing_kwargs save_only_model"
-        " ddp_timeout": _EVERY,
+        " save_total_limit dataloader_num_workers ddp_timeout": _EVERY,
         "beta": _WITH_REFERENCE,
         "temperature": _GENERATING + " ppo@0",
         "num_generations top_p top_k min_p reward_weights mask_truncated_completions epsilon epsilon_high"

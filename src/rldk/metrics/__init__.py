@@ -6,18 +6,23 @@ names, so that a rule written against a name never reads something else. The nam
 `rldk.metrics.dialects`.
 """
 
+import re
+
 from rldk.metrics.canonical import METRICS
 from rldk.metrics.metric import Metric
 
 __all__ = ["METRICS", "Metric", "metric_of"]
 
+_OF_GPU = re.compile(r"^resource/gpu\d+_")
+
 
 def metric_of(name: str) -> Metric | None:
     """The metric that a recorded name stands for, with or without `eval_`; None where it is the user's own.
 
-    A part in braces stands for any text: `rewards/accuracy/mean` is `rewards/{function}/mean`.
+    A part in braces stands for any text: `rewards/accuracy/mean` is `rewards/{function}/mean`, and
+    `resource/gpu3_power` is `resource/gpu{index}_power`.
     """
-    plain = name.removeprefix("eval_")
+    plain = _OF_GPU.sub("resource/gpu{index}_", name.removeprefix("eval_"))
     if plain in METRICS:
         return METRICS[plain]
     first, _, rest = plain.partition("/")

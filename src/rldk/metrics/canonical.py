@@ -6,11 +6,15 @@ record, of what the sentence describes for one batch, across all processes. In t
 versions that were read of other trainers stand in their dialects.
 """
 
+from rldk.metrics.machine_rows import MACHINE_ROWS
 from rldk.metrics.metric import Metric
 from rldk.metrics.objective_rows import OBJECTIVE_ROWS
 from rldk.metrics.policy_rows import POLICY_ROWS
+from rldk.metrics.reward_observer_rows import REWARD_OBSERVER_ROWS
 
 __all__ = ["METRICS"]
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (*POLICY_ROWS, *OBJECTIVE_ROWS)}
+METRICS: dict[str, Metric] = {
+    metric.name: metric for metric in (*POLICY_ROWS, *OBJECTIVE_ROWS, *MACHINE_ROWS, *REWARD_OBSERVER_ROWS)
+}
 """Every canonical metric by its name."""

@@ -1,24 +1,19 @@
 """The system family: whether the machine keeps up, and whether a run goes on as it was.
 
-The rest of the family is in `machine`. Invariant: recorded times are judged, never the clock.
+Invariant: recorded times are judged, never the clock.
 """
 
 from collections import deque
-from itertools import islice, pairwise
 from math import cos, pi
 from statistics import median
 
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules import machine
-from rldk.health.signals import LENGTH, LOSS, REWARD
-from rldk.health.statistics import Streak
+from rldk.health.rules import disk, idle, machine, memory, pace, straggler
+from rldk.health.signals import LOSS, REWARD
 
 __all__ = ["RULES"]
-
-STEP_TIME = "step_time|iteration_time|step_wall_time"
-MEMORY = "memory_allocated_peak|memory_reserved_peak|cpu_memory_used"
 
 
 class ResumeJump(Rule):
@@ -177,23 +172,26 @@ class Stall(Rule):
     """No step was completed for a long time.
 
     ## What it looks for
-    The recorded time between two records, less the steps between them at the run's usual pace.
+    What the watchdog of a running training noticed, and the recorded time between two records, less the steps
+    between them at the run's usual pace.
 
     ## Why it matters
     A hang of a collective, a lost engine or a full disk costs the whole cluster's time.
 
     ## How it decides
-    After six records: the excess over the usual pace (the median time of a step over 50 records) is above
-    ten steps and above 300 seconds: info, since it went on; above thirty steps and half an hour: warning;
-    above two hours besides: critical. Time is counted by steps, not by records, since ten steps may lie
-    between two. A resume does not count, nor does the time up to an evaluation's own record. Only what was
-    recorded is judged: a run that hangs now shows it in its next record.
+    Live, by a watchdog: no step has ended for ten usual steps (the median of 50) and 300 seconds: critical;
+    in the first steps for 30 minutes, in an evaluation, a save or a compilation for an hour: warning. The
+    stacks of all threads are then in the run's crash file. Once a step has ended, the records judge, as they
+    do without a watchdog. After six of them: the excess over the usual pace (the median time of a step over
+    50 records) is above ten steps and above 300 seconds: info, since it went on; above thirty steps and half
+    an hour: warning; above two hours besides: critical. Time is counted by steps, not by records, since ten
+    steps may lie between two. A resume does not count, nor does the time up to an evaluation's own record.
 
     ## What looks alike but is healthy
-    Evaluation, saving, the first compilation, a long tail of generation.
+    Evaluation, saving, the first compilation, a long tail of generation, a machine that was suspended.
 
     ## What to do
-    Look at the stacks of the ranks (py-spy dump); the same versions of vLLM and TRL on both sides.
+    Look at where the threads are in the run's crash file; the same versions of vLLM and TRL on both sides.
 
     ## Sources
     trl#2923, trl#3157, trl#3671; verl#3873; wandb#8592 (which asks for exactly this).
@@ -201,8 +199,9 @@ class Stall(Rule):
 
     code, name, severity = "SYS002", "stall", Severity.CRITICAL
     enable = "record the run with rldk: its records hold times"
+    kinds = ("log", "step_time")
     phases = ("train", "eval")
-    when_over = "keep"
+    patience = 1
 
     class Options(RuleOptions, frozen=True):
         """Thresholds of stall."""
@@ -215,22 +214,46 @@ class Stall(Rule):
     def start(self) -> None:
         self.paces: deque[float] = deque(maxlen=50)
         self.last: tuple[int, float] | None = None
+        self.kept: Verdict | None = None  # a gap so long that it still counts when the run went on
+        self.activity = ""
 
     def observe(self, at: Observation) -> Verdict | None:
+        if at.kind == "step_time":
+            return self._live(at) or self.kept
         time, last = at.wall_time, self.last
         if time is None:
-            return None
+            return self.kept
         self.last = (at.step, time)
         if last is None or at.resumed_from is not None or at.phase != "train" or at.step <= last[0]:
-            return None
+            return self.kept
         steps, gap = at.step - last[0], time - last[1]
-        pace = gap / steps
         verdict = None
         if len(self.paces) >= 5 and gap > self.options.seconds:
             verdict = self._judge(last[0], steps, gap)
         if verdict is None:
-            self.paces.append(pace)
-        return verdict
+            self.paces.append(gap / steps)
+        elif verdict.severity > max(Severity.INFO, self.kept.severity if self.kept else Severity.INFO):
+            self.kept = verdict
+        return verdict if self.kept is None else self.kept
+
+    def _live(self, at: Observation) -> Verdict | None:
+        """What the watchdog noticed: nothing had been recorded since."""
+        seconds, usual = at.values.get("stalled_seconds"), at.values.get("usual_seconds")
+        if seconds is None or (self.last is not None and self.last[0] > at.step):
+            return None
+        where, during = at.detail.get("activity") or at.detail.get("where"), at.detail.get("during")
+        self.activity = str(at.detail.get("activity") or "")
+        slow = bool(during) or usual is None
+        return Verdict(
+            severity=Severity.WARNING if slow else Severity.CRITICAL,
+            message=f"no step has ended for {seconds:.0f} s"
+            + (f": usually {usual:.3g} s a step" if usual is not None else ", and the first has not yet")
+            + (f"; it hangs in {where}" if where else "")
+            + (f", during {during}" if during else ""),
+            evidence={"seconds": seconds, "usual_seconds": usual, "where": at.detail.get("where")},
+            onset=at.step,
+            confidence=0.7 if slow else 0.9,
+        )
 
     def _judge(self, since: int, steps: int, gap: float) -> Verdict | None:
         usual = median(self.paces)
@@ -251,10 +274,14 @@ class Stall(Rule):
 
     def causes(self) -> list[Cause]:
         return [
+            *self._hanging(),
             Cause(
                 "ranks wait for one another, or for a generation server that is lost",
                 (
-                    Remedy('read the stacks of all ranks ("py-spy dump --pid ..."), with NCCL_DEBUG=INFO'),
+                    Remedy(
+                        "read the stacks of all ranks, in the run's crash files or with "
+                        '"py-spy dump --pid ...", and set NCCL_DEBUG=INFO'
+                    ),
                     Remedy(
                         "lower `vllm_server_timeout` and `ddp_timeout`, so that a hang becomes an error",
                         only_with="use_vllm",
@@ -269,200 +296,21 @@ class Stall(Rule):
             ),
         ]
 
-
-class SlowSteps(Rule):
-    """Steps get slower, or most of their time is generation.
-
-    ## What it looks for
-    The time of a step against the run's own, per token where lengths are logged.
-
-    ## Why it matters
-    A run that takes twice as long costs twice as much, and the trend often ends in a stall.
-
-    ## How it decides
-    The median of the last 20 records, every fifth record, is at least twice the median of records 5 to 25,
-    also after division by the growth of the mean length, and at least one second: warning. Info where
-    generation takes 85% of the iteration over 20 records (verl).
-
-    ## What looks alike but is healthy
-    Longer answers explain most slow-downs. Iterations with a validation in them are slow: hence the median.
-
-    ## What to do
-    Look for throttling, swap, a slow reward function; give generation an engine of its own.
-
-    ## Sources
-    trl#2887, trl#2971, trl#3195, trl#2610; verifiers#182; marin#2830.
-    """
-
-    code, name, severity = "SYS003", "slow-steps", Severity.WARNING
-    needs = (STEP_TIME,)
-    enable = "log the time of a step: GRPO and RLOO of TRL do from 0.26 on"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of slow-steps."""
-
-        times: float = 2.0
-        """Multiple of the run's own time of a step."""
-        seconds: float = 1.0
-        """Least median time of a step."""
-        generation: float = 0.85
-        """Share of generation in an iteration that is told as info."""
-
-    def start(self) -> None:
-        track = self.chart.track
-        self.time, self.generation, self.length = track(STEP_TIME), track("generation_time"), track(LENGTH)
-        self.slow = Streak()
-        self.now: Verdict | None = None
-
-    def observe(self, at: Observation) -> Verdict | None:
-        time = self.time
-        if time.baseline is None:
-            return None
-        self.slow.feed(time.last >= self.options.times * time.baseline, at.step)
-        if time.count % 5 == 0:
-            self.now = self._judge(at.step)
-        return self.now
-
-    def _judge(self, step: int) -> Verdict | None:
-        time = self.time
-        own = time.baseline or 0.0
-        if time.ema20 >= self.options.times * own > 0 and time.count >= 45:
-            level = time.median(20)
-            longer = self.length.median(20) / self.length.baseline if self.length.baseline else 1.0
-            if level / max(longer, 1.0) >= self.options.times * own and level >= self.options.seconds:
-                return Verdict(
-                    severity=Severity.WARNING,
-                    message=f"a step takes {level:.3g} s, {level / own:.1f} times as long as at first"
-                    + (f", with answers {longer:.1f} times as long" if longer > 1.1 else ""),
-                    evidence={"step_time": [own, level], "length_ratio": longer},
-                    onset=self.slow.since if self.slow.count else step,
-                    confidence=0.8,
-                )
-        share = self.generation.ema20 / time.ema20 if self.generation.count >= 20 and time.ema20 > 0 else 0.0
-        if share < self.options.generation:
-            return None
-        return Verdict(
-            severity=Severity.INFO,
-            message=f"{share:.0%} of an iteration is generation",
-            evidence={"generation_share": share},
-            confidence=0.8,
-        )
-
-    def causes(self) -> list[Cause]:
-        no_engine = self.context.option("use_vllm") is False
-        return [
-            Cause(
-                "generation is slow",
-                (
-                    Remedy("set `use_vllm=True`"),
-                    Remedy("raise `steps_per_generation`, so that more is generated at once", scale=2),
-                ),
-                0.7 if no_engine else 0.4,
-            ),
-            Cause(
-                "the machine throttles, swaps, or a reward function waits for something",
-                (Remedy("compare power, memory and the time of reward functions with the first steps"),),
-                0.5,
-            ),
-        ]
+    def _hanging(self) -> list[Cause]:
+        """What the watchdog saw hang, where that tells what to do."""
+        if not self.activity.startswith("the reward function"):
+            return []
+        remedy = Remedy("give the reward function a time limit, above all where it asks a server")
+        return [Cause(f"{self.activity} does not return", (remedy,), 0.9)]
 
 
-class MemoryCreep(Rule):
-    """Memory grows with every step, until there is none left.
-
-    ## What it looks for
-    Allocated memory, or that of the machine, that keeps rising over the last 100 records.
-
-    ## Why it matters
-    The run dies hundreds of steps later, mostly without a checkpoint of that time.
-
-    ## How it decides
-    Every tenth record, over the last 100: the largest value of each quarter is above that of the quarter
-    before by at least 2%, no rise is more than three times another, and together they are at least 10%:
-    warning; info where completions grew by a tenth, unless at this pace memory doubles before `max_steps`.
-    The capacity of the card is not in a log.
-
-    ## What looks alike but is healthy
-    The allocator's cache: reserved memory rises in steps and stays. A peak that follows the longest batch.
-    A jump by another process.
-
-    ## What to do
-    Smaller batches and shorter completions; give the engine less; find what is kept from step to step.
-
-    ## Sources
-    unsloth#2470 (36 to 39.9 GB, dead at 600 to 700 steps); trl#2927, trl#2688; NeMo-RL#2319; ms-swift#5894.
-    """
-
-    code, name, severity = "SYS004", "memory-creep", Severity.WARNING
-    needs = (MEMORY,)
-    enable = "log memory: verl, LLaMA-Factory and ms-swift do"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of memory-creep."""
-
-        quarter: float = 0.02
-        """Least rise from quarter to quarter, as a share."""
-        total: float = 0.1
-        """Least rise over all."""
-
-    def start(self) -> None:
-        self.memory = self.chart.track(MEMORY)
-        self.length = self.chart.track(LENGTH)
-        self.steps: deque[int] = deque(maxlen=100)
-        self.now: Verdict | None = None
-
-    def observe(self, at: Observation) -> Verdict | None:
-        self.steps.append(at.step)
-        if self.memory.count >= 100 and self.memory.count % 10 == 0:
-            self.now = self._judge(at.step)
-        return self.now
-
-    def _judge(self, step: int) -> Verdict | None:
-        values = self.memory.tail(100)
-        tops = [max(islice(values, start, start + 25)) for start in range(0, 100, 25)]
-        rises = [after - before for before, after in pairwise(tops)]
-        if tops[0] <= 0 or min(rises) < self.options.quarter * tops[0]:
-            return None
-        if max(rises) > 3 * min(rises) or tops[-1] - tops[0] < self.options.total * tops[0]:
-            return None
-        pace = (tops[-1] - tops[0]) / max(self.steps[-1] - self.steps[0], 1) * 100 / 75
-        planned = self.context.number("max_steps") or 0.0
-        doubles = planned > step and pace * (planned - step) >= tops[-1]
-        lengths = self.length.tail(100)
-        grew = len(lengths) >= 50 and sum(lengths[-25:]) > 1.1 * sum(lengths[:25])
-        return Verdict(
-            severity=Severity.WARNING if doubles or not grew else Severity.INFO,
-            message=f"memory rose from {tops[0]:.3g} to {tops[-1]:.3g} GiB over the last 100 records"
-            + (f"; at step {planned:.0f} it would have doubled" if doubles else ""),
-            evidence={"memory_gib": [round(top, 3) for top in tops], "gib_per_step": pace},
-            onset=self.steps[0],
-            confidence=0.7,
-        )
-
-    def causes(self) -> list[Cause]:
-        return [
-            Cause(
-                "something is kept from step to step: graphs, logs, completions",
-                (Remedy("look for tensors and lists that grow in reward functions and callbacks"),),
-                0.5,
-            ),
-            Cause(
-                "sequences grow longer",
-                (
-                    Remedy("lower `max_completion_length`", scale=0.5, verl="lower data.max_response_length"),
-                    Remedy("lower `per_device_train_batch_size`", scale=0.5, down_to=1),
-                ),
-                0.4,
-            ),
-            Cause(
-                "the engine leaves too little",
-                (
-                    Remedy("lower `vllm_gpu_memory_utilization`", scale=0.7, only_with="use_vllm"),
-                    Remedy("set `vllm_enable_sleep_mode=True`", only_with="use_vllm"),
-                ),
-                0.3,
-            ),
-        ]
-
-
-RULES: tuple[type[Rule], ...] = (ResumeJump, Stall, SlowSteps, MemoryCreep, *machine.RULES)
+RULES: tuple[type[Rule], ...] = (
+    ResumeJump,
+    Stall,
+    *pace.RULES,
+    *idle.RULES,
+    *memory.RULES,
+    *disk.RULES,
+    *machine.RULES,
+    *straggler.RULES,
+)
