@@ -114,6 +114,23 @@ def test_answers_that_are_cut_have_the_length_of_the_limit():
     assert found(columns, "eos-mismatch", options={"max_completion_length": 1024}) is None
 
 
+def test_ends_that_the_trainer_does_not_count_are_proven_whatever_the_length():
+    cut = {"truncated_frac": flat(0.97, 60, sd=0.01), "completion_length_max": np.full(60, 1024.0)}
+    options = {"max_completion_length": 1024}
+    finding = found(cut | {"samples/ended_frac": flat(0.9, 60)}, "eos-mismatch", options=options)
+    assert finding.severity == "warning"
+    assert finding.confidence > 0.95
+    assert "hold an end token" in finding.message
+    assert finding.first_step == 5
+    assert found(cut | {"samples/ended_frac": flat(0.05, 60)}, "eos-mismatch", options=options) is None
+
+
+def test_ends_that_the_trainer_counts_are_no_mismatch():
+    columns = {"truncated_frac": flat(0.1, 60), "completion_length_max": np.full(60, 1024.0)}
+    columns["samples/ended_frac"] = flat(0.9, 60)
+    assert found(columns, "eos-mismatch", options={"max_completion_length": 1024}) is None
+
+
 def test_without_the_limit_eos_mismatch_is_not_checked():
     columns = {"truncated_frac": np.ones(30), "completion_length_max": np.full(30, 9.0)}
     assert "eos-mismatch" in {one.rule for one in diagnosis(columns).not_checked}
@@ -293,8 +310,8 @@ def test_ends_are_usual():
 
 def test_what_needs_texts_is_listed():
     names = {one.rule: one.how for one in diagnosis({"reward_mean": np.ones(5)}).not_checked}
-    assert "record completions" in names["duplicate-completions"]
-    assert "record completions" in names["repetition"]
+    assert "reward_funcs=observe_rewards(...)" in names["duplicate-completions"]
+    assert "reward_funcs=observe_rewards(...)" in names["repetition"]
 
 
 def test_a_short_response_may_have_no_end():

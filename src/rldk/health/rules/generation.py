@@ -20,6 +20,7 @@ from rldk.health.statistics import Streak
 
 __all__ = ["RULES"]
 
+ENDED = "samples/ended_frac"
 LONGEST, SHORTEST = "completion_length_max", "completion_length_min"
 LONGER = Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length")
 
@@ -189,7 +190,8 @@ class EOSMismatch(Rule):
 
     ## How it decides
     Five records in a row: at least 0.9 count as cut, and the longest completion (the mean length, where
-    that is not logged) is below 0.9 of `max_completion_length`.
+    that is not logged) is below 0.9 of `max_completion_length`. It is proven where `observe_rewards` sees the
+    tokens: at least 0.9 count as cut, and at least half of the completions hold an end token.
 
     ## What looks alike but is healthy
     Completions that really are cut have the length of the limit. verl counts by length and is not affected.
@@ -213,6 +215,8 @@ class EOSMismatch(Rule):
         """Share that counts as cut."""
         length: float = 0.9
         """Share of the limit that the longest completion does not reach."""
+        ended: float = 0.5
+        """Share of completions that hold an end token, which proves it."""
         records: int = 5
         """Records in a row."""
 
@@ -220,7 +224,8 @@ class EOSMismatch(Rule):
         self.cut = self.chart.track(TRUNCATED)
         self.longest = self.chart.track(f"{LONGEST}|{LENGTH}")
         self.limit = self.context.number("max_completion_length")
-        self.held = Streak()
+        self.ended = self.chart.track(ENDED)
+        self.held, self.proven = Streak(), Streak()
 
     def checkable(self) -> str | None:
         if self.limit is None:
@@ -231,8 +236,20 @@ class EOSMismatch(Rule):
         limit = self.limit
         if limit is None:
             return None
-        odd = self.cut.last >= self.options.share and self.longest.last < self.options.length * limit
-        if self.held.feed(odd, at.step) < self.options.records:
+        cut = self.cut.last >= self.options.share
+        seen = self.ended.step == self.cut.step and self.ended.last >= self.options.ended
+        odd = cut and self.longest.last < self.options.length * limit
+        held = self.held.feed(odd, at.step)
+        if self.proven.feed(cut and seen, at.step) >= self.options.records:
+            return Verdict(
+                severity=Severity.WARNING,
+                message=f"{self.cut.last:.0%} of the completions count as cut, but {self.ended.last:.0%} "
+                f"hold an end token: it is not the one that the trainer knows",
+                evidence={TRUNCATED: self.cut.last, ENDED: self.ended.last},
+                onset=self.proven.since,
+                confidence=0.99,
+            )
+        if held < self.options.records:
             return None
         return Verdict(
             severity=Severity.WARNING,

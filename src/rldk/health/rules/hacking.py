@@ -10,7 +10,7 @@ from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules.reward_functions import MEAN, PREFIX, functions_of
+from rldk.health.rules.functions import MEAN, PREFIX, functions_of
 from rldk.health.signals import LENGTH, REWARD, in_noise
 from rldk.health.statistics import Streak, Track
 

@@ -1,32 +1,20 @@
-"""Rules about single reward functions: dead ones, dominant ones, exploited ones, silent ones.
+"""Rules about single reward functions: dead ones and dominant ones; the faulty ones are in `reward_faults`.
 
 Invariant: each function is known by its metrics `rewards/{function}/mean` and `/std`; a bounded number of
 them is watched.
 """
 
-from collections import deque
 from collections.abc import Collection
 
-from rldk.health.context import GROUPED, ONLINE
+from rldk.health.context import GROUPED
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules import reward_faults
+from rldk.health.rules.functions import MAX_FUNCTIONS, MEAN, PREFIX, STD, functions_of
 from rldk.health.statistics import Track
 
-__all__ = ["MEAN", "PREFIX", "RULES", "STD", "functions_of"]
-
-MAX_FUNCTIONS = 32
-"""Reward functions of a run that are watched; real runs have one to ten."""
-PREFIX, MEAN, STD = "rewards/", "/mean", "/std"
-
-
-def functions_of(values: object) -> list[str]:
-    """The reward functions that a record tells of, in the order of the trainer's list."""
-    names = [str(name) for name in values]  # type: ignore[attr-defined]
-    found = [
-        name[len(PREFIX) : -len(STD)] for name in names if name.startswith(PREFIX) and name.endswith(STD)
-    ]
-    return found[:MAX_FUNCTIONS]
+__all__ = ["RULES"]
 
 
 class _ByFunction(Rule):
@@ -189,154 +177,4 @@ class DominantRewardComponent(_ByFunction):
         ]
 
 
-class MissingRewards(Rule):
-    """A reward function returns None or NaN.
-
-    ## What it looks for
-    The total reward, or the mean of a reward function, logged as None or NaN.
-
-    ## Why it matters
-    Rows without any reward teach nothing, or turn the advantages of their group into NaN.
-
-    ## How it decides
-    The total is NaN or None once, or the mean of a function is in more than a fifth of the last 20 records
-    while there is no other function: warning. With several functions: info.
-
-    ## What looks alike but is healthy
-    Runs of several tasks return None on purpose for rows of other tasks. Rows where only some rewards are
-    None leave no trace in the logs of TRL 1.16.
-
-    ## What to do
-    Return a number for every row, or have another function cover the row.
-
-    ## Sources
-    trl#4501, trl#5902, trl#5775; ms-swift#8123.
-    """
-
-    code, name, severity = "REW008", "missing-rewards", Severity.WARNING
-    needs = ("rewards/*/mean|reward_mean",)
-    algorithms = GROUPED
-    enable = "log the rewards"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of missing-rewards."""
-
-        share: float = 0.2
-        """Share of the last 20 records in which a function gave nothing."""
-
-    def start(self) -> None:
-        self.recent: dict[str, deque[bool]] = {}
-        self.first: dict[str, int] = {}
-        self._names: list[str] = []
-
-    def meet(self, names: Collection[str]) -> None:
-        for name in functions_of(names):
-            if len(self._names) < MAX_FUNCTIONS and PREFIX + name + MEAN not in self._names:
-                self._names.append(PREFIX + name + MEAN)
-
-    def observe(self, at: Observation) -> Verdict | None:
-        values = at.values
-        for name in self._names:
-            value = values.get(name, 0.0)
-            missing = value is None or value != value  # noqa: PLR0124 - NaN
-            if missing or name in self.recent:
-                self.recent.setdefault(name, deque(maxlen=20)).append(missing)
-            if missing:
-                self.first.setdefault(name, at.step)
-        total = values.get("reward_mean", 0.0)
-        if total is None or total != total:  # noqa: PLR0124 - NaN
-            return Verdict(
-                severity=Severity.WARNING,
-                message="the total reward is not a number",
-                evidence={"reward_mean": total},
-                confidence=0.9,
-            )
-        silent = [name for name, seen in self.recent.items() if sum(seen) > self.options.share * 20]
-        if not silent:
-            return None
-        alone = len(self._names) == 1
-        return Verdict(
-            severity=Severity.WARNING if alone else Severity.INFO,
-            message=f"{', '.join(silent)} was None or NaN in more than "
-            f"{self.options.share:.0%} of 20 records",
-            evidence={name: sum(self.recent[name]) / 20 for name in silent},
-            onset=min(self.first[name] for name in silent),
-            confidence=0.8,
-        )
-
-    def causes(self) -> list[Cause]:
-        return [
-            Cause(
-                "the reward function gives up: a time-out, a parser that fails, rows it does not know",
-                (Remedy("return a number for every row, or let another reward function cover those rows"),),
-                0.8,
-            )
-        ]
-
-
-class _WithObserver(Rule):
-    """A rule about what only an observer of the reward functions sees."""
-
-    algorithms = ONLINE
-
-    def checkable(self) -> str | None:
-        return "needs the reward functions themselves: this version of rldk reads logs alone"
-
-
-class RewardFunctionErrors(_WithObserver):
-    """A reward function raises, times out, or returns a wrong number of values.
-
-    ## What it looks for
-    Exceptions and counts at the reward functions.
-
-    ## Why it matters
-    Depending on the wrapper such rows get 0, None, or end the run.
-
-    ## How it decides
-    Not checked yet: it needs the reward functions themselves, not the log.
-
-    ## What looks alike but is healthy
-    A function that returns None on purpose.
-
-    ## What to do
-    Run the function on the rows that failed.
-
-    ## Sources
-    trl#4501.
-    """
-
-    code, name, severity = "REW009", "reward-function-errors", Severity.WARNING
-
-
-class SlowReward(_WithObserver):
-    """The reward functions take more than 30% of a step.
-
-    ## What it looks for
-    Time in the reward functions against the time of the step.
-
-    ## Why it matters
-    The accelerator waits meanwhile.
-
-    ## How it decides
-    Not checked yet: it needs the reward functions themselves, not the log.
-
-    ## What looks alike but is healthy
-    A judge model that is meant to take its time.
-
-    ## What to do
-    Run rewards in parallel or asynchronously.
-
-    ## Sources
-    trl#2887, trl#3195.
-    """
-
-    code, name, severity = "REW010", "slow-reward", Severity.INFO
-
-
-RULES: tuple[type[Rule], ...] = (
-    DeadRewardComponent,
-    DominantRewardComponent,
-    MissingRewards,
-    RewardFunctionErrors,
-    SlowReward,
-)
+RULES: tuple[type[Rule], ...] = (DeadRewardComponent, DominantRewardComponent, *reward_faults.RULES)

@@ -1,18 +1,21 @@
 """What completions are as texts: whether they end, differ, and do not repeat themselves.
 
-Invariant: nothing is said of texts that were not recorded.
+Invariant: nothing is said of texts that were not seen.
 """
+
+from typing import ClassVar
 
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules.pending import Pending
-from rldk.health.signals import REWARD, thrives
+from rldk.health.rules.reward_faults import OBSERVE
+from rldk.health.signals import REWARD, at_ceiling, in_noise, thrives
 from rldk.health.statistics import Streak
 
 __all__ = ["RULES"]
 
+DUPLICATES, REPEATED = "samples/duplicate_frac", "samples/repetition_frac"
 CONTAIN = "contain_eos_frac"
 COUNT = "eos_token_count"
 SHORT = 64
@@ -108,24 +111,67 @@ class MissingEOS(Rule):
         ]
 
 
-SAMPLES = "record completions: a log holds no texts"
+class _RisesAboveItsOwn(Rule):
+    """A share among the texts that rises above the run's own."""
+
+    algorithms = ONLINE
+    enable = OBSERVE
+    share: ClassVar[str]
+    """The metric."""
+
+    def start(self) -> None:
+        self.level, self.reward = self.chart.track(self.share), self.chart.track(REWARD)
+        self.high = Streak()
+
+    def observe(self, at: Observation) -> Verdict | None:
+        track, options = self.level, self.options
+        if track.count < 10:
+            return None
+        # Both, since a rise before record 25 is part of the second.
+        own = track.start if track.baseline is None else min(track.start, track.baseline)
+        now = min(track.ema10, track.median(5))  # a short burst stays in a mean for long
+        rise = now - own
+        high = rise >= options.rise and now >= options.level and in_noise(track, rise) >= 2.0
+        if self.high.feed(high, at.step) < self.enough(options.records):
+            return None
+        reward = self.reward
+        if at_ceiling(reward):
+            return None  # a solved task has few answers left
+        told = f"; the reward went from {reward.start:.3g} to {reward.ema20:.3g}" if reward.count else ""
+        return Verdict(
+            severity=Severity.INFO if not reward.count or thrives(reward) else Severity.WARNING,
+            message=self.words(own, track.ema10) + told,
+            evidence={
+                self.share: [own, track.ema10],
+                "reward_mean": [reward.start, reward.ema20] if reward.count else None,
+            },
+            onset=self.high.since,
+            confidence=min(0.6 + rise / 2, 0.9),
+        )
+
+    def words(self, own: float, now: float) -> str:
+        """What is the matter, with the numbers."""
+        raise NotImplementedError
 
 
-class DuplicateCompletions(Pending):
+class DuplicateCompletions(_RisesAboveItsOwn):
     """More and more completions of one prompt are the same.
 
     ## What it looks for
-    The share of identical completions within the group of one prompt.
+    The share of completions with the same text as another one of the same prompt.
 
     ## Why it matters
     Identical completions have the same reward, so their advantage is 0: it is how lost entropy shows in text.
 
     ## How it decides
-    It compares the share with the run's own base. Logs hold no texts: it is not checked until completions are
-    recorded.
+    The mean of ten records is at least 0.5, and at least 0.3 and twice the noise above the run's own (the
+    mean of the first five records, or the median of records 5 to 25 if that is lower), for ten records, and
+    the reward does not do well: warning; where it does: info; where the task is solved: nothing. The texts
+    are those that `observe_rewards` sees.
 
     ## What looks alike but is healthy
-    Tasks with few right answers, such as one number.
+    Tasks with few right answers, such as one number: there it is high from the start, or the reward rises
+    with it.
 
     ## What to do
     See entropy-collapse.
@@ -135,24 +181,58 @@ class DuplicateCompletions(Pending):
     """
 
     code, name, severity = "GEN009", "duplicate-completions", Severity.WARNING
-    missing = SAMPLES
+    share = DUPLICATES
+    needs = (DUPLICATES,)
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of duplicate-completions."""
+
+        rise: float = 0.3
+        """Rise of the share above the run's own."""
+        level: float = 0.5
+        """Share below which nothing is said."""
+        records: int = 10
+        """Records in a row."""
+
+    def words(self, own: float, now: float) -> str:
+        return f"{now:.0%} of the completions are the same as another one of their prompt, up from {own:.0%}"
+
+    def causes(self) -> list[Cause]:
+        return [
+            Cause(
+                "the policy lost its entropy",
+                (
+                    Remedy("raise `temperature` to 1.0", up_to=1.0),
+                    Remedy("set `epsilon_high` to 0.28", up_to=0.28),
+                    Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
+                ),
+                0.7,
+            ),
+            Cause(
+                "one answer is rewarded whatever the prompt",
+                (Remedy("read them: rldk samples RUN --sort reward"),),
+                0.5,
+            ),
+        ]
 
 
-class Repetition(Pending):
+class Repetition(_RisesAboveItsOwn):
     """Completions repeat themselves.
 
     ## What it looks for
-    Repeated n-grams within completions.
+    The share of 4-grams of tokens that stood in the same completion before.
 
     ## Why it matters
     It is how a lost end token, or a reward for length, shows in text.
 
     ## How it decides
-    It compares the share of repeated n-grams with the run's own base. Logs hold no texts: it is not checked
-    until completions are recorded.
+    The mean of ten records is at least 0.3, and at least 0.2 and twice the noise above the run's own (the
+    mean of the first five records, or the median of records 5 to 25 if that is lower), for ten records, and
+    the reward does not do well: warning; where it does: info; where the task is solved: nothing. The texts
+    are those that `observe_rewards` sees.
 
     ## What looks alike but is healthy
-    Code, tables and lists repeat themselves.
+    Code, tables and lists repeat themselves, from the start.
 
     ## What to do
     See length-runaway and truncation; punish repetition in the reward.
@@ -162,7 +242,38 @@ class Repetition(Pending):
     """
 
     code, name, severity = "GEN010", "repetition", Severity.WARNING
-    missing = SAMPLES
+    share = REPEATED
+    needs = (REPEATED,)
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of repetition."""
+
+        rise: float = 0.2
+        """Rise of the share above the run's own."""
+        level: float = 0.3
+        """Share below which nothing is said."""
+        records: int = 10
+        """Records in a row."""
+
+    def words(self, own: float, now: float) -> str:
+        return f"{now:.0%} of the 4-grams of a completion stood in it before, up from {own:.0%}"
+
+    def causes(self) -> list[Cause]:
+        return [
+            Cause(
+                "the policy no longer ends its answers, and fills them",
+                (
+                    Remedy("read them: rldk samples RUN"),
+                    Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
+                ),
+                0.6,
+            ),
+            Cause(
+                "the reward pays for length, or for words that can be said again",
+                (Remedy("punish repetition in the reward: get_repetition_penalty_reward of TRL"),),
+                0.5,
+            ),
+        ]
 
 
 RULES: tuple[type[Rule], ...] = (MissingEOS, DuplicateCompletions, Repetition)
