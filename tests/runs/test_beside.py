@@ -27,7 +27,8 @@ def spied(recorder):
 
 
 def checkpoint(recorder, step):
-    recorder.watch.tell({"kind": "checkpoint", "step": step}, LineFile(recorder.files.checkpoints))
+    line = {"kind": "checkpoint", "step": step, "analysis": {"path": f"checkpoint-{step}"}}
+    recorder.watch.tell(line, LineFile(recorder.files.checkpoints))
 
 
 def stall(recorder, step):
@@ -86,7 +87,12 @@ def test_a_resume_tells_the_monitor_what_counts_of_the_attempt_before(tmp_path, 
     st.lists(
         st.one_of(
             st.binary(max_size=30),
-            st.sampled_from([b'{"kind":"checkpoint","step":1,"seen_at_step":1}', b'{"kind":"checkpoint"}']),
+            st.sampled_from(
+                [
+                    b'{"kind":"checkpoint","step":1,"seen_at_step":1,"analysis":{"path":"x"}}',
+                    b'{"kind":"checkpoint"}',
+                ]
+            ),
             st.sampled_from([b'["checkpoint"]', b'{"kind":"checkpoint","step":"x","seen_at_step":{}}']),
         ),
         max_size=6,
@@ -102,7 +108,9 @@ def test_no_line_can_make_it_raise(tmp_path_factory, pieces):
 
 def test_a_line_that_is_still_being_written_comes_when_it_is_whole(tmp_path):
     files = write_run(tmp_path, event(1))
-    line = json.dumps({"kind": "checkpoint", "step": 1, "seen_at_step": 1}).encode()
+    line = json.dumps(
+        {"kind": "checkpoint", "step": 1, "seen_at_step": 1, "analysis": {"path": "x"}}
+    ).encode()
     files.checkpoints.write_bytes(line[:20])
     found = Beside(files, [])
     assert list(found.until(None)) == []

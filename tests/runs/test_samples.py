@@ -15,8 +15,9 @@ from integrations import trainings
 from processes import run_script
 from rldk import RLDKError, open_run
 from rldk.errors import MissingDependencyError
+from rldk.integrations.trl import observe_rewards
 from rldk.runs import Run, Sample
-from rldk.runs.samples import reward_functions, tables_of
+from rldk.runs.sample_tables import reward_functions, tables_of
 from samples import logged, write_run
 
 SEEN = []
@@ -120,6 +121,32 @@ def test_the_messages_of_a_conversation_stay_messages(tmp_path):
     for sample in found:
         (reward,) = sample.rewards.values()
         assert reward == pytest.approx(len(sample.completion[0]["content"]) / 10)
+
+
+@pytest.mark.training
+def test_a_run_of_ours_has_what_was_observed_and_else_the_tables_of_its_trainer(tmp_path):
+    if not trainings.NEW:
+        pytest.skip("TRL 0.23 writes no completions")
+    SEEN.clear()
+    observed = observe_rewards([seen_reward, tiny.length_reward])
+    model = tiny.save_model(tmp_path / "model")
+    trainings.grpo(
+        model, tmp_path, [trainings.recorder(tmp_path / "logs")], rewards=observed, log_completions=True
+    ).train()
+    run = open_run(tmp_path / "logs")
+    found = list(run.samples())
+    assert [source.path for source in run.samples().sources] == [run.files.samples]
+    assert {sample.step for sample in found} == {1, 2, 3, 4}
+    assert all(sample.why for sample in found)
+    seen = {(step, text, letters) for step, _, text, letters, _ in SEEN}
+    assert all((one.step, one.completion, one.rewards["seen_reward"]) in seen for one in found)
+    assert run.bad_lines == []
+    # Without the observer, TRL's own tables of the same training are there.
+    run.files.samples.unlink()
+    whole = list(run.samples())
+    assert [sample.completion for sample in whole] == [text for _, _, text, *_ in SEEN]
+    assert set(whole[0].rewards) == {"seen_reward", "length_reward"}
+    assert "weight" in whole[0].extra
 
 
 # Tables made by hand

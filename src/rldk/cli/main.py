@@ -12,6 +12,7 @@ from rldk.cli.export import export
 from rldk.cli.info import info
 from rldk.cli.rules import rules
 from rldk.cli.runs import runs
+from rldk.cli.samples import samples
 from rldk.cli.validate import validate
 from rldk.errors import RLDKError
 
@@ -55,6 +56,7 @@ def main() -> None:
     Then:
         rldk doctor rldk_logs/my_run      what is wrong, since when, why, what to do
         rldk explain loss rldk_logs/my_run  what a metric means, and whether yours is normal
+        rldk samples rldk_logs/my_run     prompts, completions, and what they were worth
         rldk runs                         list what is in ./rldk_logs
         rldk info rldk_logs/my_run        what a run, or any other log, holds
         rldk export rldk_logs/my_run      a table of every step and metric
@@ -65,5 +67,5 @@ def main() -> None:
     """
 
 
-for command in (doctor, explain, rules, demo, runs, info, export, validate):
+for command in (doctor, samples, explain, rules, demo, runs, info, export, validate):
     main.add_command(command)

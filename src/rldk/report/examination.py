@@ -15,7 +15,7 @@ from rldk.report.curve import Curves
 from rldk.runs import Run
 from rldk.runs.beside import merged
 from rldk.runs.foreign import ForeignRun
-from rldk.runs.judging import beside, diagnosis_of
+from rldk.runs.judging import beside, compare_ranks, diagnosis_of
 
 __all__ = ["Examination", "examine"]
 
@@ -92,6 +92,7 @@ def examine(
             low = event.step if low is None else min(low, event.step)
             high = event.step if high is None else max(high, event.step)
         summary = summary or event.phase == "summary"
+    compare_ranks(run, monitor)
     diagnosis = diagnosis_of(run, monitor)
     found = {finding.rule for finding in diagnosis.findings}
     foreign = isinstance(run, ForeignRun)

@@ -14,6 +14,8 @@ from rldk.files import RunFiles, replacing
 from rldk.health import Diagnosis
 from rldk.metrics import metric_of
 from rldk.recording.recorder import Ending
+from rldk.runs import Run
+from rldk.runs.evidence import with_samples
 from rldk.runs.summary import Summary
 from rldk.runs.tables import Survey, write_csv, write_json
 
@@ -26,6 +28,8 @@ def write_end(files: RunFiles, events: Iterable[Event], ending: Ending, diagnosi
     Raises:
         OSError: the disk refuses; the files that were written before that are whole.
     """
+    if ending.how == "terminated":  # the process has seconds to live: what tells most goes first
+        _write_report(files, Survey.of(events), ending, diagnosis)
     survey = Survey()
     try:
         with replacing(files.metrics_json) as file:
@@ -33,10 +37,14 @@ def write_end(files: RunFiles, events: Iterable[Event], ending: Ending, diagnosi
         with replacing(files.metrics_csv) as file:
             write_csv(events, file, survey)
     finally:  # small, and it says what is there
-        with replacing(files.final_report) as file:
-            survey = survey if survey.records else Survey.of(events)
-            report = final_report(files, survey, ending, diagnosis)
-            file.write(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+        diagnosis = with_samples(diagnosis, Run(files).samples)
+        _write_report(files, survey if survey.records else Survey.of(events), ending, diagnosis)
+
+
+def _write_report(files: RunFiles, survey: Survey, ending: Ending, diagnosis: Diagnosis) -> None:
+    with replacing(files.final_report) as file:
+        report = final_report(files, survey, ending, diagnosis)
+        file.write(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 
 def final_report(files: RunFiles, survey: Survey, ending: Ending, diagnosis: Diagnosis) -> dict[str, Any]:

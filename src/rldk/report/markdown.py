@@ -7,10 +7,13 @@ import re
 
 from rldk.health import Finding
 from rldk.report.examination import Examination
-from rldk.report.verdict import evidence, family, headline, main_metrics, named, since, unchecked
+from rldk.report.verdict import evidence, family, headline, main_metrics, named, samples_of, since, unchecked
 from rldk.report.words import counted, number, plain, sentence
 
-__all__ = ["as_markdown"]
+__all__ = ["as_markdown", "literal"]
+
+SAMPLES = 2
+"""Samples of a finding."""
 
 _SPECIAL = re.compile(r"([\\*\[\]<>|#~]|(?<!\w)_|_(?!\w))")
 _CODE = re.compile(r"(`[\w.='\"/*-]+`)")
@@ -22,9 +25,9 @@ def as_markdown(about: Examination) -> str:
     lines = [
         f"### rldk: {status.upper()}",
         "",
-        f"{_text(named(about))}",
+        f"{literal(named(about))}",
         "",
-        f"**{_text(headline(about))}**",
+        f"**{literal(headline(about))}**",
         "",
     ]
     if about.bad_lines:
@@ -35,32 +38,42 @@ def as_markdown(about: Examination) -> str:
     if about.records:
         lines += _folded("The numbers", _numbers(about))
     if about.answers:
-        told = [f"- *{_text(answer.question)}* {_text(answer.text)}" for answer in about.answers[:3]]
+        told = [f"- *{literal(answer.question)}* {literal(answer.text)}" for answer in about.answers[:3]]
         lines += _folded("Is this normal?", told)
     groups = unchecked(about)
     if groups:
-        told = [f"- {', '.join(f'`{rule}`' for rule in rules)}: {_text(how)}" for how, rules in groups]
+        told = [f"- {', '.join(f'`{rule}`' for rule in rules)}: {literal(how)}" for how, rules in groups]
         lines += _folded(f"Not checked ({counted(len(about.diagnosis.not_checked), 'rule')})", told)
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _story(about: Examination, finding: Finding) -> list[str]:
     head = f"#### {finding.severity}: `{finding.rule}` ({finding.code}), {since(about, finding).lower()}"
-    lines = [head, "", _text(sentence(finding.message)), ""]
+    lines = [head, "", literal(sentence(finding.message)), ""]
     if finding.evidence:
-        lines += [f"Evidence: {_text(evidence(finding))}.", ""]
+        lines += [f"Evidence: {literal(evidence(finding))}.", ""]
     if finding.causes:
-        lines += ["Likely because", "", *(f"- {_text(sentence(cause))}" for cause in finding.causes[:3]), ""]
+        lines += [
+            "Likely because",
+            "",
+            *(f"- {literal(sentence(cause))}" for cause in finding.causes[:3]),
+            "",
+        ]
     if finding.remedies:
-        numbered = (f"{index}. {_text(sentence(one))}" for index, one in enumerate(finding.remedies[:5], 1))
+        numbered = (f"{index}. {literal(sentence(one))}" for index, one in enumerate(finding.remedies[:5], 1))
         lines += ["Do this", "", *numbered, ""]
     if finding.last_good_step is not None:
         lines += [f"Last good step: {finding.last_good_step:,}.", ""]
+    if shown := samples_of(finding, SAMPLES):
+        excerpts = (f"- {literal(where)}: {literal(text)}" for where, text in shown)
+        lines += ["In the samples", "", *excerpts, ""]
     explained = family(about.diagnosis.findings, finding)
     if explained:
         lines += ["This explains", ""]
         for depth, one in explained:
-            told = f"{one.severity}: `{one.rule}` {since(about, one).lower()}: {_text(sentence(one.message))}"
+            told = (
+                f"{one.severity}: `{one.rule}` {since(about, one).lower()}: {literal(sentence(one.message))}"
+            )
             lines.append(f"{'  ' * (depth - 1)}- {told}")
         lines.append("")
     return lines
@@ -70,7 +83,7 @@ def _numbers(about: Examination) -> list[str]:
     rows = ["| metric | first | last | lowest | highest | curve |", "| --- | --: | --: | --: | --: | --- |"]
     for name in main_metrics(about):
         curve = about.curves[name]
-        cells = [_text(plain(name)), *map(number, (curve.first, curve.newest, curve.low, curve.high))]
+        cells = [literal(plain(name)), *map(number, (curve.first, curve.newest, curve.low, curve.high))]
         rows.append(f"| {' | '.join([*cells, curve.spark(24)])} |")
     return rows
 
@@ -79,7 +92,7 @@ def _folded(title: str, lines: list[str]) -> list[str]:
     return [f"<details><summary>{title}</summary>", "", *lines, "", "</details>", ""]
 
 
-def _text(text: str) -> str:
+def literal(text: str) -> str:
     """Text with what Markdown or GitHub would read as more than text taken literally; code stays code."""
     pieces = _CODE.split(plain(text))
     return "".join(

@@ -16,7 +16,7 @@ from rich.text import Text
 from rldk.health import Finding
 from rldk.report.curve import GAP, MARK
 from rldk.report.examination import Examination
-from rldk.report.verdict import commands, family, headline, main_metrics, named, since, unchecked
+from rldk.report.verdict import commands, family, headline, main_metrics, named, samples_of, since, unchecked
 from rldk.report.words import counted, listed, number, plain, sentence
 
 __all__ = ["COLOURS", "alert_line", "console_on", "print_page", "printing"]
@@ -30,7 +30,7 @@ COLOURS = {
 }
 WIDEST = 100
 """Columns beyond which lines of prose are hard to read."""
-CAUSES, REMEDIES, ANSWERS, GROUPS, NAMES = 3, 5, 3, 3, 4
+CAUSES, REMEDIES, ANSWERS, GROUPS, NAMES, SAMPLES = 3, 5, 3, 3, 4, 2
 """How many of each are told."""
 
 
@@ -58,8 +58,8 @@ def printing(console: Console) -> Iterator[Console]:
         return
     with console.capture() as page:
         yield console
-    for line in page.get().splitlines():
-        console.out(line.rstrip(), highlight=False)
+    if told := page.get():
+        console.out("\n".join(line.rstrip() for line in told.splitlines()), highlight=False)
 
 
 def alert_line(finding: Finding) -> Text:
@@ -120,6 +120,7 @@ def _story(about: Examination, finding: Finding, verbose: bool) -> list[Renderab
         saved = finding.last_good_checkpoint
         where = f", saved in {plain(saved)}" if saved else ""
         parts.append(_indented(Text(f"Last good step: {finding.last_good_step:,}{where}.")))
+    parts += _samples(finding)
     explained = family(about.diagnosis.findings, finding)
     if explained:
         parts.append(_indented(Text("This explains", "bold")))
@@ -145,6 +146,15 @@ def _advice(finding: Finding, verbose: bool) -> list[RenderableType]:
     if remedies:
         parts += [_indented(Text("Do this", "bold")), _indented(_list(remedies, ""), 4)]
     return parts
+
+
+def _samples(finding: Finding) -> list[RenderableType]:
+    """The first and the last of the samples that show a finding."""
+    told = samples_of(finding, SAMPLES)
+    if not told:
+        return []
+    lines = [Text.assemble(f"{where}: ", (text, "italic")) for where, text in told]
+    return [_indented(Text("In the samples", "bold")), *(_indented(line, 4) for line in lines)]
 
 
 def _list(items: list[str], mark: str) -> Table:

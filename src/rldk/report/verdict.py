@@ -4,13 +4,15 @@ Invariant: the terminal page, the Markdown and the annotations say the same of a
 """
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rldk.health import Finding, find_rule
 from rldk.health.diagnosis import ENOUGH
 from rldk.health.signals import ENTROPY, KL, LENGTH, LOSS, REWARD
 from rldk.report.examination import Examination
 from rldk.report.words import counted, number, plain
+from rldk.runs.texts import GAP, excerpt
 
 __all__ = [
     "commands",
@@ -19,6 +21,7 @@ __all__ = [
     "headline",
     "main_metrics",
     "named",
+    "samples_of",
     "since",
     "steps",
     "unchecked",
@@ -37,6 +40,10 @@ _MAIN = (
     "lr",
 )
 """What a reader looks at in any run."""
+SHOWN = 2
+"""Findings whose samples are offered."""
+EXCERPT = 120
+"""Characters of a sample on the page of a diagnosis."""
 _STATUS = {
     "healthy": "Nothing is wrong that these metrics can show.",
     "insufficient-data": "There is too little to judge by.",
@@ -139,9 +146,26 @@ def commands(about: Examination) -> list[tuple[str, str]]:
     metric = next((name for name in worst.evidence if name in about.curves), None)
     if metric is not None:
         told.append((f"rldk explain {shlex.quote(plain(metric))} {path}", "the metric that decided"))
+    shown = [finding.rule for finding in about.diagnosis.findings if finding.samples][:SHOWN]
+    told += [(f"rldk samples {path} --finding {rule}", "the samples that show it, whole") for rule in shown]
     if about.state == "running":
         told.append((f"rldk doctor {path} --follow", "watch it go on"))
     return told
+
+
+def samples_of(finding: Finding, most: int) -> list[tuple[str, str]]:
+    """Where samples of a finding stand and what they show, and an excerpt of each: the first and the last."""
+    samples = finding.samples
+    chosen = samples if len(samples) <= most else [*samples[: most - 1], samples[-1]]
+    return [
+        (f"step {sample['step']:,}, {plain(sample['why'])}", f"“{_excerpt(sample)}”") for sample in chosen
+    ]
+
+
+def _excerpt(sample: Mapping[str, Any]) -> str:
+    """Of a text that shows its end alone the end."""
+    text: str = sample["text"]
+    return " ".join(plain(excerpt(text, EXCERPT, end=text.startswith(GAP.lstrip()))).split())
 
 
 def _first_metric(about: Examination) -> str:

@@ -16,6 +16,7 @@ from rldk.event import Event
 from rldk.files import RunFiles
 from rldk.health import Observation
 from rldk.health.observation import Kind
+from rldk.health.saved import analysis_of
 from rldk.runs.lines import MAX_LINE
 
 __all__ = ["Beside", "merged", "observation"]
@@ -29,8 +30,11 @@ def observation(line: Mapping[str, Any]) -> Observation | None:
     kind, step = KINDS.get(str(line.get("kind"))), line.get("step")
     if kind is None or not isinstance(step, int):
         return None
+    if kind == "checkpoint":
+        found = analysis_of(line.get("analysis"))
+        return None if found is None else Observation(step, kind, found.values(), detail=line["analysis"])
     numbers = {key: value for key, value in line.items() if type(value) in (int, float)}
-    return Observation(step=step, kind=kind, values=numbers, detail=line)
+    return Observation(step, kind, numbers, detail=line)
 
 
 def merged(events: Iterable[Event], beside: "Beside | None") -> Iterator[tuple[Observation, Event | None]]:

@@ -20,7 +20,8 @@ from rldk.metrics.values import measure
 from rldk.runs.adapters.base import Adapter, Row
 from rldk.runs.lines import BadLine
 from rldk.runs.run import Run, State
-from rldk.runs.samples import Samples, reward_functions, tables_of
+from rldk.runs.sample_tables import Table, reward_functions, tables_of
+from rldk.runs.samples import Samples
 
 __all__ = ["COUNTED", "ForeignRun"]
 
@@ -107,7 +108,9 @@ class ForeignRun(Run):
 
     def samples(self) -> Samples:
         """The samples of TRL's tables of completions in this folder, or beside this log."""
-        return Samples(tables_of(self.path), reward_functions(self._sample), self._bad.new_pass)
+        tables = tables_of(self.path)
+        functions = reward_functions(self._sample) if tables else None
+        return Samples([Table(path, functions) for path in tables], self._bad.new_pass)
 
     def _of_phase(self, phase: Phase) -> Iterator[Event]:
         for event in self:

@@ -11,11 +11,22 @@ import msgspec
 from rldk.health import Diagnosis, Monitor, RunContext, Settings, diagnose
 from rldk.runs.beside import Beside, merged
 from rldk.runs.checkpoints import with_checkpoints
-from rldk.runs.endings import with_ending
+from rldk.runs.endings import how_it_ended, with_ending
+from rldk.runs.evidence import with_samples
 from rldk.runs.foreign import ForeignRun
+from rldk.runs.ranks import steps_of_ranks
 from rldk.runs.run import Run
 
-__all__ = ["beside", "checkpoints_of", "context_of", "diagnosis_of", "judge", "monitor_of", "settings_of"]
+__all__ = [
+    "beside",
+    "checkpoints_of",
+    "compare_ranks",
+    "context_of",
+    "diagnosis_of",
+    "judge",
+    "monitor_of",
+    "settings_of",
+]
 
 
 def context_of(run: Run, *, algorithm: str | None = None) -> RunContext:
@@ -64,7 +75,15 @@ def monitor_of(
     monitor.begin()
     for at, _ in merged(run, beside(run)):
         monitor.observe(at)
+    compare_ranks(run, monitor)
     return monitor
+
+
+def compare_ranks(run: Run, monitor: Monitor) -> None:
+    """Tell a monitor that was told the whole run how the steps of its ranks compare."""
+    if not isinstance(run, ForeignRun):
+        for at in steps_of_ranks(run.files):
+            monitor.observe(at)
 
 
 def beside(run: Run) -> Beside | None:
@@ -81,14 +100,9 @@ def diagnosis_of(run: Run, monitor: Monitor) -> Diagnosis:
     """What a monitor that was told the whole run has found, with what its files show besides."""
     diagnosis = diagnose(monitor)
     if not isinstance(run, ForeignRun) and run.state != "running" and run.info:
-        end = run.info.get("end")
-        end = end if isinstance(end, dict) else {}
-        how, detail = end.get("how"), end.get("detail")
-        how = how if isinstance(how, str) else None
-        detail = detail if isinstance(detail, str) else None
-        step = monitor.last_step or 0
-        diagnosis = with_ending(diagnosis, monitor.context, how=how, detail=detail, step=step)
-    return with_checkpoints(diagnosis, checkpoints_of(run))
+        end = how_it_ended(run, run.info.get("end"), monitor.last_step or 0)
+        diagnosis = with_ending(diagnosis, monitor.context, end)
+    return with_samples(with_checkpoints(diagnosis, checkpoints_of(run)), run.samples)
 
 
 def checkpoints_of(run: Run) -> Path | None:

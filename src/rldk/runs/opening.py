@@ -14,6 +14,7 @@ from rldk.runs.adapters import adapters, jsonl
 from rldk.runs.adapters.base import Adapter, Probe
 from rldk.runs.foreign import ForeignRun
 from rldk.runs.run import Run
+from rldk.runs.sample_lines import holds_samples
 
 __all__ = ["TRLAdapter", "open_run"]
 
@@ -112,6 +113,8 @@ def _ours(path: Path) -> Run | None:
         owner = RunFiles.of(path)
         if owner is not None and owner.parts() and not _is_foreign(owner):
             return Run(owner)
+        if owner is not None and path == owner.samples and holds_samples(path):
+            return Run(owner)  # of a run whose events lie elsewhere, or were not recorded
         return Run(RunFiles(path.parent, path.stem), [path]) if _holds_events(path) else None
     files = RunFiles(path.parent, path.name)
     return Run(files) if files.exist() and not _is_foreign(files) else None

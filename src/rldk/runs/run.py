@@ -4,6 +4,7 @@ Invariant: a `Run` only reads; its events are the same whether the run is live, 
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,8 @@ from rldk.runs.bad_lines import BadLines
 from rldk.runs.follow import follow
 from rldk.runs.lines import BadLine
 from rldk.runs.records import last_event, read_events, read_records
+from rldk.runs.sample_lines import SampleLines
+from rldk.runs.sample_tables import Table, reward_functions, tables_of
 from rldk.runs.samples import Samples
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Run", "State"]
 
 State = Literal["running", "ended", "unfinished"]
+FIRST = 50
+"""Records whose metrics tell which reward functions there are."""
 
 
 class Run:
@@ -106,8 +111,28 @@ class Run:
         return follow(self.files, self._bad.new_pass(), poll=poll, until=lambda: self.state != "running")
 
     def samples(self) -> Samples:
-        """Prompts, completions and their rewards: of TRL's own tables; a run of rldk holds none yet."""
-        return Samples([], None, self._bad.new_pass)
+        """Prompts, completions and their rewards: those that `observe_rewards` recorded, else those of the
+        tables that TRL wrote in this run (`log_completions=True`).
+        """
+        if self.files.samples.exists():
+            recorded = SampleLines(self.files.samples, self.info.get("attempts"))
+            return Samples([recorded], self._bad.new_pass)
+        tables = self._tables()
+        functions = reward_functions(self._first_metrics()) if tables else None
+        return Samples([Table(path, functions) for path in tables], self._bad.new_pass)
+
+    def _tables(self) -> list[Path]:
+        """TRL's tables; none where the run's options do not say that they are its own."""
+        info = self.info
+        folder, attempts = info.get("trainer_dir"), info.get("attempts")
+        last = attempts[-1] if isinstance(attempts, list) and attempts else None
+        options = last.get("args") if isinstance(last, dict) else None
+        logs = isinstance(options, dict) and options.get("log_completions") is True
+        return tables_of(Path(folder)) if logs and isinstance(folder, str) and Path(folder).is_dir() else []
+
+    def _first_metrics(self) -> set[str]:
+        """The names of the metrics of the first records."""
+        return {name for event in islice(self, FIRST) for name in event.metrics}
 
     def columns(self, phase: Phase = "train") -> "Columns":
         """The records of a phase as numpy columns: `step`, `wall_time` and each metric.

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row
-from rldk.runs.samples import TABLE, Samples, tables_of
+from rldk.runs.sample_tables import TABLE, Table, tables_of
 
 __all__ = ["ADAPTER"]
 
 
 def _rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
-    len(Samples(tables_of(path), None, lambda: on_bad))  # tells which tables cannot be read
+    for table in tables_of(path):
+        Table(table).count(on_bad)  # tells which cannot be read
     yield from ()
 
 

@@ -1,0 +1,206 @@
+"""`rldk samples`: what was asked, what the policy wrote, and what each reward function gave for it."""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from rldk.cli.output import echo_json
+from rldk.cli.progress import counting
+from rldk.cli.reading import input_options, log_of
+from rldk.cli.wanted import SORTS, Wanted, in_order
+from rldk.errors import RLDKError
+from rldk.event import Phase
+from rldk.health import find_rule
+from rldk.report.words import counted, listed, plain
+from rldk.runs import Run
+from rldk.runs.evidence import Shown, evidence
+from rldk.runs.judging import judge
+from rldk.runs.samples import Samples
+
+__all__ = ["samples"]
+
+NAMES = 20
+"""Names of reward functions that an error lists."""
+
+
+def _steps(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, float]:
+    found = re.fullmatch(r"(\d{0,18})(:?)(\d{0,18})", (value or ":").strip(), re.ASCII)
+    if found is None or not found[0]:
+        raise click.BadParameter(f"{value!r} is neither a step nor a range N:M", context, option)
+    first, colon, last = found.groups()
+    if not colon:
+        return int(first), int(first)
+    return int(first or 0), int(last) if last else float("inf")
+
+
+def _rule(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    try:
+        return value and find_rule(value).name
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, option) from None
+
+
+@click.command(short_help="Show prompts, completions and their rewards.")
+@click.argument("path", metavar="RUN", type=click.Path(path_type=Path))
+@input_options
+@click.option("--step", "steps", metavar="N|N:M", callback=_steps, help="A step, or N to M (N:, :M).")
+@click.option("--finding", metavar="RULE", callback=_rule, help="Those that show a finding of rldk doctor.")
+@click.option(
+    "--sort",
+    type=click.Choice(SORTS),
+    help="reward: the lowest first; -reward: the highest first. Without it: the newest step first.",
+)
+@click.option("--limit", type=click.IntRange(min=0), default=5, show_default=True, help="How many; 0: all.")
+@click.option(
+    "--function", metavar="NAME", help="--sort reward goes by this reward function in place of the sum."
+)
+@click.option("--phase", type=click.Choice(["train", "eval"]), help="Of training, or of evaluations.")
+@click.option("--grep", metavar="TEXT", help="Those whose prompt or completion holds this text, in any case.")
+@click.option("--full", is_flag=True, help="Show whole completions.")
+@click.option(
+    "-f",
+    "--format",
+    "kind",
+    type=click.Choice(["terminal", "json", "jsonl", "markdown"]),
+    default="terminal",
+    help="Format of the output.",
+)
+def samples(
+    path: Path,
+    input_format: str | None,
+    mapping: dict[str, str],
+    steps: tuple[int, float],
+    finding: str | None,
+    sort: str | None,
+    limit: int,
+    function: str | None,
+    phase: Phase | None,
+    grep: str | None,
+    full: bool,
+    kind: str,
+) -> None:
+    """Show samples of RUN: the prompt, the completion, what each reward function gave, how it ended.
+
+    RUN is a run whose reward functions were wrapped in observe_rewards, or a trainer's folder, a log in it,
+    or its completions, where it trained with log_completions=True. Of a long completion the beginning and the
+    end are shown.
+
+    \b
+    Exit code: 0 shown, 1 no sample matches, 2 there are none, or RUN cannot be read.
+
+    \b
+    Examples:
+      rldk samples rldk_logs/my_run
+      rldk samples rldk_logs/my_run --finding truncation
+      rldk samples rldk_logs/my_run --step 100:200 --sort -reward --limit 3
+      rldk samples output --function accuracy --sort reward --grep "the answer is"
+      rldk samples rldk_logs/my_run --limit 0 --format jsonl > samples.jsonl
+    """
+    run = log_of(path, input_format, mapping)
+    found = run.samples()
+    if not found.sources:
+        raise RLDKError(
+            f"{path} holds no samples. Wrap the reward functions before the next training: "
+            "reward_funcs=observe_rewards(reward_funcs), from rldk.integrations.trl; or set "
+            "log_completions=True in the trainer's configuration"
+        )
+    wanted = Wanted(steps, phase, function, grep)
+    if finding is None:
+        shown = in_order(wanted.of(_all(found, path)), sort or "-step", function, limit or None)
+    else:
+        chosen = wanted.of(_of_finding(run, found, finding, path))
+        shown = in_order(chosen, sort, function, limit or None)
+    if kind == "jsonl":
+        _print_lines(shown, finding)
+    else:
+        _print(list(shown), wanted, kind, path, finding, full=full or finding is not None)
+    _tell_bad(run, found)
+    if not wanted.taken:
+        _explain_none(run, found, wanted, path, finding, function)
+        click.get_current_context().exit(1)
+
+
+def _all(found: Samples, path: Path) -> Iterator[Shown]:
+    for sample in counting(found, f"reading {plain(path.name)}"):
+        yield Shown(sample, "", end=False)
+
+
+def _of_finding(run: Run, found: Samples, rule: str, path: Path) -> list[Shown]:
+    """The samples that show a finding of the doctor; where there are none, it is said why."""
+    diagnosis = judge(run)
+    shown = evidence(diagnosis, found).get(rule, [])
+    if not shown:
+        rules = [finding.rule for finding in diagnosis.findings]
+        if rule in rules:
+            click.echo(f"rldk: no recorded sample of {path} shows {rule}", err=True)
+        else:
+            others = f"; found: {listed(rules)}" if rules else ""
+            click.echo(f"rldk: the doctor does not find {rule} in {path}{others}", err=True)
+    return shown
+
+
+def _print_lines(shown: Iterable[Shown], finding: str | None) -> None:
+    from rldk.report.samples_page import as_object
+
+    for one in shown:
+        click.echo(msgspec.json.encode(as_object(one, finding)))
+
+
+def _print(
+    shown: list[Shown], wanted: Wanted, kind: str, path: Path, finding: str | None, *, full: bool
+) -> None:
+    from rldk.report.samples_page import as_markdown, as_object, print_samples
+    from rldk.report.terminal import console_on
+
+    if kind == "json":
+        echo_json([as_object(one, finding) for one in shown])
+        return
+    if not shown:
+        return
+    if finding is not None:
+        title = f"{path}: {counted(len(shown), 'sample')} of {finding}"
+    else:
+        title = f"{path}: {len(shown):,} of {counted(wanted.taken, 'sample')}"
+        title += f" that match, of {wanted.seen:,}" if wanted.taken < wanted.seen else ""
+    if kind == "markdown":
+        click.echo(as_markdown(title, shown, full=full), nl=False)
+        return
+    more = [] if full else ["Whole texts: --full."]
+    if len(shown) < wanted.taken:
+        more += ["More of them: --limit 50.", "The highest rewards: --sort -reward."]
+    print_samples(console_on(sys.stdout), title, shown, full=full, more=" ".join(more))
+
+
+def _tell_bad(run: Run, found: Samples) -> None:
+    files = {source.path for source in found.sources}
+    bad = [line for line in run.bad_lines if line.path in files]
+    if bad:
+        first = f"{bad[0].path}:{bad[0].number}: {bad[0].reason}"
+        told = f"rldk: {counted(len(bad), 'sample')} could not be read; the first: {first}"
+        click.echo(plain(told), err=True)
+
+
+def _explain_none(
+    run: Run, found: Samples, wanted: Wanted, path: Path, finding: str | None, function: str | None
+) -> None:
+    """Say why nothing is shown.
+
+    Raises:
+        RLDKError: nothing could be read, or there is no such reward function.
+    """
+    if not wanted.seen:
+        if finding is not None:
+            return  # it has been said
+        if any(line.path in {source.path for source in found.sources} for line in run.bad_lines):
+            raise RLDKError(f"no sample of {path} could be read")
+        click.echo(f"rldk: {path} holds no sample yet", err=True)
+        return
+    if function is not None and function not in wanted.functions:
+        names = list(wanted.functions)
+        known = listed([plain(name) for name in names[:NAMES]]) or "none"
+        raise RLDKError(f"no sample of {path} has a reward function {function!r}; they have: {known}")
+    click.echo(f"rldk: none of {counted(wanted.seen, 'sample')} matches", err=True)

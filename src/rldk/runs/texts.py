@@ -1,0 +1,51 @@
+"""Prompts and completions as plain text: what was said, what was asked last, an excerpt.
+
+Invariant: any text or conversation gives a text; what is left out of an excerpt is marked.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rldk.sample import Text
+
+__all__ = ["GAP", "asked", "excerpt", "written"]
+
+GAP = " […] "
+"""Stands for what an excerpt leaves out."""
+
+
+def written(completion: Text) -> str:
+    """A completion; the messages of several are told apart by who says them."""
+    if isinstance(completion, str):
+        return completion
+    if len(completion) == 1:
+        return _content(completion[0])
+    return "\n".join(f"{message.get('role')}: {_content(message)}" for message in completion)
+
+
+def asked(prompt: Text) -> str:
+    """A prompt; of a conversation the last message of the user, or the last one where no user speaks."""
+    if isinstance(prompt, str):
+        return prompt
+    of_user = [message for message in prompt if message.get("role") == "user"]
+    return _content((of_user or prompt)[-1]) if prompt else ""
+
+
+def excerpt(text: str, most: int, *, end: bool = False) -> str:
+    """At most `most` characters of a text: of its end alone, or of its beginning and its end."""
+    text = text.strip()
+    if len(text) <= most:
+        return text
+    if end:
+        return GAP.lstrip() + text[len(text) - most + len(GAP) :].lstrip()
+    half = (most - len(GAP)) // 2
+    return text[:half].rstrip() + GAP + text[len(text) - half :].lstrip()
+
+
+def _content(message: Mapping[str, Any]) -> str:
+    """The text of a message: of several parts those of text, and its calls of tools."""
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
+    calls = message.get("tool_calls")
+    return f"{content or ''}{f' {calls}' if calls else ''}"
