@@ -175,8 +175,9 @@ trainings.line(here, [RLDKCallback("logs", "r"), end]).train()
     assert code == -signal.SIGTERM
     files = RunFiles(tmp_path / "logs", "r")
     assert train_steps(files.events) == [1, 2, 3]
-    assert Run(files).state == "unfinished"
-    assert not files.final_report.exists()
+    assert Run(files).state == "ended"
+    assert report(files)["end"]["how"] == "terminated"
+    assert pd.read_csv(files.metrics_csv)["step"].tolist() == [1, 2, 3]
 
 
 def test_a_full_disk_stops_no_training_and_loses_nothing_once_there_is_room(run, tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import json
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -172,7 +173,7 @@ def test_an_uncaught_exception_is_the_end_with_its_text(tmp_path):
     [
         ("ValueError('bad name \\udcff')", "ValueError: bad name \\udcff"),
         ("type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})()", "Mute"),
-        ("ValueError('x' * 10_000)", "ValueError: " + "x" * 488),
+        ("ValueError('x' * 10_000)", "ValueError: " + "x" * 988),
     ],
 )
 def test_an_exception_that_cannot_be_written_as_it_is_is_the_end_all_the_same(tmp_path, error, detail):
@@ -206,6 +207,48 @@ def test_an_error_before_the_run_is_not_its_end(tmp_path):
     )
     run_script(code, tmp_path)
     assert end_of(tmp_path)["how"] == "unknown"
+
+
+def test_a_notebook_that_goes_on_after_an_error_ends_the_run_with_it(tmp_path, monkeypatch):
+    recorder = begin(tmp_path)
+    recorder.record(event(1))
+    with pytest.raises(ValueError) as caught:
+        raise ValueError("of a cell")
+    monkeypatch.setattr(sys, "last_value", caught.value, raising=False)
+    recorder.close()
+    assert (end_of(tmp_path)["how"], end_of(tmp_path)["detail"]) == ("exception", "ValueError: of a cell")
+    assert "in test_a_notebook_that_goes_on" in recorder.files.crash().read_text()
+
+
+def test_a_signal_that_interrupts_whoever_holds_our_locks_is_told_all_the_same(tmp_path):
+    code = (
+        PREAMBLE
+        + """
+import os, signal, time
+import rldk.recording.recorder
+rldk.recording.recorder.LOCK_SECONDS = 0.2
+recorder.record(event(1, loss=1))
+with recorder._writer._lock, recorder.watch._lock:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+"""
+    )
+    assert run_script(code, tmp_path).returncode == -signal.SIGTERM
+    files = RunFiles(tmp_path, "run")
+    assert end_of(tmp_path)["how"] == "terminated"
+    assert [one["rule"] for one in read(files.final_report)["findings"]] == ["crash"]
+    assert files.metrics_csv.exists()
+    assert "SIGTERM ended the run after step 1" in files.crash().read_text()
+
+
+def test_a_signal_after_the_end_is_not_its_end(tmp_path):
+    code = (
+        PREAMBLE
+        + "import os, signal, time\nrecorder.record(event(1))\nrecorder.end('completed')\n"
+        + "os.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(60)"
+    )
+    assert run_script(code, tmp_path).returncode == -signal.SIGTERM
+    assert end_of(tmp_path)["how"] == "completed"
 
 
 @pytest.mark.parametrize("leave", ["os._exit(1)", "os.kill(os.getpid(), 9)", "os.abort()"])

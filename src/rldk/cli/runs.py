@@ -28,7 +28,8 @@ def runs(folder: Path, kind: str) -> None:
     \b
     running     a live process records it
     completed   it did all its steps; stopped: it ended itself before that
-    exception   an error ended it; interrupted: Ctrl-C; unknown: it went away without saying so
+    exception   an error ended it; interrupted: Ctrl-C; terminated: a signal, such as SIGTERM
+    unknown     it went away without saying so
     unfinished  it has no end: its process was killed, or the machine went down
     """
     if folder.is_file():

@@ -17,7 +17,7 @@ from rldk.health.rule import Cause, Severity
 from rldk.health.signals import LOSS, REWARD
 from rldk.health.story import cause_of
 
-__all__ = ["Diagnosis", "Finding", "NotChecked", "Status", "diagnose", "finding_of"]
+__all__ = ["Diagnosis", "Finding", "NotChecked", "Status", "as_a_story", "diagnose", "finding_of"]
 
 Status = Literal["healthy", "info", "warning", "critical", "insufficient-data"]
 ENOUGH = 20
@@ -81,7 +81,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 def diagnose(monitor: Monitor) -> Diagnosis:
     """The diagnosis of what the monitor has been told so far."""
     incidents = [incident for incident in monitor.incidents.values() if _told(incident)]
-    findings = _as_a_story([finding_of(incident, monitor) for incident in incidents])
+    findings = as_a_story([finding_of(incident, monitor) for incident in incidents])
     enough = bool(monitor.rules) and monitor.records >= ENOUGH and _shows_its_goal(monitor)
     status: Status = "healthy" if enough else "insufficient-data"
     if findings:
@@ -149,7 +149,7 @@ def likely_causes(incident: Incident) -> list[Cause]:
     return sorted(causes, key=lambda cause: -cause.likelihood)
 
 
-def _as_a_story(findings: list[Finding]) -> list[Finding]:
+def as_a_story(findings: list[Finding]) -> list[Finding]:
     """Roots by severity and onset, each followed by what it explains."""
     by_name = {finding.rule: finding for finding in findings}
 

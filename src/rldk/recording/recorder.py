@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,18 +19,27 @@ from rldk.event import SCHEMA_VERSION, Event, encode_into, escaped, resumed_note
 from rldk.files import RunFiles, replacing
 from rldk.fork import give_up_in_child
 from rldk.health import Diagnosis
+from rldk.recording.crash import last_lines, now
+from rldk.recording.exits import within
 from rldk.recording.guard import Guard
+from rldk.recording.last_words import Death, LastWords, Section
 from rldk.recording.naming import Claim
+from rldk.recording.place import Place
 from rldk.recording.redaction import redact
 from rldk.recording.watch import Watch
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
-from rldk.runs.endings import with_ending
+from rldk.runs.endings import End, how_it_ended, with_ending
 from rldk.speech import warn
 
 __all__ = ["Ending", "How", "Recorder"]
 
-How = Literal["completed", "stopped", "exception", "interrupted", "unknown"]
+How = Literal["completed", "stopped", "exception", "interrupted", "terminated", "unknown"]
+
+LAST_RECORDS = 50
+"""Records that a crash file shows."""
+LOCK_SECONDS = 3.0
+"""How long a signal's thread waits for what the interrupted main thread may hold."""
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,10 +47,10 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
     how: How
     """`completed`: it did all its steps; `stopped`: the training ended itself before that;
-    `exception`, `interrupted`: an error or Ctrl-C ended it; `unknown`: the process went away, or
-    trained again, without ending it. A run that was killed has no Ending at all."""
+    `exception`, `interrupted`, `terminated`: an error, Ctrl-C or a signal ended it; `unknown`: the process
+    went away, or trained again, without ending it. A run that was killed has no Ending at all."""
     detail: str | None
-    """The exception, where there was one."""
+    """The exception or the signal, where there was one."""
     step: int
     """The last step recorded."""
     wall_time: float
@@ -59,6 +67,12 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """What the disk said when it could not keep what it had taken; then records may be missing."""
     hook_failures: int
     """Exceptions inside rldk that were kept from the training."""
+    where: str | None = None
+    """The innermost frame of the exception, or of the main thread when the signal came."""
+    activity: str | None = None
+    """What that was busy with: `generation`, `the reward function f (rewards.py:12)`."""
+    during: str | None = None
+    """What else it was in the midst of: `a save`, `an evaluation`, `a compilation`."""
 
 
 class Recorder:
@@ -104,17 +118,28 @@ class Recorder:
         self._stale = False
         self._disowned = False
         self._error_before = getattr(sys, "last_value", None)
+        self._notice: str | None = None
         self._first_notes: tuple[str, ...] = (resumed_note(from_step),) if from_step > 0 else ()
         last = None
         with suppress(OSError):
             last = Run(self.files).last() if claimed.resumed else None
-        self._origin = time.monotonic() - ((last and last.wall_time) or 0.0)
-        self._info = self._begin_info(from_step, about, claimed.resumed)
+        before = (last and last.wall_time) or 0.0
+        self._origin = time.monotonic() - before
+        self._info = self._begin_info(from_step, about | {"from_seconds": before}, claimed.resumed)
         self._save(self.files.run, self._info)
         if not self.files.alerts.exists():
             self._save(self.files.alerts, [])
         self._begin_watch(claimed, from_step)
         give_up_in_child(self)
+        self._last_words = LastWords(
+            self.files.crash(),
+            from_step,
+            step=lambda: self._step,
+            account=self._account,
+            finish=self._finish_at_signal,
+            on_notice=self._noticed,
+        )
+        self._last_words.begin()
         atexit.register(self._at_exit)
 
     @property
@@ -148,30 +173,13 @@ class Recorder:
         """
         if self._disowned:
             return None
-        if self._writer is not None:
-            self._writer.close()
-        self.ended = Ending(
-            how=how,
-            detail=redact(escaped(detail)),
-            step=self._step,
-            wall_time=self.wall_time,
-            time=_now(),
-            records=self._records,
-            records_lost=self._writer.lost if self._writer else 0,
-            records_in_memory=self._writer.waiting if self._writer else 0,
-            sync_error=self._writer.sync_error if self._writer else None,
-            hook_failures=self._guard.failures,
-        )
-        self._info["end"] = msgspec.to_builtins(self.ended)
-        self.watch.save()
-        if not self.files.alerts.exists():
-            self._save(self.files.alerts, [])
-        self._save(self.files.run, self._info)
         try:
-            self._finish_files(self.ended)
+            with self._last_words.undisturbed():
+                if self._writer is not None:
+                    self._writer.close()
+                return self._end(how, detail, self._found)
         finally:
-            self._lock.release()
-        return self.ended
+            self._last_words.end()
 
     def close(self) -> None:
         """Bring the files of the end up to date, if events came after it, or end the run as it is."""
@@ -179,39 +187,115 @@ class Recorder:
             return
         atexit.unregister(self._at_exit)
         if self.ended is None:
-            how, detail = self._why()
-            self.end(how, detail)
-            if not self.training:
-                return
-            warn(
-                "rldk: the training did not end by itself (%s); its records are in %s",
-                detail or how,
-                self.files.folder / self.files.run_id,
-            )
+            if (error := self._error_since()) is not None:
+                self._last_words.note(error)
+            death = self._last_words.death
+            how: How = death.how if death else "unknown" if self.training else "completed"
+            self.end(how, death.detail if death else None)
+            if self.training:
+                self._say_where()
         elif self._stale or (self._writer is not None and self._writer.waiting):
             if self._writer is not None:
                 self._writer.close()
-            self._finish_files(self.ended)
+            self._finish_files(self.ended, self._found(self.ended))
 
     def disown(self) -> None:
         """In a forked child: the run is the parent's, and nothing here does anything any more."""
         self._disowned = True
         self._writer = None
 
+    def _end(self, how: How, detail: str | None, found: Callable[[Ending], Diagnosis]) -> Ending:
+        """Write the files of the end."""
+        if detail is None and how in ("stopped", "unknown") and self._notice:
+            detail = f"after {self._notice}"
+        self._last_words.close_file()
+        self.ended = ending = self._note_end(how, detail)
+        self.watch.save()
+        if not self.files.alerts.exists():
+            self._save(self.files.alerts, [])
+        try:
+            self._finish_files(ending, found(ending))
+        finally:
+            self._lock.release()
+        return ending
+
+    def _note_end(self, how: How, detail: str | None) -> Ending:
+        """Note in the run's file how it ends."""
+        death = self._last_words.death
+        place = death.place if death and death.how == how else Place()
+        ending = Ending(
+            how=how,
+            detail=redact(escaped(detail)),
+            step=self._step,
+            wall_time=self.wall_time,
+            time=now(),
+            records=self._records,
+            records_lost=self._writer.lost if self._writer else 0,
+            records_in_memory=self._writer.waiting if self._writer else 0,
+            sync_error=self._writer.sync_error if self._writer else None,
+            hook_failures=self._guard.failures,
+            where=place.where,
+            activity=place.activity,
+            during=place.during,
+        )
+        self._info["end"] = msgspec.to_builtins(ending)
+        self._save(self.files.run, self._info)
+        return ending
+
+    def _say_where(self) -> None:
+        warn(
+            "rldk: the training did not end by itself (%s); its records are in %s",
+            (self.ended and (self.ended.detail or self.ended.how)) or "unknown",
+            self.files.folder / self.files.run_id,
+        )
+
     def _at_exit(self) -> None:
         with suppress(Exception):
             self.close()
 
-    def _why(self) -> tuple[How, str | None]:
-        """How a training ended that did not say so: by the error that Python reported since."""
+    def _error_since(self) -> BaseException | None:
+        """The error that Python reported since the run began: a notebook goes on after it."""
         error = getattr(sys, "last_value", None)
-        if error is None or error is self._error_before:
-            return ("unknown" if self.training else "completed"), None
-        how: How = "interrupted" if isinstance(error, KeyboardInterrupt) else "exception"
-        try:
-            return how, f"{type(error).__name__}: {error}"[:500]
-        except Exception:
-            return how, type(error).__name__
+        return None if error is self._error_before else error
+
+    def _account(self, death: Death) -> list[Section]:
+        """Note a death in the run's file, and tell what the crash file is to say of the run."""
+        ending = self._note_end(death.how, death.detail)
+        resources = self._end_of(ending).resources
+        events = last_lines(self.files, LAST_RECORDS) if self._writer is not None else []
+        return [
+            ("What the doctor found", _told(self._found_soon(ending))),
+            ("The machine at the last record", [f"{name} {value}" for name, value in resources.items()]),
+            (f"The last records, as in {self.files.events.name}", events),
+        ]
+
+    def _finish_at_signal(self, death: Death) -> None:
+        """End the run while the main thread, which was interrupted anywhere, waits for it."""
+        if self.ended is not None or self._disowned:
+            return
+        if self._writer is not None:
+            within(LOCK_SECONDS, self._writer.close)
+        self._end(death.how, death.detail, self._found_soon)
+        self._say_where()
+
+    def _noticed(self, name: str) -> None:
+        self._notice = name
+        within(0, self.sync)  # the main thread may have been interrupted in there
+
+    def _end_of(self, ending: Ending) -> End:
+        return how_it_ended(Run(self.files), msgspec.to_builtins(ending), ending.step)
+
+    def _found(self, ending: Ending) -> Diagnosis:
+        """What was found, with what the end shows."""
+        return with_ending(self.watch.diagnosis(), self.watch.monitor.context, self._end_of(ending))
+
+    def _found_soon(self, ending: Ending) -> Diagnosis:
+        """The same where nobody holds the monitor, else what the end alone shows."""
+        found: list[Diagnosis] = []
+        if within(LOCK_SECONDS, lambda: found.append(self._found(ending))) and found:
+            return found[0]
+        nothing = Diagnosis(status="insufficient-data", findings=[], not_checked=[])
+        return with_ending(nothing, self.watch.monitor.context, self._end_of(ending))
 
     def _begin_watch(self, claimed: Claim, from_step: int) -> None:
         if not claimed.resumed:
@@ -224,7 +308,7 @@ class Recorder:
     def _begin_info(self, from_step: int, about: dict[str, Any], resumed: bool) -> dict[str, Any]:
         info = Run(self.files).info if resumed else {}
         attempts = info.get("attempts")
-        attempt = {"started": _now(), "from_step": from_step, **about}
+        attempt = {"started": now(), "from_step": from_step, **about}
         return {
             "rldk": __version__,
             "event_schema": SCHEMA_VERSION,
@@ -235,12 +319,9 @@ class Recorder:
             "end": None,
         }
 
-    def _finish_files(self, ending: Ending) -> None:
+    def _finish_files(self, ending: Ending, found: Diagnosis) -> None:
         self._stale = False
         try:
-            found = self.watch.diagnosis()
-            context, step = self.watch.monitor.context, ending.step
-            found = with_ending(found, context, how=ending.how, detail=ending.detail, step=step)
             self._write_end(self.files, ending, found)
         except OSError as error:
             if self._writer is not None and self._writer.waiting:
@@ -264,5 +345,10 @@ class Recorder:
             self._guard.caught(f"writing {path.name}", error)
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _told(found: Diagnosis) -> list[str]:
+    """A diagnosis in a line each, with what to do about the first finding."""
+    lines = [
+        f"{one.severity} {one.rule} since step {one.onset_step}: {one.message}" for one in found.findings
+    ]
+    remedies = found.findings[0].remedies if found.findings else []
+    return [found.status, *lines, *(f"Try: {remedy}" for remedy in remedies)]

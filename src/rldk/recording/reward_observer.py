@@ -150,6 +150,8 @@ class RewardObserver:
         samples: int = SAMPLES_A_STEP,
     ) -> None:
         self.state = state  # held, so that no other object gets its id
+        self.called = False
+        """Whether a reward function was called yet; until then there is nothing to drain or to take."""
         self.step_seconds: float | None = None
         """How long reward functions took of what was drained last; None where none was called."""
         self.last_error: str | None = None
@@ -173,6 +175,7 @@ class RewardObserver:
         try:
             if len(inputs["completions"]) == 0:
                 return None
+            self.called = True
             if self._calls and self._calls[0].completions is not inputs["completions"]:
                 self._reduce()
             return Call(function, name, place, inputs)

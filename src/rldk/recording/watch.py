@@ -80,7 +80,8 @@ class Watch:
         self._guard = guard
         self._trainer_dir = trainer_dir
         self._lock = threading.RLock()  # the same thread may come again, in the handler of a signal
-        self._attempt = 1
+        self.attempt = 1
+        """Which start of the run this is, counted from 1."""
         self._alerts: list[dict[str, Any]] = []
         self._said: dict[str, Severity] = {}
         self._unsaved = False
@@ -100,7 +101,7 @@ class Watch:
             self._said[rule] = max(severity, self._said.get(rule, severity))
         self.monitor.begin()
         attempts = Run(self._files).info.get("attempts")
-        self._attempt = len(attempts) if isinstance(attempts, list) else 1
+        self.attempt = len(attempts) if isinstance(attempts, list) else 1
         for at, _ in merged(events, Beside(self._files, attempts)):
             self.monitor.observe(at)
         held = [one for one in self.monitor.incidents.values() if one.open]
@@ -138,7 +139,7 @@ class Watch:
             file: where it is recorded, together with what has been seen by now.
         """
         with self._lock:
-            seen = {"attempt": self._attempt, "seen_at_step": self.monitor.last_step or 0}
+            seen = {"attempt": self.attempt, "seen_at_step": self.monitor.last_step or 0}
             plain = msgspec.json.decode(msgspec.json.encode(escaped(msgspec.to_builtins(line) | seen)))
             file.write(plain)
             at = observation(plain)

@@ -1,80 +1,281 @@
-"""What the end of a run's process shows: the findings crash and unfinished-run.
+"""What the end of a run's processes shows: the findings crash and unfinished-run, and NaN weights.
 
-Invariant: only a run that rldk recorded tells how it ended; of the logs of others nothing is concluded.
+Invariant: only a run that rldk recorded tells how it ended; of the logs of others nothing is concluded; what
+the final report says at the end, the doctor says of the files afterwards.
 """
 
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from rldk.health import Diagnosis, Finding, RunContext, Severity, find_rule, told
+from rldk.health import Diagnosis, Finding, Rule, RunContext, Severity, find_rule, told
+from rldk.health.diagnosis import as_a_story
 from rldk.health.remedies import Remedy
+from rldk.health.statistics import Chart
+from rldk.runs.crash_file import CrashNote, read_crash
+from rldk.runs.failure import Failure, failure_of
+from rldk.runs.run import Run
 
-__all__ = ["with_ending"]
+__all__ = ["End", "how_it_ended", "with_ending"]
 
-CRASH, UNFINISHED = find_rule("crash"), find_rule("unfinished-run")
+CRASH, UNFINISHED, NON_FINITE = find_rule("crash"), find_rule("unfinished-run"), find_rule("non-finite")
 RESUME = Remedy("resume from the newest checkpoint that is whole: trainer.train(resume_from_checkpoint=True)")
-MEMORY = (
-    Remedy("lower `per_device_train_batch_size`", scale=0.5),
-    Remedy("lower `max_completion_length`", scale=0.5),
-    Remedy("lower `vllm_gpu_memory_utilization`", scale=0.7),
+OUTSIDE = (
+    RESUME,
+    Remedy("set `enable_jit_checkpoint=True`, so that a checkpoint is saved when the scheduler ends the job"),
+    Remedy("look at the output of the launcher and of the scheduler: another rank may have failed first"),
 )
-"""What to do where memory ran out, besides resuming."""
+"""What to do where a signal ended the run."""
+FULL = 0.95
+"""Share of the memory in use from which a killed process was probably killed for it."""
+_OTHER_RANK = re.compile(r"_crash\.rank(\d+)\.txt$")
 
 
-def with_ending(
-    diagnosis: Diagnosis, context: RunContext, *, how: str | None, detail: str | None, step: int
-) -> Diagnosis:
-    """The diagnosis with what the end shows, where it was not a good one.
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended, as far as its files tell."""
+
+    how: str | None
+    """As in `Ending`, `native` for an error below Python, or None where the process left no end at all."""
+    detail: str | None = None
+    """The exception, the signal, or the native error."""
+    where: str | None = None
+    """The innermost frame."""
+    activity: str | None = None
+    """What the process was busy with."""
+    during: str | None = None
+    """What else it was in the midst of: a save, an evaluation."""
+    step: int = 0
+    """The last step recorded."""
+    last_seen: str | None = None
+    """When the last record was written: UTC, ISO 8601."""
+    resources: Mapping[str, float | None] = {}
+    """The `resource/...` metrics of the last train record."""
+    ranks: Mapping[int, CrashNote] = {}
+    """How the processes of other ranks ended, where they could say so."""
+
+
+def how_it_ended(run: Run, end: Any, step: int) -> End:
+    """What the files of a run tell of its end.
 
     Args:
-        diagnosis: what was found in the records.
-        context: the run.
-        how: `completed`, `stopped`, `exception`, `interrupted`, `unknown`, as in `{run_id}_run.json`; None
-            where the process left no end at all.
-        detail: the exception, where there was one.
+        run: the run; it is no longer going on.
+        end: `end` of its `{run_id}_run.json`, if it holds one.
         step: the last step recorded.
     """
-    finding: Finding | None = None
-    if how == "exception":
-        memory = "out of memory" in (detail or "").lower() or "OutOfMemory" in (detail or "")
-        finding = _finding(
-            CRASH,
-            Severity.CRITICAL,
-            f"the run ended by an exception after step {step}: {detail or 'its text is not known'}",
-            step,
-            {"how": how, "detail": detail},
-            ["memory ran out"] if memory else ["the traceback in the terminal says where"],
-            told([*(MEMORY if memory else ()), RESUME], context),
-        )
-    elif how not in ("completed", "stopped"):
-        text = {
-            "interrupted": f"the run was interrupted by hand after step {step}",
-            "unknown": f"the training did not end by itself; the last record is of step {step}",
-            None: f"no end was recorded: the process was killed, or its machine went away, after step {step}",
-        }.get(how, f"the run ended as {how!r} after step {step}")
-        causes = [] if how == "interrupted" else ["a kill (SIGKILL, the out-of-memory killer, a time limit)"]
-        evidence = {"how": how}
-        finding = _finding(UNFINISHED, Severity.INFO, text, step, evidence, causes, told([RESUME], context))
+    told = end if isinstance(end, dict) else {}
+    if not told and (note := read_crash(run.files.crash())) is not None:
+        told = msgspec.structs.asdict(note)
+    names = ("how", "detail", "where", "activity", "during")
+    text = {name: told[name] for name in names if isinstance(told.get(name), str)}
+    try:
+        last = run.last("train")
+    except OSError:
+        last = None
+    metrics = last.metrics if last else {}
+    return End(
+        how=text.pop("how", None),
+        **text,
+        step=step,
+        last_seen=_time_of(run, last.wall_time if last else None),
+        resources={name: value for name, value in metrics.items() if name.startswith("resource/")},
+        ranks={
+            int(match[1]): note
+            for path in run.files.existing()
+            if (match := _OTHER_RANK.search(path.name)) and (note := read_crash(path))
+        },
+    )
+
+
+def with_ending(diagnosis: Diagnosis, context: RunContext, end: End) -> Diagnosis:
+    """The diagnosis with what the end shows, where it was not a good one."""
     checked = {CRASH.name, UNFINISHED.name}
     not_checked = [one for one in diagnosis.not_checked if one.rule not in checked]
-    if finding is None:
-        return msgspec.structs.replace(diagnosis, not_checked=not_checked)
-    severities = {"insufficient-data": 0, "healthy": 0, "info": 1, "warning": 2, "critical": 3}
-    worse = severities[finding.severity] > severities[diagnosis.status]
-    findings = [finding, *diagnosis.findings] if worse else [*diagnosis.findings, finding]
-    status = finding.severity if worse else diagnosis.status
-    return msgspec.structs.replace(diagnosis, status=status, findings=findings, not_checked=not_checked)
+    diagnosis = msgspec.structs.replace(diagnosis, not_checked=not_checked)
+    if end.how in ("completed", "stopped"):
+        return diagnosis
+    failure = failure_of(end.detail, end.activity)
+    findings = list(diagnosis.findings)
+    if end.how == "exception" and failure.kind == "nan":
+        findings = _with_nan(findings, context, end)
+    cause = _cause(findings, failure, end)
+    if end.how in ("exception", "native", "terminated"):
+        findings.append(_crash(context, end, failure, cause))
+    else:
+        findings.append(_unfinished(context, end, cause))
+    status = max(Severity.of(finding.severity) for finding in findings).word
+    return msgspec.structs.replace(diagnosis, status=status, findings=as_a_story(findings))
+
+
+def _crash(context: RunContext, end: End, failure: Failure, cause: str | None) -> Finding:
+    at = f"after step {end.step:,}"
+    remedies, causes = [*failure.remedies, RESUME], list(failure.causes)
+    severity = Severity.CRITICAL
+    if end.how == "terminated":
+        text = f"{end.detail or 'a signal'} ended the run {at}{_place(end)}"
+        causes = ["a time limit, the scheduler, a kill by hand, or the launcher because another rank failed"]
+        remedies, severity = [*OUTSIDE], Severity.WARNING
+    elif end.how == "native":
+        text = f"the process crashed below Python {at}: {end.detail}{_place(end)}"
+        causes = ["a library in C or CUDA failed; the stacks of all threads are in the run's crash file"]
+    elif failure.kind == "memory":
+        text = f"memory ran out {at}{_place(end)}: {failure.text}"
+    elif failure.kind == "peer":
+        text = f"the connection to another rank was lost {at}{_place(end)}: {failure.text}"
+    else:
+        text = f"the run ended by an exception {at}{_place(end)}: {failure.text}"
+    culprit = _culprit(end)
+    if culprit is not None:
+        rank, note = culprit
+        other = failure_of(note.detail, note.activity)
+        place = note.activity or note.where
+        text = f"rank {rank} failed first{f', in {place}' if place else ''}: {other.text}; then {text}"
+        causes, remedies, severity = list(other.causes), [*other.remedies, RESUME], Severity.CRITICAL
+    elif failure.kind == "peer":
+        causes.append("the other rank was killed: its output, and the kernel's log of its machine, say why")
+    return _finding(
+        CRASH,
+        severity,
+        text,
+        end.step,
+        {"how": end.how, "detail": end.detail, "where": end.where, **failure.numbers, **_memory(end)},
+        causes,
+        told(remedies, context),
+        caused_by=cause,
+        last_good=end.step - 1 if failure.kind == "nan" else end.step,
+    )
+
+
+def _unfinished(context: RunContext, end: End, cause: str | None) -> Finding:
+    at = f"after step {end.step:,}"
+    seen = f"; its last record is of {end.last_seen}" if end.last_seen else ""
+    text = {
+        "interrupted": f"the run was interrupted by hand {at}{_place(end)}",
+        "unknown": f"the training did not end by itself; the last record is of step {end.step:,}"
+        + (f" ({end.detail})" if end.detail else ""),
+        None: f"no end was recorded: the process was killed, or its machine went away, {at}{seen}",
+    }.get(end.how, f"the run ended as {end.how!r} {at}")
+    causes = ["a kill (SIGKILL, the out-of-memory killer, a time limit)"]
+    remedies: Sequence[Remedy] = (RESUME,)
+    if end.how == "interrupted":
+        causes = []
+    elif end.how is None and (full := _full(end)):
+        text = f"{text}; {full}"
+        causes = ["the kernel's out-of-memory killer: look for it with `dmesg`"]
+        remedies = (Remedy("give the job more memory, or keep less in it: see memory-creep"), RESUME)
+    elif end.how is None and (culprit := _culprit(end)):
+        rank, note = culprit
+        other = failure_of(note.detail, note.activity)
+        causes = [f"rank {rank} failed first: {other.text}"]
+        remedies = (*other.remedies, RESUME)
+    evidence = {"how": end.how, **_memory(end)}
+    return _finding(
+        UNFINISHED, Severity.INFO, text, end.step, evidence, causes, told(remedies, context), caused_by=cause
+    )
+
+
+def _with_nan(findings: list[Finding], context: RunContext, end: End) -> list[Finding]:
+    """The findings with one of NaN weights: to sample from them fails before a log shows them."""
+    severity = Severity.CRITICAL.word
+    for index, finding in enumerate(findings):
+        if finding.rule == NON_FINITE.name:
+            findings[index] = msgspec.structs.replace(finding, severity=severity)
+            return findings
+    rule = NON_FINITE(NON_FINITE.Options(), context, Chart())
+    causes = sorted(rule.causes(), key=lambda cause: -cause.likelihood)
+    found = _finding(
+        NON_FINITE,
+        Severity.CRITICAL,
+        f"the weights hold NaN or infinite values: generation could not sample from them after step "
+        f"{end.step:,}, whose log was still healthy",
+        end.step,
+        {"detail": end.detail, "where": end.where},
+        [cause.text for cause in causes],
+        told([remedy for cause in causes for remedy in cause.remedies], context),
+        last_good=end.step - 1,
+    )
+    return [*findings, found]
+
+
+def _cause(findings: Sequence[Finding], failure: Failure, end: End) -> str | None:
+    """The finding that explains the end."""
+    names = {"memory": "memory-creep", "nan": NON_FINITE.name, "disk": "disk-nearly-full"}
+    found = {one.rule: one for one in findings}
+    name = names.get(failure.kind or "")
+    if end.how is None and _full(end):
+        name = "memory-creep"
+    if name is None and (failure.kind == "peer" or end.how not in ("exception", "native")):
+        stall = found.get("stall")  # that was not over when the process ended
+        ended = stall is not None and stall.severity != Severity.INFO.word and stall.last_step >= end.step
+        name = "stall" if ended else None
+    return name if name in found else None
+
+
+def _culprit(end: End) -> tuple[int, CrashNote] | None:
+    """The rank that failed of itself, where this one only followed."""
+    if end.how == "exception" and failure_of(end.detail, end.activity).kind != "peer":
+        return None
+    for rank, note in sorted(end.ranks.items()):
+        if note.how in ("exception", "native") and failure_of(note.detail, note.activity).kind != "peer":
+            return rank, note
+    return None
+
+
+def _place(end: End) -> str:
+    """Where it was, as the rest of a clause."""
+    place = end.activity or (end.where if end.how != "terminated" or not end.during else None)
+    return (f", in {place}" if place else "") + (f", during {end.during}" if end.during else "")
+
+
+def _memory(end: End) -> dict[str, float]:
+    """What the last record says of memory, in GiB."""
+    return {
+        name: value
+        for name, value in end.resources.items()
+        if value is not None and ("memory" in name or "torch_" in name)
+    }
+
+
+def _full(end: End) -> str | None:
+    """In words, that the memory was full at the last record."""
+    for used, most, whose in (
+        ("memory_limit_used", "memory_limit", "the job's"),
+        ("memory_used", "memory_total", "the machine's"),
+    ):
+        now, limit = end.resources.get(f"resource/{used}"), end.resources.get(f"resource/{most}")
+        if now is not None and limit and now >= FULL * limit:
+            share = f"{now:.3g} of {limit:.3g} GiB of {whose} memory were in use"
+            return f"{share}, so the out-of-memory killer is likely"
+    return None
+
+
+def _time_of(run: Run, wall_time: float | None) -> str | None:
+    """When an event of the newest attempt was recorded."""
+    attempts = run.info.get("attempts")
+    attempt = attempts[-1] if isinstance(attempts, list) and attempts else None
+    if wall_time is None or not isinstance(attempt, dict):
+        return None
+    try:
+        seconds = wall_time - float(attempt["from_seconds"])
+        time = datetime.fromisoformat(attempt["started"]) + timedelta(seconds=seconds)
+    except (KeyError, TypeError, ValueError, OverflowError):  # recorded by an rldk that did not say
+        return None
+    return time.isoformat(timespec="seconds")
 
 
 def _finding(
-    rule: Any,
+    rule: type[Rule],
     severity: Severity,
     message: str,
     step: int,
     evidence: dict[str, Any],
     causes: list[str],
     remedies: list[str],
+    *,
+    caused_by: str | None = None,
+    last_good: int | None = None,
 ) -> Finding:
     return Finding(
         rule=rule.name,
@@ -86,10 +287,10 @@ def _finding(
         last_step=step,
         message=message,
         evidence=evidence,
-        caused_by=None,
+        caused_by=caused_by,
         causes=causes,
         remedies=remedies,
-        last_good_step=step,
+        last_good_step=step if last_good is None else max(last_good, 0),
         last_good_checkpoint=None,
         samples=[],
     )

@@ -1,0 +1,174 @@
+"""The crash file of a process: what raised and where, the last records, the stacks of all threads.
+
+Owns `{run_id}_crash.txt`. Invariant: text is only ever added to it, so much and no more; nothing here raises
+for what a disk or an exception can do; a run that ends well leaves no empty file.
+"""
+
+import faulthandler
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from rldk.event import escaped
+from rldk.files import RunFiles
+from rldk.fork import give_up_in_child
+from rldk.recording.redaction import redact
+from rldk.runs.crash_file import BEGAN, ENDED, FIELDS, CrashNote
+from rldk.speech import warn
+
+__all__ = ["CrashFile", "last_lines", "one_line", "traceback_text"]
+
+LINE_CHARS = 4_000
+"""Longest line of a traceback or of the records."""
+SECTION_CHARS = 100_000
+"""Longest section."""
+FRAMES = 100
+"""Frames of an exception that are shown, the innermost; as many as faulthandler shows of a thread."""
+TAIL_BYTES = 1 << 18
+"""How much of the end of the events is read for the last records."""
+
+
+class CrashFile:
+    """The crash file of one process.
+
+    Args:
+        path: `RunFiles.crash(rank)`.
+        from_step: the step that the training goes on from.
+    """
+
+    def __init__(self, path: Path, from_step: int = 0) -> None:
+        self.path = path
+        """The file; it is made when there is something to write."""
+        self._from_step = from_step
+        self._file: IO[bytes] | None = None
+        self._references = 0
+        self._said = False
+
+    def open(self) -> None:
+        """Begin a training. Errors below Python (a segmentation fault, an abort) are written here from now
+        on, unless somebody has them written elsewhere; the process dies of them as ever.
+        """
+        with suppress(OSError):
+            if self.path.stat().st_size:
+                self.add([f"{BEGAN} {self._from_step}, {now()}"])
+        give_up_in_child(self)
+        if faulthandler.is_enabled():
+            return
+        with suppress(Exception):
+            self._file = self.path.open("ab")
+            faulthandler.enable(self._file)
+            self._references = sys.getrefcount(self._file)
+
+    def add(self, lines: Iterable[str], *, stacks: bool = False) -> None:
+        """Append lines, then the stacks of all threads if asked for."""
+        try:
+            text = "".join(f"{escaped(line)}\n" for line in lines)
+            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                _write_all(file, text.encode())
+                if stacks:
+                    _write_all(file, b"\nStacks of all threads (the innermost frame first)\n")
+                    faulthandler.dump_traceback(file)
+                    _write_all(file, b"\n")
+            finally:
+                os.close(file)
+        except OSError as error:
+            if not self._said:
+                self._said = True
+                warn("rldk: cannot write %s (%s)", self.path, error.strerror or error)
+
+    def add_end(self, note: CrashNote, sections: Iterable[tuple[str, Sequence[str]]]) -> None:
+        """Append how the process ended.
+
+        Args:
+            note: what is read again later.
+            sections: titles and lines of all else; empty ones are left out.
+        """
+        fields = {field: getattr(note, field) for field in FIELDS}
+        lines = [
+            ENDED,
+            *(f"{field}: {one_line(str(value))}" for field, value in fields.items() if value is not None),
+        ]
+        lines += [text for title, told in sections if told for text in ("", title, *_bounded(told))]
+        self.add(lines, stacks=True)
+
+    def close(self) -> None:
+        """Let go of the file; an empty one is removed."""
+        if self._file is not None:
+            # Whoever enabled faulthandler again since has taken our file out of it, and its reference.
+            if faulthandler.is_enabled() and sys.getrefcount(self._file) >= self._references:
+                faulthandler.disable()
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
+        with suppress(OSError):
+            if self.path.stat().st_size == 0:
+                self.path.unlink()
+
+    def disown(self) -> None:
+        """In a forked child: its errors are not this run's."""
+        if self._file is not None and faulthandler.is_enabled():
+            faulthandler.disable()
+
+
+def now() -> str:
+    """UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def one_line(text: str) -> str:
+    """A text as a line of bounded length without secrets."""
+    return str(redact(" ".join(text[: 2 * LINE_CHARS].split())))[:LINE_CHARS]
+
+
+def traceback_text(error: BaseException) -> list[str]:
+    """An exception as Python prints it, without secrets, its frames and texts bounded."""
+    try:
+        told = traceback.TracebackException(
+            type(error), error, error.__traceback__, limit=-FRAMES, compact=True
+        )
+        text = "".join(told.format())
+    except Exception as failure:  # an exception can be anything
+        text = f"{type(error).__name__} (its traceback cannot be shown: {type(failure).__name__})"
+    return text.splitlines()
+
+
+def last_lines(files: RunFiles, count: int) -> list[str]:
+    """The newest records of a run as they stand in its events, the newest last; none of a gzipped part."""
+    lines: list[bytes] = []
+    for path in reversed(files.parts()[-2:]):
+        if len(lines) >= count or path.suffix == ".gz":
+            break
+        with suppress(OSError), path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = max(size - TAIL_BYTES, 0)
+            file.seek(start)
+            found = file.read(TAIL_BYTES).splitlines()
+            lines = [*(found[1:] if start else found), *lines]
+    return [line.decode(errors="replace").rstrip() for line in lines[-count:]]
+
+
+def _bounded(lines: Sequence[str]) -> list[str]:
+    """Lines without secrets, cut where they are too long or too many, in their middle."""
+    text = "\n".join(_cut(line) for line in lines)
+    if len(text) > SECTION_CHARS:
+        half = SECTION_CHARS // 2
+        text = f"{text[:half]}\n... {len(text) - 2 * half} characters are left out ...\n{text[-half:]}"
+    return text.splitlines()
+
+
+def _cut(line: str) -> str:
+    if len(line) > 2 * LINE_CHARS:  # a secret that is cut in two is none that a pattern knows
+        line = line[: 2 * LINE_CHARS]
+    line = redact(line)
+    return line if len(line) <= LINE_CHARS else f"{line[:LINE_CHARS]}..."
+
+
+def _write_all(file: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(file, content) :]

@@ -1,0 +1,268 @@
+"""How a process may be made to end, and being told of it just before.
+
+Owns the hooks of the interpreter and the signal handlers. Invariant: whatever was there before is called as
+ever, and the process ends as it would have ended without them: with the same output, the same status, and no
+later than some seconds after a signal, even while it hangs in a collective.
+"""
+
+import _thread
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from types import FrameType, TracebackType
+from typing import Any
+
+from rldk.fork import give_up_in_child
+
+__all__ = ["DYING_SECONDS", "Exits", "within"]
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that end a process from outside: a time limit, a scheduler, a launcher, a closed terminal."""
+DYING_SECONDS = 20.0
+"""The longest that a process that was told to end writes on; launchers kill after 30."""
+GRACE_SECONDS = 2.0
+"""How long a main thread may take to come back to Python and end the process, before that is done for it."""
+MOST_IGNORED = 5
+"""Exceptions that Python ignored (in a `__del__`, say) that are remembered, the newest."""
+
+
+class Exits:
+    """Tells of the end of this process.
+
+    Args:
+        on_error: told of an exception that nobody caught, before Python prints it; in a thread of its own.
+        on_signal: told of a signal that is about to end the process, in a thread of its own.
+        on_notice: told of a signal that somebody else handles, who may let the training go on.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_error: Callable[[BaseException], None],
+        on_signal: Callable[[int], None],
+        on_notice: Callable[[int], None],
+    ) -> None:
+        self.ignored: deque[str] = deque(maxlen=MOST_IGNORED)
+        """Exceptions that Python ignored, as text."""
+        self._on_error = on_error
+        self._on_signal = on_signal
+        self._on_notice = on_notice
+        self._installed = False
+        self._before: dict[int, Any] = {}
+        self._wakeup: tuple[int, int] | None = None  # the pipe that signals write to: its ends
+        self._told = 0  # signals that the main thread came to
+        self._woken = 0  # signals that came
+        self._dying = threading.Lock()
+        self._done = threading.Event()
+        self._busy = False
+        self._pending: int | None = None
+
+    def install(self) -> None:
+        """Be told from now on. Outside the main thread, signals are left alone."""
+        self._installed = True
+        self._excepthook, sys.excepthook = sys.excepthook, self._see_error
+        self._unraisablehook, sys.unraisablehook = sys.unraisablehook, self._see_ignored
+        give_up_in_child(self)
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for signum in SIGNALS:
+            before = signal.getsignal(signum)
+            if before is not None and before != signal.SIG_IGN:  # None: a handler that Python does not know
+                self._before[signum] = before
+                signal.signal(signum, self._handle)
+        if signal.SIG_DFL in self._before.values():
+            self._listen()
+
+    def uninstall(self) -> None:
+        """Leave everything as it was, where nobody else has taken our place; else pass on what comes."""
+        if not self._installed:
+            return
+        self._installed = False
+        if sys.excepthook == self._see_error:
+            sys.excepthook = self._excepthook
+        if sys.unraisablehook == self._see_ignored:
+            sys.unraisablehook = self._unraisablehook
+        self._restore_signals()
+        self._stop_listening()
+
+    def disown(self) -> None:
+        """In a forked child: signals find what they would have found without us, and nobody is told."""
+        self._installed = False
+        self._restore_signals()
+        if self._wakeup is not None:
+            with suppress(ValueError):
+                signal.set_wakeup_fd(-1)
+            for end in self._wakeup:
+                os.close(end)
+            self._wakeup = None
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """A first signal waits until the block is done; a second one does not."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+            if self._pending is not None:
+                self._end_by(self._pending)
+
+    # Exceptions.
+
+    def _see_error(
+        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        here = threading.current_thread() is threading.main_thread()
+        if self._installed and here and not self._dying.locked():
+            within(DYING_SECONDS, partial(self._on_error, error))  # a disk that hangs must not hide the error
+        self._excepthook(kind, error, trace)
+
+    def _see_ignored(self, ignored: Any) -> None:
+        if self._installed:
+            with suppress(Exception):  # as text: the object must not live on for us
+                self.ignored.append(f"{ignored.exc_type.__name__}: {ignored.exc_value}"[:500])
+        self._unraisablehook(ignored)
+
+    # Signals.
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        """The handler: in the main thread, wherever that is, also within our own code."""
+        before = self._before.get(signum, signal.SIG_DFL)
+        if not self._is_fatal(signum):
+            if self._installed:
+                with suppress(Exception):
+                    self._on_notice(signum)
+            before(signum, frame)
+            return
+        self._told += 1
+        if self._told > 1 or not self._installed:
+            self._die(signum)
+        elif self._busy:
+            self._pending = signum
+            signal.signal(signum, signal.SIG_DFL)
+        else:
+            self._end_by(signum)
+
+    def _is_fatal(self, signum: int) -> bool:
+        """Whether the process dies of the signal: by default, or as another of our kind has it die."""
+        before = self._before.get(signum, signal.SIG_DFL)
+        other = getattr(before, "__self__", None)
+        if isinstance(other, Exits):
+            return other._is_fatal(signum)  # noqa: SLF001 - of our own class
+        return bool(before == signal.SIG_DFL)
+
+    def _end_by(self, signum: int) -> None:
+        self._write_last_words(signum)
+        self._done.wait(DYING_SECONDS)
+        before = self._before.get(signum)
+        if callable(before):  # another of our kind
+            before(signum, None)
+        self._die(signum)
+
+    def _write_last_words(self, signum: int) -> None:
+        """Once, and by a thread: it may wait for a lock that the interrupted main thread holds."""
+        if self._dying.acquire(blocking=False):
+            within(0, partial(self._on_signal, signum), self._done)
+
+    def _die(self, signum: int) -> None:
+        """End as the signal would have ended the process: its parent sees that."""
+        try:
+            signal.signal(signum, signal.SIG_DFL)
+        except ValueError:  # not in the main thread
+            _die_without_python(signum)
+        os.kill(os.getpid(), signum)
+
+    def _listen(self) -> None:
+        """Hear of signals while the main thread is in C and cannot: a handler of Python's would make a
+        training that hangs in a collective deaf to SIGTERM, which ends it otherwise.
+        """
+        ends = os.pipe()
+        os.set_blocking(ends[1], False)
+        before = signal.set_wakeup_fd(ends[1], warn_on_full_buffer=False)
+        if before != -1:  # an event loop listens already
+            signal.set_wakeup_fd(before, warn_on_full_buffer=False)
+            for end in ends:
+                os.close(end)
+            return
+        self._wakeup = ends
+        with suppress(RuntimeError):  # no more threads
+            threading.Thread(target=self._hear, args=(ends[0],), name="rldk-signals", daemon=True).start()
+
+    def _hear(self, pipe: int) -> None:
+        while True:
+            try:
+                heard = os.read(pipe, 64)
+            except OSError:
+                return
+            if not heard:  # the other end was closed
+                os.close(pipe)
+                return
+            for signum in heard:
+                if self._before.get(signum) == signal.SIG_DFL and signal.getsignal(signum) == self._handle:
+                    self._woken += 1
+                    within(0, partial(self._see_to_it, signum, again=self._woken > 1))
+
+    def _see_to_it(self, signum: int, *, again: bool) -> None:
+        """A signal came: if the main thread does not come to it, end the process here."""
+        time.sleep(GRACE_SECONDS)
+        if not again:
+            if self._busy:
+                return
+            self._write_last_words(signum)
+            self._done.wait(DYING_SECONDS)
+            time.sleep(GRACE_SECONDS)
+        if self._installed:
+            _die_without_python(signum)
+
+    def _restore_signals(self) -> None:
+        for signum, before in self._before.items():
+            with suppress(ValueError):  # not in the main thread: `_handle` passes on what comes
+                if signal.getsignal(signum) == self._handle:
+                    signal.signal(signum, before)
+
+    def _stop_listening(self) -> None:
+        if self._wakeup is None:
+            return
+        _, write = self._wakeup
+        self._wakeup = None
+        with suppress(ValueError):  # not in the main thread: then it stays, as no harm
+            current = signal.set_wakeup_fd(-1)
+            if current != write:  # somebody else's by now
+                signal.set_wakeup_fd(current, warn_on_full_buffer=False)
+            os.close(write)
+
+
+def within(seconds: float, call: Callable[[], None], done: threading.Event | None = None) -> bool:
+    """Call in a thread and wait so long at most; whether it is over. What it raises is lost.
+
+    For what may wait for a lock that a thread holds which will not go on. `done` is set when it is over.
+    """
+    over = done or threading.Event()
+
+    def run() -> None:
+        with suppress(Exception):
+            call()
+        over.set()
+
+    try:  # of `threading`, a thread needs a lock to start, which an interrupted main thread may hold
+        _thread.start_new_thread(run, ())
+    except RuntimeError:  # no more threads
+        over.set()
+        return False
+    return over.wait(seconds) if seconds else False
+
+
+def _die_without_python(signum: int) -> None:
+    """Take the handler away and deliver the signal: `signal.signal` works in the main thread alone."""
+    with suppress(Exception):
+        libc = ctypes.CDLL(None)
+        libc.signal.argtypes, libc.signal.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+        libc.signal(signum, None)
+        os.kill(os.getpid(), signum)

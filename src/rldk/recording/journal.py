@@ -1,0 +1,88 @@
+"""The journal of one process of a training: what it measured of itself, and how long its steps took.
+
+Owns `{run_id}_resources.rank{N}.jsonl`. Invariant: the training thread only notes times, a background thread
+writes; nothing raises, and memory is bounded while the name of the run is not known.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from rldk.files import RunFiles
+from rldk.recording.appending import LineFile
+
+__all__ = ["Journal"]
+
+MAX_WAITING = 10_000
+"""Lines that wait until the run's name is known; then the oldest are given up."""
+
+
+class Journal:
+    """Records one process.
+
+    Args:
+        rank: the process, as `args.process_index`.
+        files: gives the files of the run; None while a rank has not learned their name.
+    """
+
+    def __init__(self, rank: int, files: Callable[[], RunFiles | None]) -> None:
+        self.step = 0
+        """The last step that was ended."""
+        self._rank = rank
+        self._files = files
+        self._file: LineFile | None = None
+        self._waiting: deque[dict[str, Any]] = deque(maxlen=MAX_WAITING)
+        self._begun: tuple[float, float] | None = None
+
+    def begin_step(self) -> None:
+        """Note that a step begins."""
+        self._begun = (time.monotonic(), time.process_time())
+
+    def end_step(self, step: int, reward_seconds: float | None = None) -> None:
+        """Note that a step ended.
+
+        Args:
+            step: `global_step` after it.
+            reward_seconds: how long reward functions took of it, where that is known.
+        """
+        self.step = step
+        if self._begun is None:
+            return
+        (seconds, cpu), self._begun = self._begun, None
+        line = {
+            "kind": "step_time",
+            "time": time.time(),
+            "step": step,
+            "seconds": time.monotonic() - seconds,
+            "cpu_seconds": time.process_time() - cpu,
+        }
+        if reward_seconds is not None:
+            line["reward_seconds"] = reward_seconds
+        self._waiting.append(line)
+
+    def sampled(self, at: float, values: Mapping[str, float]) -> None:
+        """Take a sample of the resources, and write what waits; called by a thread in the background."""
+        self._waiting.append({"kind": "resource", "time": at, "step": self.step, **values})
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits, as soon as the run's name is known."""
+        file = self.file
+        with suppress(IndexError):  # another thread may take the last line
+            while file is not None:
+                file.write(self._waiting.popleft())
+
+    @property
+    def file(self) -> LineFile | None:
+        """The file; None while the run's name is not known."""
+        if self._file is None and (files := self._files()) is not None:
+            self._file = LineFile(files.resources(self._rank))
+        return self._file
+
+    def close(self) -> None:
+        """Write what waits and let go of the file."""
+        self.flush()
+        if self._file is not None:
+            self._file.close()

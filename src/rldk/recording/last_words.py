@@ -1,0 +1,147 @@
+"""What a process of a training leaves behind when it does not end well.
+
+Owns the crash file and the hooks of one rank. Invariant: how the process ends is noted once, by what came
+first, and written before anything that takes longer.
+"""
+
+import atexit
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from rldk.recording.crash import CrashFile, now, one_line, traceback_text
+from rldk.recording.exits import Exits
+from rldk.recording.place import Place, frames_of_error, frames_of_thread, place_of
+from rldk.runs.crash_file import CrashNote
+
+__all__ = ["Death", "LastWords", "Section"]
+
+Section: TypeAlias = tuple[str, Sequence[str]]
+"""A part of the crash file: its title and its lines; one without lines is left out."""
+
+DETAIL_CHARS = 1_000
+"""How much of an exception's text is kept: an allocator's numbers come late in it."""
+
+
+class Death(msgspec.Struct, frozen=True, kw_only=True):
+    """How a process ends that nobody ended."""
+
+    how: Literal["exception", "interrupted", "terminated"]
+    """By an error that nobody caught, by Ctrl-C, or by a signal."""
+    detail: str
+    """The exception as a line, without secrets, or the name of the signal."""
+    place: Place
+    """Where the exception was raised, or where the main thread was."""
+
+
+class LastWords:
+    """Writes the crash file of one rank.
+
+    Args:
+        path: `RunFiles.crash(rank)`.
+        from_step: the step that the training goes on from.
+        step: gives the last step that is known.
+        account: called first; notes the death elsewhere, and gives what to tell of the run.
+        finish: called when a signal ends the process, for all that takes longer; in a thread of its own,
+            while the main thread may hold any lock.
+        on_notice: told, by name, of a signal that somebody else handles: the training may go on.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        from_step: int = 0,
+        *,
+        step: Callable[[], int],
+        account: Callable[[Death], Sequence[Section]] = lambda _: (),
+        finish: Callable[[Death], None] = lambda _: None,
+        on_notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.death: Death | None = None
+        """How the process ends, once that is known."""
+        self.path = path
+        """The crash file."""
+        self._step = step
+        self._account = account
+        self._finish = finish
+        self._on_notice = on_notice
+        self._file = CrashFile(path, from_step)
+        self._exits = Exits(
+            on_error=self.note,
+            on_signal=self._terminated,
+            on_notice=self._noticed,
+        )
+
+    def begin(self) -> None:
+        """Be ready from now on. Of signals, in the main thread only."""
+        self._file.open()
+        self._exits.install()
+        atexit.register(self.end)
+
+    def end(self) -> None:
+        """The training has ended: what comes is not its end any more."""
+        atexit.unregister(self.end)
+        self._exits.uninstall()
+        self.close_file()
+
+    def close_file(self) -> None:
+        """Errors below Python are not written down any more. An empty file is removed."""
+        self._file.close()
+
+    def undisturbed(self) -> AbstractContextManager[None]:
+        """A context in which a first signal waits until what is written is written."""
+        return self._exits.undisturbed()
+
+    def note(self, error: BaseException) -> None:
+        """Note an exception that nobody caught. What was noted before stands."""
+        if self.death is not None:
+            return
+        how: Literal["interrupted", "exception"] = (
+            "interrupted" if isinstance(error, KeyboardInterrupt) else "exception"
+        )
+        name = type(error).__name__
+        try:
+            detail = f"{name}: {error}"
+        except Exception:
+            detail = name
+        place = place_of(frames_of_error(error.__traceback__))
+        with self._exits.undisturbed():
+            self._note(Death(how=how, detail=one_line(detail)[:DETAIL_CHARS], place=place), error)
+
+    def _noticed(self, signum: int) -> None:
+        self._on_notice(signal.Signals(signum).name)
+
+    def _terminated(self, signum: int) -> None:
+        if self.death is None:
+            main = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001
+            place = place_of(frames_of_thread(main))
+            self._note(Death(how="terminated", detail=signal.Signals(signum).name, place=place), None)
+        if self.death is not None:
+            self._finish(self.death)
+
+    def _note(self, death: Death, error: BaseException | None) -> None:
+        self.death = death
+        place = death.place
+        note = CrashNote(
+            how=death.how,
+            detail=death.detail,
+            where=place.where,
+            activity=place.activity,
+            during=place.during,
+            step=self._step(),
+            time=now(),
+        )
+        sections: list[Section] = [
+            ("The exception", traceback_text(error) if error is not None else []),
+            ("Exceptions that Python ignored before", list(self._exits.ignored)),
+        ]
+        try:
+            sections += self._account(death)
+        finally:
+            self._file.add_end(note, sections)

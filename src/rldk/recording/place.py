@@ -1,0 +1,165 @@
+"""Where in a training a stack is: in generation, in which reward function, in a collective, saving.
+
+Invariant: names of functions, modules and files alone are looked at; no stack is too deep.
+"""
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from types import FrameType, TracebackType
+from typing import NamedTuple
+
+import msgspec
+
+__all__ = ["TRAINERS", "Frame", "Place", "frames_of_error", "frames_of_thread", "place_of"]
+
+MOST_FRAMES = 5_000
+"""Frames of a stack that are looked at, the innermost ones."""
+SCORING = frozenset({"_calculate_rewards", "_calculate_rewards_from_functions"})
+"""Methods of TRL trainers (0.23 to 1.16) that call the reward functions."""
+PLUMBING = (
+    "trl.trainer",
+    "trl.extras",
+    "trl.experimental",
+    "rldk",
+    "accelerate",
+    "torch",
+    "asyncio",
+    "concurrent",
+)
+"""Modules whose frames may lie between the trainer and a reward function, which may be of `trl.rewards`."""
+SAVING = frozenset(
+    {
+        "_save_checkpoint",
+        "save_model",
+        "_save_optimizer_and_scheduler",
+        "save_pretrained",
+        "push_to_hub",
+        "_push_from_checkpoint",
+        "on_save",
+    }
+)
+TRAINERS = ("transformers", "trl")
+"""Whose evaluation is a training's; a reward function may be called so too."""
+EVALUATING = frozenset({"evaluate", "_evaluate", "evaluation_loop", "prediction_loop"})
+COMPILING = ("torch._dynamo", "torch._inductor", "triton.compiler")
+_LAUNCHERS = ("torch.distributed.run", "torch.distributed.launch", "torch.distributed.elastic")
+_MODULES = (
+    (("torch.distributed", "accelerate.utils.operations"), "a collective of the ranks"),
+    (("torch.utils.data",), "the data loader"),
+    (("vllm", "transformers.generation", "trl.generation"), "generation"),
+    (("torch.autograd",), "the backward pass"),
+    (("torch.optim",), "the optimizer"),
+)
+"""Modules -> what a stack that passes through them is busy with."""
+
+
+class Frame(NamedTuple):
+    """One entry of a stack."""
+
+    function: str
+    """Qualified name."""
+    module: str
+    file: str
+    line: int
+
+    @property
+    def name(self) -> str:
+        """The function's own name."""
+        return self.function.rpartition(".")[2]
+
+    def within(self, modules: Sequence[str]) -> bool:
+        """Whether it is of one of these modules, or of one below."""
+        return any(f"{self.module}.".startswith(f"{module}.") for module in modules)
+
+    def __str__(self) -> str:
+        return f"{self.function} ({PurePath(self.file).name}:{self.line})"
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a stack is."""
+
+    where: str | None = None
+    """The innermost frame: `function (file.py:12)`."""
+    activity: str | None = None
+    """`generation`, `the reward function f (rewards.py:3)`, `a collective of the ranks`, ..."""
+    during: str | None = None
+    """`an evaluation`, `a save`, `a compilation`: what takes its time in a healthy run too."""
+
+    def __str__(self) -> str:
+        parts = [
+            f"in {self.activity}" if self.activity else "",
+            f"during {self.during}" if self.during else "",
+        ]
+        return " ".join(part for part in parts if part) or (
+            f"in {self.where}" if self.where else "nowhere known"
+        )
+
+
+def frames_of_error(traceback: TracebackType | None) -> list[Frame]:
+    """The stack of an exception, the innermost frame last."""
+    frames: list[Frame] = []
+    while traceback is not None:
+        frames.append(_frame(traceback.tb_frame, traceback.tb_lineno))
+        traceback = traceback.tb_next
+    return frames[-MOST_FRAMES:]
+
+
+def frames_of_thread(frame: FrameType | None) -> list[Frame]:
+    """The stack of a running thread (`sys._current_frames`), the innermost frame last.
+
+    Where our signal handler interrupted it, it ends there.
+    """
+    frames: list[Frame] = []
+    while frame is not None and len(frames) < MOST_FRAMES:
+        frames.append(_frame(frame, frame.f_lineno or 0))
+        if frame.f_code.co_qualname == "Exits._handle":
+            frames.clear()
+        frame = frame.f_back
+    return frames[::-1]
+
+
+def _frame(frame: FrameType, line: int) -> Frame:
+    code = frame.f_code
+    return Frame(code.co_qualname, str(frame.f_globals.get("__name__", "")), code.co_filename, line)
+
+
+def place_of(frames: Sequence[Frame]) -> Place:
+    """Where a stack is, its innermost frame last."""
+    if not frames:
+        return Place()
+    during = None
+    for frame in frames:
+        if frame.name in SAVING:
+            during = "a save"
+        elif frame.name in EVALUATING and frame.within(TRAINERS):
+            during = "an evaluation"
+        elif frame.within(COMPILING):
+            during = "a compilation"
+    return Place(where=str(frames[-1]), activity=_reward(frames) or _activity(frames), during=during)
+
+
+def _reward(frames: Sequence[Frame]) -> str | None:
+    """The reward function that a stack is in."""
+    scoring = next((i for i in range(len(frames) - 1, -1, -1) if frames[i].name in SCORING), None)
+    if scoring is None:
+        return None
+    inner = frames[scoring + 1 :]
+    function = next((f for f in inner if f.module != "contextlib" and not f.within(PLUMBING)), None)
+    if function is None:
+        return "the scoring of completions"
+    last = [f for f in inner if f.file == function.file][-1]
+    name = function.function.rpartition("<locals>.")[2]
+    return f"the reward function {name} ({PurePath(last.file).name}:{last.line})"
+
+
+def _activity(frames: Sequence[Frame]) -> str | None:
+    """What the innermost frame that tells is busy with."""
+    for frame in reversed(frames):
+        if frame.within(_LAUNCHERS):
+            continue
+        for modules, activity in _MODULES:
+            if frame.within(modules):
+                return activity
+        if frame.name in ("_generate", "_generate_single_turn"):
+            return "generation"
+    return None

@@ -1,0 +1,192 @@
+"""The watchdog: a thread that notices when no step ends any more, and writes down where everybody hangs.
+
+Invariant: the training thread only notes the time; an episode is told once; what takes its time in a healthy
+run (an evaluation, a save, a compilation, a suspended machine) is no stall.
+"""
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from statistics import median
+from types import FrameType
+from typing import Any
+
+import msgspec
+
+from rldk.recording.crash import CrashFile
+from rldk.recording.place import TRAINERS, Place, frames_of_thread, place_of
+from rldk.runs.crash_file import STALLED
+
+__all__ = ["Patience", "Stall", "Watchdog"]
+
+PACES = 50
+"""Steps, the last ones, whose median is the usual time of a step."""
+LATE = 2.0
+"""A tick that comes so many times later than planned was slept through: the machine was suspended."""
+_TRAINING = ("_inner_training_loop", "train")
+"""Methods of trainers that are on the stack for as long as a training goes on."""
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How long is too long, in seconds."""
+
+    steps: float = 10.0
+    """Usual steps without one that ends."""
+    least: float = 300.0
+    """However short the usual step is."""
+    first: float = 1800.0
+    """For the first steps, whose usual time is not known yet: models load, kernels compile."""
+    slow: float = 3600.0
+    """In an evaluation, a save or a compilation, whose beginning no hook tells."""
+    tick: float = 5.0
+    """Between two looks."""
+
+
+class Stall(msgspec.Struct, frozen=True, kw_only=True):
+    """No step has ended for a long time."""
+
+    step: int
+    """The last step that ended."""
+    time: float
+    """When this was noticed, in seconds since 1970."""
+    stalled_seconds: float
+    """Since the last sign of life."""
+    usual_seconds: float | None
+    """The usual time of a step; None in the first."""
+    place: Place
+    """Where the training thread is."""
+
+    def line(self) -> dict[str, Any]:
+        """As `{run_id}_resources.rank{N}.jsonl` holds it."""
+        return {
+            "kind": "stall",
+            "time": self.time,
+            "step": self.step,
+            "stalled_seconds": self.stalled_seconds,
+            "usual_seconds": self.usual_seconds,
+            "where": self.place.where,
+            "activity": self.place.activity,
+            "during": self.place.during,
+        }
+
+
+class Watchdog:
+    """Watches the thread that made it.
+
+    Args:
+        on_stall: told of a stall, in the watchdog's thread, when the stacks are written.
+        dump: gives the file for the stacks of all threads; None while the run has no name.
+        patience: how long is too long.
+        clock: gives seconds.
+    """
+
+    def __init__(
+        self,
+        on_stall: Callable[[Stall], None],
+        dump: Callable[[], Path | None],
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._on_stall = on_stall
+        self._dump = dump
+        self._patience = patience
+        self._clock = clock
+        self._watched = threading.get_ident()
+        self._is_training = _is_training(sys._getframe())  # noqa: SLF001 - the documented way to a frame
+        self._step = 0
+        self._began: float | None = None  # when the step that goes on began
+        self._alive = clock()
+        self._paces: deque[float] = deque(maxlen=PACES)
+        self._told: float | None = None  # the sign of life after which a stall was told
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to watch. Without another thread to be had, nothing is watched."""
+        thread = threading.Thread(target=self._run, name="rldk-watchdog", daemon=True)
+        with suppress(RuntimeError):
+            thread.start()
+            self._thread = thread
+
+    def beat(self, step: int | None = None) -> None:
+        """The training lives.
+
+        Args:
+            step: the step that ended just now; None where none did.
+        """
+        now = self._clock()
+        self._alive = now
+        if step is not None:
+            if self._began is not None:
+                self._paces.append(now - self._began)
+            self._began = now
+            self._step = step
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._stopped.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(self._patience.tick)
+
+    def look(self) -> Stall | None:
+        """What is to be told now, if anything: once an episode."""
+        alive = self._alive
+        silent = self._clock() - alive
+        usual = median(tuple(self._paces)) if self._paces else None
+        limit = self._patience.first
+        if usual is not None:
+            limit = max(self._patience.steps * usual, self._patience.least)
+        if silent <= limit or self._told == alive:
+            return None
+        frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - the documented way to a stack
+        if frame is None or (self._is_training and not _is_training(frame)):
+            return None  # the training ended without a word: an exception in a notebook
+        place = place_of(frames_of_thread(frame))
+        if place.during is not None and silent <= max(limit, self._patience.slow):
+            return None
+        self._told = alive
+        return Stall(
+            step=self._step,
+            time=time.time(),
+            stalled_seconds=round(silent, 3),
+            usual_seconds=None if usual is None else round(usual, 3),
+            place=place,
+        )
+
+    def slept(self, seconds: float) -> None:
+        """So long, nobody ran: it counts for nothing."""
+        if self._told == self._alive:
+            self._told += seconds
+        self._alive += seconds
+        if self._began is not None:
+            self._began += seconds
+
+    def _run(self) -> None:
+        tick = self._patience.tick
+        planned = self._clock() + tick
+        while not self._stopped.wait(tick):
+            now = self._clock()
+            if now - planned > LATE * tick:
+                self.slept(now - planned)
+            planned = now + tick
+            with suppress(Exception):  # must not end, nor print in a training
+                stall = self.look()
+                if stall is not None:
+                    self._tell(stall)
+
+    def _tell(self, stall: Stall) -> None:
+        path = self._dump()
+        if path is not None:
+            usual = "" if stall.usual_seconds is None else f", usually {stall.usual_seconds:.3g} s a step"
+            head = f"{STALLED} {stall.stalled_seconds:.0f} s after step {stall.step}{usual}, {stall.place}"
+            CrashFile(path).add([head], stacks=True)
+        self._on_stall(stall)
+
+
+def _is_training(frame: FrameType | None) -> bool:
+    """Whether a stack is within the training loop of a trainer."""
+    return any(frame.name in _TRAINING and frame.within(TRAINERS) for frame in frames_of_thread(frame))

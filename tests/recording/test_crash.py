@@ -1,0 +1,241 @@
+"""The crash file: what is in it, how large it gets, what refuses it."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from processes import run_script
+from rldk.event import encode
+from rldk.files import RunFiles
+from rldk.recording import crash
+from rldk.recording.crash import CrashFile, last_lines, one_line, traceback_text
+from rldk.recording.last_words import LastWords
+from rldk.runs.crash_file import CrashNote, read_crash
+from samples import event
+
+NOTE = CrashNote(
+    how="exception", detail="ValueError: boom", where="f (a.py:1)", step=7, time="2026-01-01T00:00:00"
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return RunFiles(tmp_path, "r").crash()
+
+
+def test_an_end_is_read_again_as_it_was_written(path):
+    CrashFile(path).add_end(NOTE, [("Empty", []), ("The exception", ["Traceback", "ValueError: boom"])])
+    assert read_crash(path) == NOTE
+    text = path.read_text()
+    assert "\nThe exception\nTraceback\nValueError: boom\n" in text
+    assert "Empty" not in text
+    assert "Stacks of all threads" in text
+    assert "test_an_end_is_read_again_as_it_was_written" in text
+
+
+def test_an_earlier_attempt_says_nothing_of_this_one(path):
+    CrashFile(path).add_end(NOTE, [])
+    CrashFile(path, 5).open()
+    assert read_crash(path) is None
+    CrashFile(path).add_end(NOTE, [])
+    assert read_crash(path) == NOTE
+
+
+def test_text_is_without_secrets_and_bounded(path):
+    secret = "hf_" + "a" * 30
+    detail = f"ValueError: {secret} " + "y" * 10_000_000
+    lines = [f"with {secret}"] * 10 + ["x" * 100_000] * 1000
+    CrashFile(path).add_end(CrashNote(how="exception", detail=one_line(detail)), [("Lines", lines)])
+    text = path.read_text()
+    assert secret not in text
+    assert "characters are left out" in text
+    assert len(text) < 200_000
+    assert read_crash(path).detail.startswith("ValueError: <redacted> yyy")
+
+
+def test_a_text_that_no_encoding_holds_is_escaped(path):
+    CrashFile(path).add_end(CrashNote(how="exception", detail="bad \udcff"), [("a", ["\udcff\x1b[31m"])])
+    assert read_crash(path).detail == "bad \\udcff"
+
+
+class MuteError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    "error", [MuteError(), ValueError("x" * 10_000_000), ExceptionGroup("g", [ValueError("a")] * 50)]
+)
+def test_any_exception_can_be_shown(error, path):
+    with pytest.raises(type(error)) as caught:
+        raise error
+    CrashFile(path).add_end(NOTE, [("The exception", traceback_text(caught.value))])
+    text = path.read_text()
+    assert "test_any_exception_can_be_shown" in text
+    assert type(error).__name__ in text
+    assert len(text) < 200_000
+
+
+def test_a_deep_recursion_is_shown_by_its_innermost_frames(path):
+    def odd(n):
+        even(n + 1)
+
+    def even(n):
+        odd(n + 1)
+
+    with pytest.raises(RecursionError) as caught:
+        odd(0)
+    shown = traceback_text(caught.value)
+    assert len(shown) < 5 * crash.FRAMES
+    assert shown[-1].startswith("RecursionError")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EFBIG])
+def test_a_disk_that_refuses_is_said_once(number, path, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(crash.os, "write", refuse)
+    file = CrashFile(path)
+    file.add(["a"])
+    file.add_end(NOTE, [])
+    assert [record.getMessage() for record in caplog.records] == [
+        f"rldk: cannot write {path} ({os.strerror(number)})"
+    ]
+
+
+def test_the_last_records_are_found_without_reading_the_others(tmp_path):
+    files = RunFiles(tmp_path, "r")
+    lines = [encode(event(step)) for step in range(1, 2001)]
+    files.part(1).write_bytes(b"\n".join(lines[:1990]) + b"\n")
+    files.events.write_bytes(b"\n".join(lines[1990:]) + b"\n")
+    assert last_lines(files, 50) == [line.decode() for line in lines[-50:]]
+    assert last_lines(RunFiles(tmp_path, "none"), 50) == []
+
+
+def test_records_that_are_longer_than_what_is_read_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(crash, "TAIL_BYTES", 100)
+    files = RunFiles(tmp_path, "r")
+    files.events.write_text("x" * 500 + "\nshort\n")
+    assert last_lines(files, 50) == ["short"]
+
+
+def ran(tmp_path, code):
+    return run_script(
+        """
+        import faulthandler, os, sys
+        from pathlib import Path
+        from rldk.recording.crash import CrashFile
+        path = Path(sys.argv[1])
+        """
+        + code,
+        tmp_path / "r_crash.txt",
+    )
+
+
+def test_an_empty_file_is_removed_and_faulthandler_left_as_it_was(tmp_path):
+    result = ran(
+        tmp_path,
+        """
+        file = CrashFile(path)
+        file.open()
+        assert faulthandler.is_enabled() and path.exists()
+        file.close()
+        assert not faulthandler.is_enabled() and not path.exists()
+        """,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_faulthandler_of_the_user_stays(when, tmp_path):
+    enable = "        faulthandler.enable(open(str(path) + '.mine', 'w'))\n"
+    result = ran(
+        tmp_path,
+        f"""
+        file = CrashFile(path)
+{enable if when == "before" else ""}        file.open()
+{enable if when == "after" else ""}        file.close()
+        assert faulthandler.is_enabled()
+        os.abort()
+        """,
+    )
+    assert result.returncode == -6, result.stderr
+    assert "Fatal Python error" in (tmp_path / "r_crash.txt.mine").read_text()
+    assert not (tmp_path / "r_crash.txt").exists()
+
+
+def test_a_forked_child_writes_no_error_of_its_own(tmp_path):
+    result = ran(
+        tmp_path,
+        """
+        file = CrashFile(path)
+        file.open()
+        child = os.fork()
+        if child == 0:
+            os.abort()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -6
+        assert path.read_text() == ""
+        """,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_run_that_ends_well_leaves_no_crash_file(tmp_path):
+    """In a process of its own: pytest has faulthandler enabled."""
+    result = run_script(
+        f"""
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+        from recording_one import begin
+        from samples import event
+        recorder = begin(Path(sys.argv[1]))
+        assert recorder.files.crash().exists()
+        recorder.record(event(1))
+        recorder.end("completed")
+        """,
+        tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    files = RunFiles(tmp_path, "run")
+    assert not files.crash().exists()
+    assert files.crash().name not in json.loads(files.final_report.read_text())["files"]
+
+
+def test_what_was_noted_first_stands(tmp_path):
+    told = []
+    words = LastWords(tmp_path / "crash.txt", step=lambda: 3, account=lambda death: told.append(death) or [])
+    for error in (ValueError("boom"), KeyboardInterrupt()):
+        words.note(error)
+    assert [death.detail for death in told] == ["ValueError: boom"]
+    assert read_crash(tmp_path / "crash.txt").step == 3
+    words.end()
+
+
+def test_an_account_that_fails_does_not_cost_the_record(tmp_path):
+    words = LastWords(tmp_path / "crash.txt", step=lambda: 3, account=lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        words.note(ValueError("boom"))
+    assert read_crash(tmp_path / "crash.txt").detail == "ValueError: boom"
+
+
+def test_a_rank_without_a_recorder_writes_its_own_file(tmp_path):
+    result = run_script(
+        """
+        import sys
+        from pathlib import Path
+        from rldk.recording.last_words import LastWords
+
+        words = LastWords(Path(sys.argv[1]), step=lambda: 12)
+        words.begin()
+        raise ValueError("of rank 1")
+        """,
+        tmp_path / "r_crash.rank1.txt",
+    )
+    assert result.returncode == 1
+    note = read_crash(tmp_path / "r_crash.rank1.txt")
+    assert (note.how, note.detail, note.step) == ("exception", "ValueError: of rank 1", 12)

@@ -1,0 +1,252 @@
+"""Hooks and handlers that are chained, in processes of their own."""
+
+import signal
+import time
+
+import pytest
+
+from processes import run_script, script
+
+PREAMBLE = """
+import ctypes, os, signal, sys, threading, time
+from rldk.recording import exits
+from rldk.recording.exits import Exits
+
+def say(what):
+    return lambda *_: os.write(1, f"{what}\\n".encode())
+
+def make(**told):
+    names = ("on_error", "on_signal", "on_notice")
+    made = Exits(**{name: told.get(name, say(name)) for name in names})
+    made.install()
+    return made
+"""
+
+
+def ran(code):
+    return run_script(PREAMBLE + code)
+
+
+def test_an_exception_is_told_before_it_is_printed_as_ever():
+    result = ran("""
+before = sys.excepthook
+sys.excepthook = lambda *error: (say("the user's")(), before(*error))
+made = make()
+raise ValueError("boom")
+""")
+    assert result.stdout == "on_error\nthe user's\n"
+    assert result.returncode == 1
+    assert result.stderr.endswith("ValueError: boom\n")
+    assert result.stderr.count("Traceback") == 1
+
+
+def test_a_hook_that_fails_is_not_seen():
+    result = ran("made = make(on_error=lambda error: 1 / 0)\nraise ValueError('boom')")
+    assert result.returncode == 1
+    assert "ZeroDivisionError" not in result.stderr
+    assert result.stderr.endswith("ValueError: boom\n")
+
+
+def test_a_disk_that_hangs_does_not_hide_the_exception():
+    result = ran("""
+exits.DYING_SECONDS = 0.2
+made = make(on_error=lambda error: time.sleep(600))
+raise ValueError("boom")
+""")
+    assert result.returncode == 1
+    assert result.stderr.endswith("ValueError: boom\n")
+
+
+def test_an_exception_that_python_ignores_is_remembered_and_shown_as_ever():
+    result = ran("""
+class Odd:
+    def __del__(self):
+        raise ValueError("in a destructor")
+
+made = make()
+for _ in range(9):
+    Odd()
+print(list(made.ignored))
+""")
+    assert eval(result.stdout.splitlines()[0]) == ["ValueError: in a destructor"] * 5
+    assert result.stderr.count("ValueError: in a destructor") == 9
+
+
+def test_everything_is_put_back():
+    result = ran("""
+hooks = lambda: (sys.excepthook, sys.unraisablehook, *map(signal.getsignal, exits.SIGNALS))
+before = hooks()
+made = make()
+assert hooks() != before
+made.uninstall()
+made.uninstall()
+assert hooks() == before
+assert signal.set_wakeup_fd(-1) == -1
+""")
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+
+
+def test_who_came_later_stays_and_is_passed_on_to():
+    result = ran("""
+made = make()
+ours = sys.excepthook
+sys.excepthook = later = lambda *error: (say("later")(), ours(*error))
+signal.signal(signal.SIGTERM, handler := lambda *_: say("handler")())
+made.uninstall()
+assert sys.excepthook is later and signal.getsignal(signal.SIGTERM) is handler
+os.kill(os.getpid(), signal.SIGTERM)
+raise ValueError("boom")
+""")
+    assert result.stdout == "handler\nlater\n"
+    assert result.stderr.endswith("ValueError: boom\n")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_is_told_and_kills_as_ever(name):
+    result = ran(f"made = make()\nos.kill(os.getpid(), signal.{name})\ntime.sleep(60)")
+    assert result.stdout == "on_signal\n"
+    assert result.returncode == -getattr(signal, name)
+    assert result.stderr == ""
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    result = ran("""
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+made = make()
+os.kill(os.getpid(), signal.SIGHUP)
+""")
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_a_handler_of_the_user_decides():
+    result = ran("""
+signal.signal(signal.SIGTERM, say("handler"))
+made = make()
+os.kill(os.getpid(), signal.SIGTERM)
+""")
+    assert (result.returncode, result.stdout) == (0, "on_notice\nhandler\n")
+
+
+def test_two_of_us_are_both_told():
+    result = ran("""
+first, second = make(on_signal=say("first")), make(on_signal=say("second"))
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(60)
+""")
+    assert result.returncode == -signal.SIGTERM
+    assert sorted(result.stdout.split()) == ["first", "second"]
+
+
+def test_a_lock_that_the_interrupted_thread_holds_does_not_keep_it_alive():
+    result = ran("""
+exits.DYING_SECONDS = 0.5
+lock = threading.Lock()
+
+def wait_for_it(_):
+    say("begun")()
+    lock.acquire()
+
+made = make(on_signal=wait_for_it)
+with lock:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+""")
+    assert (result.returncode, result.stdout) == (-signal.SIGTERM, "begun\n")
+
+
+def test_a_second_signal_ends_it_at_once():
+    code = (
+        PREAMBLE
+        + """
+made = make(on_signal=lambda _: (say("first")(), time.sleep(60)))
+print("ready", flush=True)
+time.sleep(60)
+"""
+    )
+    with script(code) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "first\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == -signal.SIGTERM
+
+
+HANG = """
+mutex, libc = ctypes.create_string_buffer(64), ctypes.CDLL(None)
+libc.pthread_mutex_lock(mutex)
+exits.GRACE_SECONDS = 0.2
+print("ready", flush=True)
+libc.pthread_mutex_lock(mutex)  # no signal interrupts this
+"""
+
+
+def test_a_process_that_hangs_in_c_dies_of_a_signal_all_the_same():
+    with script(PREAMBLE + "made = make()\n" + HANG) as process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1)  # until it hangs
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == -signal.SIGTERM
+        assert process.stdout.readline() == "on_signal\n"
+
+
+def test_what_is_being_written_is_written_before_a_signal_ends_the_process():
+    result = ran("""
+made = make()
+with made.undisturbed():
+    os.kill(os.getpid(), signal.SIGTERM)
+    say("written")()
+say("never")()
+""")
+    assert (result.returncode, result.stdout) == (-signal.SIGTERM, "written\non_signal\n")
+
+
+def test_a_second_signal_does_not_wait_for_what_is_being_written():
+    result = ran("""
+made = make()
+with made.undisturbed():
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
+    say("never")()
+""")
+    assert (result.returncode, result.stdout) == (-signal.SIGTERM, "")
+
+
+def test_a_forked_child_is_as_without_us():
+    result = ran("""
+made = make()
+if (child := os.fork()) == 0:
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    raise ValueError("of the child")
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+if (child := os.fork()) == 0:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(60)
+""")
+    assert (result.returncode, result.stdout) == (-signal.SIGTERM, "on_signal\n")
+
+
+def test_an_event_loop_that_listens_already_goes_on_listening():
+    result = ran("""
+import socket
+mine, other = socket.socketpair()
+other.setblocking(False)
+signal.set_wakeup_fd(other.fileno())
+made = make()
+made.uninstall()
+assert signal.set_wakeup_fd(-1) == other.fileno()
+""")
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+
+
+def test_outside_the_main_thread_signals_are_left_alone():
+    result = ran("""
+thread = threading.Thread(target=make)
+thread.start()
+thread.join()
+assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+raise ValueError("boom")
+""")
+    assert result.stdout == "on_error\n"

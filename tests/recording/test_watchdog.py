@@ -1,0 +1,180 @@
+"""A training whose steps do not end, with a clock of the test's own."""
+
+import threading
+import time
+
+import pytest
+
+from rldk.recording.place import Place
+from rldk.recording.watchdog import Patience, Stall, Watchdog
+from rldk.runs.beside import observation
+from rldk.runs.crash_file import read_crash
+
+PATIENCE = Patience(steps=10, least=300, first=1800, slow=3600)
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def dog(clock):
+    return Watchdog(print, lambda: None, PATIENCE, clock)
+
+
+def trained(dog, clock, steps=20, seconds=2.0):
+    """So many steps, each with a sign of life in its midst."""
+    for step in range(1, steps + 1):
+        clock.now += seconds / 2
+        dog.beat()
+        clock.now += seconds / 2
+        dog.beat(step)
+
+
+def test_a_stall_is_told_once_an_episode(dog, clock):
+    trained(dog, clock)
+    clock.now += 299
+    assert dog.look() is None
+    clock.now += 2
+    stall = dog.look()
+    assert (stall.step, stall.stalled_seconds, stall.usual_seconds) == (20, 301.0, 2.0)
+    clock.now += 10_000
+    assert dog.look() is None
+    dog.beat(21)
+    assert dog.look() is None
+    clock.now += 302
+    assert dog.look().step == 21
+
+
+def test_ten_usual_steps_are_waited_for(dog, clock):
+    trained(dog, clock, seconds=100.0)
+    clock.now += 999
+    assert dog.look() is None
+    clock.now += 2
+    assert dog.look().usual_seconds == 100
+
+
+def test_signs_of_life_within_a_step_are_no_stall(dog, clock):
+    trained(dog, clock)
+    for _ in range(100):
+        clock.now += 250
+        dog.beat()
+        assert dog.look() is None
+
+
+def test_the_first_steps_may_take_half_an_hour(dog, clock):
+    dog.beat()
+    clock.now += 1799
+    assert dog.look() is None
+    clock.now += 2
+    assert dog.look().usual_seconds is None
+
+
+def test_a_machine_that_was_suspended_is_no_stall(dog, clock):
+    trained(dog, clock)
+    clock.now += 100_000
+    dog.slept(100_000)
+    assert dog.look() is None
+    clock.now += 301
+    assert dog.look() is not None
+    clock.now += 100_000
+    dog.slept(100_000)
+    assert dog.look() is None  # the same episode
+
+
+def looking_from(dog, *frames):
+    """What the watchdog sees while the thread that made it is in these functions, the innermost last."""
+    seen = []
+
+    def look():
+        thread = threading.Thread(target=lambda: seen.append(dog.look()))
+        thread.start()
+        thread.join()
+
+    call = look
+    for name, file in reversed(frames):
+        namespace = {"inner": call, "__name__": file.removesuffix(".py").replace("/", ".")}
+        exec(compile(f"def {name}():\n    inner()", file, "exec"), namespace)
+        call = namespace[name]
+    call()
+    return seen[0]
+
+
+@pytest.mark.parametrize("name", ["_save_checkpoint", "evaluate", "push_to_hub"])
+def test_an_evaluation_or_a_save_may_take_an_hour(name, dog, clock):
+    trained(dog, clock)
+    clock.now += 3599
+    assert looking_from(dog, (name, "transformers/trainer.py")) is None
+    clock.now += 2
+    stall = looking_from(dog, (name, "transformers/trainer.py"))
+    assert stall.place.during in ("a save", "an evaluation")
+
+
+def test_it_says_where_the_training_hangs(dog, clock):
+    trained(dog, clock)
+    clock.now += 301
+    stall = looking_from(dog, ("_calculate_rewards", "trl/trainer/grpo_trainer.py"), ("judge", "rewards.py"))
+    assert stall.place.activity == "the reward function judge (rewards.py:2)"
+
+
+def test_a_training_that_ended_without_a_word_does_not_stall(dog, clock, monkeypatch):
+    dog._is_training = True  # it was made within a training loop, and this is none
+    trained(dog, clock)
+    clock.now += 10_000
+    assert dog.look() is None
+
+
+def test_the_stacks_are_written_and_then_it_is_told(tmp_path):
+    told = threading.Event()
+    stalls = []
+    path = tmp_path / "r_crash.txt"
+
+    def tell(stall):
+        stalls.append((stall, path.read_text()))
+        told.set()
+
+    dog = Watchdog(tell, lambda: path, Patience(steps=1, least=0.05, first=0.05, tick=0.02))
+    dog.beat(7)
+    dog.start()
+    assert told.wait(60)
+    dog.stop()
+    ((stall, text),) = stalls
+    assert stall.step == 7
+    assert "=== rldk: no step has ended for 0 s after step 7" in text
+    assert "test_the_stacks_are_written_and_then_it_is_told" in text
+    assert read_crash(path) is None  # no end
+
+
+def test_a_stall_without_a_name_for_its_file_or_that_nobody_can_be_told_ends_nothing(tmp_path):
+    tried = []
+
+    def fail(stall):
+        tried.append(stall)
+        raise ValueError("boom")
+
+    dog = Watchdog(fail, lambda: None, Patience(steps=1, least=0.02, first=0.02, tick=0.01))
+    dog.start()
+    for count in (1, 2):
+        while len(tried) < count:
+            time.sleep(0.01)
+        dog.beat(count)
+    dog.stop()
+    assert not dog._thread.is_alive()
+
+
+def test_a_line_is_what_a_monitor_is_told():
+    place = Place(where="get (api.py:3)", activity="the reward function judge (rewards.py:7)")
+    stall = Stall(step=7, time=1.0, stalled_seconds=301.0, usual_seconds=2.0, place=place)
+    at = observation(stall.line())
+    assert (at.kind, at.step) == ("step_time", 7)
+    assert at.values["stalled_seconds"] == 301
+    assert at.detail["activity"] == place.activity
