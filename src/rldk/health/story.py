@@ -23,6 +23,7 @@ EXPLAINED_BY: Mapping[str, tuple[str, ...]] = {
     "dead-reward": ("broken-start", "eos-mismatch", "truncation", "length-collapse", "reward-collapse"),
     "zero-advantage": (
         "missing-rewards",
+        "duplicate-completions",
         "eos-mismatch",
         "truncation",
         "length-collapse",
@@ -60,6 +61,7 @@ EXPLAINED_BY: Mapping[str, tuple[str, ...]] = {
         "divergence",
     ),
     "reward-collapse": (
+        "reward-function-errors",
         "sampling-mismatch",
         "stale-rollout",
         "broken-start",
@@ -83,7 +85,13 @@ EXPLAINED_BY: Mapping[str, tuple[str, ...]] = {
     "likelihood-displacement": ("divergence",),
     "margin-collapse": ("divergence", "non-finite"),
     "missing-eos": ("eos-never-learned",),
-    "missing-rewards": (),
+    "missing-rewards": ("reward-function-errors",),
+    "non-finite": ("reward-function-errors",),
+    "checkpoint-non-finite": ("non-finite",),
+    "weights-unchanged": ("zero-learning-rate", "frozen-policy", "lora-dead"),
+    "duplicate-completions": ("entropy-collapse", "kl-blowup"),
+    "repetition": ("eos-mismatch", "truncation", "kl-blowup", "entropy-collapse"),
+    "slow-steps": ("slow-reward", "straggler"),
 }
 """Rule -> rules that explain it, the most fundamental first."""
 

@@ -5,6 +5,7 @@ Invariant: every rule stands in `RULES` once, by family and code.
 
 from rldk.health.rule import Rule
 from rldk.health.rules import (
+    checkpoint,
     collapse,
     generation,
     hacking,
@@ -19,8 +20,8 @@ from rldk.health.rules import (
 
 __all__ = ["FAMILIES", "RULES"]
 
-FAMILIES = ("SET", "OPT", "POL", "REW", "GEN", "PRF", "SYS")
-"""What codes begin with: setup, optimization, policy, reward, generation, preference, system."""
+FAMILIES = ("SET", "OPT", "POL", "REW", "GEN", "PRF", "SYS", "CKP")
+"""What codes begin with: setup, optimization, policy, reward, generation, preference, system, checkpoint."""
 _MODULES = (
     setup,
     optimization,
@@ -32,6 +33,7 @@ _MODULES = (
     generation,
     preference,
     system,
+    checkpoint,
 )
 
 RULES: tuple[type[Rule], ...] = tuple(

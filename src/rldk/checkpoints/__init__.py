@@ -1,0 +1,7 @@
+"""What a saved checkpoint holds, and what changed since the one before; tensor by tensor, without torch."""
+
+from rldk.checkpoints.analyst import Analyst, analyse
+from rldk.checkpoints.background import Background
+from rldk.health.saved import Analysis
+
+__all__ = ["Analysis", "Analyst", "Background", "analyse"]

@@ -1,0 +1,233 @@
+"""Analysing checkpoints: each against the one before, a tensor at a time.
+
+Owns what is remembered between two saves: a fingerprint of the last one, never its bytes and never an open
+file. Invariant: whatever lies in a folder, the answer is an `Analysis`; it tells facts, the rules judge them.
+"""
+
+import os
+import time
+from typing import Any
+
+from rldk.checkpoints.folder import best_of, progress_of, read_json, state_of, step_of
+from rldk.checkpoints.lora import MAX_ELEMENTS, Pairs, adapter_of
+from rldk.checkpoints.optimizer import MAX_NAMED, optimizer_of
+from rldk.checkpoints.predecessor import Fingerprint, Known, Predecessor
+from rldk.checkpoints.safetensors import Entry
+from rldk.checkpoints.scan import CutShortError, Measured, Scanner
+from rldk.checkpoints.tally import Tally, Tensor
+from rldk.checkpoints.vocabulary import TokensCache, vocabulary_of
+from rldk.checkpoints.weights import Weights
+from rldk.health.saved import Analysis, NonFinite
+from rldk.runs.checkpoints import last_checkpoint
+
+__all__ = ["Analyst", "analyse"]
+
+Path = str | os.PathLike[str]
+
+_UNROUTED = ("num_experts", "num_local_experts", "n_routed_experts", "vision_config", "audio_config")
+"""Keys of a config.json whose model has parts that a batch may leave alone."""
+_UNROUTED_PARTS = (".experts.", ".visual.", ".vision_tower.", ".audio_tower.")
+"""In names of tensors: an adapter has no config.json."""
+_OF_MODELS = ("generation_config.json", "tokenizer_config.json", "tokenizer.json")
+"""Files that transformers writes only beside a model with a config.json."""
+
+
+def analyse(path: Path, previous: Path | None = None, *, base: Path | None = None) -> Analysis:
+    """The facts of one checkpoint; arguments as of `Analyst`."""
+    return Analyst(base).analyse(path, previous)
+
+
+class Analyst:
+    """Analyses the checkpoints of one run, one after the other. For one thread.
+
+    Args:
+        base: folder of the model from which the training started: the first checkpoint is compared with it,
+            and the update of an adapter is measured against it. None: not known.
+    """
+
+    def __init__(self, base: Path | None = None) -> None:
+        self.last: Fingerprint | None = None
+        """Of the newest checkpoint that was read to the end."""
+        self._base = None if base is None else os.fspath(base)
+        self._base_norms: dict[str, float] | None = None
+        self._scanner = Scanner()
+        self._tokens = TokensCache()
+
+    def analyse(self, path: Path, previous: Path | None = None) -> Analysis:
+        """The facts of a checkpoint.
+
+        Args:
+            path: a checkpoint's folder, or one safetensors file.
+            previous: its predecessor; None: the last one that was analysed, if its step is below this one's,
+                else the base model. It may be gone: what is remembered of it tells which tensors changed.
+        """
+        started, read = time.perf_counter(), self._scanner.bytes_read
+        place = os.path.abspath(os.fspath(path))
+        found = Analysis(path=place, step=step_of(place))
+        try:
+            weights = Weights(place)
+        except OSError as error:
+            found.gone = f"{place} cannot be read ({error.strerror or error})"
+            return found
+        known: dict[str, Known] = {}
+        try:
+            known = self._fill(found, weights, None if previous is None else os.fspath(previous))
+        except OSError as error:
+            found.notes.append(f"{error.filename or place} cannot be read ({error.strerror or error})")
+        finally:
+            weights.close()
+        if weights.has_vanished():
+            found.gone = f"{place} was deleted while it was read"
+        elif known:
+            self.last = Fingerprint(place, found.step, found.bytes, known)
+        found.seconds = round(time.perf_counter() - started, 3)
+        found.bytes_read = self._scanner.bytes_read - read
+        return found
+
+    def follow(self, path: Path, step: int) -> Analysis:
+        """The facts of a checkpoint that was just saved at `step`, against the one saved before it.
+
+        That is the last one analysed; at the first one of a process, or after the training went back to an
+        earlier step, the newest beside it with a lower step.
+        """
+        last, before = self.last, None
+        if last is None or last.step is None or last.step >= step:
+            before = last_checkpoint(os.path.dirname(os.path.abspath(os.fspath(path))), step - 1)
+        found = self.analyse(path, before)
+        if found.step is None:
+            found.step = step
+        return found
+
+    def _fill(self, found: Analysis, weights: Weights, previous: str | None) -> dict[str, Known]:
+        """Tell all facts; what is to be remembered of each tensor."""
+        folder = weights.folder
+        found.kind, found.parts, found.notes = weights.contents.kind, weights.parts, weights.notes
+        found.faults = [*weights.contents.faults, *weights.misplaced()[:MAX_NAMED]]
+        found.progress, rates, best = progress_of(folder)
+        found.best = best_of(folder, best)
+        if found.progress is not None and found.progress.step is not None:
+            found.step = found.progress.step
+        before = self._before(found, previous)
+        known: dict[str, Known] = {}
+        pairs, tally = Pairs(), Tally()
+        try:
+            self._read(found, weights, before, known, pairs, tally)
+            if before is not None:
+                found.compared = before.comparison(found.step, rates, known)
+                tally.fill(found.compared)
+        finally:
+            if before is not None:
+                before.close()
+        found.groups = tally.groups()
+        self._beside(found, weights, known, pairs)
+        return known
+
+    def _before(self, found: Analysis, previous: str | None) -> Predecessor | None:
+        """What the checkpoint is compared with."""
+        last, step = self.last, found.step
+        if previous is not None:
+            known = last is not None and os.path.abspath(previous) == last.path
+            return Predecessor(previous, last if known else None)
+        if last is not None and (last.step is None or step is None or last.step < step):
+            return Predecessor(last.path, last)
+        if self._base is None or found.kind == "adapter":  # an adapter has no tensor in common with it
+            return None
+        return Predecessor(self._base, base=True)
+
+    def _read(
+        self,
+        found: Analysis,
+        weights: Weights,
+        before: Predecessor | None,
+        known: dict[str, Known],
+        pairs: Pairs,
+        tally: Tally,
+    ) -> None:
+        """Measure every tensor, a file at a time."""
+        for part in found.parts:
+            entries = [place.entry for place in weights.places.values() if place.part == part.name]
+            try:
+                fd = weights.descriptor(part.name)
+                for entry in entries:
+                    measured = self._measure(fd, entry, before, tally)
+                    known[entry.name] = Known(entry.dtype, entry.shape, measured.crc)
+                    _count(found, entry, measured)
+                    self._pair(fd, entry, pairs)
+            except CutShortError:
+                part.fault = part.fault or "cut short while it was read"
+            except OSError as error:
+                found.notes.append(f"{part.name}: it cannot be read ({error.strerror or error})")
+        found.tensors, found.parameters = len(weights.places), sum(found.dtypes.values())
+        found.bytes = sum(part.bytes for part in found.parts)
+
+    def _measure(self, fd: int, entry: Entry, before: Predecessor | None, tally: Tally) -> Measured:
+        if before is not None:
+            measured, tensor = before.measure(self._scanner, fd, entry)
+        else:
+            measured = self._scanner.measure(fd, entry)
+            tensor = Tensor(entry.name, entry.elements, measured.squares)
+        tally.add(tensor)
+        return measured
+
+    def _pair(self, fd: int, entry: Entry, pairs: Pairs) -> None:
+        pairs.meet(entry.name, entry.shape)
+        if pairs.part_of(entry.name) is not None and entry.elements <= MAX_ELEMENTS:
+            values = self._scanner.load(fd, entry)
+            if values is not None:
+                pairs.add(entry.name, values)
+
+    def _beside(self, found: Analysis, weights: Weights, known: dict[str, Known], pairs: Pairs) -> None:
+        """What is in the folder besides the weights."""
+        folder, names = weights.folder, set(weights.names)
+        entries = [place.entry for place in weights.places.values()]
+        crcs = {name: one.crc for name, one in known.items()}
+        found.vocabulary = vocabulary_of(folder, entries, crcs, self._tokens)
+        config, fault = read_json(os.path.join(folder, "config.json"), dict[str, Any])
+        told = config is not None and any(key in config for key in _UNROUTED)
+        found.experts = told or any(part in name for name in weights.places for part in _UNROUTED_PARTS)
+        if fault:
+            found.faults.append(f"config.json: {fault}")
+        if found.kind == "adapter":
+            norms = self._norms(pairs)
+            found.adapter = adapter_of(folder, pairs, weights.places, found.bytes, norms)
+            if "adapter_config.json" not in names:
+                found.config_missing = "adapter_config.json"
+        elif found.kind == "model" and "config.json" not in names and not names.isdisjoint(_OF_MODELS):
+            found.config_missing = "config.json"
+        if os.path.samefile(folder, found.path):  # else one file alone was asked for
+            found.optimizer = optimizer_of(folder, self._scanner)
+            found.state, found.missing = state_of(os.listdir(folder))
+        found.resumable = _resumable(found)
+
+    def _norms(self, pairs: Pairs) -> dict[str, float]:
+        """||W||_F of the adapted modules of the base model, read once."""
+        if self._base is None:
+            return {}
+        if self._base_norms is None:
+            base = Predecessor(self._base, base=True)
+            self._base_norms = base.norms(self._scanner, pairs.modules())
+            base.close()
+        return self._base_norms
+
+
+def _count(found: Analysis, entry: Entry, measured: Measured) -> None:
+    """Note what a tensor is, and what is wrong with it."""
+    found.dtypes[entry.dtype] = found.dtypes.get(entry.dtype, 0) + entry.elements
+    if not entry.elements:
+        found.empty_tensors += 1
+        if len(found.empty) < MAX_NAMED:
+            found.empty.append(entry.name[:200])
+    if measured.nan or measured.inf:
+        found.non_finite_tensors += 1
+        if len(found.non_finite) < MAX_NAMED:
+            spoiled = NonFinite(name=entry.name[:200], nan=measured.nan, inf=measured.inf)
+            spoiled.elements = entry.elements
+            found.non_finite.append(spoiled)
+
+
+def _resumable(found: Analysis) -> bool:
+    progress, optimizer = found.progress, found.optimizer
+    whole = not (found.faults or found.empty_tensors or found.config_missing)
+    whole = whole and bool(found.parts) and all(part.fault is None for part in found.parts)
+    readable = progress is not None and progress.fault is None
+    return whole and readable and found.state == "whole" and not (optimizer and optimizer.fault)

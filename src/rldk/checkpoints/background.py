@@ -1,0 +1,132 @@
+"""Analysing checkpoints beside a training: what waits for its turn, and one thread that waits for answers.
+
+Invariant: `submit` returns at once and raises nothing; an analysis that fails, or that is too slow for the
+saves, costs that analysis and nothing else.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from rldk.checkpoints.worker import Worker
+from rldk.fork import give_up_in_child
+from rldk.health.saved import Analysis
+from rldk.speech import warn
+
+__all__ = ["Background"]
+
+MAX_WAITING = 2
+"""Checkpoints that wait for their analysis; of more, the oldest are skipped."""
+
+
+class Background:
+    """Analyses the checkpoints of one run, in the order in which they were saved.
+
+    Args:
+        done: told of each analysis, in the thread of this object; what it raises is kept from everyone.
+        base: folder of the model from which the training started, where it is a local one.
+    """
+
+    def __init__(self, done: Callable[[Analysis], None], base: str | None = None) -> None:
+        self.skipped: list[int] = []
+        """Steps whose checkpoints were not analysed, because newer ones were there before their turn."""
+        self._done = done
+        self._worker = Worker(base)
+        self._told = 0
+        self._waiting: deque[tuple[str, int]] = deque()
+        self._busy = False
+        self._closed = False
+        self._abandoned = False
+        self._condition = threading.Condition()
+        self._thread: threading.Thread | None = None
+        give_up_in_child(self)
+
+    def submit(self, path: str | os.PathLike[str], step: int) -> None:
+        """Have a checkpoint analysed that was just saved."""
+        with self._condition:
+            if self._closed:
+                return
+            self._waiting.append((os.path.abspath(os.fspath(path)), step))
+            while len(self._waiting) > MAX_WAITING:
+                self.skipped.append(self._waiting.popleft()[1])
+            if self._thread is None:
+                self._start()
+            self._condition.notify_all()
+
+    def close(self, timeout: float) -> str | None:
+        """Wait at most `timeout` seconds for what was submitted, and end: `done` is not called after it.
+
+        Returns:
+            None, or in words which checkpoints were not analysed.
+        """
+        until = time.monotonic() + timeout
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+            while self._thread is not None and (self._waiting or self._busy):
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                self._condition.wait(left)
+            late = [step for _, step in self._waiting]
+            self._abandoned = self._busy
+            self._waiting.clear()
+            if not self._busy and not late:
+                return None
+            if self._busy:
+                self._worker.kill()
+        what = ", ".join(f"checkpoint-{step}" for step in late) or "the last checkpoint"
+        return f"the analysis of {what} was given up after {timeout:g} s; run: rldk checkpoint PATH"
+
+    def disown(self) -> None:
+        """In a forked child, which has no thread of its parent's."""
+        self._closed, self._thread, self._condition = True, None, threading.Condition()
+        self._waiting.clear()
+        self._busy = False
+        self._worker.disown()
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="rldk-checkpoints", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # no more threads, or the interpreter ends
+            self._thread, self._closed = None, True
+            self._waiting.clear()
+            warn("rldk: checkpoints are not analysed (%s)", error)
+
+    def _run(self) -> None:
+        while (taken := self._take()) is not None:
+            path, step = taken
+            try:
+                found = self._analysis(path, step)
+                if not self._abandoned:
+                    self._done(found)
+            except Exception as error:
+                if not self._abandoned:
+                    warn("rldk: %s could not be analysed (%s: %s)", path, type(error).__name__, error)
+            finally:
+                with self._condition:
+                    self._busy = False
+                    self._condition.notify_all()
+        self._worker.end()
+
+    def _take(self) -> tuple[str, int] | None:
+        """The next checkpoint, when there is one; None when this is closed."""
+        with self._condition:
+            while not self._waiting and not self._closed:
+                self._condition.wait()
+            if not self._waiting:
+                return None
+            self._busy = True
+            return self._waiting.popleft()
+
+    def _analysis(self, path: str, step: int) -> Analysis:
+        found = self._worker.analyse(path, step)
+        with self._condition:
+            skipped, self._told = self.skipped[self._told :], len(self.skipped)
+        if skipped:
+            words = ", ".join(map(str, skipped[-10:]))
+            found.notes.append(f"saves came faster than analyses: not analysed were the steps {words}")
+        return found

@@ -1,0 +1,190 @@
+"""What lies in a checkpoint's folder: which files hold weights, and what is missing to go on from there.
+
+Invariant: a file is judged by what the trainer writes beside it, and a folder that a trainer never writes
+(a published model) lacks nothing.
+"""
+
+import json
+import os
+import re
+from collections.abc import Collection
+from itertools import pairwise
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from rldk.health.saved import Best, Progress
+
+__all__ = ["Contents", "best_of", "contents_of", "opened", "progress_of", "read_json", "state_of", "step_of"]
+
+MAX_JSON = 64_000_000
+"""Bytes of a JSON file that is read; a tokenizer.json has up to 35 MB."""
+RECENT = 10
+"""Records of the learning rate that tell how steep the schedule is now; a warm-up is steeper."""
+STATE_FILES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
+"""What `transformers.Trainer._save_checkpoint` adds to the weights unless `save_only_model` is set."""
+
+_SHARD = re.compile(r"(?:model|adapter_model)-\d+-of-\d+\.safetensors")
+_PICKLED = re.compile(r"(?:pytorch_model|adapter_model).*\.bin")
+_RANK = re.compile(r"rng_state_(\d+)\.pth")
+_ELSEWHERE = re.compile(r"pytorch_model_fsdp.*|global_step\d+|optimizer_\d+|mp_rank_.*")
+_STEP = re.compile(r"(?:checkpoint|global_step|step)[-_]?(\d+)")
+
+Told = TypeVar("Told")
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """The weights of a folder, by their names."""
+
+    kind: Literal["model", "adapter", "none"]
+    """Whole weights, an adapter, or nothing that can be read."""
+    parts: list[str] = []
+    """Names of the files of weights that exist."""
+    faults: list[str] = []
+    """Files that should be there and are not."""
+    notes: list[str] = []
+    """Weights that are there and are not read."""
+    placed: dict[str, str] = {}
+    """Tensor -> file, by the index; empty where there is none."""
+
+
+def contents_of(folder: str, names: Collection[str]) -> Contents:
+    """The weights among the `names` of a folder."""
+    adapter = "adapter_config.json" in names or any(name.startswith("adapter_model") for name in names)
+    stem, kind = ("adapter_model", "adapter") if adapter else ("model", "model")
+    single, index = f"{stem}.safetensors", f"{stem}.safetensors.index.json"
+    shards = sorted(name for name in names if _SHARD.fullmatch(name) and name.startswith(stem + "-"))
+    if single in names:
+        return Contents(kind, [single])  # type: ignore[arg-type]
+    if index in names:
+        return _indexed(folder, index, kind, names)
+    if shards:
+        return Contents(kind, shards, [f"{index}, which says where each tensor is, is missing"])  # type: ignore[arg-type]
+    notes = [
+        f"{name}: weights in a format that is not read here"
+        for name in sorted(names)
+        if _PICKLED.fullmatch(name) or _ELSEWHERE.fullmatch(name)
+    ]
+    faults = [] if notes or not _is_checkpoint(names, adapter=adapter) else [f"{single} is missing"]
+    return Contents("none", [], faults, notes[:5])
+
+
+def _indexed(folder: str, index: str, kind: str, names: Collection[str]) -> Contents:
+    told, fault = read_json(os.path.join(folder, index), dict[str, Any])
+    placed = told.get("weight_map") if told else None
+    if not isinstance(placed, dict) or not all(isinstance(file, str) for file in placed.values()):
+        return Contents(kind, [], [f"{index}: {fault or 'it has no weight_map'}"])  # type: ignore[arg-type]
+    listed = sorted(set(placed.values()))
+    faults = [f"{name[:100]}, which {index} lists, is missing" for name in listed if name not in names]
+    return Contents(kind, [name for name in listed if name in names], faults[:20], [], placed)  # type: ignore[arg-type]
+
+
+def _is_checkpoint(names: Collection[str], *, adapter: bool) -> bool:
+    return adapter or "config.json" in names or "trainer_state.json" in names
+
+
+def state_of(names: Collection[str]) -> tuple[Literal["whole", "partial", "weights"], list[str]]:
+    """How much of the training's state is there, and the names of what is missing."""
+    ranks = sorted(int(found[1]) for name in names if (found := _RANK.fullmatch(name)))
+    sharded = any(re.fullmatch(r"global_step\d+|optimizer_\d+", name) for name in names)
+    there = {
+        "optimizer.pt": sharded or "optimizer.pt" in names or "optimizer.bin" in names,
+        # DeepSpeed keeps a scheduler of its own in its own files
+        "scheduler.pt": sharded or "scheduler.pt" in names,
+        "rng_state.pth": "rng_state.pth" in names or bool(ranks),
+        "trainer_state.json": "trainer_state.json" in names,
+    }
+    missing = [name for name, found in there.items() if not found]
+    if ranks and len(ranks) <= ranks[-1]:
+        missing += [f"rng_state_{rank}.pth" for rank in range(ranks[-1]) if rank not in ranks][:20]
+    if not any(there[name] for name in STATE_FILES):
+        return "weights", missing
+    return ("partial" if missing else "whole"), missing
+
+
+def opened(path: str, _: int = 0) -> int:
+    """A descriptor to read a file. A pipe under its name is no reason to wait for ever.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def read_json(path: str, kind: type[Told]) -> tuple[Told | None, str | None]:
+    """A JSON file, and why it cannot be read, in words; None and None where there is none."""
+    try:
+        with open(path, "rb", opener=opened) as file:
+            raw = file.read(MAX_JSON + 1)
+    except FileNotFoundError:
+        return None, None
+    except OSError as error:
+        return None, f"it cannot be read ({error.strerror or error})"
+    if len(raw) > MAX_JSON:
+        return None, f"it has more than {MAX_JSON:,} bytes"
+    try:
+        return msgspec.json.decode(raw, type=kind), None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        strict = error
+    try:  # json.dump of Python writes NaN and Infinity, which are no JSON
+        return msgspec.convert(json.loads(raw), kind, strict=False), None
+    except (ValueError, RecursionError, msgspec.ValidationError):
+        return None, f"it is cut short or no JSON ({strict})"[:200]
+
+
+class _Record(msgspec.Struct):
+    step: float | None = None
+    learning_rate: float | str | None = None
+
+
+class _State(msgspec.Struct):
+    global_step: int | None = None
+    best_model_checkpoint: str | None = None
+    log_history: list[_Record] = []
+
+
+def progress_of(folder: str) -> tuple[Progress | None, list[tuple[int, float]], str | None]:
+    """`trainer_state.json`: the progress, each logged (step, learning rate), the best checkpoint's path."""
+    told, fault = read_json(os.path.join(folder, "trainer_state.json"), _State)
+    if told is None:
+        return (Progress(fault=fault) if fault else None), [], None
+    rates = [
+        (int(record.step), float(record.learning_rate))
+        for record in told.log_history
+        if record.step is not None and isinstance(record.learning_rate, float)
+    ]
+    progress = Progress(step=told.global_step)
+    if rates:
+        progress.logged_step, progress.logged_lr = rates[-1]
+        progress.updates = _updates(rates)
+    changes = [
+        abs(after[1] - before[1]) / (after[0] - before[0])
+        for before, after in pairwise(rates[-RECENT:])
+        if after[0] > before[0]
+    ]
+    progress.steepest = max(changes, default=None)
+    return progress, rates, told.best_model_checkpoint
+
+
+def _updates(rates: list[tuple[int, float]]) -> int:
+    """Steps with a learning rate above 0: a record stands for the steps since the one before."""
+    steps = [0, *(step for step, _ in rates)]
+    return sum(max(steps[i + 1] - steps[i], 0) for i, (_, rate) in enumerate(rates) if rate > 0)
+
+
+def best_of(folder: str, told: str | None) -> Best | None:
+    """Whether the best checkpoint is where the trainer remembers it, or beside this one."""
+    if not told:
+        return None
+    parent = os.path.dirname(os.path.abspath(folder))
+    beside = os.path.join(parent, os.path.basename(told.rstrip("/\\")))
+    exists = os.path.isdir(told) or os.path.isdir(beside)
+    # a path of the trainer may be relative to a folder that is not ours
+    recorded = os.path.normpath(os.path.dirname(told.rstrip("/\\")) or ".").lstrip("./")
+    return Best(path=told[:500], exists=exists, moved=not parent.endswith(recorded))
+
+
+def step_of(folder: str) -> int | None:
+    """The step in a folder's name."""
+    found = _STEP.fullmatch(os.path.basename(os.path.abspath(folder)))
+    return int(found[1]) if found and len(found[1]) < 16 else None

@@ -1,0 +1,200 @@
+"""A LoRA adapter: whether it does anything, its size and rank, and whether its configuration fits.
+
+Invariant: no product BA of the size of the model is ever made; what is known of it comes from r x r matrices.
+"""
+
+import math
+import os
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rldk.checkpoints.elements import Floats
+from rldk.checkpoints.folder import read_json
+from rldk.checkpoints.optimizer import MAX_NAMED
+from rldk.health.saved import Adapter
+
+__all__ = ["MAX_ELEMENTS", "Pairs", "adapter_of"]
+
+MAX_ELEMENTS = 1 << 24
+"""Elements of a lora_A or lora_B that are looked at in one piece: 64 MB as float32."""
+
+_SPELLED = ((".lora_A.weight", "a"), (".lora_B.weight", "b"))
+
+
+class _Pair(NamedTuple):
+    rank: int
+    square: float
+    """||BA||_F^2."""
+    largest: float
+    """||BA||_2^2."""
+
+
+class Pairs:
+    """The lora_A and lora_B of an adapter, a module at a time; an A waits in memory for its B."""
+
+    def __init__(self) -> None:
+        self.done: dict[str, _Pair] = {}
+        """By module; what `base_model.model.` stands before is left out."""
+        self.zero: list[str] = []
+        """Modules whose lora_B is all zeros."""
+        self.ranks: dict[str, int] = {}
+        """Rank of each module, by the shape."""
+        self._waiting: dict[str, Floats] = {}
+        self._seen: dict[str, set[str]] = {}
+
+    @staticmethod
+    def part_of(name: str) -> tuple[str, str] | None:
+        """Module and `a` or `b` of a tensor's name; None where it is neither."""
+        for suffix, side in _SPELLED:
+            if name.endswith(suffix):
+                return name.removesuffix(suffix).removeprefix("base_model.model."), side
+        return None
+
+    def meet(self, name: str, shape: tuple[int, ...]) -> None:
+        """Note that a tensor is there."""
+        part = self.part_of(name)
+        if part is None:
+            return
+        module, side = part
+        self._seen.setdefault(module, set()).add(side)
+        if side == "a" and shape:
+            self.ranks[module] = shape[0]
+
+    def add(self, name: str, values: Floats) -> None:
+        """Take the values of a lora_A or lora_B; the pair is measured when both are there."""
+        part = self.part_of(name)
+        if part is None or values.ndim != 2:
+            return
+        module, side = part
+        if side == "b" and not values.any():
+            self.zero.append(module)
+        other = self._waiting.pop(module, None)
+        if other is None:
+            self._waiting[module] = values
+            return
+        a, b = (values, other) if side == "a" else (other, values)
+        if a.shape[0] == b.shape[1]:
+            self.done[module] = _measure(a, b)
+
+    def unpaired(self) -> list[str]:
+        """Modules that have one of the two only."""
+        return sorted(module for module, sides in self._seen.items() if len(sides) == 1)
+
+    def modules(self) -> list[str]:
+        """Every module with a tensor."""
+        return list(self._seen)
+
+
+def _measure(a: Floats, b: Floats) -> _Pair:
+    """||BA||_F^2 = tr(B'B AA'), and ||BA||_2^2, its largest eigenvalue.
+
+    Both are had from r x r matrices; the first singular value needs no QR, which would keep the small ones
+    exact that nothing here asks for. In float64: the squares of weights of 1e-20 are no float32.
+    """
+    inner, outer = _gram(b.T), _gram(a)
+    square = float(np.einsum("ij,ji->", inner, outer))
+    if not math.isfinite(square) or square <= 0:
+        return _Pair(a.shape[0], 0.0, 0.0)
+    root = np.linalg.cholesky(outer + np.eye(len(outer)) * float(np.trace(outer)) * 1e-12)
+    largest = float(np.linalg.eigvalsh(root.T @ inner @ root)[-1])
+    return _Pair(a.shape[0], square, largest)
+
+
+def _gram(matrix: NDArray[Any]) -> NDArray[np.float64]:
+    wide = matrix.astype(np.float64)
+    product: NDArray[np.float64] = wide @ wide.T
+    return product
+
+
+def adapter_of(
+    folder: str, pairs: Pairs, tensors: Iterable[str], size: int, norms: Mapping[str, float]
+) -> Adapter:
+    """The facts of an adapter.
+
+    Args:
+        folder: where its configuration is.
+        pairs: its tensors, measured.
+        tensors: the names of all its tensors.
+        size: bytes of its weights.
+        norms: ||W||_F of modules of the base model, where that is at hand.
+    """
+    told, fault = read_json(os.path.join(folder, "adapter_config.json"), dict[str, Any])
+    config = told or {}
+    found = Adapter(kind=_text(config.get("peft_type")), bytes=size, fault=fault)
+    found.base = _text(config.get("base_model_name_or_path"))
+    found.base_missing = bool(found.base and os.path.isabs(found.base) and not os.path.isdir(found.base))
+    found.r, found.alpha = _integer(config.get("r")), _number(config.get("lora_alpha"))
+    if found.r and found.alpha is not None:
+        found.scale = found.alpha / (math.sqrt(found.r) if config.get("use_rslora") else found.r)
+    found.modules, found.zero_b = len(pairs.modules()), len(pairs.zero)
+    found.unpaired = pairs.unpaired()[:MAX_NAMED]
+    if told is not None:
+        _targets(config, list(tensors), pairs, found)
+        _ranks(config, pairs, found)
+    _size(config, pairs, norms, found)
+    return found
+
+
+def _targets(config: Mapping[str, Any], tensors: list[str], pairs: Pairs, found: Adapter) -> None:
+    """A module is matched by peft if its name is an entry of `target_modules` or ends with `.` and the entry.
+
+    A text is a regular expression, which peft alone may run: a slow one would hold the interpreter.
+    """
+    targets = config.get("target_modules")
+    if not isinstance(targets, list) or not pairs.modules():
+        return
+    entries = {target for target in targets if isinstance(target, str)}
+    plain = [name.removeprefix("base_model.model.") for name in tensors]
+    met = {entry for name in plain for entry in _ends(name.rpartition(".lora_")[0]) if entry in entries}
+    found.unmatched_targets = sorted(entries - met)[:MAX_NAMED]
+    loose = {*_strings(config.get("target_parameters")), *_strings(config.get("modules_to_save"))}
+    found.untargeted = [module for module in pairs.modules() if not (set(_ends(module)) & (entries | loose))][
+        :MAX_NAMED
+    ]
+
+
+def _ends(module: str) -> Iterable[str]:
+    """A name, and what follows each of its dots."""
+    parts = module.split(".")
+    return (".".join(parts[i:]) for i in range(len(parts)))
+
+
+def _ranks(config: Mapping[str, Any], pairs: Pairs, found: Adapter) -> None:
+    if found.kind != "LORA" or found.r is None or config.get("rank_pattern"):
+        return
+    wrong = [f"{module} has rank {rank}" for module, rank in pairs.ranks.items() if rank != found.r]
+    found.wrong_rank = wrong[:MAX_NAMED]
+
+
+def _size(config: Mapping[str, Any], pairs: Pairs, norms: Mapping[str, float], found: Adapter) -> None:
+    alive = [pair for pair in pairs.done.values() if pair.largest > 0]
+    if alive:
+        found.stable_rank = statistics.median(pair.square / pair.largest for pair in alive)
+    if found.scale is None or config.get("alpha_pattern") or not pairs.done:
+        return
+    found.update = abs(found.scale) * math.sqrt(sum(pair.square for pair in pairs.done.values()))
+    known = [module for module in pairs.done if module in norms]
+    weights = math.sqrt(sum(norms[module] ** 2 for module in known))
+    if known and weights > 0:
+        moved = math.sqrt(sum(pairs.done[module].square for module in known))
+        found.update_share = abs(found.scale) * moved / weights
+
+
+def _text(value: Any) -> str | None:
+    return value[:500] if isinstance(value, str) and value else None
+
+
+def _strings(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,158 @@
+"""The optimizer and the scheduler of a checkpoint: whether they can go on from there.
+
+Invariant: a kind of optimizer that is not known here is told as not examined, never as faulty.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from rldk.checkpoints.elements import FLOATS
+from rldk.checkpoints.folder import opened
+from rldk.checkpoints.scan import CutShortError, Scanner
+from rldk.checkpoints.torch_file import TensorStandIn, TorchFile, UnreadableError, open_torch
+from rldk.health.saved import NonFinite, Optimizer
+
+__all__ = ["MAX_NAMED", "optimizer_of"]
+
+MAX_NAMED = 20
+"""Tensors, files or tokens that a list in an analysis names."""
+MAX_SCHEDULER = 4_000_000
+"""Bytes of `scheduler.pt`, which has one or two kilobytes."""
+
+
+def optimizer_of(folder: str, scanner: Scanner) -> Optimizer | None:
+    """What `optimizer.pt` (`optimizer.bin` of FSDP) and `scheduler.pt` hold; None where there is neither.
+
+    Raises:
+        OSError: the disk cannot read them.
+    """
+    found = Optimizer()
+    names = set(os.listdir(folder))
+    name = next((name for name in ("optimizer.pt", "optimizer.bin") if name in names), None)
+    if name is None and "scheduler.pt" not in names:
+        return None
+    if name is not None:
+        _examine(os.path.join(folder, name), found, scanner)
+    else:
+        found.unread = "there is no optimizer.pt"
+    if "scheduler.pt" in names:
+        _schedule(os.path.join(folder, "scheduler.pt"), found)
+    return found
+
+
+def _examine(path: str, found: Optimizer, scanner: Scanner) -> None:
+    fd = opened(path)
+    try:
+        file = open_torch(fd)
+        _groups(file.content, found)
+        _state(fd, file, found, scanner)
+    except UnreadableError as error:
+        if error.damaged:
+            found.fault = str(error)
+        else:
+            found.unread = str(error)
+    except CutShortError:
+        found.fault = "cut short while it was read"
+    finally:
+        os.close(fd)
+
+
+def _groups(content: Any, found: Optimizer) -> None:
+    """`param_groups` of `torch.optim.Optimizer.state_dict`."""
+    groups = content.get("param_groups") if isinstance(content, dict) else None
+    if not isinstance(groups, list) or not isinstance(content.get("state"), dict):
+        raise UnreadableError("it is no state of a torch.optim.Optimizer", damaged=False)
+    parameters: set[Any] = set()
+    for group in groups:
+        if isinstance(group, dict) and isinstance(params := group.get("params"), list):
+            parameters.update(param for param in params if isinstance(param, int | str))
+            found.moments = found.moments or "betas" in group
+            if _number(group.get("lr")) is not None:
+                found.lr.append(float(group["lr"]))
+    found.parameters = len(parameters)
+    found.without_state = sum(not content["state"].get(param) for param in parameters)
+
+
+def _state(fd: int, file: TorchFile, found: Optimizer, scanner: Scanner) -> None:
+    steps: list[int] = []
+    for param, what, value in _values(file.content["state"]):
+        if what == "step":
+            step = _step(fd, file, value, scanner)
+            if step is not None:
+                steps.append(step)
+            continue
+        if not isinstance(value, TensorStandIn) or value.dtype not in FLOATS:
+            continue
+        entry = file.entry(value)
+        if entry is None:
+            raise UnreadableError("cut short: it lacks the bytes of some tensors", damaged=True)
+        measured = scanner.measure(fd, entry)
+        if (measured.nan or measured.inf) and len(found.non_finite) < MAX_NAMED:
+            found.non_finite.append(
+                NonFinite(
+                    name=f"{param}.{what}"[:200],
+                    nan=measured.nan,
+                    inf=measured.inf,
+                    elements=value.elements,
+                )
+            )
+    if steps:
+        found.fewest_steps, found.most_steps = min(steps), max(steps)
+
+
+def _values(state: Mapping[Any, Any]) -> Iterator[tuple[Any, str, Any]]:
+    for param, held in state.items():
+        if isinstance(held, dict):
+            for what, value in held.items():
+                yield param, str(what), value
+
+
+def _step(fd: int, file: TorchFile, value: Any, scanner: Scanner) -> int | None:
+    """A step counter: a number, or a tensor of one float or integer."""
+    if (number := _number(value)) is not None:
+        return int(number)
+    if not isinstance(value, TensorStandIn) or value.elements != 1:
+        return None
+    entry = file.entry(value)
+    if entry is None:
+        raise UnreadableError("cut short: it lacks the bytes of a step counter", damaged=True)
+    if value.dtype in FLOATS:
+        loaded = scanner.load(fd, entry)
+        number = float(loaded.ravel()[0]) if loaded is not None else None
+    else:
+        raw = os.pread(fd, entry.end - entry.start, entry.start)
+        number = float(np.frombuffer(raw, f"<i{len(raw)}")[0]) if raw else None
+    return int(number) if number is not None and isfinite(number) else None
+
+
+def _schedule(path: str, found: Optimizer) -> None:
+    """`_last_lr` of a `torch.optim.lr_scheduler.LRScheduler.state_dict`: the rates of the next step."""
+    fd = opened(path)
+    try:
+        if os.fstat(fd).st_size > MAX_SCHEDULER:
+            return
+        content = open_torch(fd).content
+    except UnreadableError as error:
+        found.scheduler_fault = str(error) if error.damaged else None
+        return
+    finally:
+        os.close(fd)
+    if isinstance(content, dict):
+        rates = content.get("_last_lr")
+        if isinstance(rates, list):
+            found.scheduled_lr = [float(rate) for rate in rates if _number(rate) is not None]
+        found.plateau = "patience" in content  # ReduceLROnPlateau
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if isfinite(value) else None
+    except OverflowError:
+        return None

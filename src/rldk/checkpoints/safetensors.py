@@ -1,0 +1,161 @@
+"""The header of a safetensors file: which tensors it holds, and whether all of their bytes are there.
+
+Invariant: nothing is believed before it is checked against the size of the file; whatever the bytes, the
+answer is a `Header`, at worst one that says what is wrong.
+
+The format is that of huggingface/safetensors, "Format": eight bytes with the little-endian length N of the
+header, N bytes of JSON, then the tensors without gaps.
+"""
+
+import os
+from itertools import pairwise
+from typing import NamedTuple
+
+import msgspec
+
+__all__ = ["BITS", "Entry", "Header", "read_header"]
+
+MAX_HEADER = 100_000_000
+"""Bytes of a header that the safetensors library takes (MAX_HEADER_SIZE of its tensor.rs)."""
+MAX_EXAMINED = 16_000_000
+"""Bytes of a header that are examined: some 150,000 tensors; a parsed header takes several times as much."""
+BITS = {
+    "F64": 64,
+    "F32": 32,
+    "F16": 16,
+    "BF16": 16,
+    "F8_E4M3": 8,
+    "F8_E5M2": 8,
+    "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "F4": 4,
+    "C64": 64,
+    "I64": 64,
+    "I32": 32,
+    "I16": 16,
+    "I8": 8,
+    "U64": 64,
+    "U32": 32,
+    "U16": 16,
+    "U8": 8,
+    "BOOL": 8,
+}
+"""Bits of an element, by the `Dtype` of safetensors' tensor.rs."""
+
+
+class Entry(NamedTuple):
+    """One tensor of a file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    elements: int
+    start: int
+    """Offset of its first byte in the file."""
+    end: int
+    """Offset behind its last byte."""
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What a file says of itself."""
+
+    entries: list[Entry] = []
+    """Its tensors, in the order of their bytes; those that can be read."""
+    fault: str | None = None
+    """What is wrong with the file, in words."""
+    unread: str | None = None
+    """Why it was not examined although it may be good, in words."""
+
+
+class _Told(msgspec.Struct):
+    """A tensor, as the JSON has it."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+def read_header(fd: int, size: int) -> Header:
+    """The header of an open file.
+
+    Args:
+        fd: the file.
+        size: its bytes.
+
+    Raises:
+        OSError: the disk cannot read it.
+    """
+    length = int.from_bytes(os.pread(fd, 8, 0), "little")
+    fault = _wrong_length(length, size)
+    if fault is not None:
+        return Header(fault=fault)
+    if length > MAX_EXAMINED:
+        return Header(unread=f"its header of {length:,} bytes is too large to examine")
+    raw = os.pread(fd, length, 8)
+    if len(raw) < length:
+        return Header(fault="cut short in its header while it was read")
+    try:
+        told = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        told.pop("__metadata__", None)
+        entries = [
+            _entry(name, msgspec.json.decode(one, type=_Told), 8 + length) for name, one in told.items()
+        ]
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        return Header(fault=f"wrong header: {_short(error)}")
+    entries.sort(key=lambda entry: (entry.start, entry.end))
+    return _checked(entries, 8 + length, size)
+
+
+def _wrong_length(length: int, size: int) -> str | None:
+    """What is wrong with the length of a header in a file of this size, in words."""
+    if size < 8:
+        return f"cut short: {size} bytes, where the length of its header alone takes 8"
+    if length > MAX_HEADER:
+        return f"wrong header: its length of {length:,} bytes is above the limit of 100 MB"
+    if length > size - 8:
+        return f"cut short in its header: {size:,} bytes of at least {length + 8:,}"
+    return None
+
+
+def _entry(name: str, told: _Told, begin: int) -> Entry:
+    """A tensor of the header.
+
+    Raises:
+        ValueError: what is said of it cannot be.
+    """
+    first, last = told.data_offsets
+    elements = 1
+    for extent in told.shape:
+        if extent < 0:
+            raise ValueError(f"{name} has a negative shape")
+        elements = min(elements * extent, 1 << 62)  # a hostile shape is no reason to multiply for long
+    bits = BITS.get(told.dtype)
+    if first < 0 or last < first:
+        raise ValueError(f"{name} ends before it begins")
+    if bits is not None and elements * bits != (last - first) * 8:
+        raise ValueError(f"{name} has {last - first:,} bytes, but {told.dtype} {told.shape}"[:200])
+    return Entry(name, told.dtype, tuple(told.shape), elements, begin + first, begin + last)
+
+
+def _checked(entries: list[Entry], begin: int, size: int) -> Header:
+    """The header of these tensors, with what the offsets and the size of the file say of them."""
+    end = max((entry.end for entry in entries), default=begin)
+    whole = [entry for entry in entries if entry.end <= size]
+    if end > size:
+        lost = len(entries) - len(whole)
+        return Header(whole, f"cut short: {size:,} bytes of {end:,}, {lost} of {len(entries)} tensors lost")
+    gaps = [after.name for before, after in pairwise(entries) if after.start != before.end]
+    if entries and entries[0].start != begin:
+        gaps.insert(0, entries[0].name)
+    if gaps:
+        return Header(whole, f"wrong header: the bytes of {gaps[0][:100]} do not follow those before them")
+    if end < size:
+        return Header(whole, f"{size - end:,} trailing bytes behind the last tensor")
+    return Header(whole)
+
+
+def _short(error: Exception) -> str:
+    return str(error)[:200] or type(error).__name__

@@ -1,0 +1,135 @@
+"""One pass over the bytes of a tensor, and of the same tensor in the predecessor.
+
+Invariant: memory is that of one chunk, whatever the tensor; files are read, never mapped: a mapped file
+that shrinks while it is read ends the process with SIGBUS, and the process is somebody's training.
+"""
+
+import math
+import os
+import zlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rldk.checkpoints.elements import FLOATS, Floats, into_float32
+from rldk.checkpoints.safetensors import BITS, Entry
+
+__all__ = ["CutShortError", "Measured", "Scanner"]
+
+CHUNK = 1 << 16
+"""Elements at once: with their float32 twins they fit a second-level cache of 1 MB."""
+
+
+class CutShortError(Exception):
+    """A file ended before a tensor that it had room for when it was opened."""
+
+
+class Measured(NamedTuple):
+    """What the bytes of a tensor show."""
+
+    crc: int
+    """CRC-32 of all bytes."""
+    squares: float | None
+    """Sum of the squares of the finite elements; None: no float."""
+    nan: int
+    """Elements that are NaN."""
+    inf: int
+    """Elements that are infinite."""
+    changed: int | None
+    """Elements whose bits are not the predecessor's; None: not compared."""
+    moved: float | None
+    """Sum of the squares of the finite differences to the predecessor; None: not compared, or no float."""
+
+
+class Scanner:
+    """Measures tensors, one at a time, in buffers that are used again. For one thread."""
+
+    def __init__(self) -> None:
+        self.bytes_read = 0
+        """Bytes read so far."""
+        self._raw = np.empty(CHUNK * 8, np.uint8)
+        self._before = np.empty(CHUNK * 8, np.uint8)
+        self._floats = np.empty(CHUNK, np.float32)
+        self._floats_before = np.empty(CHUNK, np.float32)
+        self._difference = np.empty(CHUNK, np.float32)
+        self._differs = np.empty(CHUNK * 8, np.bool_)
+
+    def measure(self, fd: int, entry: Entry, before: tuple[int, Entry] | None = None) -> Measured:
+        """Read a tensor, and its predecessor of the same dtype and size.
+
+        Raises:
+            CutShortError: the file ended.
+            OSError: the disk cannot read it.
+        """
+        numeric = entry.dtype in FLOATS
+        width = max(BITS.get(entry.dtype, 8) // 8, 1)
+        crc = changed = nan = inf = 0
+        squares = moved = 0.0
+        for offset in range(0, entry.end - entry.start, CHUNK * width):
+            count = min(CHUNK * width, entry.end - entry.start - offset)
+            raw = self._read(fd, self._raw[:count], entry.start + offset)
+            crc = zlib.crc32(raw, crc)
+            floats = into_float32(entry.dtype, raw, self._floats) if numeric else None
+            if floats is not None:
+                power, nans, infs = self._power(floats)
+                squares, nan, inf = squares + power, nan + nans, inf + infs
+            if before is None:
+                continue
+            old = self._read(before[0], self._before[:count], before[1].start + offset)
+            differing = self._count(raw, old, width)
+            changed += differing
+            if differing and floats is not None:
+                moved += self._moved(floats, into_float32(entry.dtype, old, self._floats_before))
+        return Measured(
+            crc,
+            squares if numeric else None,
+            nan,
+            inf,
+            changed if before is not None else None,
+            moved if numeric and before is not None else None,
+        )
+
+    def load(self, fd: int, entry: Entry) -> Floats | None:
+        """A whole small tensor in its shape; None where it is no float."""
+        if entry.dtype not in FLOATS:
+            return None
+        raw = self._read(fd, np.empty(entry.end - entry.start, np.uint8), entry.start)
+        return into_float32(entry.dtype, raw, np.empty(entry.elements, np.float32)).reshape(entry.shape)
+
+    def _read(self, fd: int, into: Any, offset: int) -> Any:
+        """Fill `into`; the kernel gives at most 2 GB at once, and less where it likes."""
+        view, done = memoryview(into), 0
+        while done < len(view):
+            got = os.preadv(fd, [view[done:]], offset + done)
+            if got <= 0:
+                raise CutShortError
+            done += got
+        self.bytes_read += done
+        return into
+
+    def _count(self, raw: Any, old: Any, width: int) -> int:
+        """Elements whose bits differ."""
+        bits = f"<u{width}"
+        new, was = raw.view(bits), old.view(bits)
+        differs = np.not_equal(new, was, out=self._differs[: new.size])
+        return int(np.count_nonzero(differs))
+
+    @staticmethod
+    def _power(floats: Floats) -> tuple[float, int, int]:
+        """Sum of squares of the finite elements, and how many are NaN and infinite.
+
+        `einsum` and not `dot`: the threads of a BLAS would take the cores that the training runs on. A
+        finite sum proves that every element is finite; only another one is looked at closely.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            power = float(np.einsum("i,i->", floats, floats))
+        if math.isfinite(power):
+            return power, 0, 0
+        nan, inf = int(np.count_nonzero(np.isnan(floats))), int(np.count_nonzero(np.isinf(floats)))
+        finite = floats[np.isfinite(floats)].astype(np.float64)
+        return float(np.einsum("i,i->", finite, finite)), nan, inf
+
+    def _moved(self, floats: Floats, before: Floats) -> float:
+        with np.errstate(over="ignore", invalid="ignore"):
+            difference = np.subtract(floats, before, out=self._difference[: floats.size])
+        return self._power(difference)[0]

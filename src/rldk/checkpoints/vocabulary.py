@@ -1,0 +1,134 @@
+"""The vocabulary of a checkpoint: rows of the embeddings and of the head, against the tokenizer.
+
+Invariant: more rows than tokens is padding, and normal.
+"""
+
+import os
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from rldk.checkpoints.folder import MAX_JSON, opened, read_json
+from rldk.checkpoints.optimizer import MAX_NAMED
+from rldk.checkpoints.safetensors import Entry
+from rldk.health.saved import Vocabulary
+
+__all__ = ["TokensCache", "vocabulary_of"]
+
+_EMBEDDINGS = (
+    "embed_tokens.weight",
+    "wte.weight",
+    "word_embeddings.weight",
+    "embed_in.weight",
+    "tok_embeddings.weight",
+)
+"""Ends of names of input embeddings: Llama and its kin, GPT-2, Bloom and Falcon, GPT-NeoX, InternLM."""
+_HEADS = ("lm_head.weight", "embed_out.weight")
+_PREDICTS = ("CausalLM", "ConditionalGeneration", "LMHead")
+
+
+class _Added(msgspec.Struct):
+    id: int
+    content: str = ""
+
+
+class _Model(msgspec.Struct):
+    vocab: dict[str, int] | list[Any] = {}
+
+
+class _Tokenizer(msgspec.Struct):
+    model: _Model = msgspec.field(default_factory=_Model)
+    added_tokens: list[_Added] = []
+
+
+class _Tokens(msgspec.Struct, frozen=True):
+    plain: int
+    """One more than the highest id that is not of an added token."""
+    added: dict[int, str]
+
+
+class TokensCache:
+    """The last tokenizer read, by its bytes: each save writes the same 10 MB of it again."""
+
+    def __init__(self) -> None:
+        self._crc: tuple[int, int] | None = None
+        self._tokens: _Tokens | None = None
+
+    def of(self, path: str) -> _Tokens | None:
+        """The tokens of a tokenizer.json; None where there is none, or it cannot be read."""
+        try:
+            with open(path, "rb", opener=opened) as file:
+                raw = file.read(MAX_JSON + 1)
+        except OSError:
+            return None
+        crc = (zlib.crc32(raw), len(raw))
+        if crc != self._crc:
+            self._crc, self._tokens = crc, _parsed(raw)
+        return self._tokens
+
+
+def _parsed(raw: bytes) -> _Tokens | None:
+    try:
+        told = msgspec.json.decode(raw, type=_Tokenizer)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    vocab = told.model.vocab
+    plain = max(vocab.values(), default=-1) + 1 if isinstance(vocab, dict) else len(vocab)
+    return _Tokens(plain, {one.id: one.content for one in told.added_tokens})
+
+
+def vocabulary_of(
+    folder: str, entries: list[Entry], crcs: Mapping[str, int], cache: TokensCache
+) -> Vocabulary | None:
+    """The facts of the vocabulary; None where no embeddings are among the tensors.
+
+    Args:
+        folder: where the configuration and the tokenizer are.
+        entries: the tensors of all files.
+        crcs: CRC of the bytes of each tensor that was read.
+        cache: of tokenizers.
+    """
+    inputs = _largest(entries, _EMBEDDINGS)
+    if inputs is None:
+        return None
+    head = _largest(entries, _HEADS)
+    config, _ = read_json(os.path.join(folder, "config.json"), dict[str, Any])
+    found = Vocabulary(embeddings=inputs.name, embedding_rows=inputs.shape[0])
+    if head is not None:
+        found.head_rows = head.shape[0]
+        if inputs.name in crcs and head.name in crcs:
+            same = head.shape == inputs.shape and head.dtype == inputs.dtype
+            found.heads_equal = same and crcs[inputs.name] == crcs[head.name]
+    if config:
+        text = config.get("text_config")
+        inner = text if isinstance(text, dict) else {}
+        found.config_rows = _integer(inner.get("vocab_size", config.get("vocab_size")))
+        tied = config.get("tie_word_embeddings", inner.get("tie_word_embeddings"))
+        found.tied = tied if isinstance(tied, bool) else None
+        found.needs_head = any(
+            end in str(name) for name in config.get("architectures") or () for end in _PREDICTS
+        )
+    tokens = cache.of(os.path.join(folder, "tokenizer.json"))
+    if tokens is not None:
+        found.tokens = max(tokens.plain, max(tokens.added, default=-1) + 1)
+        beyond = {id_: text for id_, text in tokens.added.items() if id_ >= inputs.shape[0]}
+        found.beyond = [beyond[id_][:100] for id_ in sorted(beyond)][:MAX_NAMED]
+    return found
+
+
+def _largest(entries: list[Entry], ends: tuple[str, ...]) -> Entry | None:
+    """The matrix with the most rows among the tensors with such a name: a model may have several."""
+    matrices = [
+        entry
+        for entry in entries
+        if len(entry.shape) == 2
+        and entry.dtype in ("F64", "F32", "F16", "BF16")
+        and any(entry.name == end or entry.name.endswith("." + end) for end in ends)
+    ]
+    return max(matrices, key=lambda entry: entry.shape[0], default=None)
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

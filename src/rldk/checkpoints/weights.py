@@ -1,0 +1,106 @@
+"""The tensors of one checkpoint folder, over all of its files.
+
+Owns the descriptors. Invariant: at most one file is open at a time, so that a checkpoint which the trainer
+deletes gives its space back to the disk.
+"""
+
+import os
+from typing import NamedTuple
+
+from rldk.checkpoints.folder import Contents, contents_of, opened
+from rldk.checkpoints.safetensors import Entry, Header, read_header
+from rldk.health.saved import Part
+
+__all__ = ["Place", "Weights"]
+
+
+class Place(NamedTuple):
+    """Where a tensor is."""
+
+    part: str
+    """File name."""
+    entry: Entry
+
+
+class Weights:
+    """The files of weights of a folder, or one file.
+
+    Args:
+        path: a folder, or one safetensors file.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+
+    def __init__(self, path: str) -> None:
+        single = os.path.isfile(path)
+        self.folder = os.path.dirname(os.path.abspath(path)) if single else path
+        """Where the files are."""
+        self.names = frozenset([os.path.basename(path)] if single else os.listdir(path))
+        """What lay there at the beginning."""
+        self.contents = _alone(path) if single else contents_of(path, self.names)
+        """Which of them are weights."""
+        self.parts: list[Part] = []
+        """Each file, and what is wrong with it."""
+        self.notes: list[str] = list(self.contents.notes)
+        """What was not examined."""
+        self.places: dict[str, Place] = {}
+        """By tensor, in the order of the files."""
+        self.vanished: list[str] = []
+        """Files that were there and could not be opened."""
+        self._open: tuple[str, int] | None = None
+        for name in self.contents.parts:
+            self._look(name)
+
+    def _look(self, name: str) -> None:
+        try:
+            fd = self.descriptor(name)
+            size = os.fstat(fd).st_size
+            header = read_header(fd, size)
+        except FileNotFoundError:
+            self.vanished.append(name)
+            return
+        except OSError as error:
+            header, size = Header(unread=f"it cannot be read ({error.strerror or error})"), 0
+        if header.unread:
+            self.notes.append(f"{name}: {header.unread}")
+        self.parts.append(Part(name=name, bytes=size, tensors=len(header.entries), fault=header.fault))
+        self.places.update((entry.name, Place(name, entry)) for entry in header.entries)
+
+    def descriptor(self, name: str) -> int:
+        """A descriptor of a file, good until another one is asked for.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        if self._open is not None and self._open[0] == name:
+            return self._open[1]
+        self.close()
+        self._open = name, opened(os.path.join(self.folder, name))
+        return self._open[1]
+
+    def close(self) -> None:
+        """Let go of the open file."""
+        held, self._open = self._open, None
+        if held is not None:
+            os.close(held[1])
+
+    def misplaced(self) -> list[str]:
+        """Tensors that the index promises and its file does not hold, in words."""
+        read = {part.name for part in self.parts if part.fault is None and part.tensors}
+        return [
+            f"{tensor[:100]} is not in {file}, where the index has it"
+            for tensor, file in self.contents.placed.items()
+            if file in read and (tensor not in self.places or self.places[tensor].part != file)
+        ]
+
+    def has_vanished(self) -> bool:
+        """Whether a file that was there at the beginning is there no more."""
+        if self.vanished:
+            return True
+        return any(not os.path.lexists(os.path.join(self.folder, name)) for name in self.names)
+
+
+def _alone(path: str) -> Contents:
+    name = os.path.basename(path)
+    return Contents("adapter" if name.startswith("adapter") else "model", [name])

@@ -1,0 +1,34 @@
+"""What the rules of checkpoints have in common: they judge the analysis of one checkpoint at a time.
+
+Invariant: a checkpoint that was deleted while it was read is not judged.
+"""
+
+from rldk.health.observation import Observation
+from rldk.health.rule import Rule, Verdict
+from rldk.health.saved import Analysis, analysis_of
+
+__all__ = ["CheckpointRule", "named"]
+
+
+class CheckpointRule(Rule):
+    """Judges the analysis of a checkpoint."""
+
+    kinds = ("checkpoint",)
+    enable = "record the run with rldk, which analyses each checkpoint, or run: rldk checkpoint PATH"
+    patience = 1  # one checkpoint without the condition is proof enough
+
+    def observe(self, at: Observation) -> Verdict | None:
+        found = analysis_of(at.detail)
+        if found is None or found.gone is not None:
+            return None
+        return self.judge(found)
+
+    def judge(self, found: Analysis) -> Verdict | None:
+        """Whether the condition holds for this checkpoint."""
+        raise NotImplementedError
+
+
+def named(names: list[str], count: int | None = None) -> str:
+    """The first names, and how many more there are."""
+    more = (len(names) if count is None else count) - len(names[:3])
+    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
