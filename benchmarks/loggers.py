@@ -68,7 +68,7 @@ class Ours(Logger):
     """The hooks of a trainer without gradient accumulation, called as `CallbackHandler` calls them."""
 
     name = "rldk"
-    options: ClassVar[dict[str, Any]] = {}
+    options: ClassVar[dict[str, Any]] = {"enable_resource_monitoring": False}
     """Arguments of the callback besides its defaults."""
 
     def __init__(self, folder: Path) -> None:
@@ -103,7 +103,7 @@ class Recording(Ours):
     """The same without a rule: what recording alone costs."""
 
     name = "rldk, no rules"
-    options: ClassVar[dict[str, Any]] = {"select": []}
+    options: ClassVar[dict[str, Any]] = {"enable_resource_monitoring": False, "select": []}
 
 
 class Floor(Logger):

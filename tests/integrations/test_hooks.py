@@ -142,7 +142,7 @@ class Begun:
         self.args = TrainingArguments(**trainings.options(folder))
         self.state = TrainerState(is_world_process_zero=True, max_steps=10)
         self.control = TrainerControl()
-        self.callback = trainings.recorder(folder)
+        self.callback = trainings.recorder(folder, enable_resource_monitoring=False)
         self.given = {"model": model, "optimizer": optimizer}
         self._offset = 0
         self.call("on_train_begin")
@@ -236,7 +236,7 @@ ANYTHING = st.one_of(
 def test_no_order_of_hooks_raises(tmp_path, hooks, data):
     """Real arguments; steps go up, down, or start above 0."""
     folder = tmp_path / str(next(FOLDERS))
-    callback = trainings.recorder(folder)
+    callback = trainings.recorder(folder, enable_resource_monitoring=False)
     args, control = TrainingArguments(**trainings.options(folder)), TrainerControl()
     logged = 0
     for hook in hooks:
@@ -264,7 +264,7 @@ def test_no_order_of_hooks_raises(tmp_path, hooks, data):
     kwargs=st.dictionaries(st.sampled_from(["model", "optimizer", "logs", "processing_class"]), ANYTHING),
 )
 def test_no_argument_of_a_hook_makes_it_raise(tmp_path, hooks, args, state, control, kwargs):
-    callback = trainings.recorder(tmp_path / str(next(FOLDERS)))
+    callback = trainings.recorder(tmp_path / str(next(FOLDERS)), enable_resource_monitoring=False)
     for hook in hooks:
         assert getattr(callback, hook)(args, state, control, **(kwargs | {"metrics": {}})) is None
 

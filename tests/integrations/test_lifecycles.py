@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -60,7 +61,7 @@ def test_an_evaluation_before_the_training_is_of_the_same_run(tmp_path, caplog):
 
 def test_training_twice_is_two_runs(tmp_path, caplog):
     callback = trainings.recorder(tmp_path / "logs")
-    trainer = trainings.line(tmp_path, [callback])
+    trainer = trainings.line(tmp_path, [callback, trainings.After(1, lambda: time.sleep(0.3))])
     trainer.train()
     first = callback.files
     trainer.train()

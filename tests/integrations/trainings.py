@@ -91,13 +91,20 @@ def grpo(
     )
 
 
-def rloo(model: str, folder: Path, callbacks: list[Any] | None = None, **changes: Any) -> Trainer:
+def rloo(
+    model: str,
+    folder: Path,
+    callbacks: list[Any] | None = None,
+    *,
+    rewards: Any = tiny.length_reward,
+    **changes: Any,
+) -> Trainer:
     """RLOO with its default KL penalty."""
     defaults = {"num_generations": 4, "max_completion_length": 6}
     return trl.RLOOTrainer(
         model=model,
         args=trl.RLOOConfig(**options(folder, **(defaults | changes))),
-        reward_funcs=tiny.length_reward,
+        reward_funcs=rewards,
         train_dataset=tiny.prompts(),
         processing_class=tiny.tokenizer(),
         callbacks=callbacks,

@@ -55,10 +55,18 @@ def _refuse(constant: str) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The lines of an events file: each must be strict JSON, and the last must be ended."""
+    """The lines of an events file: each must be strict JSON, and the last must be ended.
+
+    What was measured beside the log is left out of their metrics: this is about what the trainer logged.
+    """
     text = path.read_text(encoding="utf-8")
     assert text.endswith("\n") or not text
-    return [json.loads(line, parse_constant=_refuse) for line in text.splitlines()]
+    lines = [json.loads(line, parse_constant=_refuse) for line in text.splitlines()]
+    for line in lines:
+        line["metrics"] = {
+            name: value for name, value in line["metrics"].items() if not name.startswith("resource/")
+        }
+    return lines
 
 
 def of_phase(lines: list[dict[str, Any]], phase: str) -> list[dict[str, Any]]:

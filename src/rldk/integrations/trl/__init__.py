@@ -12,6 +12,7 @@ if find_spec("transformers") is None:
     raise MissingDependencyError("rldk.integrations.trl", "transformers")
 
 from rldk.integrations.trl.callback import RLDKCallback
+from rldk.integrations.trl.rewards import observe_rewards
 from rldk.runs import TRLAdapter
 
-__all__ = ["RLDKCallback", "TRLAdapter"]
+__all__ = ["RLDKCallback", "TRLAdapter", "observe_rewards"]

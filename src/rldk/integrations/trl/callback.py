@@ -1,7 +1,7 @@
 """`RLDKCallback`, the one line that a user adds to a trainer.
 
-Invariant: no hook raises, changes a number, a random state, the control or the `logs` dict, waits for
-a device, or calls into torch.distributed; only world rank 0 records.
+Invariant: no hook raises, changes a number, a random state or the `logs` dict, waits for a device or for
+another rank; the control is changed for `stop_on` alone; only world rank 0 records the log.
 """
 
 import os
@@ -14,13 +14,15 @@ import msgspec
 from msgspec.structs import replace
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rldk.event import PHASES, DataSlice, Event, ModelInfo, Phase, Rng
+from rldk.event import Event
 from rldk.files import RunFiles
 from rldk.health import Diagnosis, Settings
 from rldk.integrations.trl import training
+from rldk.integrations.trl.board import Board
 from rldk.integrations.trl.messages import closing_words, say, show_messages
 from rldk.integrations.trl.stopping import Stopper
-from rldk.integrations.trl.tokens import TokenCounter
+from rldk.integrations.trl.surroundings import Surroundings, Wanted
+from rldk.integrations.trl.telling import Teller
 from rldk.metrics.dialects import phase_of
 from rldk.metrics.values import measure
 from rldk.recording.environment import environment
@@ -33,6 +35,9 @@ from rldk.report.final import write_end
 from rldk.runs import Run
 
 __all__ = ["RLDKCallback"]
+
+JUDGES = "judges"
+"""The notice of a rank that will stop when the others do."""
 
 
 class RLDKCallback(TrainerCallback):  # type: ignore[misc]
@@ -53,6 +58,15 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             from a checkpoint goes on in the files of its run.
         enable_jsonl_logging (`bool`, *optional*, defaults to `True`):
             Write `{run_id}_events.jsonl`. Without it the other files are made from `state.log_history`.
+        enable_resource_monitoring (`bool`, *optional*, defaults to `True`):
+            Measure CPU, memory, disk and GPUs every two seconds, in the background. The newest values join
+            each Event as `resource/...`; all are in `{run_id}_resources.rank0.jsonl`, one file a rank.
+        enable_checkpoint_analysis (`bool`, *optional*, defaults to `True`):
+            Read each checkpoint after it was saved, in the background: whether it is whole, finite, and what
+            changed since the last one (`{run_id}_checkpoints.jsonl`).
+        samples_per_step (`int`, *optional*, defaults to `4`):
+            Completions to keep of each step, chosen to be useful (`{run_id}_samples.jsonl`), where the reward
+            functions are wrapped: `reward_funcs=observe_rewards([...])`. 0 keeps none.
         alert_thresholds (`dict`, *optional*):
             Options of rules, by rule: `{"entropy-collapse": {"ratio": 0.4}}`. `rldk rules NAME` lists them.
         select (`list[str]`, *optional*):
@@ -99,6 +113,9 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         run_id: str | None = None,
         enable_jsonl_logging: bool = True,
         *,
+        enable_resource_monitoring: bool = True,
+        enable_checkpoint_analysis: bool = True,
+        samples_per_step: int = 4,
         alert_thresholds: Mapping[str, Mapping[str, Any]] | None = None,
         select: Sequence[str] | None = None,
         ignore: Sequence[str] | None = None,
@@ -115,6 +132,17 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self.output_dir = Path(output_dir)
         self.run_id = run_id
         self.enable_jsonl_logging = enable_jsonl_logging
+        if not isinstance(samples_per_step, int) or samples_per_step < 0:
+            raise ValueError(
+                f"samples_per_step must be a whole number of 0 or more, not {samples_per_step!r}"
+            )
+        self._wanted = Wanted(
+            resources=enable_resource_monitoring,
+            checkpoints=enable_checkpoint_analysis,
+            samples=samples_per_step,
+        )
+        self._surroundings: Surroundings | None = None
+        self._board: Board | None = None
         self._writing: dict[str, Any] = {
             "rotate_mb": rotate_mb,
             "compress": compress,
@@ -142,21 +170,20 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self._stopper: Stopper | None = None
         self._recorder: Recorder | None = None
         self._trained = False
-        self._control: TrainerControl | None = None
-        self._tokens: TokenCounter | None = None
-        self._micro_batches = 0
         self._failed = False
         self._jsonl = enable_jsonl_logging
         self._git_sha: str | None = None
         self._state: TrainerState | None = None
-        self._rng = Rng()
-        self._info = {phase: ModelInfo(phase=phase) for phase in PHASES}
-        self._slice = {phase: DataSlice() for phase in PHASES}
-        self._canonical = training.dialect().reader("trainer")
+        self._teller = Teller(self.guard)
 
     def __reduce__(self) -> tuple[Callable[[], "RLDKCallback"], tuple[()]]:
         """A copy is a fresh callback with the same arguments: a run is recorded by one object only."""
-        options = self._judging | self._writing
+        wanted = {
+            "enable_resource_monitoring": self._wanted.resources,
+            "enable_checkpoint_analysis": self._wanted.checkpoints,
+            "samples_per_step": self._wanted.samples,
+        }
+        options = wanted | self._judging | self._writing
         again = partial(type(self), self.output_dir, self.run_id, self.enable_jsonl_logging, **options)
         return again, ()
 
@@ -173,26 +200,55 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         if _is_set("RLDK_DISABLED"):
             return
         self._read_keys(args)
+        self._board = Board(args.process_index, args.world_size)
         if self._stop_on is not None:
             make = partial(self._new_stopper, args, state, kwargs)
             self._stopper = self.guard.attempt("judging for stop_on", make, None)
-        if not _records(state):
-            return
-        evaluated_only = self._recorder is not None and not self._trained
-        if not evaluated_only or state.global_step > 0:
-            self._begin(args, state, kwargs)
-        self._describe(args, state, control, kwargs)
-        self._trained = True
-        if self._recorder is not None:
-            self._recorder.training = True
+        if _records(state):
+            evaluated_only = self._recorder is not None and not self._trained
+            if not evaluated_only or state.global_step > 0:
+                self._begin(args, state, kwargs)
+            self._describe(args, state, control, kwargs)
+            self._trained = True
+            if self._recorder is not None:
+                self._recorder.training = True
+        self._look_around(args, state, kwargs)
 
+    @guarded
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Note the time."""
+        if self._surroundings is not None:
+            self._surroundings.begin_step()
+
+    @guarded
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Count a micro-batch."""
-        self._micro_batches += 1
+        self._teller.micro_batches += 1
+        if self._surroundings is not None:
+            self._surroundings.beat()
 
-    on_step_end = on_substep_end
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Count the last micro-batch of a step, and take what its reward functions did."""
+        try:  # what @guarded does, as in on_log
+            self._teller.micro_batches += 1
+            if self._surroundings is not None:
+                self._surroundings.end_step(state.global_step)
+        except Exception as error:
+            self.guard.caught("on_step_end", error)
+
+    @guarded
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A batch of an evaluation is done: the training lives."""
+        if self._surroundings is not None:
+            self._surroundings.beat()
 
     def on_log(
         self,
@@ -207,8 +263,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             recorder = self._recorder
             if logs is None:
                 return
-            if self._stopper is not None and self._stopper.see(self._plain_event(state.global_step, logs)):
-                self._stop(self._stopper, state, control)
+            if self._stopper is not None:
+                self._judge(self._stopper, state, control, logs)
             if recorder is None:  # an evaluation before a training, or without one
                 if self._failed or not _records(state):
                     return
@@ -216,14 +272,18 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
                 recorder.training = False
                 self._describe(args, state, control, kwargs)
             phase = phase_of(logs)
-            metrics, notes = measure(logs, self._canonical)
+            teller = self._teller
+            metrics, notes = measure(logs, teller.canonical)
+            if self._surroundings is not None:
+                for name, value in self._surroundings.metrics(phase, state.global_step).items():
+                    metrics.setdefault(name, value)  # what the trainer logged has its name
             event = Event(
                 step=state.global_step,
                 wall_time=recorder.wall_time,
                 metrics=metrics,
-                rng=self._rng,
-                data_slice=self._data_slice(phase, logs),
-                model_info=self._info[phase],
+                rng=teller.rng,
+                data_slice=teller.data_slice(phase, logs),
+                model_info=teller.info[phase],
                 notes=tuple(notes),
             )
             recorder.record(event)
@@ -234,15 +294,20 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """With a checkpoint, have the events on the medium too."""
+        """With a checkpoint, have the events on the medium too, and look at what was saved."""
         if self._recorder is not None:
             self._recorder.sync()
+        if self._surroundings is not None:
+            self._surroundings.saved(state.global_step)
 
     @guarded
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """End the run and write its tables and its report."""
+        if self._surroundings is not None:
+            self._surroundings.close()
+            self._surroundings = None
         if self._recorder is None:
             return
         reason = self._stopper.reason if self._stopper else None
@@ -262,6 +327,27 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         else:
             found = closing_words(self._recorder.watch.diagnosis())
             say(f"rldk: the tables of {run_id} are in {self.output_dir}, its events are off; {found}")
+
+    def _look_around(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> None:
+        """Watch what is no log: on rank 0 for the run, on the others for what they alone can measure."""
+        if self._surroundings is not None:  # of a training that did not end
+            self._surroundings.close()
+            self._surroundings = None
+        board, recorder = self._board, self._recorder
+        if board is None or (board.rank == 0 and recorder is None):
+            return
+        if board.rank > 0 and not board.is_there:
+            return  # the run's name will not be known here
+        self._surroundings = Surroundings(
+            self._wanted,
+            board,
+            self.output_dir.absolute(),
+            recorder if board.rank == 0 else None,
+            self.guard,
+            args=args,
+            state=state,
+            hooked=kwargs,
+        )
 
     def _begin(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Recorder:
         """Take a run and its files. Should it raise, it is not tried again in this training."""
@@ -304,46 +390,26 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     def _describe(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, kwargs: dict[str, Any]
     ) -> None:
-        """Keep what the events of the run say again and again."""
-        if self._recorder is None:
+        """Have what the events of the run say again and again."""
+        if self._recorder is not None:
+            self._state = state
+            run_id, git_sha = self._recorder.files.run_id, self._git_sha
+            self._teller.describe(args, state, control, kwargs, run_id=run_id, git_sha=git_sha)
+
+    def _judge(
+        self, stopper: Stopper, state: TrainerState, control: TrainerControl, logs: Mapping[Any, Any]
+    ) -> None:
+        """Have the trainer stop at this step if it is to, after a checkpoint if the weights are worth one.
+
+        What all ranks told before the first step is known to all of them now: they agree.
+        """
+        if not stopper.see(self._teller.plain_event(state.global_step, logs)):
             return
-        run_id, git_sha = self._recorder.files.run_id, self._git_sha
-        model, optimizer = kwargs.get("model"), kwargs.get("optimizer")
-        attempt = self.guard.attempt
-        info = attempt(
-            "the model's description",
-            lambda: training.model_info(args, model, optimizer, run_id=run_id, git_sha=git_sha),
-            ModelInfo(run_id=run_id, git_sha=git_sha),
-        )
-        length = attempt("the sequence length", lambda: training.sequence_length(args, model), None)
-        self._state = state
-        self._rng = attempt("the seeds", lambda: training.rng(args), Rng())
-        if self._tokens is not None and control is self._control:  # each trainer has one of its own
-            self._tokens.train_again(state.num_input_tokens_seen)
-        else:
-            self._tokens, self._micro_batches = TokenCounter(args, state.num_input_tokens_seen), 0
-        self._control = control
-        for phase in PHASES:
-            size = attempt("the batch size", partial(training.batch_size, args, phase), None)
-            self._info[phase] = replace(info, phase=phase)
-            self._slice[phase] = DataSlice(batch_size=size, sequence_length=length)
-
-    def _data_slice(self, phase: Phase, logs: Mapping[Any, Any]) -> DataSlice:
-        data = self._slice[phase]
-        if phase == "eval" or self._tokens is None:
-            return data
-        tokens_in, tokens_out = self._tokens.window(logs, self._micro_batches)
-        if phase == "summary":  # it averages what came after the last train record, if anything
-            return data
-        return DataSlice(
-            tokens_in=tokens_in,
-            tokens_out=tokens_out,
-            batch_size=data.batch_size,
-            sequence_length=data.sequence_length,
-        )
-
-    def _stop(self, stopper: Stopper, state: TrainerState, control: TrainerControl) -> None:
-        """Have the trainer stop at this step, after a checkpoint if the weights are worth one."""
+        if silent := self._board.silent(JUDGES) if self._board is not None else []:
+            self._stopper = None
+            if state.is_world_process_zero:
+                say(f"rldk: not stopping, since rank {silent[0]} would go on: {stopper.reason}")
+            return
         control.should_training_stop = True
         if stopper.worth_saving:
             control.should_save = True
@@ -353,15 +419,17 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
 
     def _read_keys(self, args: TrainingArguments) -> None:
         """Read the keys of this trainer, also the one that the user calls the truth."""
-        self._canonical = training.dialect().reader(training.algorithm(args))
+        canonical = self._teller.canonical = training.dialect().reader(training.algorithm(args))
         truth = self._judging["truth_metric"]
-        self._settings = replace(self._settings, truth_metric=truth and self._canonical(truth))
+        self._settings = replace(self._settings, truth_metric=truth and canonical(truth))
 
     def _new_stopper(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Stopper:
         """The judge of this rank, told what the training logged before it was resumed."""
         about = training.configuration(args, kwargs.get("model"))
         stopper = Stopper(as_recorded(about), self._settings)
         stopper.replay(self._history(state))
+        if self._board is not None:
+            self._board.tell(JUDGES, "yes")
         if state.is_world_process_zero and about["algorithm"] == "ppo":
             say("rldk: the PPO trainer of this TRL pays no heed to stop_on")
         return stopper
@@ -373,21 +441,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     def _history(self, state: TrainerState | None) -> Iterator[Event]:
         """What `state.log_history` tells of the run."""
         for entry in state.log_history if state else ():
-            yield self._plain_event(entry["step"], {key: entry[key] for key in entry if key != "step"})
-
-    def _plain_event(self, step: int, logs: Mapping[Any, Any]) -> Event:
-        """An Event without times and tokens, which only the recording rank knows."""
-        phase = phase_of(logs)
-        metrics, notes = measure(logs, self._canonical)
-        return Event(
-            step=step,
-            wall_time=None,
-            metrics=metrics,
-            rng=self._rng,
-            data_slice=self._slice[phase],
-            model_info=self._info[phase],
-            notes=tuple(notes),
-        )
+            yield self._teller.plain_event(entry["step"], {key: entry[key] for key in entry if key != "step"})
 
 
 def _records(state: TrainerState) -> bool:

@@ -21,6 +21,8 @@ LOCAL_FAMILY = "SYS"
 """Rules about the machine, whose values differ from rank to rank."""
 LOCAL = frozenset({"step_time", "step_wall_time", "runtime", "train_runtime", "model_preparation_time"})
 """Metrics that each rank measures by itself."""
+MEASURED = ("resource/", "reward_functions/", "samples/")
+"""What rldk measures in one process begins so."""
 LOST_WEIGHTS = frozenset({"non-finite"})
 """Findings after which the weights are worth nothing: to save them might cost the last good checkpoint."""
 
@@ -79,4 +81,6 @@ def _reduced(event: Event) -> Observation:
 @lru_cache(maxsize=4096)
 def _is_reduced(name: str) -> bool:
     plain = name.removeprefix("eval_")
+    if plain.startswith(MEASURED):
+        return False
     return metric_of(plain) is not None and plain not in LOCAL and not plain.endswith("_per_second")

@@ -21,9 +21,11 @@ __all__ = [
     "MINIMUM_TRL",
     "OFFLINE",
     "algorithm",
+    "base_model",
     "batch_size",
     "check_trl",
     "configuration",
+    "counts_every_end",
     "dialect",
     "model_info",
     "rng",
@@ -58,6 +60,17 @@ def dialect() -> Dialect:
     """The metric names of the installed TRL."""
     found = _trl_version()
     return TRL_0 if found is not None and found < Version("1.0.dev0") else TRL
+
+
+def counts_every_end() -> bool:
+    """Whether TRL counts every end token of the generation config, as 1.16 does, or the tokenizer's alone."""
+    return dialect() is TRL
+
+
+def base_model(model: Any) -> str | None:
+    """The folder that the model was loaded from; None where it came from elsewhere."""
+    name = _model_name(model)
+    return os.path.abspath(name) if name and os.path.isdir(name) else None
 
 
 def algorithm(args: Any) -> str:

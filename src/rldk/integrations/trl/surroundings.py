@@ -1,0 +1,213 @@
+"""What watches one process of a training beside its log: machine, steps, rewards, checkpoints.
+
+Every rank has one of its own. Invariant: whatever fails in here, the training and the recording of its log go
+on; what waits, waits in the background; the training thread notes times and hands things over.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from transformers import TrainerState, TrainingArguments
+
+from rldk.checkpoints.background import Background
+from rldk.files import RunFiles
+from rldk.health.saved import Analysis
+from rldk.integrations.trl import training
+from rldk.integrations.trl.board import Board
+from rldk.integrations.trl.rewards import ends_of
+from rldk.recording.appending import LineFile
+from rldk.recording.guard import Guard
+from rldk.recording.journal import Journal
+from rldk.recording.last_words import LastWords
+from rldk.recording.recorder import Recorder
+from rldk.recording.resources import ResourceSampler, Sample
+from rldk.recording.reward_observer import RewardObserver
+from rldk.recording.watchdog import Stall, Watchdog
+from rldk.speech import warn
+
+__all__ = ["Surroundings", "Wanted"]
+
+RUN = "run_id"
+"""The notice by which rank 0 tells the run's name."""
+WAIT_SECONDS = 30.0
+"""How long the end of a training waits for the analysis of its last checkpoint."""
+GIBIBYTE = 1 << 30
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user wants to be watched."""
+
+    resources: bool = True
+    checkpoints: bool = True
+    samples: int = 4
+    """Samples to keep a step."""
+
+
+class Surroundings:
+    """Begins to watch when it is made, until `close`.
+
+    Args:
+        wanted: what to watch.
+        board: the notices of the ranks.
+        folder: the callback's `output_dir`, absolute.
+        recorder: records the run, on rank 0; None on the others, which ask for the run's name.
+        guard: takes what fails inside.
+        args: the trainer's arguments.
+        state: the trainer's state, which its reward functions are handed, too.
+        hooked: what the trainer hands to every hook.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        board: Board,
+        folder: Path,
+        recorder: Recorder | None,
+        guard: Guard,
+        *,
+        args: TrainingArguments,
+        state: TrainerState,
+        hooked: dict[str, Any],
+    ) -> None:
+        self._board, self._folder, self._recorder, self._guard = board, folder, recorder, guard
+        self._trainer_dir = Path(training.trainer_dir(args))
+        self._files: RunFiles | None = None
+        self._sizes: dict[str, float] = {}
+        if recorder is not None:
+            self._files = recorder.files
+            guard.attempt("telling the run's name", lambda: board.tell(RUN, recorder.files.run_id), None)
+        self._journal = Journal(board.rank, self._learn)
+        self._from_step = int(state.global_step)
+        self._last_words: LastWords | None = None
+        self._sampler: ResourceSampler | None = None
+        if wanted.resources:
+            gpus = _own_gpus(board.world_size)
+            self._sampler = ResourceSampler(self._trainer_dir, gpus=gpus, on_sample=self._sampled)
+            self._sampler.start()
+        self._rewards = RewardObserver(
+            state,
+            guard,
+            ends=ends_of(
+                args,
+                hooked.get("model"),
+                hooked.get("processing_class"),
+                all_counted=training.counts_every_end(),
+            ),
+            weights=getattr(args, "reward_weights", None),
+            samples=wanted.samples if recorder is not None else 0,
+        )
+        self._samples = LineFile(recorder.files.samples) if recorder is not None else None
+        self._background: Background | None = None
+        if wanted.checkpoints and recorder is not None:
+            self._background = Background(self._analysed, base=training.base_model(hooked.get("model")))
+            self._saved_lines = LineFile(recorder.files.checkpoints)
+        self._watchdog = Watchdog(self._stalled, self._dump)
+        self._watchdog.start()
+
+    def begin_step(self) -> None:
+        """A step begins."""
+        self._watchdog.beat()
+        if self._recorder is None and self._last_words is None and self._files is not None:
+            self._be_ready_to_die(self._files)
+        self._journal.begin_step()
+
+    def beat(self) -> None:
+        """The training lives: a micro-batch or a batch of an evaluation is done."""
+        self._watchdog.beat()
+
+    def end_step(self, step: int) -> None:
+        """A step ended; what its reward functions did belongs to it."""
+        self._watchdog.beat(step)
+        rewards = self._rewards
+        if rewards.called:
+            self._drain("train", step)
+        self._journal.end_step(step, rewards.step_seconds)
+
+    def metrics(self, phase: Literal["train", "eval", "summary"], step: int) -> dict[str, float]:
+        """What joins the record of a phase: the latest resources, and what reward functions did since."""
+        found: dict[str, float] = {}
+        if self._rewards.called and phase != "summary":
+            if phase == "eval":
+                self._drain("eval", step)
+            found.update(self._rewards.take(phase))
+        if self._sampler is not None:
+            found.update(self._sampler.latest())
+            found.update(self._sizes)
+        return found
+
+    def saved(self, step: int) -> None:
+        """A checkpoint was saved."""
+        self._watchdog.beat()
+        if self._background is not None:
+            self._background.submit(self._trainer_dir / f"checkpoint-{step}", step)
+
+    def close(self) -> None:
+        """Stop watching; a checkpoint that is being analysed is waited for, for a while."""
+        parts = [self._watchdog.stop, self._stop_background, self._stop_sampler, self._journal.close]
+        if self._last_words is not None:
+            parts.append(self._last_words.end)
+        for part in parts:
+            self._guard.attempt("ending what watches the training", part, None)
+
+    def _drain(self, phase: Literal["train", "eval"], step: int) -> None:
+        kept = self._rewards.drain(phase, step)
+        if self._samples is not None and self._recorder is not None:
+            attempt = {"attempt": self._recorder.watch.attempt}
+            for sample in kept:
+                self._samples.write(attempt | msgspec.to_builtins(sample))
+
+    def _learn(self) -> RunFiles | None:
+        """The files of the run, once rank 0 has told its name; asked in the background."""
+        if self._files is None:
+            ask: Callable[[], str | None] = lambda: self._board.ask(RUN, 0)  # noqa: E731
+            if name := self._guard.attempt("asking for the run's name", ask, None):
+                self._files = RunFiles(self._folder, name)
+        return self._files
+
+    def _be_ready_to_die(self, files: RunFiles) -> None:
+        """On a rank without a recorder: say in its crash file how it died. In a hook, as signals need it."""
+        self._last_words = LastWords(
+            files.crash(self._board.rank),
+            self._from_step,
+            step=lambda: self._journal.step,
+            finish=lambda _: self._journal.flush(),
+        )
+        self._last_words.begin()
+
+    def _dump(self) -> Path | None:
+        files = self._learn()
+        return files and files.crash(self._board.rank)
+
+    def _sampled(self, sample: Sample) -> None:
+        self._journal.sampled(sample.time, sample.values)
+
+    def _stalled(self, stall: Stall) -> None:
+        file = self._journal.file
+        if file is not None and self._recorder is not None:
+            self._recorder.watch.tell(stall.line(), file)
+        elif file is not None:
+            file.write(stall.line())
+
+    def _analysed(self, analysis: Analysis) -> None:
+        assert self._recorder is not None
+        if analysis.bytes:
+            self._sizes = {"resource/checkpoint_size": analysis.bytes / GIBIBYTE}
+        line = {"kind": "checkpoint", "step": analysis.step, "analysis": analysis.detail()}
+        self._recorder.watch.tell(line, self._saved_lines)
+
+    def _stop_background(self) -> None:
+        if self._background is not None and (late := self._background.close(WAIT_SECONDS)):
+            warn("rldk: %s", late)
+
+    def _stop_sampler(self) -> None:
+        if self._sampler is not None:
+            self._sampler.stop()
+
+
+def _own_gpus(world_size: int) -> list[int] | None:
+    """The GPU of this rank, where there are several ranks; None: all that the process may use."""
+    local = os.environ.get("LOCAL_RANK", "")
+    return [int(local)] if world_size > 1 and local.isdecimal() else None

@@ -1,0 +1,157 @@
+"""Two ranks by torchrun: each records itself, and none ever waits for the other's rldk."""
+
+import json
+import os
+
+import pytest
+
+from integrations.witness import read
+from rldk.files import RunFiles
+from rldk.runs import Run
+from rldk.runs.judging import judge
+
+pytestmark = [pytest.mark.training, pytest.mark.compat]
+
+LAUNCHER = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone")
+HEAD = """
+import json, os, sys, time
+from pathlib import Path
+import torch
+import tiny
+from integrations import trainings
+from integrations.witness import Witness
+from rldk.integrations.trl import RLDKCallback, observe_rewards
+
+here, rank = Path.cwd(), int(os.environ["RANK"])
+model = {model!r}
+"""
+
+
+def ranks(start, model, code, *, code_of_exit=0):
+    process = start((HEAD + code).replace("{model!r}", repr(model)), launcher=LAUNCHER)
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode == 0) is (code_of_exit == 0), err
+    return out, err
+
+
+def journal(files, rank):
+    return [json.loads(line) for line in files.resources(rank).read_text().splitlines()]
+
+
+def test_with_everything_on_two_ranks_train_bit_identically_and_a_slow_one_is_found(start, model, tmp_path):
+    ranks(
+        start,
+        model,
+        """
+def trained(name, callbacks, wrap):
+    def slow(completions, **kwargs):
+        time.sleep(0.2 * rank)
+        return tiny.letter_reward(completions)
+
+    witness = Witness()
+    trainer = trainings.grpo(
+        model, here / name, [witness, *callbacks],
+        rewards=wrap([slow, tiny.length_reward]), max_steps=22, save_strategy="steps", save_steps=11,
+        max_completion_length=8,
+    )
+    trainer.train()
+    logs = [
+        {key: repr(value) for key, value in one.logs.items() if not key.endswith(("time", "per_second"))}
+        for one in witness.seen
+    ]
+    return logs, trainer.model.state_dict()
+
+callback = RLDKCallback("logs", "r", stop_on="critical", ignore=["broken-start"])
+with_logs, with_weights = trained("with", [callback], observe_rewards)
+logs, weights = trained("without", [], lambda functions: functions)
+assert with_logs == logs
+assert all(torch.equal(with_weights[name], weights[name]) for name in weights)
+(here / f"same{rank}").touch()
+""",
+    )
+    assert {"same0", "same1"} <= set(os.listdir(tmp_path))
+    files = RunFiles(tmp_path / "logs", "r")
+    assert files.ranks() == [0, 1]
+    for rank in (0, 1):
+        lines = journal(files, rank)
+        assert [line["step"] for line in lines if line["kind"] == "step_time"] == list(range(1, 23))
+        assert any(line["kind"] == "resource" and line["resource/process_memory"] > 0 for line in lines)
+    assert max(line.get("reward_seconds", 0.0) for line in journal(files, 0)) < 0.15
+    found = {finding.rule: finding for finding in judge(Run(files)).findings}
+    assert "rank 1 takes" in found["straggler"].message
+    assert "in its reward functions" in found["straggler"].message
+    assert not [
+        finding for finding in found.values() if finding.severity != "info" and finding.rule != "straggler"
+    ]
+    saved = [json.loads(line)["step"] for line in files.checkpoints.read_text().splitlines()]
+    assert saved == [11, 22]
+
+
+def test_rldk_off_on_one_rank_stops_nobody_and_hangs_nobody(start, model, tmp_path):
+    out, err = ranks(
+        start,
+        model,
+        """
+if rank == 1:
+    os.environ["RLDK_DISABLED"] = "1"
+callback = RLDKCallback("logs", "r", stop_on="critical")  # random weights are critical: broken-start
+trainer = trainings.grpo(model, here, [callback], max_steps=12, max_completion_length=4)
+trainer.train()
+print("steps", trainer.state.global_step)
+""",
+    )
+    assert out.count("steps 12") == 2
+    assert "rldk: not stopping, since rank 1 would go on: broken-start" in out + err
+    files = RunFiles(tmp_path / "logs", "r")
+    assert files.ranks() == [0]
+    assert Run(files).info["end"]["how"] == "completed"
+
+
+def test_a_rank_that_dies_takes_nobody_of_rldk_along(start, model, tmp_path):
+    ranks(
+        start,
+        model,
+        """
+import signal
+def die():
+    if rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+trainer = trainings.grpo(
+    model, here, [RLDKCallback("logs", "r"), trainings.After(3, die)], max_steps=200, max_completion_length=4
+)
+trainer.train()
+""",
+        code_of_exit=1,
+    )
+    files = RunFiles(tmp_path / "logs", "r")
+    assert [line["step"] for line in read(files.events)][:3] == [1, 2, 3]
+    run = Run(files)
+    assert run.state != "running"
+    assert judge(run).findings
+
+
+def test_a_reward_function_that_raises_on_one_rank_is_named_as_what_ended_the_run(start, model, tmp_path):
+    ranks(
+        start,
+        model,
+        """
+def judge_reward(completions, trainer_state, **kwargs):
+    if rank == 1 and trainer_state.global_step == 5:
+        time.sleep(3)  # until the name of the run has been asked for
+    if rank == 1 and trainer_state.global_step == 8:
+        raise ValueError("no judge")
+    return tiny.letter_reward(completions)
+
+trainer = trainings.grpo(
+    model, here, [RLDKCallback("logs", "r")], rewards=judge_reward, max_steps=200, max_completion_length=4
+)
+trainer.train()
+""",
+        code_of_exit=1,
+    )
+    files = RunFiles(tmp_path / "logs", "r")
+    assert "ValueError: no judge" in files.crash(1).read_text()
+    (crash,) = [finding for finding in judge(Run(files)).findings if finding.rule == "crash"]
+    assert "rank 1" in crash.message
+    assert "no judge" in crash.message
