@@ -13,7 +13,7 @@ from rldk.health import Diagnosis, diagnose
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
 from rldk.runs.checkpoints import with_checkpoints
-from rldk.runs.judging import checkpoints_of, monitor_of
+from rldk.runs.judging import checkpoints_of, monitor_of, saved
 
 
 def event(step: int, phase: str = "train", notes: tuple[str, ...] = (), /, **metrics: Any) -> Event:
@@ -119,4 +119,4 @@ events = st.builds(
 
 def found_in(run: Run) -> Diagnosis:
     """What a later look finds in the records of a run, how it ended left aside."""
-    return with_checkpoints(diagnose(monitor_of(run)), checkpoints_of(run))
+    return with_checkpoints(diagnose(monitor_of(run)), checkpoints_of(run), saved(run))

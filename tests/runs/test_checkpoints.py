@@ -3,7 +3,7 @@
 import json
 
 from rldk.runs import Run, open_run
-from rldk.runs.checkpoints import last_checkpoint
+from rldk.runs.checkpoints import UNKNOWN, last_checkpoint, last_good, saved_of
 from rldk.runs.judging import judge
 from samples import event, write_run
 
@@ -37,6 +37,36 @@ def test_a_finding_names_it(tmp_path):
     (finding,) = [one for one in judge(Run(files)).findings if one.rule == "non-finite"]
     assert finding.last_good_step == 24
     assert finding.last_good_checkpoint == str(out / "checkpoint-20")
+    assert finding.last_good_because == UNKNOWN
+
+
+def analysis(step, **facts):
+    about = {"path": f"checkpoint-{step}", "step": step, "tensors": 26, "resumable": True} | facts
+    return json.dumps({"kind": "checkpoint", "step": step, "seen_at_step": step, "analysis": about}) + "\n"
+
+
+def test_one_that_was_found_bad_is_passed_over_and_one_that_was_read_is_said_to_be_good(tmp_path):
+    out = folder_with(tmp_path, 10, 20, 30, 40)
+    files = write_run(tmp_path / "logs", event(1))
+    files.checkpoints.write_text(
+        analysis(10, resumable=False)
+        + analysis(20, non_finite_tensors=3)
+        + "{torn\n"
+        + analysis(30, gone="deleted while it was read")
+    )
+    saved = saved_of(files)
+    path, because = last_good(out, 25, saved)
+    assert path == str(out / "checkpoint-10")
+    assert because.startswith("its 26 tensors were read after it was saved, whole and finite; it holds")
+    assert last_good(out, 35, saved) == (str(out / "checkpoint-30"), UNKNOWN)
+    assert last_good(out, 9, saved) is None
+
+
+def test_a_file_that_is_cut_makes_a_bad_checkpoint(tmp_path):
+    files = write_run(tmp_path / "logs", event(1))
+    part = {"name": "model.safetensors", "bytes": 10, "tensors": 0, "fault": "cut short"}
+    files.checkpoints.write_text(analysis(5, tensors=0, parts=[part]))
+    assert not saved_of(files)[5].good
 
 
 def test_the_state_of_a_trainer_lies_beside_its_checkpoints(tmp_path):

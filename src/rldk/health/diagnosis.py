@@ -49,7 +49,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     last_good_step: int | None
     """The last train record before the onset."""
     last_good_checkpoint: str | None
+    """The newest checkpoint up to that step that is still there and not known to be bad."""
     samples: list[Any]
+    """Completions that show it."""
+    last_good_because: str | None = None
+    """How it is known that the checkpoint is good."""
 
 
 class NotChecked(msgspec.Struct, frozen=True, kw_only=True):

@@ -287,7 +287,8 @@ class Recorder:
 
     def _found(self, ending: Ending) -> Diagnosis:
         """What was found, with what the end shows."""
-        return with_ending(self.watch.diagnosis(), self.watch.monitor.context, self._end_of(ending))
+        found = with_ending(self.watch.diagnosis(), self.watch.monitor.context, self._end_of(ending))
+        return self.watch.with_checkpoints(found)
 
     def _found_soon(self, ending: Ending) -> Diagnosis:
         """The same where nobody holds the monitor, else what the end alone shows."""

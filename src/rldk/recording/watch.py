@@ -17,11 +17,12 @@ import msgspec
 from rldk.event import Event, escaped
 from rldk.files import RunFiles, replacing
 from rldk.health import Diagnosis, Finding, Incident, Monitor, RunContext, Severity, diagnose, finding_of
+from rldk.health.saved import Analysis, analysis_of
 from rldk.recording.appending import LineFile
 from rldk.recording.guard import Guard
 from rldk.runs import Run
 from rldk.runs.beside import Beside, merged, observation
-from rldk.runs.checkpoints import last_checkpoint, with_checkpoints
+from rldk.runs.checkpoints import Saved, analysed, placed, saved_of, with_checkpoints
 from rldk.speech import warn
 
 __all__ = ["Alert", "Watch", "as_recorded"]
@@ -83,6 +84,7 @@ class Watch:
         self.attempt = 1
         """Which start of the run this is, counted from 1."""
         self._alerts: list[dict[str, Any]] = []
+        self._saved: dict[int, Saved] = {}
         self._said: dict[str, Severity] = {}
         self._unsaved = False
 
@@ -102,6 +104,7 @@ class Watch:
         self.monitor.begin()
         attempts = Run(self._files).info.get("attempts")
         self.attempt = len(attempts) if isinstance(attempts, list) else 1
+        self._saved = saved_of(self._files)
         for at, _ in merged(events, Beside(self._files, attempts)):
             self.monitor.observe(at)
         held = [one for one in self.monitor.incidents.values() if one.open]
@@ -143,6 +146,8 @@ class Watch:
             plain = msgspec.json.decode(msgspec.json.encode(escaped(msgspec.to_builtins(line) | seen)))
             file.write(plain)
             at = observation(plain)
+            if at is not None and at.kind == "checkpoint":
+                self._remember(at.step, analysis_of(at.detail))
             if at is not None and self.monitor.rules:
                 self._alert(self.monitor.observe(at))
 
@@ -154,13 +159,20 @@ class Watch:
     def diagnosis(self) -> Diagnosis:
         """What was found so far."""
         with self._lock:
-            return with_checkpoints(diagnose(self.monitor), self._trainer_dir)
+            return self.with_checkpoints(diagnose(self.monitor))
+
+    def with_checkpoints(self, diagnosis: Diagnosis) -> Diagnosis:
+        """A diagnosis with the last good checkpoint before each finding."""
+        return with_checkpoints(diagnosis, self._trainer_dir, self._saved)
+
+    def _remember(self, step: int, analysis: Analysis | None) -> None:
+        """Keep whether a checkpoint is good."""
+        if analysis is not None and (saved := analysed(analysis)):
+            self._saved[step] = saved
 
     def _alert(self, news: list[Incident]) -> None:
         for incident in news:
-            finding = finding_of(incident, self.monitor)
-            saved = last_checkpoint(self._trainer_dir, finding.last_good_step)
-            finding = msgspec.structs.replace(finding, last_good_checkpoint=saved)
+            finding = placed(finding_of(incident, self.monitor), self._trainer_dir, self._saved)
             now = datetime.now(UTC).isoformat(timespec="seconds")
             alert = Alert(time=now, step=incident.last_step, finding=finding)
             self._alerts.append(escaped(msgspec.to_builtins(alert)))

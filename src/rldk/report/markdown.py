@@ -4,13 +4,24 @@ Invariant: what comes from a log is text: it opens no HTML, calls nobody by name
 """
 
 import re
+from collections.abc import Callable, Sequence
 
 from rldk.health import Finding
 from rldk.report.examination import Examination
-from rldk.report.verdict import evidence, family, headline, main_metrics, named, samples_of, since, unchecked
+from rldk.report.verdict import (
+    evidence,
+    family,
+    headline,
+    last_good,
+    main_metrics,
+    named,
+    samples_of,
+    since,
+    unchecked,
+)
 from rldk.report.words import counted, number, plain, sentence
 
-__all__ = ["as_markdown", "literal"]
+__all__ = ["as_markdown", "folded", "literal", "story"]
 
 SAMPLES = 2
 """Samples of a finding."""
@@ -32,23 +43,31 @@ def as_markdown(about: Examination) -> str:
     ]
     if about.bad_lines:
         lines += [f"{counted(about.bad_lines, 'line')} of the log could not be read.", ""]
-    for finding in about.diagnosis.findings:
+    findings = about.diagnosis.findings
+    for finding in findings:
         if finding.caused_by is None:
-            lines += _story(about, finding)
+            lines += story(finding, findings, lambda one: since(about, one).lower())
     if about.records:
-        lines += _folded("The numbers", _numbers(about))
+        lines += folded("The numbers", _numbers(about))
     if about.answers:
         told = [f"- *{literal(answer.question)}* {literal(answer.text)}" for answer in about.answers[:3]]
-        lines += _folded("Is this normal?", told)
+        lines += folded("Is this normal?", told)
     groups = unchecked(about)
     if groups:
         told = [f"- {', '.join(f'`{rule}`' for rule in rules)}: {literal(how)}" for how, rules in groups]
-        lines += _folded(f"Not checked ({counted(len(about.diagnosis.not_checked), 'rule')})", told)
+        lines += folded(f"Not checked ({counted(len(about.diagnosis.not_checked), 'rule')})", told)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _story(about: Examination, finding: Finding) -> list[str]:
-    head = f"#### {finding.severity}: `{finding.rule}` ({finding.code}), {since(about, finding).lower()}"
+def story(finding: Finding, findings: Sequence[Finding], when: Callable[[Finding], str]) -> list[str]:
+    """A finding that nothing else explains, and what it explains.
+
+    Args:
+        finding: what is told.
+        findings: all that was found.
+        when: since when, or where, in words for the middle of a sentence.
+    """
+    head = f"#### {finding.severity}: `{finding.rule}` ({finding.code}), {literal(when(finding))}"
     lines = [head, "", literal(sentence(finding.message)), ""]
     if finding.evidence:
         lines += [f"Evidence: {literal(evidence(finding))}.", ""]
@@ -63,17 +82,15 @@ def _story(about: Examination, finding: Finding) -> list[str]:
         numbered = (f"{index}. {literal(sentence(one))}" for index, one in enumerate(finding.remedies[:5], 1))
         lines += ["Do this", "", *numbered, ""]
     if finding.last_good_step is not None:
-        lines += [f"Last good step: {finding.last_good_step:,}.", ""]
+        lines += [literal(last_good(finding)), ""]
     if shown := samples_of(finding, SAMPLES):
         excerpts = (f"- {literal(where)}: {literal(text)}" for where, text in shown)
         lines += ["In the samples", "", *excerpts, ""]
-    explained = family(about.diagnosis.findings, finding)
+    explained = family(findings, finding)
     if explained:
         lines += ["This explains", ""]
         for depth, one in explained:
-            told = (
-                f"{one.severity}: `{one.rule}` {since(about, one).lower()}: {literal(sentence(one.message))}"
-            )
+            told = f"{one.severity}: `{one.rule}` {literal(when(one))}: {literal(sentence(one.message))}"
             lines.append(f"{'  ' * (depth - 1)}- {told}")
         lines.append("")
     return lines
@@ -88,7 +105,8 @@ def _numbers(about: Examination) -> list[str]:
     return rows
 
 
-def _folded(title: str, lines: list[str]) -> list[str]:
+def folded(title: str, lines: list[str]) -> list[str]:
+    """Lines that a reader opens."""
     return [f"<details><summary>{title}</summary>", "", *lines, "", "</details>", ""]
 
 

@@ -3,8 +3,9 @@
 Invariant: the page says the same without colour, at 80 columns and in a pipe.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -16,10 +17,20 @@ from rich.text import Text
 from rldk.health import Finding
 from rldk.report.curve import GAP, MARK
 from rldk.report.examination import Examination
-from rldk.report.verdict import commands, family, headline, main_metrics, named, samples_of, since, unchecked
+from rldk.report.verdict import (
+    commands,
+    family,
+    headline,
+    last_good,
+    main_metrics,
+    named,
+    samples_of,
+    since,
+    unchecked,
+)
 from rldk.report.words import counted, listed, number, plain, sentence
 
-__all__ = ["COLOURS", "alert_line", "console_on", "print_page", "printing"]
+__all__ = ["COLOURS", "alert_line", "commands_to_type", "console_on", "print_page", "printing", "story"]
 
 COLOURS = {
     "healthy": "bold green",
@@ -39,7 +50,7 @@ def print_page(console: Console, about: Examination, *, verbose: bool = False) -
     width = min(console.width, WIDEST)
     with printing(console) as out:
         out.print(Group(*_parts(about, width, verbose)), width=width)
-        for line in _next(about, width):
+        for line in commands_to_type(commands(about), width):
             out.print(line, soft_wrap=True)  # never wrapped or cut: commands are there to be copied
 
 
@@ -82,7 +93,8 @@ def _parts(about: Examination, width: int, verbose: bool) -> list[RenderableType
     findings = about.diagnosis.findings
     for finding in findings:
         if finding.caused_by is None:
-            parts += [Text(), *_story(about, finding, verbose)]
+            when = partial(_when, about)
+            parts += [Text(), *story(finding, findings, when, verbose=verbose)]
     if about.records:
         parts += [Text(), _numbers(about, width)]
     if about.answers:
@@ -102,14 +114,24 @@ def _indented(part: RenderableType, by: int = 2) -> Padding:
     return Padding(part, (0, 0, 0, by))
 
 
-def _story(about: Examination, finding: Finding, verbose: bool) -> list[RenderableType]:
-    """A finding that nothing else explains, and what it explains."""
+def _when(about: Examination, finding: Finding) -> str:
+    return since(about, finding).lower()
+
+
+def story(
+    finding: Finding, findings: Sequence[Finding], when: Callable[[Finding], str], *, verbose: bool
+) -> list[RenderableType]:
+    """A finding that nothing else explains, and what it explains.
+
+    Args:
+        finding: what is told.
+        findings: all that was found.
+        when: since when, or where, in words for the middle of a sentence.
+        verbose: every cause and every remedy.
+    """
     colour = COLOURS[finding.severity]
     head = Text.assemble(
-        (f"{finding.severity} ", colour),
-        (finding.rule, "bold"),
-        f" ({finding.code}) ",
-        since(about, finding).lower(),
+        (f"{finding.severity} ", colour), (finding.rule, "bold"), f" ({finding.code}) ", when(finding)
     )
     parts: list[RenderableType] = [
         Line(head, align="left", style=colour.removeprefix("bold "), characters="─")
@@ -117,17 +139,15 @@ def _story(about: Examination, finding: Finding, verbose: bool) -> list[Renderab
     parts.append(_indented(Text(sentence(finding.message))))
     parts += _advice(finding, verbose)
     if finding.last_good_step is not None:
-        saved = finding.last_good_checkpoint
-        where = f", saved in {plain(saved)}" if saved else ""
-        parts.append(_indented(Text(f"Last good step: {finding.last_good_step:,}{where}.")))
+        parts.append(_indented(Text(last_good(finding))))
     parts += _samples(finding)
-    explained = family(about.diagnosis.findings, finding)
+    explained = family(findings, finding)
     if explained:
         parts.append(_indented(Text("This explains", "bold")))
         for depth, one in explained:
             line = Text.assemble(
                 (f"{one.severity} {one.rule}", COLOURS[one.severity].removeprefix("bold ")),
-                f" {since(about, one).lower()}: {sentence(one.message)}",
+                f" {when(one)}: {sentence(one.message)}",
             )
             parts.append(_indented(line, 2 + 2 * depth))
     return parts
@@ -218,10 +238,10 @@ def _unchecked(about: Examination, verbose: bool) -> list[RenderableType]:
     return parts
 
 
-def _next(about: Examination, width: int) -> list[Text]:
-    """The commands to type, each with its reason where that fits."""
+def commands_to_type(told: Sequence[tuple[str, str]], width: int) -> list[Text]:
+    """Commands, each with its reason where that fits. Print them without wrapping: they are to be copied."""
     lines = []
-    for command, why in commands(about):
+    for command, why in told:
         fits = len(command) + len(why) + 6 <= width
         lines.append(Text.assemble("  ", (command, "cyan"), (f"  # {why}" if fits else "", "dim")))
     return lines

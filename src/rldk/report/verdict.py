@@ -19,6 +19,7 @@ __all__ = [
     "evidence",
     "family",
     "headline",
+    "last_good",
     "main_metrics",
     "named",
     "samples_of",
@@ -48,6 +49,15 @@ _STATUS = {
     "healthy": "Nothing is wrong that these metrics can show.",
     "insufficient-data": "There is too little to judge by.",
 }
+
+
+def last_good(finding: Finding) -> str:
+    """The last good step of a finding, and the last good checkpoint with how that is known."""
+    text = f"Last good step: {finding.last_good_step:,}."
+    if finding.last_good_checkpoint:
+        text += f" Last good checkpoint: {plain(finding.last_good_checkpoint)}"
+        text += f" ({finding.last_good_because})." if finding.last_good_because else "."
+    return text
 
 
 def named(about: Examination) -> str:

@@ -1,44 +1,126 @@
-"""Which checkpoint of a run is still there: the trainer's own folders `checkpoint-N`, by their names alone.
+"""Which checkpoint of a run is still there and good: the trainer's own folders `checkpoint-N`.
 
-Invariant: nothing is opened; what cannot be listed holds no checkpoint.
+Invariant: no checkpoint is opened; one that was analysed and found bad is never called good, and of one that
+was not analysed that is said; what cannot be listed holds no checkpoint.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
+from rldk.files import RunFiles
 from rldk.health import Diagnosis, Finding
+from rldk.health.saved import Analysis, analysis_of
+from rldk.runs.lines import read_lines
 
-__all__ = ["last_checkpoint", "with_checkpoints"]
+__all__ = ["Saved", "analysed", "last_checkpoint", "last_good", "saved_of", "with_checkpoints"]
+
+UNKNOWN = "by its step alone, since it was not analysed"
 
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
+class Saved(NamedTuple):
+    """What the analysis of a checkpoint says of it."""
+
+    good: bool
+    """Whether it is whole and finite."""
+    because: str
+    """How that is known, in words."""
+
+
+def analysed(analysis: Analysis) -> Saved | None:
+    """What an analysis says of its checkpoint; None where it was gone before it was read."""
+    if analysis.gone:
+        return None
+    broken = analysis.faults or [part.fault for part in analysis.parts if part.fault]
+    if broken or analysis.non_finite_tensors or analysis.empty_tensors or analysis.config_missing:
+        return Saved(good=False, because="its weights are not whole, or not finite")
+    if not analysis.tensors:
+        return None
+    then = "" if analysis.resumable else "; it holds what is needed to load it, not to go on training"
+    read = f"its {analysis.tensors} tensors were read after it was saved, whole and finite{then}"
+    return Saved(good=True, because=read)
+
+
+def saved_of(files: RunFiles) -> dict[int, Saved]:
+    """What the analyses of a run say, by step."""
+    found: dict[int, Saved] = {}
+    try:
+        for _, line in read_lines(files.checkpoints):
+            try:
+                value = msgspec.json.decode(line)
+            except (msgspec.DecodeError, RecursionError):
+                continue
+            analysis = analysis_of(value.get("analysis")) if isinstance(value, dict) else None
+            saved = analysis and analysed(analysis)
+            if analysis and analysis.step is not None and saved:
+                found[analysis.step] = saved
+    except OSError:  # there were none
+        return found
+    return found
+
+
 def last_checkpoint(folder: str | Path | None, step: int | None) -> str | None:
     """Path of the newest `checkpoint-N` in `folder` with N of at most `step`; None where there is none."""
-    if folder is None or step is None:
-        return None
-    try:
-        names = [path.name for path in Path(folder).iterdir() if path.is_dir()]
-    except OSError:
-        return None
-    steps = [int(found[1]) for name in names if (found := _NAME.fullmatch(name))]
-    newest = max((saved for saved in steps if saved <= step), default=None)
-    return None if newest is None else str(Path(folder) / f"checkpoint-{newest}")
+    found = _steps(folder, step)
+    return None if not found else _path(folder, found[0])
 
 
-def with_checkpoints(diagnosis: Diagnosis, folder: str | Path | None) -> Diagnosis:
-    """The diagnosis with the last checkpoint before the onset of each finding, as far as it still exists.
+def last_good(
+    folder: str | Path | None, step: int | None, saved: Mapping[int, Saved]
+) -> tuple[str, str] | None:
+    """The newest `checkpoint-N` with N of at most `step` that is not known to be bad, and how that is known.
+
+    Args:
+        folder: the trainer's `output_dir`.
+        step: the last step that was good.
+        saved: what is known of the checkpoints, by step.
+    """
+    for one in _steps(folder, step):
+        known = saved.get(one)
+        if known is None or known.good:
+            return _path(folder, one), known.because if known else UNKNOWN
+    return None
+
+
+def with_checkpoints(
+    diagnosis: Diagnosis, folder: str | Path | None, saved: Mapping[int, Saved]
+) -> Diagnosis:
+    """The diagnosis with the last good checkpoint before each finding, as far as it still exists.
 
     Args:
         diagnosis: what was found.
         folder: the trainer's `output_dir`; None where it is not known.
+        saved: what is known of the checkpoints, by step.
     """
-
-    def found(finding: Finding) -> Finding:
-        path = last_checkpoint(folder, finding.last_good_step)
-        return msgspec.structs.replace(finding, last_good_checkpoint=path) if path else finding
-
-    findings = [found(finding) for finding in diagnosis.findings] if folder else diagnosis.findings
+    if not folder:
+        return diagnosis
+    findings = [placed(finding, folder, saved) for finding in diagnosis.findings]
     return msgspec.structs.replace(diagnosis, findings=findings)
+
+
+def placed(finding: Finding, folder: str | Path | None, saved: Mapping[int, Saved]) -> Finding:
+    """A finding with the last good checkpoint before its onset."""
+    if (good := last_good(folder, finding.last_good_step, saved)) is None:
+        return finding
+    return msgspec.structs.replace(finding, last_good_checkpoint=good[0], last_good_because=good[1])
+
+
+def _steps(folder: str | Path | None, step: int | None) -> list[int]:
+    """The steps of the checkpoints up to `step`, the newest first."""
+    if folder is None or step is None:
+        return []
+    try:
+        names = [path.name for path in Path(folder).iterdir() if path.is_dir()]
+    except OSError:
+        return []
+    steps = [int(found[1]) for name in names if (found := _NAME.fullmatch(name))]
+    return sorted((saved for saved in steps if saved <= step), reverse=True)
+
+
+def _path(folder: str | Path | None, step: int) -> str:
+    return str(Path(folder or ".") / f"checkpoint-{step}")

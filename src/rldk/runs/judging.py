@@ -10,7 +10,7 @@ import msgspec
 
 from rldk.health import Diagnosis, Monitor, RunContext, Settings, diagnose
 from rldk.runs.beside import Beside, merged
-from rldk.runs.checkpoints import with_checkpoints
+from rldk.runs.checkpoints import Saved, saved_of, with_checkpoints
 from rldk.runs.endings import how_it_ended, with_ending
 from rldk.runs.evidence import with_samples
 from rldk.runs.foreign import ForeignRun
@@ -25,6 +25,7 @@ __all__ = [
     "diagnosis_of",
     "judge",
     "monitor_of",
+    "saved",
     "settings_of",
 ]
 
@@ -102,7 +103,12 @@ def diagnosis_of(run: Run, monitor: Monitor) -> Diagnosis:
     if not isinstance(run, ForeignRun) and run.state != "running" and run.info:
         end = how_it_ended(run, run.info.get("end"), monitor.last_step or 0)
         diagnosis = with_ending(diagnosis, monitor.context, end)
-    return with_samples(with_checkpoints(diagnosis, checkpoints_of(run)), run.samples)
+    return with_samples(with_checkpoints(diagnosis, checkpoints_of(run), saved(run)), run.samples)
+
+
+def saved(run: Run) -> dict[int, Saved]:
+    """What is known of the checkpoints of a run, by step."""
+    return {} if isinstance(run, ForeignRun) else saved_of(run.files)
 
 
 def checkpoints_of(run: Run) -> Path | None:
