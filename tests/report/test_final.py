@@ -45,6 +45,20 @@ def files(tmp_path):
     )
 
 
+def test_resources_and_checkpoints_have_their_own_places(tmp_path):
+    files = write_run(
+        tmp_path, *(event(step, loss=1.0, **{"resource/process_memory": step / 2}) for step in (1, 2, 3))
+    )
+    analysis = {"path": "checkpoint-2", "step": 2, "tensors": 5, "resumable": True}
+    files.checkpoints.write_text(json.dumps({"kind": "checkpoint", "step": 2, "analysis": analysis}) + "\n")
+    report = final_report(files, Survey.of(Run(files)), ending(), NOTHING)
+    assert report["resources"] == {"resource/process_memory": {"mean": 1.0, "max": 1.5, "last": 1.5}}
+    assert list(report["metrics"]) == ["loss"]
+    (saved,) = report["checkpoints"]
+    assert (saved["step"], saved["good"]) == (2, True)
+    assert "5 tensors" in saved["because"]
+
+
 def test_every_figure_is_computed_from_the_events(files):
     report = final_report(files, Survey.of(Run(files)), ending(), NOTHING)
     assert report["run_id"] == "run"
@@ -80,6 +94,9 @@ def test_the_report_says_how_the_run_ended_and_what_was_lost(files):
         "detail": "ValueError: x",
         "step": 3,
         "time": "2025-01-01T00:00:00+00:00",
+        "where": None,
+        "activity": None,
+        "during": None,
     }
     assert report["lost"] == {"records": 5, "records_in_memory": 6, "sync_error": None, "hook_failures": 7}
 

@@ -15,11 +15,15 @@ from rldk.health import Diagnosis
 from rldk.metrics import metric_of
 from rldk.recording.recorder import Ending
 from rldk.runs import Run
+from rldk.runs.checkpoints import saved_of
 from rldk.runs.evidence import with_samples
 from rldk.runs.summary import Summary
 from rldk.runs.tables import Survey, write_csv, write_json
 
 __all__ = ["final_report", "write_end"]
+
+RESOURCES = "resource/"
+"""What the names of measured resources begin with."""
 
 
 def write_end(files: RunFiles, events: Iterable[Event], ending: Ending, diagnosis: Diagnosis) -> None:
@@ -53,12 +57,28 @@ def final_report(files: RunFiles, survey: Survey, ending: Ending, diagnosis: Dia
         "rldk": __version__,
         "run_id": files.run_id,
         "status": diagnosis.status,
-        "end": {"how": ending.how, "detail": ending.detail, "step": ending.step, "time": ending.time},
+        "end": {
+            name: getattr(ending, name)
+            for name in ("how", "detail", "step", "time", "where", "activity", "during")
+        },
         "records": survey.records,
         "first_step": survey.first_step,
         "last_step": survey.last_step,
         "wall_time": ending.wall_time,
-        "metrics": {name: _main(name, found) for name, found in survey.summaries.items()},
+        "metrics": {
+            name: _main(name, found)
+            for name, found in survey.summaries.items()
+            if not name.startswith(RESOURCES)
+        },
+        "resources": {
+            name: {"mean": found.mean, "max": found.max, "last": found.last}
+            for name, found in survey.summaries.items()
+            if name.startswith(RESOURCES) and found.count
+        },
+        "checkpoints": [
+            {"step": step, "good": saved.good, "because": saved.because}
+            for step, saved in sorted(saved_of(files).items())
+        ],
         "lost": {
             "records": ending.records_lost,
             "records_in_memory": ending.records_in_memory,
