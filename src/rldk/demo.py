@@ -66,7 +66,7 @@ def train(
         from trl import GRPOConfig, GRPOTrainer
     except ImportError:
         raise MissingDependencyError("The demo", "trl") from None
-    from rldk.integrations.trl import RLDKCallback
+    from rldk.integrations.trl import RLDKCallback, observe_rewards
 
     _quiet(transformers, datasets)
     threads = torch.get_num_threads()
@@ -75,7 +75,7 @@ def train(
     with tempfile.TemporaryDirectory(prefix="rldk-demo-") as scratch:
         trainer = GRPOTrainer(
             model=_save_model(Path(scratch)),
-            reward_funcs=reward,
+            reward_funcs=observe_rewards(reward),
             args=GRPOConfig(
                 output_dir=os.path.join(scratch, "trainer"),
                 max_steps=steps,
@@ -85,7 +85,9 @@ def train(
                 num_generations=8,
                 max_completion_length=16,
                 beta=0.02,
-                save_strategy="no",
+                save_strategy="steps",
+                save_steps=max(steps // 2, 1),
+                save_only_model=True,
                 report_to=[],
                 disable_tqdm=True,
                 bf16=False,

@@ -144,6 +144,7 @@ def show_next(console: "Console", output_dir: Path, command: str = "rldk") -> No
     for line in (
         f"{command} runs {folder}",
         f"{command} doctor {folder}/demo",
+        f"{command} samples {folder}/demo",
         f"{command} export {folder}/demo -o {folder}/demo.csv",
         f"tail -n 1 {folder}/demo_events.jsonl",
     ):
@@ -167,4 +168,7 @@ def _meanings(run: "Run") -> list[tuple[Path, str]]:
         (files.final_report, "how the run went and ended"),
         (files.run, "configuration, versions, devices, git"),
         (files.alerts, "what was found while it trained"),
+        (files.samples, "a few completions of each step"),
+        (files.resources(), "memory, CPU, disk, GPUs, step times"),
+        (files.checkpoints, "what was saved, and what changed"),
     ]
