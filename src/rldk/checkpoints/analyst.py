@@ -53,6 +53,11 @@ class Analyst:
         self._scanner = Scanner()
         self._tokens = TokensCache()
 
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of tensors read so far. Another thread may ask."""
+        return self._scanner.bytes_read
+
     def analyse(self, path: Path, previous: Path | None = None) -> Analysis:
         """The facts of a checkpoint.
 
@@ -181,7 +186,9 @@ class Analyst:
         folder, names = weights.folder, set(weights.names)
         entries = [place.entry for place in weights.places.values()]
         crcs = {name: one.crc for name, one in known.items()}
-        found.vocabulary = vocabulary_of(folder, entries, crcs, self._tokens)
+        alone = not os.path.samefile(folder, found.path)  # then what else should be there is not its matter
+        if not alone:
+            found.vocabulary = vocabulary_of(folder, entries, crcs, self._tokens)
         config, fault = read_json(os.path.join(folder, "config.json"), dict[str, Any])
         told = config is not None and any(key in config for key in _UNROUTED)
         found.experts = told or any(part in name for name in weights.places for part in _UNROUTED_PARTS)
@@ -190,11 +197,18 @@ class Analyst:
         if found.kind == "adapter":
             norms = self._norms(pairs)
             found.adapter = adapter_of(folder, pairs, weights.places, found.bytes, norms)
-            if "adapter_config.json" not in names:
+            if not alone and "adapter_config.json" not in names:
                 found.config_missing = "adapter_config.json"
-        elif found.kind == "model" and "config.json" not in names and not names.isdisjoint(_OF_MODELS):
+        elif (
+            not alone
+            and found.kind == "model"
+            and "config.json" not in names
+            and not names.isdisjoint(_OF_MODELS)
+        ):
             found.config_missing = "config.json"
-        if os.path.samefile(folder, found.path):  # else one file alone was asked for
+        if alone:
+            found.progress = found.best = None
+        else:
             found.optimizer = optimizer_of(folder, self._scanner)
             found.state, found.missing = state_of(os.listdir(folder))
         found.resumable = _resumable(found)

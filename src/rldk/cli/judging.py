@@ -11,7 +11,7 @@ from rldk.health import find_rule, options_of, select
 from rldk.health.context import GROUPED, OFFLINE, ONLINE, PAIRS
 from rldk.metrics.dialects.detect import DIALECTS
 
-__all__ = ["judging_options", "merged"]
+__all__ = ["judging_options", "merged", "rule_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +30,16 @@ def judging_options(command: F) -> F:
             metavar="METRIC",
             help="The metric that the reward is a proxy of, such as rewards/accuracy/mean.",
         ),
+    )
+    command = rule_options(command)
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def rule_options(command: F) -> F:
+    """`--select`, `--ignore` and `--threshold`, the last as `thresholds`."""
+    options = (
         click.option(
             "--select",
             metavar="RULE",

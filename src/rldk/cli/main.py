@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from rldk import __version__
+from rldk.cli.checkpoint import checkpoint
 from rldk.cli.demo import demo
 from rldk.cli.doctor import doctor
 from rldk.cli.explain import explain
@@ -57,6 +58,7 @@ def main() -> None:
         rldk doctor rldk_logs/my_run      what is wrong, since when, why, what to do
         rldk explain loss rldk_logs/my_run  what a metric means, and whether yours is normal
         rldk samples rldk_logs/my_run     prompts, completions, and what they were worth
+        rldk checkpoint output            is the newest checkpoint whole, and what changed
         rldk runs                         list what is in ./rldk_logs
         rldk info rldk_logs/my_run        what a run, or any other log, holds
         rldk export rldk_logs/my_run      a table of every step and metric
@@ -67,5 +69,5 @@ def main() -> None:
     """
 
 
-for command in (doctor, samples, explain, rules, demo, runs, info, export, validate):
+for command in (doctor, samples, checkpoint, explain, rules, demo, runs, info, export, validate):
     main.add_command(command)

@@ -1,13 +1,16 @@
-"""A progress line for reading long runs. It shows on a terminal only, on stderr."""
+"""A progress line for what takes long. It shows on a terminal only, on stderr."""
 
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-__all__ = ["counting"]
+__all__ = ["counting", "measuring"]
 
 T = TypeVar("T")
 _EVERY = 2_000
+_SECONDS = 0.1
 
 
 class counting(Generic[T]):  # noqa: N801 - reads as what it does: `for x in counting(xs, "reading")`
@@ -42,3 +45,37 @@ class counting(Generic[T]):  # noqa: N801 - reads as what it does: `for x in cou
                 if self.count % _EVERY == 0:
                     progress.update(task, completed=self.count)
                 yield item
+
+
+@contextmanager
+def measuring(what: str, done: Callable[[], int], total: int) -> Iterator[None]:
+    """Show a bar while the body reads.
+
+    Args:
+        what: what is done, for people.
+        done: bytes read so far; asked from another thread.
+        total: bytes that there are to read, roughly.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(escape(what), total=total)
+        over = threading.Event()
+
+        def look() -> None:
+            while not over.wait(_SECONDS):
+                progress.update(task, completed=min(done(), total))
+
+        looking = threading.Thread(target=look, daemon=True)
+        looking.start()
+        try:
+            yield
+        finally:
+            over.set()
+            looking.join()

@@ -8,8 +8,14 @@ __all__ = ["sparkline"]
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-def sparkline(values: Sequence[float | None], width: int) -> str:
-    """At most `width` blocks, each the mean of its share of the values; a blank where there is none."""
+def sparkline(values: Sequence[float | None], width: int, top: float | None = None) -> str:
+    """At most `width` blocks, each the mean of its share of the values; a blank where there is none.
+
+    Args:
+        values: the series.
+        width: blocks.
+        top: the value of the highest block, the lowest being 0; None: from the least to the largest mean.
+    """
     width = max(min(width, len(values)), 1)
     means = []
     for column in range(width):
@@ -17,6 +23,10 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
         finite = [value for value in share if value is not None and math.isfinite(value)]
         means.append(sum(finite) / len(finite) if finite else None)
     known = [mean for mean in means if mean is not None]
-    low, high = min(known, default=0.0), max(known, default=0.0)
-    scale = (len(_BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(" " if mean is None else _BLOCKS[round((mean - low) * scale)] for mean in means)
+    low, high = (min(known, default=0.0), max(known, default=0.0)) if top is None else (0.0, top)
+    span = high / 2 - low / 2  # halves: the difference of two floats may be infinite
+    levels = [
+        None if mean is None else (min(mean, high) / 2 - low / 2) / span if span > 0 else 0.0
+        for mean in means
+    ]
+    return "".join(" " if one is None else _BLOCKS[round(one * (len(_BLOCKS) - 1))] for one in levels)

@@ -24,8 +24,9 @@ def sentence(text: str) -> str:
     """`text` with a capital at its begin and a full stop at its end."""
     text = plain(text).strip()
     first, rest = text[:1], text[1:]
-    # A metric's name or an option is a word of its own spelling.
-    keep = "_" in text.split(" ", 1)[0] or not first.isalpha()
+    # A metric's name, an option or a checkpoint's folder is a word of its own spelling.
+    word = text.split(" ", 1)[0]
+    keep = "_" in word or word.endswith(":") or not first.isalpha()
     return (text if keep else first.upper() + rest) + ("" if text.endswith((".", "!", "?")) else ".")
 
 

@@ -1,0 +1,171 @@
+"""`rldk checkpoint`: is this checkpoint whole, can training go on from it, and what changed?"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rldk.cli.judging import merged, rule_options
+from rldk.cli.output import echo_json
+from rldk.cli.progress import measuring
+from rldk.errors import RLDKError
+from rldk.health import Diagnosis, RunContext, Settings, Severity, diagnose
+from rldk.health.saved import Analysis
+from rldk.report.words import plain
+from rldk.runs.beside import observation
+from rldk.runs.judging import context_of, settings_of
+
+if TYPE_CHECKING:
+    from rldk.cli.which_checkpoint import Against, Chosen
+    from rldk.report.checkpoint_words import Looked
+
+__all__ = ["checkpoint", "look"]
+
+FAMILY = "CKP"
+
+
+@click.command(short_help="Tell whether a checkpoint is whole, and what changed.")
+@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
+@click.argument("other", metavar="[OTHER]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--base",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="The model from which the training started: an adapter's update is measured against it.",
+)
+@click.option("--no-compare", is_flag=True, help="Compare with no checkpoint beside it: half the reading.")
+@rule_options
+@click.option(
+    "-f",
+    "--format",
+    "kind",
+    type=click.Choice(["terminal", "json", "markdown"]),
+    default="terminal",
+    help="Format of the output.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["info", "warning", "critical", "never"]),
+    default="warning",
+    show_default=True,
+    help="Severity from which the exit code is 1.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Each part of each layer in a row, and every remedy.")
+def checkpoint(
+    path: Path,
+    other: Path | None,
+    base: Path | None,
+    no_compare: bool,
+    kind: str,
+    fail_on: str,
+    verbose: bool,
+    **judging: Any,
+) -> None:
+    """Look into the checkpoint PATH: is it whole and finite, can training go on from it, what changed?
+
+    PATH is a checkpoint's folder (in one file, in shards, or LoRA), a .safetensors file, a trainer's
+    output_dir, or a run of rldk; of the last two the newest checkpoint is taken. It is compared with OTHER,
+    a checkpoint or a model, or else with the newest earlier checkpoint-N beside it. Every byte is read, a
+    tensor at a time; torch is not needed.
+
+    \b
+    Exit code: 0 nothing at or above --fail-on, 1 findings, 2 it cannot be read.
+
+    \b
+    Examples:
+      rldk checkpoint output/checkpoint-500
+      rldk checkpoint output/checkpoint-500 output/checkpoint-100
+      rldk checkpoint rldk_logs/my_run --base models/Qwen2.5-0.5B
+      rldk checkpoint output --no-compare --fail-on critical --format json
+    """
+    if no_compare and other is not None:
+        raise click.UsageError("--no-compare and OTHER exclude each other")
+    looked = look(path, other, base, compare=not no_compare, **judging)
+    _print(looked, kind, verbose=verbose)
+    bad = fail_on != "never" and bool(looked.diagnosis.at_least(Severity.of(fail_on)))
+    if not looked.read:
+        click.echo(f"rldk: no weights of {plain(looked.found.path)} could be read", err=True)
+    click.get_current_context().exit(int(bad) if looked.read else 2)
+
+
+def look(
+    path: Path, other: Path | None = None, base: Path | None = None, *, compare: bool = True, **judging: Any
+) -> "Looked":
+    """Analyse and judge a checkpoint; the arguments are those of the command.
+
+    Raises:
+        RLDKError: it cannot be read, or was deleted meanwhile; or no rule is left to judge by.
+        OSError: it cannot be listed.
+    """
+    from rldk.checkpoints.folder import step_of  # all this with numpy, which no other command needs
+    from rldk.cli.which_checkpoint import Against, checkpoint_at
+    from rldk.report.checkpoint_words import Looked
+
+    chosen = checkpoint_at(path)
+    against = Against(chosen.path, other, base, compare=compare)
+    found = _analysed(chosen, against)
+    if found.gone is not None:
+        raise RLDKError(found.gone)
+    there = Path(found.path)
+    return Looked(
+        source=str(path),
+        name=there.name if step_of(str(there.parent)) is None else f"{there.parent.name}/{there.name}",
+        found=found,
+        diagnosis=_judged(found, chosen, **judging),
+        chosen=chosen.how,
+        compared_with=against.words if found.compared is not None else "",
+        earlier=str(against.earlier) if against.earlier else None,
+        run=str(path) if chosen.run else None,
+    )
+
+
+def _analysed(chosen: "Chosen", against: "Against") -> Analysis:
+    from rldk.checkpoints import Analyst
+
+    analyst = Analyst(against.base)
+    read = [chosen.path, *([against.previous] if against.previous else [])]
+    with measuring(f"reading {plain(chosen.path.name)}", lambda: analyst.bytes_read, sum(map(_size, read))):
+        return analyst.analyse(chosen.path, against.previous)
+
+
+def _size(path: Path) -> int:
+    """Bytes of the weights, roughly: for the progress alone."""
+    files = path.glob("*.safetensors") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _judged(
+    found: Analysis,
+    chosen: "Chosen",
+    select: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    thresholds: Mapping[str, Mapping[str, Any]] = {},
+) -> Diagnosis:
+    """What the rules of checkpoints make of it, with what its run knows where it was asked for by that."""
+    recorded = settings_of(chosen.run) if chosen.run else Settings()
+    settings = Settings(
+        select=select or (FAMILY,),
+        ignore=ignore if select else ignore or recorded.ignore,
+        thresholds=merged(recorded.thresholds, thresholds),
+    )
+    monitor = settings.monitor(context_of(chosen.run) if chosen.run else RunContext(dialect="trl"))
+    if not any(rule.code.startswith(FAMILY) for rule in monitor.rules):
+        raise RLDKError(f"no rule of checkpoints ({FAMILY}) is left to judge by: see --select and --ignore")
+    line = {"kind": "checkpoint", "step": found.step or 0, "analysis": found.detail()}
+    if (at := observation(line)) is not None:
+        monitor.observe(at)
+    return diagnose(monitor)
+
+
+def _print(looked: "Looked", kind: str, *, verbose: bool) -> None:
+    from rldk.report.checkpoint_page import as_markdown, as_object, print_checkpoint
+    from rldk.report.terminal import console_on
+
+    if kind == "json":
+        echo_json(as_object(looked))
+    elif kind == "markdown":
+        click.echo(as_markdown(looked), nl=False)
+    else:
+        print_checkpoint(console_on(sys.stdout), looked, verbose=verbose)
