@@ -4,6 +4,7 @@ Every rank has one of its own. Invariant: whatever fails in here, the training a
 on; what waits, waits in the background; the training thread notes times and hands things over.
 """
 
+import atexit
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from rldk.integrations.trl import training
 from rldk.integrations.trl.board import Board
 from rldk.integrations.trl.rewards import ends_of
 from rldk.recording.appending import LineFile
+from rldk.recording.batch import Ends
 from rldk.recording.guard import Guard
 from rldk.recording.journal import Journal
 from rldk.recording.last_words import LastWords
@@ -80,6 +82,7 @@ class Surroundings:
             self._files = recorder.files
             guard.attempt("telling the run's name", lambda: board.tell(RUN, recorder.files.run_id), None)
         self._journal = Journal(board.rank, self._learn)
+        atexit.register(self._journal.flush)  # an exception ends the process without `close`
         self._from_step = int(state.global_step)
         self._last_words: LastWords | None = None
         self._sampler: ResourceSampler | None = None
@@ -87,14 +90,13 @@ class Surroundings:
             gpus = _own_gpus(board.world_size)
             self._sampler = ResourceSampler(self._trainer_dir, gpus=gpus, on_sample=self._sampled)
             self._sampler.start()
+        model, tokenizer = hooked.get("model"), hooked.get("processing_class")
+        all_counted = training.counts_every_end()
         self._rewards = RewardObserver(
             state,
             guard,
-            ends=ends_of(
-                args,
-                hooked.get("model"),
-                hooked.get("processing_class"),
-                all_counted=training.counts_every_end(),
+            ends=guard.attempt(
+                "the end tokens", lambda: ends_of(args, model, tokenizer, all_counted=all_counted), Ends()
             ),
             weights=getattr(args, "reward_weights", None),
             samples=wanted.samples if recorder is not None else 0,
@@ -102,7 +104,8 @@ class Surroundings:
         self._samples = LineFile(recorder.files.samples) if recorder is not None else None
         self._background: Background | None = None
         if wanted.checkpoints and recorder is not None:
-            self._background = Background(self._analysed, base=training.base_model(hooked.get("model")))
+            base = guard.attempt("the base model's folder", lambda: training.base_model(model), None)
+            self._background = Background(self._analysed, base=base)
             self._saved_lines = LineFile(recorder.files.checkpoints)
         self._watchdog = Watchdog(self._stalled, self._dump)
         self._watchdog.start()
@@ -112,7 +115,8 @@ class Surroundings:
         self._watchdog.beat()
         if self._recorder is None and self._last_words is None and self._files is not None:
             self._be_ready_to_die(self._files)
-        self._journal.begin_step()
+        if self._sampler is not None:
+            self._journal.begin_step()
 
     def beat(self) -> None:
         """The training lives: a micro-batch or a batch of an evaluation is done."""
@@ -146,6 +150,7 @@ class Surroundings:
 
     def close(self) -> None:
         """Stop watching; a checkpoint that is being analysed is waited for, for a while."""
+        atexit.unregister(self._journal.flush)
         parts = [self._watchdog.stop, self._stop_background, self._stop_sampler, self._journal.close]
         if self._last_words is not None:
             parts.append(self._last_words.end)
