@@ -77,8 +77,8 @@ def test_each_shell_line_of_the_readme_runs(session, line):
         text=True,
         check=False,
     )
-    # A random model has a broken start, and no other finding.
-    findings = line.startswith("rldk doctor") or "--finding" in line
+    # A random model has a broken start and a tokenizer of one token too many, and no other finding.
+    findings = line.startswith(("rldk doctor", "rldk checkpoint")) or "--finding" in line
     assert done.returncode in ((0, 1) if findings else (0,)), done.stderr
     if line.startswith("rldk export"):
         assert len((folder / "my_run.csv").read_text().splitlines()) == 6

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from integrations import trainings
 from integrations.trainings import After
 from integrations.witness import of_phase, read
 from rldk.integrations.trl import RLDKCallback
+from rldk.recording.resources import ResourceSampler
 from rldk.runs import Run
 from rldk.runs.tables import WRITERS
 
@@ -366,3 +368,19 @@ def test_the_arguments_of_the_trainer_are_written_without_secrets(tmp_path):
     assert attempt["args"]["learning_rate"] == 1e-2
     assert attempt["args_class"] == TrainingArguments.__name__
     assert attempt["trainer_dir"] == str(tmp_path / "out")
+
+
+def test_after_an_exception_that_was_caught_nothing_measures_on(tmp_path, monkeypatch):
+    pace = ResourceSampler.__init__.__kwdefaults__ | {"interval": 0.005}
+    monkeypatch.setattr(ResourceSampler.__init__, "__kwdefaults__", pace)
+
+    def fail():
+        raise RuntimeError("caught in a notebook")
+
+    before = set(threading.enumerate())
+    trainer = trainings.line(tmp_path, [trainings.recorder(tmp_path / "logs"), After(2, fail)])
+    with pytest.raises(RuntimeError, match="caught"):
+        trainer.train()
+    (sampler,) = [one for one in set(threading.enumerate()) - before if one.name == "rldk-resources"]
+    sampler.join(10)
+    assert not sampler.is_alive()

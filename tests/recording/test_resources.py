@@ -105,16 +105,16 @@ def test_the_sample_is_handed_over_as_it_was_measured(tmp_path):
 
 
 def test_it_samples_until_it_is_stopped(tmp_path):
-    seen = []
+    seen, others = [], set(threading.enumerate())
     one = ResourceSampler(tmp_path / "not" / "yet", interval=0.01, on_sample=seen.append)
     one.start()
     one.start()
     until(lambda: len(seen) > 2)
-    assert sum(thread.name == "rldk-resources" for thread in threading.enumerate()) == 1
+    assert [thread.name for thread in set(threading.enumerate()) - others] == ["rldk-resources"]
     assert one.latest()["resource/disk_free"] > 0
     one.stop()
     one.stop()
-    assert not any(thread.name == "rldk-resources" for thread in threading.enumerate())
+    assert not set(threading.enumerate()) - others
     one.start()
     before = len(seen)
     until(lambda: len(seen) > before)

@@ -132,6 +132,11 @@ class Watchdog:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(self._patience.tick)
 
+    def is_over(self) -> bool:
+        """Whether the training ended without a word, by an exception in a notebook."""
+        frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - the documented way to a stack
+        return frame is None or (self._is_training and not _is_training(frame))
+
     def look(self) -> Stall | None:
         """What is to be told now, if anything: once an episode."""
         alive = self._alive
@@ -143,8 +148,8 @@ class Watchdog:
         if silent <= limit or self._told == alive:
             return None
         frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - the documented way to a stack
-        if frame is None or (self._is_training and not _is_training(frame)):
-            return None  # the training ended without a word: an exception in a notebook
+        if frame is None or self.is_over():
+            return None
         place = place_of(frames_of_thread(frame))
         if place.during is not None and silent <= max(limit, self._patience.slow):
             return None

@@ -85,6 +85,8 @@ class Surroundings:
         atexit.register(self._journal.flush)  # an exception ends the process without `close`
         self._from_step = int(state.global_step)
         self._last_words: LastWords | None = None
+        self._watchdog = Watchdog(self._stalled, self._dump)
+        self._watchdog.start()
         self._sampler: ResourceSampler | None = None
         if wanted.resources:
             gpus = _own_gpus(board.world_size)
@@ -107,8 +109,6 @@ class Surroundings:
             base = guard.attempt("the base model's folder", lambda: training.base_model(model), None)
             self._background = Background(self._analysed, base=base)
             self._saved_lines = LineFile(recorder.files.checkpoints)
-        self._watchdog = Watchdog(self._stalled, self._dump)
-        self._watchdog.start()
 
     def begin_step(self) -> None:
         """A step begins."""
@@ -188,6 +188,8 @@ class Surroundings:
 
     def _sampled(self, sample: Sample) -> None:
         self._journal.sampled(sample.time, sample.values)
+        if self._watchdog.is_over():
+            self._stop_sampler()
 
     def _stalled(self, stall: Stall) -> None:
         file = self._journal.file
