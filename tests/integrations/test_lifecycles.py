@@ -1,5 +1,6 @@
 """Everything that happens to a training in one process: which run it is, and how it ends."""
 
+import copy
 import json
 import logging
 import os
@@ -13,10 +14,11 @@ import pandas as pd
 import pytest
 from transformers import TrainingArguments
 
+import tiny
 from integrations import trainings
 from integrations.trainings import After
 from integrations.witness import of_phase, read
-from rldk.integrations.trl import RLDKCallback
+from rldk.integrations.trl import RLDKCallback, observe_rewards
 from rldk.recording.resources import ResourceSampler
 from rldk.runs import Run
 from rldk.runs.tables import WRITERS
@@ -319,6 +321,8 @@ def test_an_argument_of_a_wrong_type_is_refused_at_once(arguments):
         {"rotate_mb": float("nan")},
         {"flush_interval": -1.0},
         {"flush_interval": float("nan")},
+        {"samples_per_step": -1},
+        {"samples_per_step": 2.5},
     ],
 )
 def test_an_argument_out_of_range_is_refused_at_once(arguments):
@@ -384,3 +388,28 @@ def test_after_an_exception_that_was_caught_nothing_measures_on(tmp_path, monkey
     (sampler,) = [one for one in set(threading.enumerate()) - before if one.name == "rldk-resources"]
     sampler.join(10)
     assert not sampler.is_alive()
+
+
+def test_each_part_can_be_switched_off(model, tmp_path):
+    callback = trainings.recorder(
+        tmp_path / "logs",
+        enable_resource_monitoring=False,
+        enable_checkpoint_analysis=False,
+        samples_per_step=0,
+    )
+    rewards = observe_rewards([tiny.letter_reward])
+    trainings.grpo(model, tmp_path, [callback], rewards=rewards, save_strategy="steps", save_steps=2).train()
+    files = callback.files
+    assert not [path for path in (files.resources(), files.checkpoints, files.samples) if path.exists()]
+    metrics = json.loads(files.events.read_text().splitlines()[0])["metrics"]
+    assert not [name for name in metrics if name.startswith("resource/")]
+    assert metrics["reward_functions/letter_reward/calls"] == 1
+
+
+def test_a_copy_has_the_same_arguments(tmp_path):
+    callback = trainings.recorder(tmp_path, samples_per_step=7, enable_checkpoint_analysis=False)
+    again = copy.deepcopy(callback)
+    assert again is not callback
+    assert again.__reduce__()[0].keywords == callback.__reduce__()[0].keywords
+    assert again.__reduce__()[0].keywords["samples_per_step"] == 7
+    assert again.__reduce__()[0].keywords["enable_checkpoint_analysis"] is False
