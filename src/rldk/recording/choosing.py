@@ -103,7 +103,7 @@ class Chooser:
         rows = range(batch.size)
         values = [row for row in batch.values.values() if row is not None]
         odd: dict[str, Sequence[int]] = {
-            "missing": [i for row in values if None in row for i in rows if row[i] is None],
+            "missing": [i for row in values for i in rows if _finite(row[i]) is None],
         }
         if batch.ends is not None and batch.unseen is not None:
             odd["cut"] = [i for i in rows if batch.ends[i] == "cut"]

@@ -46,12 +46,19 @@ def test_a_level_from_the_start_is_the_task(metric, rule, seed):
     assert found(columns, rule) is None
 
 
-@pytest.mark.parametrize(("metric", "rule"), RULES)
-def test_while_the_reward_rises_it_is_information_and_a_solved_task_has_few_answers(metric, rule):
-    rising = {metric: share(*rises()), "reward_mean": reward(0.1, 3.0)}
-    assert (one := found(rising, rule)) is None or one.severity == "info"
-    solved = np.concatenate([line(0.1, 1.0, 60), np.full(N - 60, 1.0)]) + noise(N, 0.02)
-    assert found({metric: share(*rises()), "reward_mean": solved}, rule) is None
+SOLVED = np.concatenate([line(0.1, 1.0, 60), np.full(N - 60, 1.0)]) + noise(N, 0.02)
+
+
+@pytest.mark.parametrize("scores", [reward(0.1, 3.0), SOLVED], ids=["rising", "solved"])
+def test_repetition_that_pays_is_information(scores):
+    columns = {REPEATED: share(*rises()), "reward_mean": scores}
+    assert found(columns, "repetition").severity == "info"
+
+
+def test_a_solved_task_has_few_answers():
+    rising = {DUPLICATES: share(*rises()), "reward_mean": reward(0.1, 3.0)}
+    assert (one := found(rising, "duplicate-completions")) is None or one.severity == "info"
+    assert found({DUPLICATES: share(*rises()), "reward_mean": SOLVED}, "duplicate-completions") is None
 
 
 @pytest.mark.parametrize(("metric", "rule"), RULES)

@@ -21,6 +21,7 @@ from rldk.health.statistics import Streak
 __all__ = ["RULES"]
 
 ENDED = "samples/ended_frac"
+COUNTED = "samples/trainer_ended_frac"
 LONGEST, SHORTEST = "completion_length_max", "completion_length_min"
 LONGER = Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length")
 
@@ -191,7 +192,8 @@ class EOSMismatch(Rule):
     ## How it decides
     Five records in a row: at least 0.9 count as cut, and the longest completion (the mean length, where
     that is not logged) is below 0.9 of `max_completion_length`. It is proven where `observe_rewards` sees the
-    tokens: at least 0.9 count as cut, and at least half of the completions hold an end token.
+    tokens: at least half of the completions hold an end token, and at least 0.9 count as cut, or at most a
+    tenth hold an end token that the trainer knows.
 
     ## What looks alike but is healthy
     Completions that really are cut have the length of the limit. verl counts by length and is not affected.
@@ -217,6 +219,8 @@ class EOSMismatch(Rule):
         """Share of the limit that the longest completion does not reach."""
         ended: float = 0.5
         """Share of completions that hold an end token, which proves it."""
+        counted: float = 0.1
+        """Share of completions that hold one that the trainer knows, below which the others prove it."""
         records: int = 5
         """Records in a row."""
 
@@ -224,7 +228,7 @@ class EOSMismatch(Rule):
         self.cut = self.chart.track(TRUNCATED)
         self.longest = self.chart.track(f"{LONGEST}|{LENGTH}")
         self.limit = self.context.number("max_completion_length")
-        self.ended = self.chart.track(ENDED)
+        self.ended, self.counted = self.chart.track(ENDED), self.chart.track(COUNTED)
         self.held, self.proven = Streak(), Streak()
 
     def checkable(self) -> str | None:
@@ -240,11 +244,14 @@ class EOSMismatch(Rule):
         seen = self.ended.step == self.cut.step and self.ended.last >= self.options.ended
         odd = cut and self.longest.last < self.options.length * limit
         held = self.held.feed(odd, at.step)
-        if self.proven.feed(cut and seen, at.step) >= self.options.records:
+        unknown = self.counted.step == self.cut.step and self.counted.last <= self.options.counted
+        if self.proven.feed(seen and (cut or unknown), at.step) >= self.options.records:
+            counted = f"for the trainer {self.counted.last:.0%} do"
+            counts = f"{self.cut.last:.0%} count as cut" if cut else counted
             return Verdict(
                 severity=Severity.WARNING,
-                message=f"{self.cut.last:.0%} of the completions count as cut, but {self.ended.last:.0%} "
-                f"hold an end token: it is not the one that the trainer knows",
+                message=f"{self.ended.last:.0%} of the completions hold an end token, but {counts}: "
+                "it is not the one that the trainer knows",
                 evidence={TRUNCATED: self.cut.last, ENDED: self.ended.last},
                 onset=self.proven.since,
                 confidence=0.99,

@@ -11,7 +11,7 @@ from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.reward_faults import OBSERVE
 from rldk.health.signals import REWARD, at_ceiling, in_noise, thrives
-from rldk.health.statistics import Streak
+from rldk.health.statistics import Streak, Track
 
 __all__ = ["RULES"]
 
@@ -135,8 +135,8 @@ class _RisesAboveItsOwn(Rule):
         if self.high.feed(high, at.step) < self.enough(options.records):
             return None
         reward = self.reward
-        if at_ceiling(reward):
-            return None  # a solved task has few answers left
+        if self.wanted(reward):
+            return None
         told = f"; the reward went from {reward.start:.3g} to {reward.ema20:.3g}" if reward.count else ""
         return Verdict(
             severity=Severity.INFO if not reward.count or thrives(reward) else Severity.WARNING,
@@ -148,6 +148,10 @@ class _RisesAboveItsOwn(Rule):
             onset=self.high.since,
             confidence=min(0.6 + rise / 2, 0.9),
         )
+
+    def wanted(self, reward: Track) -> bool:
+        """Whether the reward says that such texts are what the task asks for."""
+        return False
 
     def words(self, own: float, now: float) -> str:
         """What is the matter, with the numbers."""
@@ -194,6 +198,10 @@ class DuplicateCompletions(_RisesAboveItsOwn):
         records: int = 10
         """Records in a row."""
 
+    def wanted(self, reward: Track) -> bool:
+        """A solved task has few answers left."""
+        return at_ceiling(reward)
+
     def words(self, own: float, now: float) -> str:
         return f"{now:.0%} of the completions are the same as another one of their prompt, up from {own:.0%}"
 
@@ -228,8 +236,8 @@ class Repetition(_RisesAboveItsOwn):
     ## How it decides
     The mean of ten records is at least 0.3, and at least 0.2 and twice the noise above the run's own (the
     mean of the first five records, or the median of records 5 to 25 if that is lower), for ten records, and
-    the reward does not do well: warning; where it does: info; where the task is solved: nothing. The texts
-    are those that `observe_rewards` sees.
+    the reward does not do well: warning; where it does, and may be what pays for it: info. The texts are
+    those that `observe_rewards` sees.
 
     ## What looks alike but is healthy
     Code, tables and lists repeat themselves, from the start.

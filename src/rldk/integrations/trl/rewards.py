@@ -67,11 +67,13 @@ def ends_of(args: Any, model: Any, processing_class: Any, *, all_counted: bool) 
         if hasattr(model, "generation_config"):
             break
         model = getattr(model, "module", getattr(model, "_orig_mod", model))
-    known = own | _ids(getattr(getattr(model, "generation_config", None), "eos_token_id", None))
+    declared = own | _ids(getattr(getattr(model, "generation_config", None), "eos_token_id", None))
+    asked = getattr(args, "generation_kwargs", None)  # generation stops at these, and TRL knows none
+    known = declared | _ids(asked.get("eos_token_id") if isinstance(asked, dict) else None)
     limit = getattr(args, "max_completion_length", None)
     return Ends(
         known=known,
-        trainers=known if all_counted else own,
+        trainers=declared if all_counted else own,
         pad=pad if isinstance(pad, int) else None,
         limit=limit if isinstance(limit, int) else None,
     )

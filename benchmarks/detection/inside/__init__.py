@@ -1,0 +1,1 @@
+"""Trainings recorded with everything on: resources, checkpoints, samples, crashes."""
