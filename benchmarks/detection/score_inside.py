@@ -1,7 +1,7 @@
 """Scores rldk on the trainings that were recorded with everything on.
 
 `python benchmarks/detection/score_inside.py [--markdown FILE] [-v]`. Exits 1 if a fault is missed, or named
-without the samples that show it, beyond the known limits, or if a healthy run gives an alarm. It is scored as
+without the samples that show it, or if a healthy run gives an alarm. It is scored as
 in `score.py`: the alerts of the live run count, and what the doctor says of the files afterwards besides, of
 which the end of a run is the most.
 """
@@ -142,14 +142,6 @@ def healthy(runs: list[Judged]) -> str:
     return "\n".join(["### Healthy runs", "", *lines, ""])
 
 
-def beyond() -> str:
-    """What is known not to be named, or not with samples, and why."""
-    lines = [
-        f"- {row.fault} ({row.trainer.upper()}, TRL {row.trl}): {row.beyond}." for row in ROWS if row.beyond
-    ]
-    return "\n".join(["### Known limits", "", *lines, ""]) if lines else ""
-
-
 def main() -> int:
     """Ask, score, print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -157,7 +149,7 @@ def main() -> int:
     parser.add_argument("-v", "--verbose", action="store_true", help="print each run that went wrong")
     options = parser.parse_args()
     runs = all_judged()
-    bad = [one for one in runs if one.outcome not in ("named", "silent") and not one.row.beyond]
+    bad = [one for one in runs if one.outcome not in ("named", "silent")]
     for one in bad if options.verbose else ():
         print(
             one.scored.run.name, "|", one.outcome, "|", one.scored.by, "| expected", sorted(one.row.expected)
@@ -170,7 +162,7 @@ def main() -> int:
         f"{named} of {len(ill)} faulty runs were named; of {len(linked)} whose fault samples can show, "
         f"{shown} with samples.\n"
     )
-    text = "\n".join([first, faults(runs), healthy(runs), beyond()])
+    text = "\n".join([first, faults(runs), healthy(runs)])
     print(text)
     if options.markdown:
         into(options.markdown, "score_inside.py", text)

@@ -24,8 +24,6 @@ class Row:
     """Whether the finding is to hold samples that show it."""
     says: str = ""
     """What the finding has to tell, where the rule alone does not name the fault."""
-    beyond: str = ""
-    """Why it is not named, or not linked, in every run: a known limit, which counts, and fails no test."""
     onset: int = 1
     """The first step whose record, or whose end, can show it."""
     config: Mapping[str, Any] = field(default_factory=dict)

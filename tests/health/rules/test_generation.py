@@ -134,7 +134,7 @@ def test_ends_that_the_trainer_counts_are_no_mismatch():
 def test_padding_that_the_trainer_takes_for_an_end_hides_no_mismatch():
     """Behind an end token of `generation_kwargs` alone, TRL 1.16 counts few completions as cut."""
     columns = {"truncated_frac": flat(0.03, 60), "completion_length_max": np.full(60, 1024.0)}
-    columns |= {"samples/ended_frac": flat(0.9, 60), "samples/trainer_ended_frac": flat(0.02, 60)}
+    columns |= {"samples/ended_frac": flat(0.9, 60), "samples/trainer_ended_frac": np.full(60, 0.02)}
     finding = found(columns, "eos-mismatch", options={"max_completion_length": 1024})
     assert "for the trainer 2% do" in finding.message
     assert finding.first_step == 5
