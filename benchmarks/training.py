@@ -56,8 +56,26 @@ def timed(callback, spent):
     return callback
 
 
+def save_model(folder):
+    """A model of two million parameters: small, but its step is no toy's."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    import tiny
+
+    tokens = tiny.tokenizer()
+    size = {"hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 4, "layer_types": None}
+    config = Qwen2Config(**(tiny.config(tokens).to_dict() | size))
+    torch.manual_seed(0)
+    Qwen2ForCausalLM(config).save_pretrained(folder)
+    tokens.save_pretrained(folder)
+    return str(folder)
+
+
 def train(model, folder, steps, *, watched, spent):
     """Seconds of one training."""
+    from transformers import PrinterCallback
+
     import tiny
     from integrations import trainings
     from rldk.integrations.trl import RLDKCallback, observe_rewards
@@ -82,6 +100,7 @@ def train(model, folder, steps, *, watched, spent):
         save_steps=max(steps // 2, 1),
         save_total_limit=2,
     )
+    trainer.remove_callback(PrinterCallback)  # stdout is for the result
     began = time.perf_counter()
     trainer.train()
     return time.perf_counter() - began
@@ -109,14 +128,12 @@ def main():
 
     import torch
 
-    import tiny
-
     torch.set_num_threads(1)
     logging.getLogger("rldk").setLevel(logging.ERROR)
     ratios, spent, watched_seconds, plain_seconds = [], {}, 0.0, 0.0
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        model = tiny.save_model(root / "model")
+        model = save_model(root / "model")
         train(model, root / "warm", 5, watched=True, spent={})
         for pair in range(options.pairs):
             seconds = {}

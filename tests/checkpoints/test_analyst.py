@@ -152,13 +152,12 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-KEYS = st.sampled_from(
-    [
-        *("vocab_size", "text_config", "architectures", "tie_word_embeddings", "global_step", "log_history"),
-        *("best_model_checkpoint", "model", "vocab", "added_tokens", "r", "lora_alpha", "target_modules"),
-        *("rank_pattern", "use_rslora", "peft_type", "weight_map"),
-    ]
+_KEYS = (
+    *("vocab_size", "text_config", "architectures", "tie_word_embeddings", "global_step", "log_history"),
+    *("best_model_checkpoint", "model", "vocab", "added_tokens", "r", "lora_alpha", "target_modules"),
+    *("rank_pattern", "use_rslora", "peft_type", "weight_map", "target_parameters", "modules_to_save"),
 )
+KEYS = st.sampled_from(_KEYS)
 
 
 @given(
@@ -172,6 +171,64 @@ def test_any_json_beside_the_weights_gives_an_answer(tmp_path_factory, name, con
     found = analyse(folder)
     assert found.gone is None
     assert msgspec.convert(found.detail(), Analysis) == found
+
+
+@pytest.mark.parametrize("name", JSON_FILES)
+@pytest.mark.parametrize("value", [5, 0.5, True, "x", [[1]], {"a": 1}])
+def test_no_key_need_hold_what_it_should(tmp_path, name, value):
+    weights = {"model.embed_tokens.weight": matrix(), "base_model.model.q.lora_A.weight": matrix()}
+    kind = "adapter_model" if name.startswith("adapter") else "model"
+    folder = save(tmp_path, weights, step=3, name=kind)
+    for key in _KEYS:
+        (folder / name).write_text(json.dumps({key: value}))
+        assert analyse(folder).gone is None
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("adapter_config.json", {"r": 4, "lora_alpha": HUGE}),
+        ("adapter_config.json", {"r": HUGE, "lora_alpha": 8}),
+        ("adapter_config.json", {"r": -4, "lora_alpha": 8, "use_rslora": True}),
+        ("adapter_config.json", {"r": 4, "lora_alpha": float("nan")}),
+        ("trainer_state.json", {"log_history": [{"step": float("nan"), "learning_rate": 0.1}]}),
+        ("trainer_state.json", {"log_history": [{"step": float("inf"), "learning_rate": 0.1}]}),
+        ("trainer_state.json", {"global_step": HUGE}),
+        ("config.json", {"vocab_size": HUGE}),
+        ("tokenizer.json", {"model": {"vocab": {"a": HUGE}}}),
+    ],
+)
+def test_no_number_is_too_odd(tmp_path, name, content):
+    weights = {"model.embed_tokens.weight": matrix(), "base_model.model.q.lora_A.weight": matrix(4, 8)}
+    weights["base_model.model.q.lora_B.weight"] = matrix(8, 4)
+    folder = save(tmp_path, weights, name="adapter_model" if name.startswith("adapter") else "model")
+    (folder / name).write_text(json.dumps(content))
+    found = analyse(folder)
+    assert analysis_of(json.loads(msgspec.json.encode(found))) is not None
+
+
+@pytest.mark.parametrize(
+    ("other", "shape", "needs_head"),
+    [("output.weight", (8, 6), False), ("model.layers.0.mlp.up_proj.weight", (6, 8), True)],
+)
+def test_a_head_may_have_another_name(tmp_path, other, shape, needs_head):
+    tensors = {"model.tok_embeddings.weight": matrix(8, 6), other: matrix(*shape)}
+    folder = save(tmp_path, tensors)
+    about = {"architectures": ["InternLM2ForCausalLM"], "tie_word_embeddings": False, "vocab_size": 8}
+    (folder / "config.json").write_text(json.dumps(about))
+    assert analyse(folder).vocabulary.needs_head is needs_head
+
+
+def test_what_a_folder_takes_counts_the_state_of_the_training(tmp_path):
+    folder = save(tmp_path, layers(), step=3)
+    (folder / "global_step3").mkdir()
+    (folder / "global_step3" / "rank0.pt").write_bytes(bytes(5000))
+    found = analyse(folder)
+    assert found.bytes_on_disk == found.bytes + 5000 + (folder / "trainer_state.json").stat().st_size
+    assert analyse(folder / "model.safetensors").bytes_on_disk == found.bytes
 
 
 @given(st.sampled_from(JSON_FILES), st.binary(max_size=40))
@@ -216,6 +273,7 @@ def test_the_best_checkpoint_is_looked_for_beside_this_one(tmp_path, recorded, t
         ({"num_experts": 8}, "model.layers.0.mlp.gate.weight", True),
         (None, "base_model.model.model.layers.0.mlp.experts.3.up_proj.lora_A.weight", True),
         ({"vision_config": {}}, "model.layers.0.mlp.up_proj.weight", True),
+        (None, "base_model.model.vision_model.layers.0.mlp.fc1.lora_A.weight", True),
     ],
 )
 def test_models_with_parts_that_may_see_no_gradient(tmp_path, config, tensor, experts):

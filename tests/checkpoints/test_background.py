@@ -1,5 +1,6 @@
 """Analyses beside a training: in order, never raising, bounded, and ended when the training is."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -41,6 +42,18 @@ def held(monkeypatch):
     monkeypatch.setattr(Worker, "analyse", waiting)
     yield may
     may.set()
+
+
+def test_after_finish_what_was_submitted_is_analysed_and_nothing_more_is_taken(tmp_path):
+    seen = []
+    background = Background(seen.append)
+    path = checkpoint(tmp_path, 1)
+    background.submit(path, 1)
+    background.finish()
+    background.submit(path, 2)
+    assert background.close(WAIT) is None
+    assert [found.step for found in seen] == [1]
+    assert background.finish()
 
 
 def test_each_save_is_analysed_against_the_one_before(tmp_path):
@@ -86,8 +99,8 @@ def test_close_waits_a_bounded_time_and_says_what_is_given_up(tmp_path, held):
     background.submit(checkpoint(tmp_path, 2), 2)
     background.submit(checkpoint(tmp_path, 4), 4)
     told = background.close(0.05)
-    assert "given up after 0.05 s" in told
-    assert "rldk checkpoint" in told
+    assert told.startswith("the analysis of checkpoint-2, checkpoint-4 was given up after 0.05 s")
+    assert told.endswith(f"rldk checkpoint {tmp_path / 'checkpoint-4'}")
     held.set()
     background.submit(checkpoint(tmp_path, 6), 6)
     assert background.close(WAIT) is None
@@ -176,6 +189,33 @@ def test_a_training_that_is_killed_takes_the_process_with_it(tmp_path):
         pid = int(training.stdout.readline())
         training.kill()
     wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_so_does_one_that_is_killed_while_a_checkpoint_is_read(tmp_path):
+    folder = tmp_path / "checkpoint-2"
+    folder.mkdir()
+    size = 1 << 40  # a hole, which takes minutes to read
+    told = {"a.weight": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}
+    header = json.dumps(told).encode()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(len(header).to_bytes(8, "little") + header)
+    os.truncate(weights, 8 + len(header) + size)
+    script = (
+        "import sys, time\n"
+        "from rldk.checkpoints import Background\n"
+        "background = Background(print)\n"
+        "background.submit(sys.argv[1], 2)\n"
+        "while background._worker.pid is None:\n"
+        "    time.sleep(0.01)\n"
+        "print(background._worker.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", script, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as training:
+        worker = psutil.Process(int(training.stdout.readline()))
+        wait_for(lambda: worker.cpu_times().user > 1)
+        training.kill()
+    wait_for(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_a_forked_child_has_nothing_to_wait_for(tmp_path, held):

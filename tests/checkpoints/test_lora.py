@@ -98,6 +98,16 @@ def test_ranks_are_those_of_the_configuration_or_of_its_pattern(tmp_path):
     assert meant.wrong_rank == []
 
 
+def test_experts_in_one_tensor_are_not_taken_for_a_layer(tmp_path):
+    """peft 0.21: `target_parameters` give one lora_A of rank r times experts, under the module's name."""
+    module = "model.layers.0.mlp.experts"
+    made = {name: (matrix(16, 30), matrix(20, 16)) for name in (module, f"{module}.base_layer")}
+    meant = {"target_parameters": ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]}
+    found = analyse(adapter(tmp_path, pairs() | made, **meant)).adapter
+    assert (found.untargeted, found.wrong_rank, found.unpaired, found.modules) == ([], [], [], 4)
+    assert (found.update, found.stable_rank) == (None, None)
+
+
 def test_half_a_pair_is_named(tmp_path):
     save(tmp_path, {f"base_model.model.{MODULES[0]}.lora_A.weight": matrix(4, 30)}, name="adapter_model")
     assert analyse(tmp_path).adapter.unpaired == MODULES[:1]

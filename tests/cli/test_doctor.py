@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from recording_one import begin
 from rldk.cli import main
 from rldk.event import encode
 from rldk.health import Finding, NotChecked
@@ -388,3 +389,13 @@ def test_verbose_lists_everything_that_was_not_checked(well):
     assert all(entry["rule"] in " ".join(long.split()) for entry in every)
     assert "--verbose lists them" in short
     assert "--verbose" not in long
+
+
+def test_a_run_that_died_before_its_first_record_is_judged(tmp_path):
+    recorder = begin(tmp_path)
+    recorder.end("exception", "KeyError: 'answer'")
+    result = CliRunner().invoke(main, ["doctor", str(tmp_path / "run"), "--format", "json"])
+    assert result.exit_code == 1
+    (finding,) = json.loads(result.stdout)["findings"]
+    assert finding["rule"] == "crash"
+    assert "KeyError: 'answer'" in finding["message"]

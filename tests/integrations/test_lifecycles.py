@@ -95,11 +95,12 @@ def test_a_finished_run_that_is_started_again_is_a_new_run_and_one_warning(tmp_p
 def test_a_resume_goes_on_in_the_files_of_its_run(run_id, tmp_path, caplog):
     changes = {"save_strategy": "steps", "save_steps": 2}
     trainings.line(tmp_path, [RLDKCallback(tmp_path / "logs", run_id)], **changes).train()
-    first = files(tmp_path / "logs")
+    later = {f"{run_id or 'out'}_checkpoints.jsonl"}  # when an analysis is done
+    first = files(tmp_path / "logs") - later
     again = RLDKCallback(tmp_path / "logs", run_id)
     trainer = trainings.line(tmp_path, [again], **(changes | {"max_steps": 6}))
     trainer.train(resume_from_checkpoint=f"{tmp_path}/out/checkpoint-2")
-    assert files(tmp_path / "logs") == first
+    assert files(tmp_path / "logs") - later == first
     assert steps(again.files.events) == [1, 2, 3, 4, 3, 4, 5, 6]
     assert [event.step for event in Run(again.files) if event.phase == "train"] == [1, 2, 3, 4, 5, 6]
     resumed = [line for line in read(again.files.events) if "resumed:from_step=2" in line["notes"]]
@@ -413,3 +414,46 @@ def test_a_copy_has_the_same_arguments(tmp_path):
     assert again.__reduce__()[0].keywords == callback.__reduce__()[0].keywords
     assert again.__reduce__()[0].keywords["samples_per_step"] == 7
     assert again.__reduce__()[0].keywords["enable_checkpoint_analysis"] is False
+
+
+def failing(folder, run_id, step, **changes):
+    """A training that raises, which somebody catches."""
+
+    def fail():
+        raise RuntimeError("caught in a notebook")
+
+    callback = RLDKCallback(folder / "logs", run_id)
+    trainer = trainings.line(folder, [callback, After(step, fail)], **changes)
+    with pytest.raises(RuntimeError, match="caught"):
+        trainer.train()
+    return callback
+
+
+def test_a_resume_in_the_same_process_goes_on_in_the_run_that_an_exception_ended(tmp_path):
+    changes = {"save_strategy": "steps", "save_steps": 2, "max_steps": 6}
+    failed = failing(tmp_path, "r", 3, **changes)
+    again = RLDKCallback(tmp_path / "logs", "r")
+    trainer = trainings.line(tmp_path, [again], **changes)
+    trainer.train(resume_from_checkpoint=f"{tmp_path}/out/checkpoint-2")
+    assert again.files.run_id == failed.files.run_id == "r"
+    assert [event.step for event in Run(again.files) if event.phase == "train"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_training_that_was_abandoned_is_ended_by_the_next_one(tmp_path):
+    before = set(threading.enumerate())
+    failed = failing(tmp_path, "a", 2)
+    assert Run(failed.files).state == "running"
+    trainings.line(tmp_path, [RLDKCallback(tmp_path / "logs", "b")]).train()
+    assert Run(failed.files).info["end"]["how"] == "unknown"
+    watchdogs = [one for one in set(threading.enumerate()) - before if one.name == "rldk-watchdog"]
+    assert watchdogs == []
+
+
+def test_a_training_within_another_leaves_it_alone(tmp_path):
+    def nested():
+        trainings.line(tmp_path / "inner", [RLDKCallback(tmp_path / "logs", "inner")]).train()
+
+    callback = RLDKCallback(tmp_path / "logs", "outer")
+    trainings.line(tmp_path, [callback, After(2, nested)]).train()
+    assert Run(callback.files).info["end"]["how"] == "completed"
+    assert steps(callback.files.events) == [1, 2, 3, 4]

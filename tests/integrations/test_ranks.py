@@ -2,6 +2,7 @@
 
 import json
 import os
+from statistics import median
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_with_everything_on_two_ranks_train_bit_identically_and_a_slow_one_is_fo
         """
 def trained(name, callbacks, wrap):
     def slow(completions, **kwargs):
-        time.sleep(0.2 * rank)
+        time.sleep(0.2 * rank if callbacks else 0)
         return tiny.letter_reward(completions)
 
     witness = Witness()
@@ -76,7 +77,11 @@ assert all(torch.equal(with_weights[name], weights[name]) for name in weights)
         lines = journal(files, rank)
         assert [line["step"] for line in lines if line["kind"] == "step_time"] == list(range(1, 23))
         assert any(line["kind"] == "resource" and line["resource/process_memory"] > 0 for line in lines)
-    assert max(line.get("reward_seconds", 0.0) for line in journal(files, 0)) < 0.15
+    fast, slow = (
+        median(line["reward_seconds"] for line in journal(files, rank) if "reward_seconds" in line)
+        for rank in (0, 1)
+    )
+    assert fast < slow  # what a rank waits for another is not in it
     found = {finding.rule: finding for finding in judge(Run(files)).findings}
     assert "rank 1 takes" in found["straggler"].message
     assert "in its reward functions" in found["straggler"].message
@@ -97,7 +102,7 @@ if rank == 1:
 callback = RLDKCallback("logs", "r", stop_on="critical")  # random weights are critical: broken-start
 trainer = trainings.grpo(model, here, [callback], max_steps=12, max_completion_length=4)
 trainer.train()
-print("steps", trainer.state.global_step)
+os.write(1, f"steps {trainer.state.global_step}\\n".encode())  # whole: the other rank writes too
 """,
     )
     assert out.count("steps 12") == 2

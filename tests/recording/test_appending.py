@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 
 from rldk.recording.appending import LineFile
 
@@ -27,14 +28,23 @@ def test_a_torn_line_is_ended_first(tmp_path):
     assert path.read_bytes() == b'{"a": 1\n{"b":2}\n'
 
 
-def test_a_short_write_tears_one_line_and_no_other(tmp_path, monkeypatch):
+def test_a_short_write_tears_one_line_and_no_other(tmp_path, monkeypatch, caplog):
     file, whole = LineFile(tmp_path / "file.jsonl"), os.write
     monkeypatch.setattr("rldk.recording.appending.os.write", lambda fd, line: whole(fd, line[:3]))
     assert not file.write({"a": 1})
     monkeypatch.undo()
     assert file.write({"b": 2})
     assert file.lost == 1
+    assert "only a part of a line was taken" in caplog.text
     assert file.path.read_bytes() == b'{"a\n{"b":2}\n'
+
+
+def test_a_file_that_was_deleted_is_begun_again(tmp_path):
+    file = LineFile(tmp_path / "logs" / "file.jsonl")
+    file.write({"a": 1})
+    shutil.rmtree(tmp_path / "logs")
+    assert file.write({"b": 2})
+    assert lines(file.path) == [{"b": 2}]
 
 
 def test_a_disk_that_refuses_is_said_once_and_counted(tmp_path, monkeypatch, caplog):

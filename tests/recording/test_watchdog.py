@@ -163,8 +163,9 @@ def test_a_stall_without_a_name_for_its_file_or_that_nobody_can_be_told_ends_not
 
     dog = Watchdog(fail, lambda: None, Patience(steps=1, least=0.02, first=0.02, tick=0.01))
     dog.start()
+    until = time.monotonic() + 30
     for count in (1, 2):
-        while len(tried) < count:
+        while len(tried) < count and time.monotonic() < until:
             time.sleep(0.01)
         dog.beat(count)
     dog.stop()

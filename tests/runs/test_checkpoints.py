@@ -50,7 +50,7 @@ def test_one_that_was_found_bad_is_passed_over_and_one_that_was_read_is_said_to_
     files = write_run(tmp_path / "logs", event(1))
     files.checkpoints.write_text(
         analysis(10, resumable=False)
-        + analysis(20, non_finite_tensors=3)
+        + analysis(20, non_finite=[{"name": "lm_head.weight", "nan": 1}], non_finite_tensors=1)
         + "{torn\n"
         + analysis(30, gone="deleted while it was read")
     )
@@ -60,6 +60,13 @@ def test_one_that_was_found_bad_is_passed_over_and_one_that_was_read_is_said_to_
     assert because.startswith("its 26 tensors were read after it was saved, whole and finite; it holds")
     assert last_good(out, 35, saved) == (str(out / "checkpoint-30"), UNKNOWN)
     assert last_good(out, 9, saved) is None
+
+
+def test_a_mask_of_infinities_makes_no_checkpoint_bad(tmp_path):
+    files = write_run(tmp_path / "logs", event(1))
+    mask = {"name": "layers.0.attn.causal_mask", "inf": 9}
+    files.checkpoints.write_text(analysis(20, non_finite=[mask], non_finite_tensors=1))
+    assert saved_of(files)[20].good
 
 
 def test_a_file_that_is_cut_makes_a_bad_checkpoint(tmp_path):

@@ -24,9 +24,9 @@ def test_a_completion_of_several_messages_says_who_speaks():
     assert written("plain") == "plain"
     assert written([{"role": "assistant", "content": "one"}]) == "one"
     assert written(CHAT[1:3]) == "user: first\nassistant: yes"
-    assert (
-        written([{"role": "assistant", "content": None, "tool_calls": [{"name": "f"}]}]) == " [{'name': 'f'}]"
-    )
+    call = {"role": "assistant", "content": None, "tool_calls": [{"name": "f"}]}
+    assert written([call]) == "[{'name': 'f'}]"
+    assert written([call | {"content": "so"}]) == "so [{'name': 'f'}]"
     assert written([]) == ""
 
 

@@ -5,19 +5,20 @@ file. Invariant: whatever lies in a folder, the answer is an `Analysis`; it tell
 """
 
 import os
+import re
 import time
 from typing import Any
 
-from rldk.checkpoints.folder import best_of, progress_of, read_json, state_of, step_of
+from rldk.checkpoints.folder import best_of, progress_of, read_json, size_of, state_of, step_of
 from rldk.checkpoints.lora import MAX_ELEMENTS, Pairs, adapter_of
-from rldk.checkpoints.optimizer import MAX_NAMED, optimizer_of
+from rldk.checkpoints.optimizer import optimizer_of
 from rldk.checkpoints.predecessor import Fingerprint, Known, Predecessor
 from rldk.checkpoints.safetensors import Entry
 from rldk.checkpoints.scan import CutShortError, Measured, Scanner
 from rldk.checkpoints.tally import Tally, Tensor
 from rldk.checkpoints.vocabulary import TokensCache, vocabulary_of
 from rldk.checkpoints.weights import Weights
-from rldk.health.saved import Analysis, NonFinite
+from rldk.health.saved import MAX_NAMED, Analysis, NonFinite
 from rldk.runs.checkpoints import last_checkpoint
 
 __all__ = ["Analyst", "analyse"]
@@ -26,7 +27,7 @@ Path = str | os.PathLike[str]
 
 _UNROUTED = ("num_experts", "num_local_experts", "n_routed_experts", "vision_config", "audio_config")
 """Keys of a config.json whose model has parts that a batch may leave alone."""
-_UNROUTED_PARTS = (".experts.", ".visual.", ".vision_tower.", ".audio_tower.")
+_UNROUTED_PARTS = re.compile(r"(?:^|\.)(?:experts|visual|(?:vision|audio)_\w+)\.")
 """In names of tensors: an adapter has no config.json."""
 _OF_MODELS = ("generation_config.json", "tokenizer_config.json", "tokenizer.json")
 """Files that transformers writes only beside a model with a config.json."""
@@ -191,7 +192,7 @@ class Analyst:
             found.vocabulary = vocabulary_of(folder, entries, crcs, self._tokens)
         config, fault = read_json(os.path.join(folder, "config.json"), dict[str, Any])
         told = config is not None and any(key in config for key in _UNROUTED)
-        found.experts = told or any(part in name for name in weights.places for part in _UNROUTED_PARTS)
+        found.experts = told or any(map(_UNROUTED_PARTS.search, weights.places))
         if fault:
             found.faults.append(f"config.json: {fault}")
         if found.kind == "adapter":
@@ -211,6 +212,7 @@ class Analyst:
         else:
             found.optimizer = optimizer_of(folder, self._scanner)
             found.state, found.missing = state_of(os.listdir(folder))
+        found.bytes_on_disk = found.bytes if alone else size_of(folder)
         found.resumable = _resumable(found)
 
     def _norms(self, pairs: Pairs) -> dict[str, float]:
@@ -234,14 +236,14 @@ def _count(found: Analysis, entry: Entry, measured: Measured) -> None:
     if measured.nan or measured.inf:
         found.non_finite_tensors += 1
         if len(found.non_finite) < MAX_NAMED:
-            spoiled = NonFinite(name=entry.name[:200], nan=measured.nan, inf=measured.inf)
-            spoiled.elements = entry.elements
-            found.non_finite.append(spoiled)
+            told = NonFinite(
+                name=entry.name[:200], nan=measured.nan, inf=measured.inf, elements=entry.elements
+            )
+            found.non_finite.append(told)
 
 
 def _resumable(found: Analysis) -> bool:
     progress, optimizer = found.progress, found.optimizer
-    whole = not (found.faults or found.empty_tensors or found.config_missing)
-    whole = whole and bool(found.parts) and all(part.fault is None for part in found.parts)
+    whole = bool(found.parts) and not (found.damaged or found.config_missing)
     readable = progress is not None and progress.fault is None
     return whole and readable and found.state == "whole" and not (optimizer and optimizer.fault)

@@ -36,7 +36,7 @@ class Background:
         self._worker = Worker(base)
         self._told = 0
         self._waiting: deque[tuple[str, int]] = deque()
-        self._busy = False
+        self._busy: str | None = None  # the checkpoint that is being analysed
         self._closed = False
         self._abandoned = False
         self._condition = threading.Condition()
@@ -55,6 +55,13 @@ class Background:
                 self._start()
             self._condition.notify_all()
 
+    def finish(self) -> bool:
+        """Take no more, and return at once; whether everything that was submitted has been analysed."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+            return not self._waiting and self._busy is None
+
     def close(self, timeout: float) -> str | None:
         """Wait at most `timeout` seconds for what was submitted, and end: `done` is not called after it.
 
@@ -70,21 +77,21 @@ class Background:
                 if left <= 0:
                     break
                 self._condition.wait(left)
-            late = [step for _, step in self._waiting]
-            self._abandoned = self._busy
+            late = [path for path in (self._busy, *(path for path, _ in self._waiting)) if path]
             self._waiting.clear()
-            if not self._busy and not late:
-                return None
             if self._busy:
+                self._abandoned = True
                 self._worker.kill()
-        what = ", ".join(f"checkpoint-{step}" for step in late) or "the last checkpoint"
-        return f"the analysis of {what} was given up after {timeout:g} s; run: rldk checkpoint PATH"
+        if not late:
+            return None
+        names = ", ".join(map(os.path.basename, late))
+        return f"the analysis of {names} was given up after {timeout:g} s; run: rldk checkpoint {late[-1]}"
 
     def disown(self) -> None:
         """In a forked child, which has no thread of its parent's."""
         self._closed, self._thread, self._condition = True, None, threading.Condition()
         self._waiting.clear()
-        self._busy = False
+        self._busy = None
         self._worker.disown()
 
     def _start(self) -> None:
@@ -108,7 +115,7 @@ class Background:
                     warn("rldk: %s could not be analysed (%s: %s)", path, type(error).__name__, error)
             finally:
                 with self._condition:
-                    self._busy = False
+                    self._busy = None
                     self._condition.notify_all()
         self._worker.end()
 
@@ -119,8 +126,9 @@ class Background:
                 self._condition.wait()
             if not self._waiting:
                 return None
-            self._busy = True
-            return self._waiting.popleft()
+            path, step = self._waiting.popleft()
+            self._busy = path
+            return path, step
 
     def _analysis(self, path: str, step: int) -> Analysis:
         found = self._worker.analyse(path, step)

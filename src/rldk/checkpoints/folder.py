@@ -8,14 +8,28 @@ import json
 import os
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from itertools import pairwise
+from math import isfinite
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from rldk.health.saved import Best, Progress
+from rldk.health.saved import MAX_NAMED, Best, Progress
 
-__all__ = ["Contents", "best_of", "contents_of", "opened", "progress_of", "read_json", "state_of", "step_of"]
+__all__ = [
+    "Contents",
+    "best_of",
+    "contents_of",
+    "finite",
+    "integer",
+    "opened",
+    "progress_of",
+    "read_json",
+    "size_of",
+    "state_of",
+    "step_of",
+]
 
 MAX_JSON = 64_000_000
 """Bytes of a JSON file that is read; a tokenizer.json has up to 35 MB."""
@@ -76,7 +90,7 @@ def _indexed(folder: str, index: str, kind: str, names: Collection[str]) -> Cont
         return Contents(kind, [], [f"{index}: {fault or 'it has no weight_map'}"])  # type: ignore[arg-type]
     listed = sorted(set(placed.values()))
     faults = [f"{name[:100]}, which {index} lists, is missing" for name in listed if name not in names]
-    return Contents(kind, [name for name in listed if name in names], faults[:20], [], placed)  # type: ignore[arg-type]
+    return Contents(kind, [name for name in listed if name in names], faults[:MAX_NAMED], [], placed)  # type: ignore[arg-type]
 
 
 def _is_checkpoint(names: Collection[str], *, adapter: bool) -> bool:
@@ -96,7 +110,7 @@ def state_of(names: Collection[str]) -> tuple[Literal["whole", "partial", "weigh
     }
     missing = [name for name, found in there.items() if not found]
     if ranks and len(ranks) <= ranks[-1]:
-        missing += [f"rng_state_{rank}.pth" for rank in range(ranks[-1]) if rank not in ranks][:20]
+        missing += [f"rng_state_{rank}.pth" for rank in range(ranks[-1]) if rank not in ranks][:MAX_NAMED]
     if not any(there[name] for name in STATE_FILES):
         return "weights", missing
     return ("partial" if missing else "whole"), missing
@@ -132,6 +146,22 @@ def read_json(path: str, kind: type[Told]) -> tuple[Told | None, str | None]:
         return None, f"it is cut short or no JSON ({strict})"[:200]
 
 
+def integer(value: Any) -> int | None:
+    """What a file holds where a whole number belongs; None where it is something else, or of no 64 bits."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and abs(value) < 1 << 63 else None
+
+
+def finite(value: Any) -> float | None:
+    """What a file holds where a number belongs; None where it is something else, or not finite."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if isfinite(value) else None
+    except OverflowError:
+        return None
+
+
 class _Record(msgspec.Struct):
     step: float | None = None
     learning_rate: float | str | None = None
@@ -149,9 +179,9 @@ def progress_of(folder: str) -> tuple[Progress | None, list[tuple[int, float]], 
     if told is None:
         return (Progress(fault=fault) if fault else None), [], None
     rates = [
-        (int(record.step), float(record.learning_rate))
+        (int(record.step or 0), record.learning_rate)
         for record in told.log_history
-        if record.step is not None and isinstance(record.learning_rate, float)
+        if finite(record.step) is not None and isinstance(record.learning_rate, float)
     ]
     progress = Progress(step=told.global_step)
     if rates:
@@ -188,3 +218,13 @@ def step_of(folder: str) -> int | None:
     """The step in a folder's name."""
     found = _STEP.fullmatch(os.path.basename(os.path.abspath(folder)))
     return int(found[1]) if found and len(found[1]) < 16 else None
+
+
+def size_of(folder: str) -> int:
+    """Bytes of all files in a folder and in those below it, where optimizers in shards lie."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # deleted meanwhile
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total

@@ -7,15 +7,15 @@ import math
 import os
 import statistics
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rldk.checkpoints.elements import Floats
-from rldk.checkpoints.folder import read_json
-from rldk.checkpoints.optimizer import MAX_NAMED
-from rldk.health.saved import Adapter
+from rldk.checkpoints.folder import finite, integer, read_json
+from rldk.health.saved import MAX_NAMED, Adapter
 
 __all__ = ["MAX_ELEMENTS", "Pairs", "adapter_of"]
 
@@ -127,11 +127,15 @@ def adapter_of(
     found = Adapter(kind=_text(config.get("peft_type")), bytes=size, fault=fault)
     found.base = _text(config.get("base_model_name_or_path"))
     found.base_missing = bool(found.base and os.path.isabs(found.base) and not os.path.isdir(found.base))
-    found.r, found.alpha = _integer(config.get("r")), _number(config.get("lora_alpha"))
-    if found.r and found.alpha is not None:
+    found.r, found.alpha = integer(config.get("r")), finite(config.get("lora_alpha"))
+    if found.r and found.r > 0 and found.alpha is not None:
         found.scale = found.alpha / (math.sqrt(found.r) if config.get("use_rslora") else found.r)
     found.modules, found.zero_b = len(pairs.modules()), len(pairs.zero)
     found.unpaired = pairs.unpaired()[:MAX_NAMED]
+    if config.get("target_parameters"):
+        # Of a parameter that holds all experts, peft puts the ranks of all of them into one lora_A, and names
+        # the module that it wraps: neither rank nor name nor product is what it is of a layer.
+        return found
     if told is not None:
         _targets(config, list(tensors), pairs, found)
         _ranks(config, pairs, found)
@@ -151,10 +155,9 @@ def _targets(config: Mapping[str, Any], tensors: list[str], pairs: Pairs, found:
     plain = [name.removeprefix("base_model.model.") for name in tensors]
     met = {entry for name in plain for entry in _ends(name.rpartition(".lora_")[0]) if entry in entries}
     found.unmatched_targets = sorted(entries - met)[:MAX_NAMED]
-    loose = {*_strings(config.get("target_parameters")), *_strings(config.get("modules_to_save"))}
-    found.untargeted = [module for module in pairs.modules() if not (set(_ends(module)) & (entries | loose))][
-        :MAX_NAMED
-    ]
+    meant = entries.union(_strings(config.get("modules_to_save")))
+    untargeted = (module for module in pairs.modules() if meant.isdisjoint(_ends(module)))
+    found.untargeted = list(islice(untargeted, MAX_NAMED))
 
 
 def _ends(module: str) -> Iterable[str]:
@@ -190,11 +193,3 @@ def _text(value: Any) -> str | None:
 
 def _strings(value: Any) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

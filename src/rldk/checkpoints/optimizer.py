@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 
 from rldk.checkpoints.elements import FLOATS
-from rldk.checkpoints.folder import opened
+from rldk.checkpoints.folder import finite, opened
 from rldk.checkpoints.scan import CutShortError, Scanner
 from rldk.checkpoints.torch_file import TensorStandIn, TorchFile, UnreadableError, open_torch
-from rldk.health.saved import NonFinite, Optimizer
+from rldk.health.saved import MAX_NAMED, NonFinite, Optimizer
 
-__all__ = ["MAX_NAMED", "optimizer_of"]
+__all__ = ["optimizer_of"]
 
-MAX_NAMED = 20
-"""Tensors, files or tokens that a list in an analysis names."""
 MAX_SCHEDULER = 4_000_000
 """Bytes of `scheduler.pt`, which has one or two kilobytes."""
 
@@ -71,7 +69,7 @@ def _groups(content: Any, found: Optimizer) -> None:
         if isinstance(group, dict) and isinstance(params := group.get("params"), list):
             parameters.update(param for param in params if isinstance(param, int | str))
             found.moments = found.moments or "betas" in group
-            if _number(group.get("lr")) is not None:
+            if finite(group.get("lr")) is not None:
                 found.lr.append(float(group["lr"]))
     found.parameters = len(parameters)
     found.without_state = sum(not content["state"].get(param) for param in parameters)
@@ -113,7 +111,7 @@ def _values(state: Mapping[Any, Any]) -> Iterator[tuple[Any, str, Any]]:
 
 def _step(fd: int, file: TorchFile, value: Any, scanner: Scanner) -> int | None:
     """A step counter: a number, or a tensor of one float or integer."""
-    if (number := _number(value)) is not None:
+    if (number := finite(value)) is not None:
         return int(number)
     if not isinstance(value, TensorStandIn) or value.elements != 1:
         return None
@@ -144,15 +142,5 @@ def _schedule(path: str, found: Optimizer) -> None:
     if isinstance(content, dict):
         rates = content.get("_last_lr")
         if isinstance(rates, list):
-            found.scheduled_lr = [float(rate) for rate in rates if _number(rate) is not None]
+            found.scheduled_lr = [float(rate) for rate in rates if finite(rate) is not None]
         found.plateau = "patience" in content  # ReduceLROnPlateau
-
-
-def _number(value: Any) -> float | None:
-    """A finite number, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if isfinite(value) else None
-    except OverflowError:
-        return None

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from rldk.checkpoints.folder import progress_of, step_of
-from rldk.checkpoints.optimizer import MAX_NAMED
 from rldk.checkpoints.safetensors import Entry
 from rldk.checkpoints.scan import CutShortError, Measured, Scanner
 from rldk.checkpoints.tally import Tensor
 from rldk.checkpoints.weights import Weights
-from rldk.health.saved import Comparison
+from rldk.health.saved import MAX_NAMED, Comparison
 
 __all__ = ["Fingerprint", "Known", "Predecessor"]
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import msgspec
 
-from rldk.checkpoints.folder import MAX_JSON, opened, read_json
-from rldk.checkpoints.optimizer import MAX_NAMED
+from rldk.checkpoints.folder import MAX_JSON, integer, opened, read_json
 from rldk.checkpoints.safetensors import Entry
-from rldk.health.saved import Vocabulary
+from rldk.health.saved import MAX_NAMED, Vocabulary
 
 __all__ = ["TokensCache", "vocabulary_of"]
 
@@ -104,12 +103,15 @@ def vocabulary_of(
     if config:
         text = config.get("text_config")
         inner = text if isinstance(text, dict) else {}
-        found.config_rows = _integer(inner.get("vocab_size", config.get("vocab_size")))
+        found.config_rows = integer(inner.get("vocab_size", config.get("vocab_size")))
         tied = config.get("tie_word_embeddings", inner.get("tie_word_embeddings"))
         found.tied = tied if isinstance(tied, bool) else None
-        found.needs_head = any(
-            end in str(name) for name in config.get("architectures") or () for end in _PREDICTS
-        )
+        told = config.get("architectures")
+        names = told if isinstance(told, list) else []
+        predicts = any(end in str(name) for name in names for end in _PREDICTS)
+        # a matrix of the same size may be the head under another name: `output` of InternLM2, for one
+        alike = any(entry.shape == inputs.shape and entry.name != inputs.name for entry in entries)
+        found.needs_head = predicts and not alike
     tokens = cache.of(os.path.join(folder, "tokenizer.json"))
     if tokens is not None:
         found.tokens = max(tokens.plain, max(tokens.added, default=-1) + 1)
@@ -128,7 +130,3 @@ def _largest(entries: list[Entry], ends: tuple[str, ...]) -> Entry | None:
         and any(entry.name == end or entry.name.endswith("." + end) for end in ends)
     ]
     return max(matrices, key=lambda entry: entry.shape[0], default=None)
-
-
-def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 __all__ = [
+    "MAX_NAMED",
     "Adapter",
     "Analysis",
     "Best",
@@ -21,6 +22,10 @@ __all__ = [
     "Vocabulary",
     "analysis_of",
 ]
+
+
+MAX_NAMED = 20
+"""Tensors, files or tokens that a list in an analysis names, the first ones."""
 
 
 class Facts(msgspec.Struct, kw_only=True):
@@ -192,7 +197,7 @@ class Vocabulary(Facts):
     tied: bool | None = None
     """`tie_word_embeddings` of `config.json`; None: it does not say."""
     needs_head: bool = False
-    """The architecture of `config.json` predicts tokens."""
+    """The architecture of `config.json` predicts tokens, and none but the embeddings could be its head."""
     tokens: int | None = None
     """One more than the highest id of `tokenizer.json`; None: not read."""
     beyond: list[str] = []
@@ -255,6 +260,8 @@ class Analysis(Facts):
     """Elements of all of them."""
     bytes: int = 0
     """Size of all files of weights."""
+    bytes_on_disk: int = 0
+    """Size of all that is in the folder, the state of the training too; of one file, its own."""
     dtypes: dict[str, int] = {}
     """Elements by dtype, in the words of safetensors."""
     non_finite: list[NonFinite] = []
@@ -289,6 +296,16 @@ class Analysis(Facts):
     """None: no embeddings were found."""
     optimizer: Optimizer | None = None
     """None: there is no optimizer file."""
+
+    @property
+    def spoiled(self) -> list[NonFinite]:
+        """Those of `non_finite` that are no masks, which hold -inf on purpose."""
+        return [one for one in self.non_finite if "mask" not in one.name.rpartition(".")[2]]
+
+    @property
+    def damaged(self) -> bool:
+        """Whether weights are missing or cannot be read."""
+        return bool(self.faults or self.empty_tensors) or any(part.fault for part in self.parts)
 
     def values(self) -> dict[str, float]:
         """The numbers of an Observation."""

@@ -27,7 +27,7 @@ MACHINE_ROWS = (
         "Narrowest memory limit of the control groups around the process (a container, a pod, a job of "
         "Slurm), absent where there is none below the memory of the machine."),
     Metric("resource/memory_limit_used", "GiB", "none",
-        "Memory that counts towards `resource/memory_limit`, of all processes in it, less the inactive "
+        "Memory that counts towards `resource/memory_limit`, of all processes in it, less the "
         "file caches."),
     Metric("resource/swap_used", "GiB", "down", "Swap in use on the machine, by all processes."),
     Metric("resource/disk_free", "GiB", "none",

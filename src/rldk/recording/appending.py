@@ -43,7 +43,7 @@ class LineFile:
     def write(self, value: Any) -> bool:
         """Append `value` as a line of strict JSON; whether it is with the operating system."""
         try:
-            line = msgspec.json.encode(escaped(msgspec.to_builtins(value))) + b"\n"
+            line = _encoded(value) + b"\n"
         except Exception:  # a value of a strange type, or nested beyond reason
             self.lost += 1
             return False
@@ -72,20 +72,32 @@ class LineFile:
         if self._disowned:
             return False
         try:
+            if self._fd >= 0 and os.fstat(self._fd).st_nlink == 0:  # it was deleted: a new one is begun
+                self.close()
+                self._torn = False
             if self._fd < 0:
                 self._open()
             line = b"\n" + line if self._torn else line
             self._torn = os.write(self._fd, line) < len(line)
+            if not self._torn:
+                return True
+            reason = "only a part of a line was taken"
         except OSError as error:
-            if not self.lost:
-                warn("rldk: cannot write %s (%s); training goes on", self.path, error.strerror or error)
-            self.lost += 1
-            return False
-        self.lost += self._torn
-        return not self._torn
+            reason = error.strerror or str(error)
+        if not self.lost:
+            warn("rldk: cannot write %s (%s); training goes on", self.path, reason)
+        self.lost += 1
+        return False
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         size = os.fstat(self._fd).st_size
         self._torn = size > 0 and os.pread(self._fd, 1, size - 1) != b"\n"
+
+
+def _encoded(value: Any) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:  # a lone surrogate
+        return msgspec.json.encode(escaped(msgspec.to_builtins(value)))

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from rldk.runs.texts import said
 from rldk.sample import End
 
 __all__ = ["Batch", "Ends", "function_facts", "numbers", "text_facts", "total_rewards"]
@@ -69,6 +70,8 @@ class Batch:
         """Number of completions."""
         self.groups = _groups(self.prompts, self.size)
         """Which prompt each completion answers, counted from 0."""
+        self.limited = ends.limit is not None
+        """Whether it is known how long a completion may be."""
         known = ids is not None and len(ids) == self.size and all(isinstance(row, list) for row in ids)
         self.ids = ids if known else None
         """The tokens of each completion, or None."""
@@ -98,7 +101,8 @@ def text_facts(batch: Batch) -> dict[str, float]:
         _put(facts, "repetition_frac", _repetition(batch.ids, batch.lengths))
     if batch.ends is not None and batch.unseen is not None:
         facts["ended_frac"] = batch.ends.count("eos") / size
-        facts["cut_frac"] = batch.ends.count("cut") / size
+        if batch.limited:
+            facts["cut_frac"] = batch.ends.count("cut") / size
         facts["trainer_ended_frac"] = facts["ended_frac"] - sum(batch.unseen) / size
     rows = [row for row in batch.values.values() if row is not None]
     if rows and len(rows) == len(batch.values):
@@ -172,15 +176,6 @@ def text_key(text: Any) -> Hashable:
         messages = [one for one in text if isinstance(one, Mapping)]
         return tuple(chain.from_iterable((str(one.get("role")), said(one), _others(one)) for one in messages))
     return id(text)
-
-
-def said(message: Mapping[str, Any]) -> str:
-    """The text of a message: its content, of several parts those of text, and its calls of tools."""
-    content = message.get("content")
-    if isinstance(content, list | tuple):
-        content = "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
-    calls = message.get("tool_calls")
-    return f"{content or ''}{calls or ''}"
 
 
 def _others(message: Mapping[str, Any]) -> tuple[int, ...]:

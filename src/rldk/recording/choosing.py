@@ -12,7 +12,8 @@ from typing import Any, cast
 from msgspec.structs import replace
 
 from rldk.event import Phase
-from rldk.recording.batch import Batch, said
+from rldk.recording.batch import Batch
+from rldk.runs.texts import said
 from rldk.sample import RecordedSample, Text, Why
 
 __all__ = ["MAX_CHARS", "Chooser", "clipped"]

@@ -25,10 +25,11 @@ class Journal:
     Args:
         rank: the process, as `args.process_index`.
         files: gives the files of the run; None while a rank has not learned their name.
+        from_step: the step that the training goes on from.
     """
 
-    def __init__(self, rank: int, files: Callable[[], RunFiles | None]) -> None:
-        self.step = 0
+    def __init__(self, rank: int, files: Callable[[], RunFiles | None], from_step: int = 0) -> None:
+        self.step = from_step
         """The last step that was ended."""
         self._rank = rank
         self._files = files

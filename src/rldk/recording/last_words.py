@@ -17,7 +17,14 @@ import msgspec
 
 from rldk.recording.crash import CrashFile, now, one_line, traceback_text
 from rldk.recording.exits import Exits
-from rldk.recording.place import Place, frames_of_error, frames_of_thread, place_of
+from rldk.recording.place import (
+    Place,
+    error_of_training,
+    frames_of_error,
+    frames_of_thread,
+    is_training,
+    place_of,
+)
 from rldk.runs.crash_file import CrashNote
 
 __all__ = ["Death", "LastWords", "Section"]
@@ -67,6 +74,7 @@ class LastWords:
         """How the process ends, once that is known."""
         self.path = path
         """The crash file."""
+        self._in_trainer = is_training(sys._getframe())  # noqa: SLF001 - the documented way to a frame
         self._step = step
         self._account = account
         self._finish = finish
@@ -99,15 +107,22 @@ class LastWords:
         return self._exits.undisturbed()
 
     def note(self, error: BaseException) -> None:
-        """Note an exception that nobody caught. What was noted before stands."""
+        """Note an exception that nobody caught. What was noted before stands.
+
+        Of a training that was begun within a trainer, only what came out of a trainer is the end.
+        """
         if self.death is not None:
             return
+        if self._in_trainer:
+            if (inner := error_of_training(error)) is None:
+                return
+            error = inner
         how: Literal["interrupted", "exception"] = (
             "interrupted" if isinstance(error, KeyboardInterrupt) else "exception"
         )
         name = type(error).__name__
         try:
-            detail = f"{name}: {error}"
+            detail = f"{name}: {error}" if str(error) else name
         except Exception:
             detail = name
         place = place_of(frames_of_error(error.__traceback__))

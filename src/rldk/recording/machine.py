@@ -97,11 +97,11 @@ class MemoryLimit:
     The kernel kills what goes beyond it, however much memory the machine has left.
     """
 
-    def __init__(self, limit: int, usage: Path, inactive: str) -> None:
+    def __init__(self, limit: int, usage: Path, prefix: str) -> None:
         self.bytes = limit
         """The limit."""
         self._usage = usage
-        self._inactive = inactive
+        self._files = (f"{prefix}active_file", f"{prefix}inactive_file")
 
     @classmethod
     def of_process(
@@ -121,10 +121,10 @@ class MemoryLimit:
         found: list[MemoryLimit] = []
         for _, controllers, path in (line for line in lines if len(line) == 3):
             if not controllers:
-                root, names = cgroups, ("memory.max", "memory.current", "inactive_file")
+                root, names = cgroups, ("memory.max", "memory.current", "")
             elif "memory" in controllers.split(","):
                 root = cgroups / "memory"
-                names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+                names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
             else:
                 continue
             inner = root / path.lstrip("/")  # not visible from within a container: its own is the root
@@ -136,7 +136,8 @@ class MemoryLimit:
         return min((one for one in found if one.bytes < machine), key=lambda one: one.bytes, default=None)
 
     def used(self) -> int:
-        """Bytes that count towards the limit and cannot be dropped: the working set, as Kubernetes calls it.
+        """Bytes that count towards the limit and cannot be dropped: without the caches of files, which a
+        checkpoint that was read twice fills, though Kubernetes counts the active ones.
 
         Raises:
             OSError: it cannot be read.
@@ -145,7 +146,7 @@ class MemoryLimit:
         usage = int(self._usage.read_text())
         for line in (self._usage.parent / "memory.stat").read_text().splitlines():
             name, _, value = line.partition(" ")
-            if name == self._inactive:
+            if name in self._files:
                 usage -= int(value)
         return max(usage, 0)
 

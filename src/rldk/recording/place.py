@@ -10,7 +10,16 @@ from typing import NamedTuple
 
 import msgspec
 
-__all__ = ["TRAINERS", "Frame", "Place", "frames_of_error", "frames_of_thread", "place_of"]
+__all__ = [
+    "Frame",
+    "Place",
+    "error_of_training",
+    "frames_of_error",
+    "frames_of_thread",
+    "is_training",
+    "place_of",
+    "training_frames",
+]
 
 MOST_FRAMES = 5_000
 """Frames of a stack that are looked at, the innermost ones."""
@@ -40,6 +49,8 @@ SAVING = frozenset(
 )
 TRAINERS = ("transformers", "trl")
 """Whose evaluation is a training's; a reward function may be called so too."""
+TRAINING = ("_inner_training_loop", "train")
+"""Methods of trainers that are on the stack for as long as a training goes on."""
 EVALUATING = frozenset({"evaluate", "_evaluate", "evaluation_loop", "prediction_loop"})
 COMPILING = ("torch._dynamo", "torch._inductor", "triton.compiler")
 _LAUNCHERS = ("torch.distributed.run", "torch.distributed.launch", "torch.distributed.elastic")
@@ -121,6 +132,31 @@ def frames_of_thread(frame: FrameType | None) -> list[Frame]:
 def _frame(frame: FrameType, line: int) -> Frame:
     code = frame.f_code
     return Frame(code.co_qualname, str(frame.f_globals.get("__name__", "")), code.co_filename, line)
+
+
+def training_frames(frames: Sequence[Frame]) -> int:
+    """How many frames are a trainer's training loop: more of them, where one training is within another."""
+    return sum(frame.name in TRAINING and frame.within(TRAINERS) for frame in frames)
+
+
+def is_training(frame: FrameType | None) -> bool:
+    """Whether a stack is within the training loop of a trainer."""
+    return training_frames(frames_of_thread(frame)) > 0
+
+
+def error_of_training(error: BaseException) -> BaseException | None:
+    """The exception that came out of a trainer's training loop: this one, or one that led to it."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting and len(seen) < MOST_FRAMES:
+        one = waiting.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if training_frames(frames_of_error(one.__traceback__)):
+            return one
+        waiting += [inner for inner in (one.__cause__, one.__context__) if inner is not None]
+    return None
 
 
 def place_of(frames: Sequence[Frame]) -> Place:

@@ -166,6 +166,10 @@ class Recorder:
         if self._writer is not None:
             self._writer.sync()
 
+    def outdate(self) -> None:
+        """What was found has changed: if the files of the end are there, `close` writes them again."""
+        self._stale = True
+
     def end(self, how: How, detail: str | None = None) -> Ending | None:
         """End the run and write the files of the end. Events recorded later are still taken.
 

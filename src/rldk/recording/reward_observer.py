@@ -59,6 +59,7 @@ class Call:
         "output",
         "place",
         "prompts",
+        "size",
     )
 
     def __init__(
@@ -69,6 +70,7 @@ class Call:
         self.place = place
         self.prompts = inputs.get("prompts")
         self.completions: Sequence[Any] = inputs["completions"]
+        self.size = len(self.completions)
         self.ids = inputs.get("completion_ids")
         self.output: list[Any] | None = None
         """What it returned, copied; None where it failed, or what it returned can be read once only."""
@@ -84,8 +86,8 @@ class Call:
         elif hasattr(output, "tolist") and getattr(getattr(output, "device", None), "type", "cpu") == "cpu":
             values = output.tolist()
             self.output = values if isinstance(values, list) else [values]
-        if self.output is not None and len(self.output) != len(self.completions):
-            self.error = f"returned {len(self.output)} values for {len(self.completions)} completions"
+        if self.output is not None and len(self.output) != self.size:
+            self.error = f"returned {len(self.output)} values for {self.size} completions"
             self.output = None
 
     def raised(self, error: BaseException) -> None:
@@ -264,6 +266,8 @@ class RewardObserver:
             now.seconds[name] = now.seconds.get(name, 0.0) + call.ended - call.began
         now.busy += _covered(calls)
         first = calls[0]
+        if len(first.completions) != first.size:
+            return  # a reward function emptied the list that it was given
         batch = Batch(first.prompts, first.completions, first.ids, values, self._ends)
         for name, row in values.items():
             if row is not None:

@@ -12,13 +12,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
-from types import FrameType
 from typing import Any
 
 import msgspec
 
 from rldk.recording.crash import CrashFile
-from rldk.recording.place import TRAINERS, Place, frames_of_thread, place_of
+from rldk.recording.place import Place, frames_of_thread, is_training, place_of
 from rldk.runs.crash_file import STALLED
 
 __all__ = ["Patience", "Stall", "Watchdog"]
@@ -27,8 +26,6 @@ PACES = 50
 """Steps, the last ones, whose median is the usual time of a step."""
 LATE = 2.0
 """A tick that comes so many times later than planned was slept through: the machine was suspended."""
-_TRAINING = ("_inner_training_loop", "train")
-"""Methods of trainers that are on the stack for as long as a training goes on."""
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +79,7 @@ class Watchdog:
         dump: gives the file for the stacks of all threads; None while the run has no name.
         patience: how long is too long.
         clock: gives seconds.
+        from_step: the step that the training goes on from.
     """
 
     def __init__(
@@ -90,16 +88,18 @@ class Watchdog:
         dump: Callable[[], Path | None],
         patience: Patience = Patience(),  # noqa: B008 - frozen
         clock: Callable[[], float] = time.monotonic,
+        from_step: int = 0,
     ) -> None:
         self._on_stall = on_stall
         self._dump = dump
         self._patience = patience
         self._clock = clock
         self._watched = threading.get_ident()
-        self._is_training = _is_training(sys._getframe())  # noqa: SLF001 - the documented way to a frame
-        self._step = 0
+        self._is_training = is_training(sys._getframe())  # noqa: SLF001 - the documented way to a frame
+        self._step = from_step
         self._began: float | None = None  # when the step that goes on began
         self._alive = clock()
+        self._longest = 0.0  # silence so far that ended well: one step may generate for many
         self._paces: deque[float] = deque(maxlen=PACES)
         self._told: float | None = None  # the sign of life after which a stall was told
         self._stopped = threading.Event()
@@ -119,6 +119,8 @@ class Watchdog:
             step: the step that ended just now; None where none did.
         """
         now = self._clock()
+        if self._told != self._alive:
+            self._longest = max(self._longest, now - self._alive)
         self._alive = now
         if step is not None:
             if self._began is not None:
@@ -135,7 +137,7 @@ class Watchdog:
     def is_over(self) -> bool:
         """Whether the training ended without a word, by an exception in a notebook."""
         frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - the documented way to a stack
-        return frame is None or (self._is_training and not _is_training(frame))
+        return frame is None or (self._is_training and not is_training(frame))
 
     def look(self) -> Stall | None:
         """What is to be told now, if anything: once an episode."""
@@ -144,7 +146,8 @@ class Watchdog:
         usual = median(tuple(self._paces)) if self._paces else None
         limit = self._patience.first
         if usual is not None:
-            limit = max(self._patience.steps * usual, self._patience.least)
+            before = min(2 * self._longest, self._patience.first)
+            limit = max(self._patience.steps * usual, self._patience.least, before)
         if silent <= limit or self._told == alive:
             return None
         frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - the documented way to a stack
@@ -190,8 +193,3 @@ class Watchdog:
             head = f"{STALLED} {stall.stalled_seconds:.0f} s after step {stall.step}{usual}, {stall.place}"
             CrashFile(path).add([head], stacks=True)
         self._on_stall(stall)
-
-
-def _is_training(frame: FrameType | None) -> bool:
-    """Whether a stack is within the training loop of a trainer."""
-    return any(frame.name in _TRAINING and frame.within(TRAINERS) for frame in frames_of_thread(frame))

@@ -104,13 +104,12 @@ def _dtypes(found: Analysis) -> list[str]:
 def verdict(looked: Looked) -> str:
     """Whether it is whole, finite, and good to go on from, in one line."""
     found = looked.found
-    damaged = bool(found.faults or found.empty_tensors or any(part.fault for part in found.parts))
     if not looked.read:
         return "No weights could be read."
-    if not (found.tensors or damaged):
+    if not (found.tensors or found.damaged):
         return f"The weights hold no tensor. {_going_on(looked)}".strip()
     spoiled = _spoiled(found)
-    if damaged:
+    if found.damaged:
         state = f"not whole; {spoiled}" if spoiled else "not whole"
     else:
         seen = "as far as they were read" if _partly(found) else ""
@@ -122,9 +121,8 @@ def verdict(looked: Looked) -> str:
 def _spoiled(found: Analysis) -> str:
     if not found.non_finite_tensors:
         return ""
-    masks = all("mask" in one.name for one in found.non_finite)
     hold = "holds" if found.non_finite_tensors == 1 else "hold"
-    what = "NaN or infinities" + (" (masks do)" if masks else "")
+    what = "NaN or infinities" + ("" if found.spoiled else " (masks do)")
     return f"but {found.non_finite_tensors:,} of {counted(found.tensors, 'tensor')} {hold} {what}"
 
 

@@ -5,8 +5,10 @@ a resume superseded is left out, and a line that is torn or of another kind is p
 """
 
 import os
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,12 +19,14 @@ from rldk.files import RunFiles
 from rldk.health import Observation
 from rldk.health.observation import Kind
 from rldk.health.saved import analysis_of
+from rldk.runs.attempts import Attempts
 from rldk.runs.lines import MAX_LINE
 
 __all__ = ["Beside", "merged", "observation"]
 
 KINDS: Mapping[str, Kind] = {"checkpoint": "checkpoint", "stall": "step_time"}
 """Lines that a Monitor is told, by their `kind`, and what they are to it."""
+_seen_at = itemgetter(0)
 
 
 def observation(line: Mapping[str, Any]) -> Observation | None:
@@ -56,9 +60,7 @@ class Beside:
     """
 
     def __init__(self, files: RunFiles, attempts: Any) -> None:
-        starts = attempts if isinstance(attempts, list) else []
-        steps = [start.get("from_step") if isinstance(start, dict) else None for start in starts]
-        self._starts = [step if isinstance(step, int) else 0 for step in steps]
+        self._attempts = Attempts(attempts)
         self._tails = [_Tail(files.checkpoints, b'"checkpoint"'), _Tail(files.resources(), b'"stall"')]
         self._waiting: list[tuple[int, Observation]] = []
 
@@ -66,20 +68,13 @@ class Beside:
         """Those that were seen before a record of `step`; None: all that are left."""
         for line in (line for tail in self._tails for line in tail.new()):
             seen, at = line.get("seen_at_step"), observation(line)
-            if at is not None and isinstance(seen, int) and not self._superseded(line, seen):
-                self._waiting.append((seen, at))
-        if not self._waiting:
-            return
-        self._waiting.sort(key=lambda pair: pair[0])
-        due = [pair for pair in self._waiting if step is None or pair[0] < step]
-        self._waiting = self._waiting[len(due) :]
+            if at is None or not isinstance(seen, int):
+                continue
+            if not self._attempts.superseded(line.get("attempt"), seen):
+                insort(self._waiting, (seen, at), key=_seen_at)
+        count = len(self._waiting) if step is None else bisect_left(self._waiting, step, key=_seen_at)
+        due, self._waiting[:count] = self._waiting[:count], []
         yield from (at for _, at in due)
-
-    def _superseded(self, line: Mapping[str, Any], seen: int) -> bool:
-        """Whether the branch that it belongs to was ended earlier by a resume."""
-        attempt = line.get("attempt")
-        later = self._starts[attempt:] if isinstance(attempt, int) and attempt > 0 else []
-        return bool(later) and seen > min(later)
 
 
 class _Tail:

@@ -36,8 +36,7 @@ def analysed(analysis: Analysis) -> Saved | None:
     """What an analysis says of its checkpoint; None where it was gone before it was read."""
     if analysis.gone:
         return None
-    broken = analysis.faults or [part.fault for part in analysis.parts if part.fault]
-    if broken or analysis.non_finite_tensors or analysis.empty_tensors or analysis.config_missing:
+    if analysis.damaged or analysis.spoiled or analysis.config_missing:
         return Saved(good=False, because="its weights are not whole, or not finite")
     if not analysis.tensors:
         return None

@@ -15,6 +15,7 @@ from rldk.health import Diagnosis, Finding, Rule, RunContext, Severity, find_rul
 from rldk.health.diagnosis import as_a_story
 from rldk.health.remedies import Remedy
 from rldk.health.statistics import Chart
+from rldk.runs.attempts import newest_attempt
 from rldk.runs.crash_file import CrashNote, read_crash
 from rldk.runs.failure import Failure, failure_of
 from rldk.runs.run import Run
@@ -161,6 +162,8 @@ def _unfinished(context: RunContext, end: End, cause: str | None) -> Finding:
     remedies: Sequence[Remedy] = (RESUME,)
     if end.how == "interrupted":
         causes = []
+    elif end.how == "unknown":  # a process that was killed writes no end
+        causes = ["sys.exit, or an exception that the script caught: its output says which"]
     elif end.how is None and (full := _full(end)):
         text = f"{text}; {full}"
         causes = ["the kernel's out-of-memory killer: look for it with `dmesg`"]
@@ -253,9 +256,8 @@ def _full(end: End) -> str | None:
 
 def _time_of(run: Run, wall_time: float | None) -> str | None:
     """When an event of the newest attempt was recorded."""
-    attempts = run.info.get("attempts")
-    attempt = attempts[-1] if isinstance(attempts, list) and attempts else None
-    if wall_time is None or not isinstance(attempt, dict):
+    attempt = newest_attempt(run.info)
+    if wall_time is None:
         return None
     try:
         seconds = wall_time - float(attempt["from_seconds"])

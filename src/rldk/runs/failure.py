@@ -33,10 +33,10 @@ _MEMORY = re.compile(
 _NAN = re.compile(r"probability tensor contains either .?inf.?, .?nan.? or element < ?0", re.IGNORECASE)
 _ASSERT = "device-side assert"
 _DISK = re.compile(r"No space left on device|\[Errno 28\]|os error 28|Disk quota exceeded|\[Errno 122\]")
-_PEER = re.compile(
-    r"(?=.*(gloo|nccl|c10d|ProcessGroup|Dist\w*Error|torch\.distributed))"
-    r".*(closed by peer|reset by peer|remote process|remote error|timed? ?out|timeout|broken pipe|abort)",
-    re.IGNORECASE | re.DOTALL,
+_LINK = re.compile(r"gloo|nccl|c10d|ProcessGroup|Dist\w*Error|torch\.distributed", re.IGNORECASE)
+_LOST = re.compile(
+    r"closed by peer|reset by peer|remote process|remote error|timed? ?out|timeout|broken pipe|abort",
+    re.IGNORECASE,
 )
 _UNITS = {"b": 2.0**-30, "bytes": 2.0**-30, "kib": 2.0**-20, "mib": 2.0**-10, "gib": 1.0, "tib": 1024.0}
 _SIZE = r"([\d.]+) ?(bytes|[KMGT]iB|B)\b"
@@ -98,7 +98,7 @@ def failure_of(detail: str | None, activity: str | None) -> Failure:
             causes=("the disk, or the quota, is full",),
             remedies=(Remedy("free space where the run writes, and keep fewer checkpoints"),),
         )
-    if _PEER.search(detail):
+    if _LINK.search(detail) and _LOST.search(detail):
         return Failure(
             kind="peer",
             text=text,

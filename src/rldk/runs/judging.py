@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from rldk.health import Diagnosis, Monitor, RunContext, Settings, diagnose
+from rldk.runs.attempts import newest_attempt
 from rldk.runs.beside import Beside, merged
 from rldk.runs.checkpoints import Saved, saved_of, with_checkpoints
 from rldk.runs.endings import how_it_ended, with_ending
@@ -37,7 +38,7 @@ def context_of(run: Run, *, algorithm: str | None = None) -> RunContext:
         run: the run.
         algorithm: what the user says that it was, where the log does not tell.
     """
-    attempt = _last_attempt(run)
+    attempt = newest_attempt(run.info)
     if attempt:
         context = RunContext.of_attempt(attempt)
     else:
@@ -47,7 +48,7 @@ def context_of(run: Run, *, algorithm: str | None = None) -> RunContext:
 
 def settings_of(run: Run) -> Settings:
     """How the run was judged while it was live; the defaults where that is not known, or not valid now."""
-    recorded = _last_attempt(run).get("judging")
+    recorded = newest_attempt(run.info).get("judging")
     told = recorded if isinstance(recorded, dict) else {}
     kept: dict[str, object] = {}
     for name, value in told.items():  # one that a newer rldk does not know must not cost the others
@@ -118,9 +119,3 @@ def checkpoints_of(run: Run) -> Path | None:
         return beside.parent if beside.name.startswith("checkpoint-") else beside
     folder = run.info.get("trainer_dir")
     return Path(folder) if isinstance(folder, str) else None
-
-
-def _last_attempt(run: Run) -> dict[str, object]:
-    attempts = run.info.get("attempts")
-    last = attempts[-1] if isinstance(attempts, list) and attempts else None
-    return last if isinstance(last, dict) else {}

@@ -14,6 +14,7 @@ from rldk.errors import MissingDependencyError
 from rldk.event import Event, Phase, decode_slim
 from rldk.files import RunFiles
 from rldk.lock import is_locked
+from rldk.runs.attempts import newest_attempt
 from rldk.runs.bad_lines import BadLines
 from rldk.runs.follow import follow
 from rldk.runs.lines import BadLine
@@ -62,9 +63,7 @@ class Run:
     @property
     def algorithm(self) -> str | None:
         """The training algorithm, as `{run_id}_run.json` says; None where it does not."""
-        attempts = self.info.get("attempts")
-        last = attempts[-1] if isinstance(attempts, list) and attempts else {}
-        name = last.get("algorithm") if isinstance(last, dict) else None
+        name = newest_attempt(self.info).get("algorithm")
         return name if isinstance(name, str) else None
 
     @property
@@ -124,9 +123,7 @@ class Run:
     def _tables(self) -> list[Path]:
         """TRL's tables; none where the run's options do not say that they are its own."""
         info = self.info
-        folder, attempts = info.get("trainer_dir"), info.get("attempts")
-        last = attempts[-1] if isinstance(attempts, list) and attempts else None
-        options = last.get("args") if isinstance(last, dict) else None
+        folder, options = info.get("trainer_dir"), newest_attempt(info).get("args")
         logs = isinstance(options, dict) and options.get("log_completions") is True
         return tables_of(Path(folder)) if logs and isinstance(folder, str) and Path(folder).is_dir() else []
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from rldk.runs.attempts import Attempts
 from rldk.runs.lines import BadLine, ignore, read_lines
 from rldk.runs.samples import OnBad, Sample
 from rldk.sample import RecordedSample
@@ -38,9 +39,7 @@ class SampleLines:
     def __init__(self, path: Path, attempts: Any = None) -> None:
         self.path = path
         """The file."""
-        starts = attempts if isinstance(attempts, list) else []
-        steps = [start.get("from_step") if isinstance(start, dict) else None for start in starts]
-        self._starts = [step if isinstance(step, int) else 0 for step in steps]
+        self._attempts = Attempts(attempts)
 
     def read(self, on_bad: OnBad) -> Iterator[Sample]:
         """Its samples, as `Source.read`."""
@@ -49,7 +48,7 @@ class SampleLines:
                 found = _decoded(line)
                 if isinstance(found, str):
                     on_bad(BadLine(self.path, number, found))
-                elif not self._superseded(found):
+                elif not self._attempts.superseded(found.attempt, found.step):
                     yield _sample(found)
         except OSError as error:
             on_bad(BadLine(self.path, 1, f"the file cannot be read: {error.strerror or error}"))
@@ -57,11 +56,6 @@ class SampleLines:
     def count(self, on_bad: OnBad) -> int:
         """How many it holds; the file is read for it."""
         return sum(1 for _ in self.read(on_bad))
-
-    def _superseded(self, line: _Line) -> bool:
-        """Whether a later attempt went on from an earlier step."""
-        later = self._starts[line.attempt :] if line.attempt > 0 else []
-        return bool(later) and line.step > min(later)
 
 
 def holds_samples(path: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rldk.sample import Text
 
-__all__ = ["GAP", "asked", "excerpt", "written"]
+__all__ = ["GAP", "asked", "excerpt", "said", "written"]
 
 GAP = " […] "
 """Stands for what an excerpt leaves out."""
@@ -19,8 +19,8 @@ def written(completion: Text) -> str:
     if isinstance(completion, str):
         return completion
     if len(completion) == 1:
-        return _content(completion[0])
-    return "\n".join(f"{message.get('role')}: {_content(message)}" for message in completion)
+        return said(completion[0])
+    return "\n".join(f"{message.get('role')}: {said(message)}" for message in completion)
 
 
 def asked(prompt: Text) -> str:
@@ -28,7 +28,15 @@ def asked(prompt: Text) -> str:
     if isinstance(prompt, str):
         return prompt
     of_user = [message for message in prompt if message.get("role") == "user"]
-    return _content((of_user or prompt)[-1]) if prompt else ""
+    return said((of_user or prompt)[-1]) if prompt else ""
+
+
+def said(message: Mapping[str, Any]) -> str:
+    """The text of a message: its content, of several parts those of text, and its calls of tools."""
+    content = message.get("content")
+    if isinstance(content, list | tuple):
+        content = "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
+    return " ".join(str(part) for part in (content, message.get("tool_calls")) if part)
 
 
 def excerpt(text: str, most: int, *, end: bool = False) -> str:
@@ -40,12 +48,3 @@ def excerpt(text: str, most: int, *, end: bool = False) -> str:
         return GAP.lstrip() + text[len(text) - most + len(GAP) :].lstrip()
     half = (most - len(GAP)) // 2
     return text[:half].rstrip() + GAP + text[len(text) - half :].lstrip()
-
-
-def _content(message: Mapping[str, Any]) -> str:
-    """The text of a message: of several parts those of text, and its calls of tools."""
-    content = message.get("content")
-    if isinstance(content, list):
-        content = "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
-    calls = message.get("tool_calls")
-    return f"{content or ''}{f' {calls}' if calls else ''}"

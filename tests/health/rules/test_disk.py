@@ -48,6 +48,17 @@ def test_a_limit_frees_what_it_takes():
     assert full(disk(np.full(500, 10.0), size=15.0), limited).severity == "warning"  # but it is written first
 
 
+def test_saves_at_the_ends_of_epochs_are_counted_and_of_others_one_is_sure():
+    columns = disk(np.full(500, 20.0), size=15.0) | {"epoch": np.arange(1, 501) / 100}
+    by_epoch = {"save_strategy": "epoch", "num_train_epochs": 10, "save_total_limit": 2}
+    finding = full(columns, by_epoch)
+    assert (finding.severity, finding.last_step) == ("info", 199)
+    assert full(columns, by_epoch | {"save_strategy": "best"}) is None
+    assert (
+        full(columns | disk(np.full(500, 10.0)), by_epoch | {"save_strategy": "best"}).severity == "warning"
+    )
+
+
 def test_before_a_checkpoint_the_model_tells_what_one_takes_at_least():
     columns = disk(np.full(20, 1.5))
     finding = full(columns, model=QWEN)

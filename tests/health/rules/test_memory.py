@@ -81,6 +81,11 @@ def test_growth_while_caches_warm_up_is_healthy():
     assert creep(fast, seconds=1.0) is None  # two and a half minutes are too few
 
 
+def test_a_dataset_that_is_mapped_into_memory_is_no_leak():
+    mapped = machine(line(8, 20, HOUR)) | {"resource/memory_used": 58 + np.abs(noise(HOUR, 0.1))}
+    assert creep(mapped) is None  # the process holds more, and the machine has as much left as before
+
+
 def test_a_plateau_of_hours_is_healthy():
     for seed in range(20):
         columns = machine(40 + noise(1000, 0.5, seed=seed, rho=0.9), total=64.0)

@@ -8,9 +8,9 @@ from rldk.health import Monitor, Observation, RunContext
 from rldk.health.rules.straggler import Straggler
 
 
-def judged(steps, ranks, **measures):
+def judged(steps, ranks, options=None, **measures):
     """The finding on steps whose times by rank are `measures[name](step, rank)`."""
-    monitor = Monitor(RunContext(algorithm="grpo"), [Straggler])
+    monitor = Monitor(RunContext(algorithm="grpo", options=options or {}), [Straggler])
     for step in range(1, steps + 1):
         values = {f"{name}/{rank}": of(step, rank) for name, of in measures.items() for rank in range(ranks)}
         monitor.observe(Observation(step=step, kind="step_time", values=values))
@@ -39,6 +39,14 @@ def test_a_rank_that_computes_for_longer():
         return 1.4 if rank == 3 else 0.9
 
     assert judged(40, 4, seconds=noisy(1.5, 0.02), cpu_seconds=cpu).verdict.evidence["rank"] == 3
+
+
+def test_of_two_ranks_the_one_that_asks_a_server_is_no_reason_to_blame_the_other():
+    def cpu(step, rank):
+        return 1.5 if rank else 0.7  # rank 1 waits in NCCL, which keeps a core busy
+
+    assert judged(40, 2, seconds=noisy(1.5, 0.02), cpu_seconds=cpu) is None
+    assert judged(40, 2, {"use_cpu": True}, seconds=noisy(1.5, 0.02), cpu_seconds=cpu) is not None
 
 
 def test_a_rank_whose_steps_are_longer():

@@ -155,8 +155,8 @@ class AdapterConfig(CheckpointRule):
     `target_modules` that no module has, and a local base model that is not there, are info.
 
     ## What looks alike but is healthy
-    `target_modules` as a regular expression is not judged, nor are other adapters than LoRA. Lists of names
-    for many kinds of models, of which some match.
+    `target_modules` as a regular expression is not judged, nor are `target_parameters` (all experts in one)
+    and other adapters than LoRA. Lists of names for many kinds of models, of which some match.
 
     ## What to do
     Write the configuration that the training used back beside the tensors; save with `save_pretrained`.

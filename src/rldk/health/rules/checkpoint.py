@@ -150,7 +150,7 @@ class CheckpointNonFinite(CheckpointRule):
     when_over = "keep"
 
     def judge(self, found: Analysis) -> Verdict | None:
-        spoiled = [one for one in found.non_finite if "mask" not in one.name.rpartition(".")[2]]
+        spoiled = found.spoiled
         if not spoiled:
             return None
         count = found.non_finite_tensors - (len(found.non_finite) - len(spoiled))
@@ -294,10 +294,11 @@ class WeightDrift(CheckpointRule):
         if compared is None:
             return None
         words = []
-        if not compared.base and not _broken(found) and compared.retyped:
-            words.append(f"dtype or shape changed since step {compared.step}: {named(compared.retyped)}")
-        if not compared.base and not _broken(found) and self._resized(found.bytes, compared.bytes_before):
-            words.append(f"the weights had {compared.bytes_before:,} bytes and have {found.bytes:,}")
+        if not compared.base and not found.damaged:  # else it is another rule's to say why the size changed
+            if compared.retyped:
+                words.append(f"dtype or shape changed since step {compared.step}: {named(compared.retyped)}")
+            if self._resized(found.bytes, compared.bytes_before):
+                words.append(f"the weights had {compared.bytes_before:,} bytes and have {found.bytes:,}")
         outliers = self._outliers(found.groups)
         words += [
             f"{group.name} moved by {drift:.2g}, its like by {usual:.2g}" for group, drift, usual in outliers
@@ -335,11 +336,6 @@ class WeightDrift(CheckpointRule):
             limit = middle + max(self.options.deviations * spread, log(self.options.ratio))
             found += [(group, exp(level), exp(middle)) for group, level in moved if level > limit]
         return found
-
-
-def _broken(found: Analysis) -> bool:
-    """Whether it is another rule's to say why the size changed."""
-    return bool(found.faults or found.empty_tensors) or any(part.fault for part in found.parts)
 
 
 def _folder(found: Analysis) -> str:

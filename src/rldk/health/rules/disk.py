@@ -139,9 +139,12 @@ class DiskNearlyFull(Rule):
         )
 
     def _every(self, at: Observation) -> float | None:
-        """Steps from one save to the next."""
-        every = self.context.number("save_steps")
-        if self.context.option("save_strategy") != "steps" or not every or every < 0:
+        """Steps from one save to the next; None where nobody can tell, as with `best`."""
+        strategy, every = self.context.option("save_strategy"), self.context.number("save_steps")
+        if strategy == "epoch":
+            epoch = at.values.get("epoch")
+            return at.step / epoch if epoch and epoch > 0 else None
+        if strategy != "steps" or not every or every < 0:
             return None
         planned = planned_steps(self.context, at)
         return every if every >= 1 else planned and every * planned
@@ -160,8 +163,8 @@ class DiskNearlyFull(Rule):
         if every and planned is not None:
             most = min(most, ceil((planned - at.step) / every))
         limit, taken = self.context.number("save_total_limit"), self._taken(at)
-        if limit is not None:
-            most = min(most, int(max(limit - (taken or 0), 0)) + 1)
+        if limit is not None:  # how many are there already may not be known: then one is sure
+            most = min(most, 1 if taken is None else int(max(limit - taken, 0)) + 1)
         return max(most, 0)
 
     def causes(self) -> list[Cause]:

@@ -44,12 +44,13 @@ class MemoryCreep(Rule):
     beside torch's cache rises evenly over the last three quarters of the run: at least 100 records and 15
     minutes; again and again higher than ever before; no quarter of that time gains more than three times
     another, the last at least 0.7 of the first, all more than the level goes up and down within one; by 2%
-    and 0.1 GiB in all. And at this pace 95% of what there is (of the machine, of the container's limit, of
-    the GPU) are in use before the planned end, but no more is foretold than three times the steps done. All
-    that in at least three looks, ten records apart, more than in looks without: warning. Or, in five records
-    in a row, more than 97% of the machine's memory, or of the limit, is in use and less than 8 GiB are left:
-    warning; caches that the kernel would give back do not count. Or the allocator found no memory since the
-    first ten records: warning; or it had to empty its cache in at least 5 of the last 20 records: info.
+    and 0.1 GiB in all; of the process, the machine has grown fuller by half of that at least. And at this
+    pace 95% of what there is (of the machine, of the container's limit, of the GPU) are in use before the
+    planned end, but no more is foretold than three times the steps done. All that in at least three looks,
+    ten records apart, more than in looks without: warning. Or, in five records in a row, more than 97% of the
+    machine's memory, or of the limit, is in use and less than 8 GiB are left: warning; caches that the kernel
+    would give back do not count. Or the allocator found no memory since the first ten records: warning; or it
+    had to empty its cache in at least 5 of the last 20 records: info.
 
     Where a framework logged it: every tenth record, over the last 100, the largest value of each quarter is
     above that of the quarter before by at least 2%, no rise is more than three times another, and together
@@ -57,9 +58,10 @@ class MemoryCreep(Rule):
     before `max_steps`. The capacity of the card is not in a log.
 
     ## What looks alike but is healthy
-    The allocator's cache: reserved memory rises in steps and stays. A peak that follows the longest batch.
-    A process that grows while caches warm up. An engine that takes 90% of the GPU at once, as it was told
-    to. A jump by another process. Memory that rises and has room until the end.
+    The allocator's cache: reserved memory rises in steps and stays. A peak that follows the longest batch. A
+    process that grows while caches warm up, or by the pages of a dataset that it maps. An engine that takes
+    90% of the GPU at once, as it was told to. A jump by another process. Memory that rises and has room until
+    the end.
 
     ## What to do
     Smaller batches and shorter completions; give the engine less; find what is kept from step to step.
@@ -97,6 +99,7 @@ class MemoryCreep(Rule):
         self.gpus: dict[str, str] = {}  # what is used of each, and what there is of it
         self.full = {used: Streak() for used, _, _ in ROOMS}
         self.began: float | None = None
+        self.at_first: float | None = None  # memory of the machine in use
         self.records = 0
         self.sure = 0
         self.since: int | None = None
@@ -114,6 +117,7 @@ class MemoryCreep(Rule):
         self.records += 1
         self.began = at.wall_time if self.began is None else self.began
         values = at.values
+        self.at_first = values.get(USED) if self.at_first is None else self.at_first
         for name, trail in self.trails.items():
             level = self._level(name, values)
             if level is not None:
@@ -164,6 +168,8 @@ class MemoryCreep(Rule):
             ahead = steps_ahead(self.context, at)
             if rise < max(self.options.risen * now, 0.1) or pace * ahead < max(spare, 0.0):
                 continue
+            if name == PROCESS and not self._missed(rise, at.values):
+                continue
             return Verdict(
                 severity=Severity.WARNING,
                 message=f"{_spoken(name)} rose evenly by {rise:.3g} to {now:.3g} GiB; at this pace the "
@@ -179,6 +185,11 @@ class MemoryCreep(Rule):
         level = values.get(name)
         cache = values.get("resource/torch_reserved") if name in self.gpus else None
         return level if level is None or cache is None else level - cache
+
+    def _missed(self, rise: float, values: Mapping[str, float | None]) -> bool:
+        """Whether the machine has less memory for it: what a process maps of files, it can take back."""
+        used = values.get(USED)
+        return used is None or self.at_first is None or used - self.at_first >= rise / 2
 
     def _spare(self, name: str, values: Mapping[str, float | None]) -> float | None:
         """GiB by which a level can rise until the share `room` of what there is is in use."""

@@ -81,7 +81,7 @@ class NonFinite(Rule):
 
     def start(self) -> None:
         self.loss = self.chart.track("loss")
-        self.shapes: dict[str, int] = {}
+        self.strictness: dict[str, int] = {}
         self.born: set[str] = set()
         self.bad = self.scaled = 0  # a bit for each of the last ten records
         self.records = self.tried = 0
@@ -118,15 +118,15 @@ class NonFinite(Rule):
         for key, value in at.values.items():
             if value is None or isfinite(value):
                 continue
-            kind = self._kind(key)
-            if kind == 0 and not isinf(value):
+            strict = self._strict(key)
+            if strict == 0 and not isinf(value):
                 continue
             if self.records <= 2 and key not in CORE and not isinf(value) and at.phase == "train":
                 self.born.add(key)
             if key in self.born:
                 soft.append(key)
             else:
-                (hard if kind != 1 else soft).append(key)
+                (hard if strict != 1 else soft).append(key)
         scaled = hard == ["grad_norm"] and self._may_be_scaled(at.values)
         self.tried += scaled
         begins = self.context.option("fp16") is True and self.tried == self.records <= BEGIN
@@ -167,17 +167,17 @@ class NonFinite(Rule):
             confidence=0.95 if severity is Severity.CRITICAL else 0.6,
         )
 
-    def _kind(self, key: str) -> int:
+    def _strict(self, key: str) -> int:
         """0: undefined by construction; 1: never more than information; 2: must be finite."""
-        kind = self.shapes.get(key)
-        if kind is None:
+        strict = self.strictness.get(key)
+        if strict is None:
             name = key.removeprefix("eval_")
             undefined = any(fnmatchcase(name, pattern) for pattern in UNDEFINED)
             soft = any(fnmatchcase(name, pattern) for pattern in SOFT)
-            kind = 0 if undefined else 1 if soft else 2
-            if len(self.shapes) < MAX_KEYS:
-                self.shapes[key] = kind
-        return kind
+            strict = 0 if undefined else 1 if soft else 2
+            if len(self.strictness) < MAX_KEYS:
+                self.strictness[key] = strict
+        return strict
 
     def _may_be_scaled(self, values: Mapping[str, float | None]) -> bool:
         """Whether a loss scaler may have skipped this step: known to be fp16, or unknown and just begun."""

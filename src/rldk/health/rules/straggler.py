@@ -18,7 +18,10 @@ MEASURES = {
     "seconds": "for a step",
 }
 """What is compared, by how much it tells: a rank that waits does so inside its step, so that all steps are
-as long as the slowest, but it neither computes nor scores meanwhile."""
+as long as the slowest, but it scores nothing meanwhile, and computes nothing."""
+MANY = 4
+"""Ranks from which CPU time is compared where there may be a GPU: who waits in NCCL keeps a core busy, and of
+two or three ranks the one that asks a generation server for all then seems to be the only one that rests."""
 EVERY = 5
 """Steps from one comparison to the next."""
 
@@ -36,7 +39,8 @@ class Straggler(Rule):
     ## How it decides
     Over the last 20 steps that every rank recorded, one rank's time is above 1.2 times the median of the
     others', in at least three quarters of the steps, and the difference is at least a tenth of a step, which
-    takes at least 0.1 s: warning. The ranks' files are compared by `rldk doctor`, not while the run goes on.
+    takes at least 0.1 s: warning. CPU time is compared from four ranks on, or with `use_cpu`. The ranks'
+    files are compared by `rldk doctor`, not while the run goes on.
 
     ## What looks alike but is healthy
     Ranks with longer completions in one step: over 20 steps that evens out. A rank that waits has steps as
@@ -87,7 +91,8 @@ class Straggler(Rule):
             return None
         for measure, text in MEASURES.items():
             means = self._mean(measure)
-            if len(means) < 2:
+            spinning = measure == "cpu_seconds" and not self.context.option("use_cpu")
+            if len(means) < (MANY if spinning else 2):
                 continue
             worst = max(means, key=means.__getitem__)
             own, others = means[worst], median(value for rank, value in means.items() if rank != worst)

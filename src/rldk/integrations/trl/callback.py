@@ -5,6 +5,8 @@ another rank; the control is changed for `stop_on` alone; only world rank 0 reco
 """
 
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,6 +30,7 @@ from rldk.metrics.values import measure
 from rldk.recording.environment import environment
 from rldk.recording.guard import Guard, guarded
 from rldk.recording.naming import claim
+from rldk.recording.place import frames_of_thread, training_frames
 from rldk.recording.recorder import Ending, Recorder
 from rldk.recording.watch import Watch, as_recorded
 from rldk.recording.writer import JsonlWriter, check_options
@@ -36,6 +39,8 @@ from rldk.runs import Run
 
 __all__ = ["RLDKCallback"]
 
+_running: dict[int, tuple["RLDKCallback", tuple[int, int, TrainerState]]] = {}
+"""Callbacks whose training has begun and not ended: its thread, how deep in trainers it is, its state."""
 JUDGES = "judges"
 """The notice of a rank that will stop when the others do."""
 
@@ -132,7 +137,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self.output_dir = Path(output_dir)
         self.run_id = run_id
         self.enable_jsonl_logging = enable_jsonl_logging
-        if not isinstance(samples_per_step, int) or samples_per_step < 0:
+        if type(samples_per_step) is not int or samples_per_step < 0:
             raise ValueError(
                 f"samples_per_step must be a whole number of 0 or more, not {samples_per_step!r}"
             )
@@ -199,6 +204,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         """Begin a run, or go on with the one that the checkpoint belongs to."""
         if _is_set("RLDK_DISABLED"):
             return
+        self._end_abandoned(state)
         self._read_keys(args)
         self._board = Board(args.process_index, args.world_size)
         if self._stop_on is not None:
@@ -305,6 +311,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """End the run and write its tables and its report."""
+        _running.pop(id(self), None)
         if self._surroundings is not None:
             self._surroundings.close()
             self._surroundings = None
@@ -327,6 +334,26 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         else:
             found = closing_words(self._recorder.watch.diagnosis())
             say(f"rldk: the tables of {run_id} are in {self.output_dir}, its events are off; {found}")
+
+    def _end_abandoned(self, state: TrainerState) -> None:
+        """End what another callback records of a training of this thread that an exception ended.
+
+        It was caught, and this training begins where that one was begun: it will not go on.
+        """
+        here = threading.get_ident(), training_frames(frames_of_thread(sys._getframe()))  # noqa: SLF001
+        for other, (thread, depth, known) in list(_running.values()):
+            if thread == here[0] and depth >= here[1] and known is not state and other is not self:
+                other._abandon()  # noqa: SLF001 - of our own class
+        _running[id(self)] = self, (*here, state)
+
+    def _abandon(self) -> None:
+        """End what is recorded of a training that ended without a word."""
+        _running.pop(id(self), None)
+        if self._surroundings is not None:
+            self._surroundings.close()
+            self._surroundings = None
+        if self._recorder is not None:
+            self._recorder.close()
 
     def _look_around(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> None:
         """Watch what is no log: on rank 0 for the run, on the others for what they alone can measure."""

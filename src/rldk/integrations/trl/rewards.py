@@ -70,7 +70,7 @@ def ends_of(args: Any, model: Any, processing_class: Any, *, all_counted: bool) 
     declared = own | _ids(getattr(getattr(model, "generation_config", None), "eos_token_id", None))
     asked = getattr(args, "generation_kwargs", None)  # generation stops at these, and TRL knows none
     known = declared | _ids(asked.get("eos_token_id") if isinstance(asked, dict) else None)
-    limit = getattr(args, "max_completion_length", None)
+    limit = getattr(args, "max_completion_length", None) or getattr(args, "max_new_tokens", None)
     return Ends(
         known=known,
         trainers=declared if all_counted else own,

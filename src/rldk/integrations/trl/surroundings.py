@@ -24,6 +24,7 @@ from rldk.recording.batch import Ends
 from rldk.recording.guard import Guard
 from rldk.recording.journal import Journal
 from rldk.recording.last_words import LastWords
+from rldk.recording.machine import GIB
 from rldk.recording.recorder import Recorder
 from rldk.recording.resources import ResourceSampler, Sample
 from rldk.recording.reward_observer import RewardObserver
@@ -35,16 +36,15 @@ __all__ = ["Surroundings", "Wanted"]
 RUN = "run_id"
 """The notice by which rank 0 tells the run's name."""
 WAIT_SECONDS = 30.0
-"""How long the end of a training waits for the analysis of its last checkpoint."""
-GIBIBYTE = 1 << 30
+"""How long the end of the process waits for the analysis of the last checkpoint."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What the user wants to be watched."""
 
-    resources: bool = True
-    checkpoints: bool = True
-    samples: int = 4
+    resources: bool
+    checkpoints: bool
+    samples: int
     """Samples to keep a step."""
 
 
@@ -81,12 +81,11 @@ class Surroundings:
         if recorder is not None:
             self._files = recorder.files
             guard.attempt("telling the run's name", lambda: board.tell(RUN, recorder.files.run_id), None)
-        self._journal = Journal(board.rank, self._learn)
-        atexit.register(self._journal.flush)  # an exception ends the process without `close`
         self._from_step = int(state.global_step)
+        self._journal = Journal(board.rank, self._learn, self._from_step)
+        atexit.register(self._at_exit)  # an exception ends the process without `close`
         self._last_words: LastWords | None = None
-        self._watchdog = Watchdog(self._stalled, self._dump)
-        self._watchdog.start()
+        self._watchdog = Watchdog(self._stalled, self._dump, from_step=self._from_step)
         self._sampler: ResourceSampler | None = None
         if wanted.resources:
             gpus = _own_gpus(board.world_size)
@@ -105,16 +104,18 @@ class Surroundings:
         )
         self._samples = LineFile(recorder.files.samples) if recorder is not None else None
         self._background: Background | None = None
+        self._saved_lines: LineFile | None = None
         if wanted.checkpoints and recorder is not None:
             base = guard.attempt("the base model's folder", lambda: training.base_model(model), None)
             self._background = Background(self._analysed, base=base)
             self._saved_lines = LineFile(recorder.files.checkpoints)
+        self._watchdog.start()  # last: were something above to raise, nobody would beat
 
     def begin_step(self) -> None:
         """A step begins."""
         self._watchdog.beat()
-        if self._recorder is None and self._last_words is None and self._files is not None:
-            self._be_ready_to_die(self._files)
+        if self._recorder is None and self._last_words is None and (files := self._learn()) is not None:
+            self._be_ready_to_die(files)
         if self._sampler is not None:
             self._journal.begin_step()
 
@@ -149,9 +150,11 @@ class Surroundings:
             self._background.submit(self._trainer_dir / f"checkpoint-{step}", step)
 
     def close(self) -> None:
-        """Stop watching; a checkpoint that is being analysed is waited for, for a while."""
-        atexit.unregister(self._journal.flush)
-        parts = [self._watchdog.stop, self._stop_background, self._stop_sampler, self._journal.close]
+        """Stop watching. The analysis of the last checkpoint goes on; the end of the process waits for it."""
+        if self._background is None or self._background.finish():
+            atexit.unregister(self._at_exit)
+        parts = [self._watchdog.stop, self._stop_sampler, self._journal.close]
+        parts += [file.close for file in (self._samples, self._saved_lines) if file is not None]
         if self._last_words is not None:
             parts.append(self._last_words.end)
         for part in parts:
@@ -188,8 +191,11 @@ class Surroundings:
 
     def _sampled(self, sample: Sample) -> None:
         self._journal.sampled(sample.time, sample.values)
-        if self._watchdog.is_over():
+        if self._watchdog.is_over():  # by an exception that somebody caught
             self._stop_sampler()
+            self._watchdog.stop()
+            if self._background is not None:
+                self._background.finish()
 
     def _stalled(self, stall: Stall) -> None:
         file = self._journal.file
@@ -199,13 +205,18 @@ class Surroundings:
             file.write(stall.line())
 
     def _analysed(self, analysis: Analysis) -> None:
-        assert self._recorder is not None
-        if analysis.bytes:
-            self._sizes = {"resource/checkpoint_size": analysis.bytes / GIBIBYTE}
+        recorder, lines = self._recorder, self._saved_lines
+        assert recorder is not None
+        assert lines is not None
+        if analysis.bytes_on_disk:
+            self._sizes = {"resource/checkpoint_size": analysis.bytes_on_disk / GIB}
         line = {"kind": "checkpoint", "step": analysis.step, "analysis": analysis.detail()}
-        self._recorder.watch.tell(line, self._saved_lines)
+        recorder.watch.tell(line, lines)
+        lines.close()  # saves are rare
+        recorder.outdate()
 
-    def _stop_background(self) -> None:
+    def _at_exit(self) -> None:
+        self._journal.close()
         if self._background is not None and (late := self._background.close(WAIT_SECONDS)):
             warn("rldk: %s", late)
 
