@@ -227,5 +227,9 @@ class Surroundings:
 
 def _own_gpus(world_size: int) -> list[int] | None:
     """The GPU of this rank, where there are several ranks; None: all that the process may use."""
-    local = os.environ.get("LOCAL_RANK", "")
-    return [int(local)] if world_size > 1 and local.isdecimal() else None
+    local, visible = os.environ.get("LOCAL_RANK", ""), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if world_size == 1 or not local.isdecimal():
+        return None
+    if visible is not None and len(visible.split(",")) <= int(local):
+        return None  # the launcher lets each rank see its own alone
+    return [int(local)]
