@@ -338,13 +338,15 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     def _end_abandoned(self, state: TrainerState) -> None:
         """End what another callback records of a training of this thread that an exception ended.
 
-        It was caught, and this training begins where that one was begun: it will not go on.
+        It was caught, and this trainer trains where that one did: it will not go on.
         """
-        here = threading.get_ident(), training_frames(frames_of_thread(sys._getframe()))  # noqa: SLF001
-        for other, (thread, depth, known) in list(_running.values()):
-            if thread == here[0] and depth >= here[1] and known is not state and other is not self:
+        here, depth = threading.get_ident(), training_frames(frames_of_thread(sys._getframe()))  # noqa: SLF001
+        if not depth:
+            return
+        for other, (thread, others, known) in list(_running.values()):
+            if thread == here and others >= depth and known is not state and other is not self:
                 other._abandon()  # noqa: SLF001 - of our own class
-        _running[id(self)] = self, (*here, state)
+        _running[id(self)] = self, (here, depth, state)
 
     def _abandon(self) -> None:
         """End what is recorded of a training that ended without a word."""
