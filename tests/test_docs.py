@@ -4,13 +4,13 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from trl import GRPOConfig
 
 import tiny
+from integrations import trainings
 from rldk.cli import main
 from rldk.event import decode
 from rldk.integrations.trl import observe_rewards
@@ -61,9 +61,7 @@ def test_the_python_of_the_readme_records_and_reads_a_run(session):
     folder, names = session
     assert len(names["events"]) == 5
     assert names["rewards"].notna().sum() == 4
-    give_up = time.monotonic() + 60
-    while not (folder / "rldk_logs" / "my_run_checkpoints.jsonl").exists() and time.monotonic() < give_up:
-        time.sleep(0.05)  # the last analysis goes on behind the training
+    trainings.settle()
     files = {path.name.removeprefix("my_run_") for path in (folder / "rldk_logs").glob("my_run_*")}
     listed = set(re.findall(r"^\| `my_run_(\S+)` \|", README, re.MULTILINE))
     assert files == listed - {"crash.txt"}

@@ -193,6 +193,7 @@ from pathlib import Path
 from integrations import trainings
 from integrations.test_doctor import Poison
 from rldk.integrations.trl import RLDKCallback
+trainings.leave_whole()
 here = Path.cwd()
 callback = RLDKCallback("logs", "r", stop_on="critical")
 trainer = trainings.line(here, [Poison(3), callback], max_steps=60)
@@ -218,6 +219,7 @@ def test_a_killed_and_resumed_run_is_judged_as_it_was_live(model, tmp_path):
     first._recorder.close()  # as at the exit of its process
     again = trainings.recorder(tmp_path / "logs")
     trainings.grpo(model, tmp_path, [again], **options).train(resume_from_checkpoint=True)
+    trainings.settle()
     assert found_in(Run(RunFiles(tmp_path / "logs", "r"))) == again._recorder.watch.diagnosis()
 
 

@@ -1,7 +1,6 @@
 """A training with rldk is the training without it, bit for bit."""
 
 import random
-import time
 
 import numpy as np
 import pytest
@@ -57,9 +56,7 @@ def test_losses_weights_and_random_states_are_bit_identical(kind, model, tmp_pat
     assert with_states == states
     files = callback.files
     assert files.events.exists()
-    give_up = time.monotonic() + 60
-    while not files.checkpoints.exists() and time.monotonic() < give_up:
-        time.sleep(0.01)  # the last analysis goes on behind the training
+    trainings.settle()
     assert files.checkpoints.exists()
     assert files.resources().exists()
     assert files.samples.exists() is (kind in ("grpo", "rloo"))

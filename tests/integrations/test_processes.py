@@ -236,6 +236,7 @@ from integrations import trainings
 from integrations.witness import Witness
 from rldk.integrations.trl import RLDKCallback
 
+trainings.leave_whole()
 here, rank = Path.cwd(), int(os.environ["RANK"])
 witness, callback = Witness(), RLDKCallback("logs", "r")
 trainer = trainings.grpo(

@@ -352,7 +352,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         """End what is recorded of a training that ended without a word."""
         _running.pop(id(self), None)
         if self._surroundings is not None:
-            self._surroundings.close()
+            self._surroundings.abandon()
             self._surroundings = None
         if self._recorder is not None:
             self._recorder.close()
@@ -360,8 +360,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     def _look_around(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> None:
         """Watch what is no log: on rank 0 for the run, on the others for what they alone can measure."""
         if self._surroundings is not None:  # of a training that did not end
-            self._surroundings.close()
-            self._surroundings = None
+            self._surroundings.abandon()
         board, recorder = self._board, self._recorder
         if board is None or (board.rank == 0 and recorder is None):
             return

@@ -37,6 +37,8 @@ RUN = "run_id"
 """The notice by which rank 0 tells the run's name."""
 WAIT_SECONDS = 30.0
 """How long the end of the process waits for the analysis of the last checkpoint."""
+ABANDONED_SECONDS = 5.0
+"""The same for the beginning of the next training, where one was abandoned."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +161,12 @@ class Surroundings:
             parts.append(self._last_words.end)
         for part in parts:
             self._guard.attempt("ending what watches the training", part, None)
+
+    def abandon(self) -> None:
+        """Stop watching a training that did not end, before another goes on with what it recorded."""
+        self.close()
+        if self._background is not None and (late := self._background.close(ABANDONED_SECONDS)):
+            warn("rldk: %s", late)
 
     def _drain(self, phase: Literal["train", "eval"], step: int) -> None:
         kept = self._rewards.drain(phase, step)
