@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rldk.cli.judging import merged, rule_options
+from rldk.cli.judging import fail_on_option, merged, rule_options
 from rldk.cli.output import echo_json
 from rldk.cli.progress import measuring
 from rldk.errors import RLDKError
@@ -45,13 +45,7 @@ FAMILY = "CKP"
     default="terminal",
     help="Format of the output.",
 )
-@click.option(
-    "--fail-on",
-    type=click.Choice(["info", "warning", "critical", "never"]),
-    default="warning",
-    show_default=True,
-    help="Severity from which the exit code is 1.",
-)
+@fail_on_option
 @click.option("-v", "--verbose", is_flag=True, help="Each part of each layer in a row, and every remedy.")
 def checkpoint(
     path: Path,

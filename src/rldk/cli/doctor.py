@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from rldk.cli.judging import judging_options, merged
+from rldk.cli.judging import fail_on_option, judging_options, merged
 from rldk.cli.output import echo_json
 from rldk.cli.progress import counting
 from rldk.cli.reading import input_options, log_of
@@ -62,13 +62,7 @@ class _Judging(msgspec.Struct, frozen=True):
     default="terminal",
     help="Format of the output; github: annotations of a workflow.",
 )
-@click.option(
-    "--fail-on",
-    type=click.Choice(["info", "warning", "critical", "never"]),
-    default="warning",
-    show_default=True,
-    help="Severity from which the exit code is 1.",
-)
+@fail_on_option
 @click.option("--follow", is_flag=True, help="Judge a live run as it goes on; then the page.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell everything that was not checked, and every remedy.")
 def doctor(

@@ -11,7 +11,16 @@ from rldk.health import find_rule, options_of, select
 from rldk.health.context import GROUPED, OFFLINE, ONLINE, PAIRS
 from rldk.metrics.dialects.detect import DIALECTS
 
-__all__ = ["judging_options", "merged", "rule_options"]
+__all__ = ["fail_on_option", "judging_options", "merged", "rule_options"]
+
+fail_on_option = click.option(
+    "--fail-on",
+    type=click.Choice(["info", "warning", "critical", "never"]),
+    default="warning",
+    show_default=True,
+    help="Severity from which the exit code is 1.",
+)
+"""`--fail-on`, for commands that judge."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
