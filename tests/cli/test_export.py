@@ -41,6 +41,12 @@ def test_csv_to_stdout_has_a_row_a_record_and_spells_nan(run):
     assert rows[2]["eval_loss"] == "0.7"
 
 
+def test_a_dash_is_stdout_and_no_file(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert rldk("export", run.events, "-o", "-").stdout == rldk("export", run.events).stdout
+    assert not (tmp_path / "-").exists()
+
+
 @pytest.mark.parametrize("kind", ["csv", "json", "jsonl", "parquet"])
 def test_each_format_is_chosen_by_the_ending_of_the_output(run, tmp_path, kind):
     output = tmp_path / f"out.{kind}"

@@ -103,6 +103,22 @@ def test_a_disk_that_loses_what_it_took_is_in_the_report(tmp_path, monkeypatch):
     assert report["end"]["how"] == "completed"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is always full is Linux'")
+def test_lines_beside_the_events_that_a_full_disk_took_are_counted(tmp_path, caplog):
+    callback = RLDKCallback(tmp_path / "logs", "r")
+
+    def fill():
+        callback.files.resources().unlink(missing_ok=True)
+        callback.files.resources().symlink_to("/dev/full")
+
+    trainings.line(tmp_path, [callback, After(1, fill)]).train()
+    assert steps(callback) == [1, 2, 3, 4]
+    report = json.loads(callback.files.final_report.read_bytes())
+    assert report["lost"]["lines"] >= 3
+    assert report["lost"]["records"] == 0
+    assert sum("cannot write" in record.getMessage() for record in caplog.records) == 1
+
+
 def test_where_no_thread_can_start_everything_is_written_all_the_same(tmp_path, monkeypatch):
     def refuse(thread):
         raise RuntimeError("can't start new thread")

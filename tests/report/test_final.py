@@ -86,7 +86,12 @@ def test_the_report_holds_the_diagnosis(files):
 
 def test_the_report_says_how_the_run_ended_and_what_was_lost(files):
     end = ending(
-        how="exception", detail="ValueError: x", records_lost=5, records_in_memory=6, hook_failures=7
+        how="exception",
+        detail="ValueError: x",
+        records_lost=5,
+        records_in_memory=6,
+        lines_lost=8,
+        hook_failures=7,
     )
     report = final_report(files, Survey.of(Run(files)), end, NOTHING)
     assert report["end"] == {
@@ -98,7 +103,13 @@ def test_the_report_says_how_the_run_ended_and_what_was_lost(files):
         "activity": None,
         "during": None,
     }
-    assert report["lost"] == {"records": 5, "records_in_memory": 6, "sync_error": None, "hook_failures": 7}
+    assert report["lost"] == {
+        "records": 5,
+        "records_in_memory": 6,
+        "lines": 8,
+        "sync_error": None,
+        "hook_failures": 7,
+    }
 
 
 def test_a_superseded_branch_is_not_counted(tmp_path):

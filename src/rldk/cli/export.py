@@ -31,7 +31,7 @@ __all__ = ["export"]
     "-o",
     "--output",
     metavar="FILE|FOLDER",
-    help="File to write, or folder for a file a run. Default: stdout.",
+    help="File to write, or folder for a file a run. Default, and `-`: stdout.",
 )
 @input_options
 @click.pass_context
@@ -65,6 +65,8 @@ def export(
       rldk export "rldk_logs/*" -f parquet -o tables/
     """
     seen: set[Hashable] = set()
+    if output == "-":
+        output = None
 
     def opened(path: Path) -> tuple[Path, Run] | None:
         run = log_of(path, input_format, mapping)

@@ -82,6 +82,11 @@ class Journal:
             self._file = LineFile(files.resources(self._rank))
         return self._file
 
+    @property
+    def lost(self) -> int:
+        """Lines that the disk refused."""
+        return self._file.lost if self._file is not None else 0
+
     def close(self) -> None:
         """Write what waits and let go of the file."""
         self.flush()

@@ -73,6 +73,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """What that was busy with: `generation`, `the reward function f (rewards.py:12)`."""
     during: str | None = None
     """What else it was in the midst of: `a save`, `an evaluation`, `a compilation`."""
+    lines_lost: int = 0
+    """Lines of the files beside the events, as samples and resources, that the disk refused."""
 
 
 class Recorder:
@@ -107,6 +109,8 @@ class Recorder:
         """What judges it."""
         self.training = True
         """Whether a training is recorded, and not evaluations alone, which end without saying so."""
+        self.lines_lost: Callable[[], int] = lambda: 0
+        """Counts the lines beside the events that the disk refused; set by who writes them."""
         self._name = claimed.name
         self._lock = claimed.lock
         self._writer = writer
@@ -241,6 +245,7 @@ class Recorder:
             where=place.where,
             activity=place.activity,
             during=place.during,
+            lines_lost=self.lines_lost(),
         )
         self._info["end"] = msgspec.to_builtins(ending)
         self._save(self.files.run, self._info)

@@ -82,6 +82,7 @@ def final_report(files: RunFiles, survey: Survey, ending: Ending, diagnosis: Dia
         "lost": {
             "records": ending.records_lost,
             "records_in_memory": ending.records_in_memory,
+            "lines": ending.lines_lost,
             "sync_error": ending.sync_error,
             "hook_failures": ending.hook_failures,
         },

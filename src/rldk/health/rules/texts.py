@@ -252,6 +252,7 @@ class Repetition(_RisesAboveItsOwn):
     code, name, severity = "GEN010", "repetition", Severity.WARNING
     share = REPEATED
     needs = (REPEATED,)
+    enable = f"{OBSERVE}; of completions shorter than 16 tokens it says nothing"
 
     class Options(RuleOptions, frozen=True):
         """Thresholds of repetition."""

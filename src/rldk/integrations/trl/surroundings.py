@@ -111,6 +111,8 @@ class Surroundings:
             base = guard.attempt("the base model's folder", lambda: training.base_model(model), None)
             self._background = Background(self._analysed, base=base)
             self._saved_lines = LineFile(recorder.files.checkpoints)
+        if recorder is not None:
+            recorder.lines_lost = self._lines_lost
         self._watchdog.start()  # last: were something above to raise, nobody would beat
 
     def begin_step(self) -> None:
@@ -222,6 +224,10 @@ class Surroundings:
         recorder.watch.tell(line, lines)
         lines.close()  # saves are rare
         recorder.outdate()
+
+    def _lines_lost(self) -> int:
+        beside = [file for file in (self._samples, self._saved_lines) if file is not None]
+        return self._journal.lost + sum(file.lost for file in beside)
 
     def _at_exit(self) -> None:
         self._journal.close()
