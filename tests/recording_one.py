@@ -20,12 +20,13 @@ def begin(
     about: dict[str, Any] | None = None,
     jsonl: bool = True,
     write: Any = None,
+    training: bool = True,
 ) -> Recorder:
     """Begin, or go on with, the run `run` of `folder`."""
     claimed = claim(folder, "run", default="x", trainer_dir="/out", from_step=from_step)
     guard = Guard()
     about = {"trainer_dir": "/out"} if about is None else about
-    return Recorder(
+    recorder = Recorder(
         claimed,
         from_step=from_step,
         writer=JsonlWriter(claimed.files) if jsonl else None,
@@ -34,3 +35,6 @@ def begin(
         write_end=write or (lambda files, *ended: write_end(files, Run(files), *ended)),
         guard=guard,
     )
+    if training:
+        recorder.begin_training()
+    return recorder

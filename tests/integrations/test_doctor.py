@@ -13,7 +13,8 @@ from integrations.trainings import NEW
 from rldk.files import RunFiles
 from rldk.health import RunContext, Settings
 from rldk.integrations.trl import RLDKCallback
-from rldk.integrations.trl.stopping import HOLDS, Stopper
+from rldk.integrations.trl.stopping import HOLDS, EarlyStop, Stopper
+from rldk.recording.guard import Guard
 from rldk.runs import Run
 from rldk.runs.judging import context_of, judge, settings_of
 from samples import event, found_in
@@ -173,6 +174,55 @@ def test_each_rank_comes_to_the_same_verdict_by_itself(tmp_path, ill, saves):
                 break
     assert steps[0] == steps[1] > 6
     assert not (tmp_path / "logs1").exists()
+
+
+class Unsteady:
+    """A board that cannot be asked at first."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def tell(self, what, text):
+        """Take it."""
+
+    def silent(self, what):
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("answers", "stops"),
+    [
+        ([[]], True),
+        ([[1]], False),
+        ([RuntimeError("no store"), []], True),
+        ([RuntimeError("no store") for _ in range(20)], True),  # the others, who could ask, will
+    ],
+    ids=["all judge", "one is silent", "asked again", "never known"],
+)
+def test_who_judges_is_asked_until_it_is_known_and_not_at_the_verdict(answers, stops):
+    guard = Guard()
+    asked = len(answers)
+    stop = EarlyStop(Stopper(RunContext(algorithm="sft"), Settings()), Unsteady(answers), guard, speaks=False)
+    control = TrainerControl()
+    for step in range(1, 12):
+        stop.see(nan(step), control)
+    assert control.should_training_stop is stops
+    assert (stop.reason is not None) is stops
+    assert len(answers) == max(asked - 11, 0)
+
+
+def test_a_verdict_that_fails_costs_no_record(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no verdict")
+
+    monkeypatch.setattr(EarlyStop, "see", fail)
+    callback = trainings.recorder(tmp_path / "logs", stop_on="critical")
+    trainings.line(tmp_path, [callback]).train()
+    assert [one.step for one in Run(callback.files) if one.phase == "train"] == [1, 2, 3, 4]
+    assert callback.guard.failures == 5
 
 
 def test_mild_records_long_after_a_bad_time_stop_nothing():

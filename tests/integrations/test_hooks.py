@@ -21,6 +21,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 import tiny
 from integrations import trainings
 from integrations.witness import read
+from rldk.integrations.trl import RLDKCallback
 
 HOOKS = sorted(name for name in vars(TrainerCallback) if name.startswith("on_"))
 FOLDERS = itertools.count()
@@ -212,6 +213,16 @@ def test_logs_that_are_no_logs_do_not_raise(make, begun):
 
 
 @pytest.mark.compat
+def test_what_reward_functions_did_in_an_evaluation_is_taken_on_ranks_that_record_nothing(tmp_path):
+    """Else the next step of that rank would be told as slow."""
+    callback = RLDKCallback(tmp_path / "logs")
+    asked = []
+    callback._surroundings = SimpleNamespace(metrics=lambda phase, step: asked.append((phase, step)) or {})
+    state = TrainerState(is_world_process_zero=False, global_step=3)
+    callback.on_log(TrainingArguments(str(tmp_path)), state, TrainerControl(), logs={"eval_loss": 1.0})
+    assert asked == [("eval", 3)]
+
+
 def test_no_random_state_is_touched(tmp_path):
     def states():
         numpy_state = np.random.get_state()[1].tolist()  # noqa: NPY002 - the one that trainers use

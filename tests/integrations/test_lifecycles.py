@@ -1,6 +1,7 @@
 """Everything that happens to a training in one process: which run it is, and how it ends."""
 
 import copy
+import gc
 import json
 import logging
 import os
@@ -8,22 +9,49 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 import tiny
 from integrations import trainings
 from integrations.trainings import After
 from integrations.witness import of_phase, read
 from rldk.integrations.trl import RLDKCallback, observe_rewards
+from rldk.integrations.trl import callback as callback_module
 from rldk.recording.resources import ResourceSampler
 from rldk.runs import Run
 from rldk.runs.tables import WRITERS
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
+
+
+class Begun(TrainerCallback):
+    """Calls `action` when a training has begun."""
+
+    def __init__(self, action):
+        self.action = action
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.action()
+
+
+class Step(Begun):
+    """Calls `action` at the end of a step, which need not be logged."""
+
+    def __init__(self, step, action):
+        super().__init__(action)
+        self.step = step
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Do nothing yet."""
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            self.action()
 
 
 def warnings(caplog):
@@ -187,6 +215,94 @@ def test_an_exception_that_the_user_catches_and_another_training(tmp_path):
     assert report(first)["end"]["how"] == "unknown"
     assert report(first)["last_step"] == 2
     assert report(callback.files)["end"]["how"] == "completed"
+
+
+def test_a_training_that_is_switched_off_is_not_recorded_in_the_run_before(tmp_path, monkeypatch):
+    callback = trainings.recorder(tmp_path / "logs")
+    trainer = trainings.line(tmp_path, [callback])
+    trainer.train()
+    before = callback.files.events.read_bytes(), callback.files.run.read_bytes()
+    monkeypatch.setenv("RLDK_DISABLED", "1")
+    trainer.train()
+    assert (callback.files.events.read_bytes(), callback.files.run.read_bytes()) == before
+    assert {path.name for path in (tmp_path / "logs").glob("*events*")} == {"r_events.jsonl"}
+
+
+def test_a_training_is_not_recorded_in_the_run_before_whose_end_failed(tmp_path, monkeypatch, caplog):
+    def fail(*_):
+        raise MemoryError
+
+    callback = trainings.recorder(tmp_path / "logs")
+    trainer = trainings.line(tmp_path, [callback])
+    failure = After(2, lambda: 1 / 0)
+    trainer.add_callback(failure)
+    with pytest.raises(ZeroDivisionError):
+        trainer.train()
+    trainer.remove_callback(failure)
+    first = callback.files
+    with monkeypatch.context() as patched:
+        patched.setattr(callback_module, "write_end", fail)
+        trainer.add_callback(Begun(patched.undo))
+        trainer.train()
+    assert steps(first.events) == [1, 2]
+    assert steps(callback.files.events) == [1, 2, 3, 4]
+    assert sum("ending the run before" in text for text in warnings(caplog)) == 1
+
+
+def test_of_two_runs_with_a_record_an_epoch_the_newer_is_resumed(tmp_path):
+    """It was killed some steps after its last record, as an older run had got beyond."""
+    changes = {"max_steps": -1, "num_train_epochs": 2, "logging_strategy": "epoch", "save_steps": 10}
+    changes["save_strategy"] = "steps"
+    trainings.line(tmp_path, [RLDKCallback(tmp_path / "logs")], **changes).train()
+    killed = RLDKCallback(tmp_path / "logs")
+    with pytest.raises(ZeroDivisionError):
+        trainings.line(tmp_path, [killed, Step(24, lambda: 1 / 0)], **changes).train()
+    assert (killed.files.run_id, steps(killed.files.events)) == ("out-2", [16])
+    again = RLDKCallback(tmp_path / "logs")
+    trainings.line(tmp_path, [again], **changes).train(f"{tmp_path}/out/checkpoint-20")
+    assert again.files.run_id == "out-2"
+    assert steps(again.files.events) == [16, 32]
+
+
+@pytest.mark.parametrize("saves", ["no", "epoch"])
+def test_a_finished_training_is_let_go_of(saves, model, tmp_path):
+    """Where an analysis ends after it, the callback waits for the end of the process, but no judge."""
+
+    class Judge:
+        """A reward function that holds a model."""
+
+        def __call__(self, completions, **_):
+            return [float(len(set(text))) for text in completions]
+
+    judge = Judge()
+    callback = trainings.recorder(tmp_path / "logs")
+    rewards = observe_rewards([judge])
+    trainer = trainings.grpo(model, tmp_path, [callback], rewards=rewards, max_steps=2, save_strategy=saves)
+    trainer.train()
+    trainings.settle()
+    alive = [weakref.ref(one) for one in (judge, callback, trainer.state)]
+    run = callback.files
+    del judge, rewards, callback, trainer
+    gc.collect()
+    kept = [one() for one in alive]
+    assert kept[0] is None
+    assert saves == "epoch" or kept == [None] * 3
+    assert report(run)["end"]["how"] == "completed"
+
+
+def test_what_is_evaluated_after_the_end_is_in_the_tables_when_the_process_ends(tmp_path):
+    code = """
+import os
+from pathlib import Path
+from integrations import trainings
+trainer = trainings.line(Path.cwd(), [trainings.recorder(Path("logs"))])
+trainer.train()
+trainer.evaluate()
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    table = pd.read_csv(tmp_path / "logs" / "r_metrics.csv")
+    assert table["phase"].tolist()[-2:] == ["summary", "eval"]
 
 
 def test_a_class_instead_of_an_instance(tmp_path, monkeypatch):

@@ -301,6 +301,26 @@ def test_two_trainers_of_one_process_are_told_apart(model, tmp_path):
     assert {one.step for one in second.samples} == {1, 2}
 
 
+@on_new
+@pytest.mark.training
+def test_beside_a_scorer_that_is_not_observed_no_total_is_told(model, tmp_path):
+    def half(completions, **_):
+        return [None if index % 2 else 1.0 for index in range(len(completions))]
+
+    def other(completions, **_):
+        return [2.0] * len(completions)
+
+    alone, beside = Listener(), Listener()
+    for listener, rewards in ((alone, [half]), (beside, [half, other])):
+        rewards[0] = observe_rewards(rewards[0])
+        trainings.grpo(model, tmp_path, [listener], rewards=rewards, max_steps=2).train()
+    assert {one.reward for one in alone.samples} >= {1.0}
+    assert [metrics["samples/unscored_frac"] for _, _, metrics in alone.metrics] == [0.5, 0.5]
+    assert {one.reward for one in beside.samples} == {None}
+    assert all("samples/unscored_frac" not in metrics for _, _, metrics in beside.metrics)
+    assert all("reward_functions/half/calls" in metrics for _, _, metrics in beside.metrics)
+
+
 @pytest.mark.training
 def test_ends_that_trl_0_does_not_count_are_seen(model, tmp_path):
     listener = Listener()

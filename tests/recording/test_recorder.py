@@ -25,6 +25,8 @@ from samples import event
 recorder = begin(Path(sys.argv[1]))
 """
 
+EVALUATION = PREAMBLE.replace("argv[1])", "argv[1]), training=False") + "recorder.record(event(0, 'eval'))\n"
+
 
 def read(path):
     return json.loads(path.read_text())
@@ -50,6 +52,21 @@ def test_an_event_is_on_disk_when_record_has_returned(tmp_path):
     recorder.record(event(1, loss=0.5))
     assert list(Run(recorder.files)) == [event(1, loss=0.5)]
     recorder.close()
+
+
+def test_an_error_after_an_evaluation_alone_is_no_end_of_its_run(tmp_path):
+    result = run_script(EVALUATION + "1 / 0", tmp_path)
+    assert "ZeroDivisionError" in result.stderr
+    files = RunFiles(tmp_path, "run")
+    assert read(files.run)["end"]["how"] == "completed"
+    assert not files.crash().exists()
+
+
+def test_an_error_of_a_training_that_follows_an_evaluation_is_its_end(tmp_path):
+    run_script(EVALUATION + "recorder.begin_training()\n1 / 0", tmp_path)
+    files = RunFiles(tmp_path, "run")
+    assert read(files.run)["end"]["how"] == "exception"
+    assert "ZeroDivisionError" in files.crash().read_text()
 
 
 def test_the_end_writes_the_files_of_the_end(tmp_path):

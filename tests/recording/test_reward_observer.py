@@ -33,9 +33,27 @@ def observer():
 
 def call(observer, output, name="f", *, function=None, place=None, completions=None, error=None, **inputs):
     completions = completions if completions is not None else [f"{i}" for i in range(len(output))]
-    told = observer.begin(function or name, name, place, {"completions": completions, **inputs})
+    told = observer.begin(
+        function or name, name, *(place or (None, None)), {"completions": completions, **inputs}
+    )
     observer.finish(told, output, error)
     return completions
+
+
+def test_closed_it_holds_neither_the_state_nor_the_functions():
+    class Judge:
+        """A reward function that holds a model."""
+
+    state, judge = State(), Judge()
+    one = RewardObserver(state, Guard())
+    call(one, [1.0], function=judge)
+    one.drain("train", 1)
+    one.close()
+    assert observer_of(state) is None
+    gone = weakref.ref(judge)
+    del judge
+    gc.collect()
+    assert gone() is None
 
 
 def test_it_is_found_by_the_state_while_somebody_holds_it():
@@ -198,7 +216,7 @@ def test_functions_may_run_in_threads(observer):
 
 def test_time_is_counted_once_where_functions_run_together(observer):
     completions = ["a"]
-    calls = [observer.begin(name, name, None, {"completions": completions}) for name in "ab"]
+    calls = [observer.begin(name, name, None, None, {"completions": completions}) for name in "ab"]
     for one, began, ended in zip(calls, (0.0, 1.0), (3.0, 4.0), strict=True):
         observer.finish(one, [1.0])
         one.began, one.ended = began, ended
@@ -210,9 +228,9 @@ def test_time_is_counted_once_where_functions_run_together(observer):
 def test_what_goes_wrong_in_here_is_the_guards():
     guard = Guard()
     observer = RewardObserver(State(), guard)
-    assert observer.begin("f", "f", None, {"completions": 3}) is None
+    assert observer.begin("f", "f", None, None, {"completions": 3}) is None
     assert guard.failures == 1
-    assert observer.begin("f", "f", None, {"completions": []}) is None
+    assert observer.begin("f", "f", None, None, {"completions": []}) is None
     call(observer, [1.0], completions=[object()], prompts=5)
     assert len(observer.drain("train", 1)) <= 1
     observer.finish(None)

@@ -133,6 +133,17 @@ def test_a_training_that_ended_without_a_word_does_not_stall(dog, clock, monkeyp
     assert dog.look() is None
 
 
+def test_a_training_that_ended_without_a_word_is_watched_no_more_and_that_is_told():
+    over = threading.Event()
+    dog = Watchdog(print, lambda: None, Patience(tick=0.01), on_over=over.set)
+    dog.start()
+    assert not over.wait(0.1)
+    dog._is_training = True
+    assert over.wait(60)
+    dog._thread.join(60)
+    assert not dog._thread.is_alive()
+
+
 def test_the_stacks_are_written_and_then_it_is_told(tmp_path):
     told = threading.Event()
     stalls = []

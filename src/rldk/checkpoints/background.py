@@ -27,12 +27,19 @@ class Background:
     Args:
         done: told of each analysis, in the thread of this object; what it raises is kept from everyone.
         base: folder of the model from which the training started, where it is a local one.
+        over: called in that thread when it ends: everything that was submitted is analysed.
     """
 
-    def __init__(self, done: Callable[[Analysis], None], base: str | None = None) -> None:
+    def __init__(
+        self,
+        done: Callable[[Analysis], None],
+        base: str | None = None,
+        over: Callable[[], None] = lambda: None,
+    ) -> None:
         self.skipped: list[int] = []
         """Steps whose checkpoints were not analysed, because newer ones were there before their turn."""
         self._done = done
+        self._over = over
         self._worker = Worker(base)
         self._told = 0
         self._waiting: deque[tuple[str, int]] = deque()
@@ -118,6 +125,7 @@ class Background:
                     self._busy = None
                     self._condition.notify_all()
         self._worker.end()
+        self._over()
 
     def _take(self) -> tuple[str, int] | None:
         """The next checkpoint, when there is one; None when this is closed."""

@@ -107,10 +107,10 @@ class Recorder:
         """How the run ended; None while it is going on."""
         self.watch = watch
         """What judges it."""
-        self.training = True
+        self.training = False
         """Whether a training is recorded, and not evaluations alone, which end without saying so."""
-        self.lines_lost: Callable[[], int] = lambda: 0
-        """Counts the lines beside the events that the disk refused; set by who writes them."""
+        self.lines_lost = 0
+        """Lines beside the events that the disk refused; counted by who writes them."""
         self._name = claimed.name
         self._lock = claimed.lock
         self._writer = writer
@@ -118,10 +118,10 @@ class Recorder:
         self._guard = guard
         self._line = bytearray()
         self._records = 0
-        self._step = from_step
+        self._from_step = self._step = from_step
         self._stale = False
         self._disowned = False
-        self._error_before = getattr(sys, "last_value", None)
+        self._error_before: BaseException | None = None
         self._notice: str | None = None
         self._first_notes: tuple[str, ...] = (resumed_note(from_step),) if from_step > 0 else ()
         last = None
@@ -135,16 +135,18 @@ class Recorder:
             self._save(self.files.alerts, [])
         self._begin_watch(claimed, from_step)
         give_up_in_child(self)
-        self._last_words = LastWords(
-            self.files.crash(),
-            from_step,
-            step=lambda: self._step,
-            account=self._account,
-            finish=self._finish_at_signal,
-            on_notice=self._noticed,
-        )
-        self._last_words.begin()
+        self._last_words = self._new_last_words()
         atexit.register(self._at_exit)
+
+    def begin_training(self) -> None:
+        """A training begins, and no evaluation alone: an error and a signal are its end from now on.
+
+        To be called from within the trainer, by which the errors that come out of it are known.
+        """
+        self.training = True
+        self._error_before = getattr(sys, "last_value", None)
+        self._last_words = self._new_last_words()
+        self._last_words.begin()
 
     @property
     def wall_time(self) -> float:
@@ -161,7 +163,8 @@ class Recorder:
         self._first_notes = ()
         self._records += 1
         self._step = event.step
-        self._stale = True
+        if not self._stale:
+            self.outdate()
         if self.watch.see(event):
             self.sync()
 
@@ -171,8 +174,10 @@ class Recorder:
             self._writer.sync()
 
     def outdate(self) -> None:
-        """What was found has changed: if the files of the end are there, `close` writes them again."""
+        """Something is new: if the files of the end are there, `close` writes them again."""
         self._stale = True
+        if self.ended is not None:
+            atexit.register(self._at_exit)
 
     def end(self, how: How, detail: str | None = None) -> Ending | None:
         """End the run and write the files of the end. Events recorded later are still taken.
@@ -188,6 +193,8 @@ class Recorder:
                 return self._end(how, detail, self._found)
         finally:
             self._last_words.end()
+            if self._writer is None or not self._writer.waiting:
+                atexit.unregister(self._at_exit)  # which would keep the trainer's model alive
 
     def close(self) -> None:
         """Bring the files of the end up to date, if events came after it, or end the run as it is."""
@@ -195,7 +202,7 @@ class Recorder:
             return
         atexit.unregister(self._at_exit)
         if self.ended is None:
-            if (error := self._error_since()) is not None:
+            if self.training and (error := self._error_since()) is not None:
                 self._last_words.note(error)
             death = self._last_words.death
             how: How = death.how if death else "unknown" if self.training else "completed"
@@ -211,6 +218,16 @@ class Recorder:
         """In a forked child: the run is the parent's, and nothing here does anything any more."""
         self._disowned = True
         self._writer = None
+
+    def _new_last_words(self) -> LastWords:
+        return LastWords(
+            self.files.crash(),
+            self._from_step,
+            step=lambda: self._step,
+            account=self._account,
+            finish=self._finish_at_signal,
+            on_notice=self._noticed,
+        )
 
     def _end(self, how: How, detail: str | None, found: Callable[[Ending], Diagnosis]) -> Ending:
         """Write the files of the end."""
@@ -245,7 +262,7 @@ class Recorder:
             where=place.where,
             activity=place.activity,
             during=place.during,
-            lines_lost=self.lines_lost(),
+            lines_lost=self.lines_lost,
         )
         self._info["end"] = msgspec.to_builtins(ending)
         self._save(self.files.run, self._info)

@@ -44,7 +44,8 @@ class Call:
     Args:
         function: what tells the function from others of its name.
         name: the name that the trainer knows it by.
-        place: its place in the list of reward functions, and how many are in it; None where not known.
+        place: its place in the list of reward functions; None where not known.
+        of: how many reward functions the trainer has; None where not known.
         inputs: the keyword arguments of the call.
     """
 
@@ -56,6 +57,7 @@ class Call:
         "function",
         "ids",
         "name",
+        "of",
         "output",
         "place",
         "prompts",
@@ -63,11 +65,12 @@ class Call:
     )
 
     def __init__(
-        self, function: Any, name: str, place: tuple[int, int] | None, inputs: dict[str, Any]
+        self, function: Any, name: str, place: int | None, of: int | None, inputs: dict[str, Any]
     ) -> None:
         self.function = function
         self.name = name
         self.place = place
+        self.of = of
         self.prompts = inputs.get("prompts")
         self.completions: Sequence[Any] = inputs["completions"]
         self.size = len(self.completions)
@@ -171,7 +174,7 @@ class RewardObserver:
         _observers[id(state)] = self
 
     def begin(
-        self, function: Any, name: str, place: tuple[int, int] | None, inputs: dict[str, Any]
+        self, function: Any, name: str, place: int | None, of: int | None, inputs: dict[str, Any]
     ) -> Call | None:
         """A reward function is called; what `finish` is to be told when it is over, None if nothing is."""
         try:
@@ -180,7 +183,7 @@ class RewardObserver:
             self.called = True
             if self._calls and self._calls[0].completions is not inputs["completions"]:
                 self._reduce()
-            return Call(function, name, place, inputs)
+            return Call(function, name, place, of, inputs)
         except Exception as error:
             self._guard.caught("observing a reward function", error)
             return None
@@ -239,6 +242,14 @@ class RewardObserver:
             metrics["reward_time_frac"] = min(window.busy / window.wall, 1.0)
         return metrics if phase == "train" else {f"eval_{name}": value for name, value in metrics.items()}
 
+    def close(self) -> None:
+        """Observe no more: let go of the state, and of the functions, which may hold a model."""
+        if _observers.get(id(self.state)) is self:
+            del _observers[id(self.state)]
+        self.state = None
+        self._names.clear()
+        self._calls.clear()
+
     def _reduce(self) -> None:
         """Turn the calls into numbers and let go of their texts."""
         if not self._reducing.acquire(blocking=False):
@@ -255,7 +266,7 @@ class RewardObserver:
 
     def _take_in(self, calls: list[Call]) -> None:
         """Reduce one batch."""
-        calls.sort(key=lambda call: (call.place or (0, 0), call.began))
+        calls.sort(key=lambda call: (call.place or 0, call.began))
         values: dict[str, list[float | None] | None] = {}
         now = self._now
         for call in calls:
@@ -313,7 +324,7 @@ class RewardObserver:
 
 def _is_whole(calls: list[Call]) -> bool:
     """Whether every reward function of the trainer is among the calls, as far as is known."""
-    sizes = {call.place[1] if call.place else None for call in calls}
+    sizes = {call.of for call in calls}
     return sizes == {None} or sizes == {len(calls)}
 
 

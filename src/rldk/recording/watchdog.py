@@ -80,6 +80,8 @@ class Watchdog:
         patience: how long is too long.
         clock: gives seconds.
         from_step: the step that the training goes on from.
+        on_over: told, in the watchdog's thread, that the training ended without a word; then nothing more is
+            watched.
     """
 
     def __init__(
@@ -89,9 +91,11 @@ class Watchdog:
         patience: Patience = Patience(),  # noqa: B008 - frozen
         clock: Callable[[], float] = time.monotonic,
         from_step: int = 0,
+        on_over: Callable[[], None] = lambda: None,
     ) -> None:
         self._on_stall = on_stall
         self._dump = dump
+        self._on_over = on_over
         self._patience = patience
         self._clock = clock
         self._watched = threading.get_ident()
@@ -182,6 +186,10 @@ class Watchdog:
                 self.slept(now - planned)
             planned = now + tick
             with suppress(Exception):  # must not end, nor print in a training
+                if self.is_over():
+                    self._stopped.set()
+                    self._on_over()
+                    return
                 stall = self.look()
                 if stall is not None:
                     self._tell(stall)

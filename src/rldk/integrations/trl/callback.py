@@ -22,7 +22,7 @@ from rldk.health import Diagnosis, Settings
 from rldk.integrations.trl import training
 from rldk.integrations.trl.board import Board
 from rldk.integrations.trl.messages import closing_words, say, show_messages
-from rldk.integrations.trl.stopping import Stopper
+from rldk.integrations.trl.stopping import EarlyStop, Stopper
 from rldk.integrations.trl.surroundings import Surroundings, Wanted
 from rldk.integrations.trl.telling import Teller
 from rldk.metrics.dialects import phase_of
@@ -41,8 +41,6 @@ __all__ = ["RLDKCallback"]
 
 _running: dict[int, tuple["RLDKCallback", tuple[int, int, TrainerState]]] = {}
 """Callbacks whose training has begun and not ended: its thread, how deep in trainers it is, its state."""
-JUDGES = "judges"
-"""The notice of a rank that will stop when the others do."""
 
 
 class RLDKCallback(TrainerCallback):  # type: ignore[misc]
@@ -147,7 +145,6 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             samples=samples_per_step,
         )
         self._surroundings: Surroundings | None = None
-        self._board: Board | None = None
         self._writing: dict[str, Any] = {
             "rotate_mb": rotate_mb,
             "compress": compress,
@@ -172,9 +169,10 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             truth_metric=truth_metric,
         ).check()
         self._stop_on = stop_on
-        self._stopper: Stopper | None = None
+        self._early_stop: EarlyStop | None = None
+        self.files: RunFiles | None = None
+        """The files of the run that is being recorded, or was last; None before it starts."""
         self._recorder: Recorder | None = None
-        self._trained = False
         self._failed = False
         self._jsonl = enable_jsonl_logging
         self._git_sha: str | None = None
@@ -192,33 +190,28 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         again = partial(type(self), self.output_dir, self.run_id, self.enable_jsonl_logging, **options)
         return again, ()
 
-    @property
-    def files(self) -> RunFiles | None:
-        """The files of the run that is being recorded, or was last; None before it starts."""
-        return self._recorder.files if self._recorder else None
-
     @guarded
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Begin a run, or go on with the one that the checkpoint belongs to."""
-        if _is_set("RLDK_DISABLED"):
+        disabled = _is_set("RLDK_DISABLED")
+        evaluated_only = self._recorder is not None and not self._recorder.training
+        if disabled or not evaluated_only or state.global_step > 0:
+            self._abandon()  # nothing of this training may get into the run before
+        if disabled:
             return
         self._end_abandoned(state)
         self._read_keys(args)
-        self._board = Board(args.process_index, args.world_size)
+        board = Board(args.process_index, args.world_size)
         if self._stop_on is not None:
-            make = partial(self._new_stopper, args, state, kwargs)
-            self._stopper = self.guard.attempt("judging for stop_on", make, None)
+            make = partial(self._new_early_stop, board, args, state, kwargs)
+            self._early_stop = self.guard.attempt("judging for stop_on", make, None)
         if _records(state):
-            evaluated_only = self._recorder is not None and not self._trained
-            if not evaluated_only or state.global_step > 0:
-                self._begin(args, state, kwargs)
+            recorder = self._recorder or self._begin(args, state, kwargs)
             self._describe(args, state, control, kwargs)
-            self._trained = True
-            if self._recorder is not None:
-                self._recorder.training = True
-        self._look_around(args, state, kwargs)
+            recorder.begin_training()
+        self._look_around(board, args, state, kwargs)
 
     @guarded
     def on_step_begin(
@@ -264,37 +257,18 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         logs: Mapping[Any, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Record what the trainer logged."""
-        try:  # what @guarded does, without the price of another call at each step
-            recorder = self._recorder
-            if logs is None:
-                return
-            if self._stopper is not None:
-                self._judge(self._stopper, state, control, logs)
-            if recorder is None:  # an evaluation before a training, or without one
-                if self._failed or not _records(state):
-                    return
-                recorder = self._begin(args, state, kwargs)
-                recorder.training = False
-                self._describe(args, state, control, kwargs)
-            phase = phase_of(logs)
-            teller = self._teller
-            metrics, notes = measure(logs, teller.canonical)
-            if self._surroundings is not None:
-                for name, value in self._surroundings.metrics(phase, state.global_step).items():
-                    metrics.setdefault(name, value)  # what the trainer logged has its name
-            event = Event(
-                step=state.global_step,
-                wall_time=recorder.wall_time,
-                metrics=metrics,
-                rng=teller.rng,
-                data_slice=teller.data_slice(phase, logs),
-                model_info=teller.info[phase],
-                notes=tuple(notes),
-            )
-            recorder.record(event)
+        """Record what the trainer logged, and stop it if it is to be."""
+        if logs is None:
+            return
+        try:  # what @guarded does, without its price at each step
+            self._record(args, state, control, logs, kwargs)
         except Exception as error:
             self.guard.caught("on_log", error)
+        if self._early_stop is not None:
+            try:
+                self._early_stop.see(self._teller.plain_event(state.global_step, logs), control)
+            except Exception as error:
+                self.guard.caught("judging for stop_on", error)
 
     @guarded
     def on_save(
@@ -317,7 +291,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             self._surroundings = None
         if self._recorder is None:
             return
-        reason = self._stopper.reason if self._stopper else None
+        reason = self._early_stop.reason if self._early_stop else None
         completed = reason is None and state.global_step >= state.max_steps
         ending = self._recorder.end("completed" if completed else "stopped", reason and f"by rldk: {reason}")
         if ending is None:
@@ -349,20 +323,54 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         _running[id(self)] = self, (here, depth, state)
 
     def _abandon(self) -> None:
-        """End what is recorded of a training that ended without a word."""
+        """Let go of what was recorded before, and end it where it ended without a word."""
         _running.pop(id(self), None)
-        if self._surroundings is not None:
-            self._surroundings.abandon()
-            self._surroundings = None
-        if self._recorder is not None:
-            self._recorder.close()
+        surroundings, self._surroundings = self._surroundings, None
+        recorder, self._recorder = self._recorder, None
+        self._early_stop = None
+        if surroundings is not None:
+            self.guard.attempt("ending what watched the training before", surroundings.abandon, None)
+        if recorder is not None:
+            self.guard.attempt("ending the run before", recorder.close, None)
 
-    def _look_around(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> None:
+    def _record(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[Any, Any],
+        kwargs: dict[str, Any],
+    ) -> None:
+        phase = phase_of(logs)
+        # Asked on every rank: what an evaluation's reward functions took is no part of the next step.
+        beside = self._surroundings.metrics(phase, state.global_step) if self._surroundings else {}
+        recorder = self._recorder
+        if recorder is None:  # an evaluation before a training, or without one
+            if self._failed or not _records(state):
+                return
+            recorder = self._begin(args, state, kwargs)
+            self._describe(args, state, control, kwargs)
+        teller = self._teller
+        metrics, notes = measure(logs, teller.canonical)
+        for name, value in beside.items():
+            metrics.setdefault(name, value)  # what the trainer logged has its name
+        event = Event(
+            step=state.global_step,
+            wall_time=recorder.wall_time,
+            metrics=metrics,
+            rng=teller.rng,
+            data_slice=teller.data_slice(phase, logs),
+            model_info=teller.info[phase],
+            notes=tuple(notes),
+        )
+        recorder.record(event)
+
+    def _look_around(
+        self, board: Board, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]
+    ) -> None:
         """Watch what is no log: on rank 0 for the run, on the others for what they alone can measure."""
-        if self._surroundings is not None:  # of a training that did not end
-            self._surroundings.abandon()
-        board, recorder = self._board, self._recorder
-        if board is None or (board.rank == 0 and recorder is None):
+        recorder = self._recorder
+        if board.rank == 0 and recorder is None:
             return
         if board.rank > 0 and not board.is_there:
             return  # the run's name will not be known here
@@ -381,9 +389,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         """Take a run and its files. Should it raise, it is not tried again in this training."""
         show_messages()
         self._read_keys(args)
-        if self._recorder is not None:
-            self._recorder.close()
-        self._recorder, self._failed = None, True
+        self._failed = True
         model, nothing = kwargs.get("model"), dict[str, Any]()
         about = self.guard.attempt(
             "the configuration", lambda: training.configuration(args, model), nothing
@@ -395,7 +401,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             default=training.run_name(args),
             trainer_dir=trainer_dir,
             from_step=state.global_step,
-            logging_steps=max(int(args.logging_steps), 1),
+            logging_steps=training.record_spacing(args, state),
         )
         if claimed.resumed:
             say(f"rldk: going on with {claimed.files.run_id} from step {state.global_step}")
@@ -412,7 +418,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             write_end=self._write_end,
             guard=self.guard,
         )
-        self._failed = False
+        self.files, self._failed = claimed.files, False
         return self._recorder
 
     def _describe(
@@ -424,43 +430,22 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             run_id, git_sha = self._recorder.files.run_id, self._git_sha
             self._teller.describe(args, state, control, kwargs, run_id=run_id, git_sha=git_sha)
 
-    def _judge(
-        self, stopper: Stopper, state: TrainerState, control: TrainerControl, logs: Mapping[Any, Any]
-    ) -> None:
-        """Have the trainer stop at this step if it is to, after a checkpoint if the weights are worth one.
-
-        What all ranks told before the first step is known to all of them now: they agree.
-        """
-        if not stopper.see(self._teller.plain_event(state.global_step, logs)):
-            return
-        if silent := self._board.silent(JUDGES) if self._board is not None else []:
-            self._stopper = None
-            if state.is_world_process_zero:
-                say(f"rldk: not stopping, since rank {silent[0]} would go on: {stopper.reason}")
-            return
-        control.should_training_stop = True
-        if stopper.worth_saving:
-            control.should_save = True
-        saved = "after a checkpoint" if stopper.worth_saving else "without saving weights that are lost"
-        if state.is_world_process_zero:
-            say(f"rldk: stopping at step {state.global_step}, {saved}: {stopper.reason}")
-
     def _read_keys(self, args: TrainingArguments) -> None:
         """Read the keys of this trainer, also the one that the user calls the truth."""
         canonical = self._teller.canonical = training.dialect().reader(training.algorithm(args))
         truth = self._judging["truth_metric"]
         self._settings = replace(self._settings, truth_metric=truth and canonical(truth))
 
-    def _new_stopper(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Stopper:
+    def _new_early_stop(
+        self, board: Board, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]
+    ) -> EarlyStop:
         """The judge of this rank, told what the training logged before it was resumed."""
         about = training.configuration(args, kwargs.get("model"))
         stopper = Stopper(as_recorded(about), self._settings)
         stopper.replay(self._history(state))
-        if self._board is not None:
-            self._board.tell(JUDGES, "yes")
         if state.is_world_process_zero and about["algorithm"] == "ppo":
             say("rldk: the PPO trainer of this TRL pays no heed to stop_on")
-        return stopper
+        return EarlyStop(stopper, board, self.guard, speaks=bool(state.is_world_process_zero))
 
     def _write_end(self, files: RunFiles, ending: Ending, diagnosis: Diagnosis) -> None:
         events = Run(files) if self._jsonl else list(self._history(self._state))

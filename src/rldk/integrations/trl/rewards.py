@@ -116,7 +116,9 @@ class _Observed:
             observer = observer_of(inputs.get("trainer_state"))
             if observer is None or "completions" not in inputs:
                 return None, None
-            return observer, observer.begin(self, self.__name__, self._rldk_place, inputs)
+            place, of = self._rldk_place or (None, None)
+            of = _functions_of(inputs) or of
+            return observer, observer.begin(self, self.__name__, place, of, inputs)
         except Exception as error:
             _guard.caught("observing a reward function", error)
             return None, None
@@ -170,6 +172,14 @@ def _unwrapped(function: Any) -> Any:
 def _bare(function: Any) -> Any:
     """What a copy of an observed function is: another process has no callback to tell."""
     return function
+
+
+def _functions_of(inputs: dict[str, Any]) -> int | None:
+    """How many reward functions the trainer calls: TRL 1.16 may add those of environments, and hands each a
+    method of the trainer. None where it hands over none.
+    """
+    functions = getattr(getattr(inputs.get("log_metric"), "__self__", None), "reward_funcs", None)
+    return len(functions) if isinstance(functions, list) else None
 
 
 def _ids(value: Any) -> frozenset[int]:

@@ -5,15 +5,22 @@ so each rank comes to it by itself at the same step, without a collective; one r
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import msgspec
+from transformers import TrainerControl
 
 from rldk.event import Event
 from rldk.health import Incident, Monitor, Observation, RunContext, Settings, Severity
+from rldk.integrations.trl.board import Board
+from rldk.integrations.trl.messages import say
 from rldk.metrics import metric_of
+from rldk.recording.guard import Guard
 
-__all__ = ["HOLDS", "Stopper"]
+__all__ = ["HOLDS", "EarlyStop", "Stopper"]
+
+JUDGES = "judges"
+"""The notice of a rank that will stop when the others do."""
 
 HOLDS = 3
 """Train records in a row through which a finding must be critical before it stops a run."""
@@ -65,6 +72,53 @@ class Stopper:
                 self.worth_saving = incident.rule.name not in LOST_WEIGHTS
                 return True
         return False
+
+
+class EarlyStop:
+    """Has the trainer stop where the run is lost, and every rank judges it.
+
+    Args:
+        stopper: this rank's verdict, told what a resumed run logged before.
+        board: the notices of the ranks.
+        guard: takes what fails in asking the others.
+        speaks: whether this rank says what happens.
+
+    Raises:
+        RuntimeError: the others cannot be told.
+    """
+
+    def __init__(self, stopper: Stopper, board: Board, guard: Guard, *, speaks: bool) -> None:
+        self.reason: str | None = None
+        """Why the trainer was told to stop; None while it was not."""
+        self._stopper = stopper
+        self._board = board
+        self._guard = guard
+        self._speaks = speaks
+        self._silent: list[int] | None = None  # ranks that do not judge; None: not known yet
+        board.tell(JUDGES, "yes")
+
+    def see(self, event: Event, control: TrainerControl) -> None:
+        """Take the next event, and have the trainer stop at this step if it is to.
+
+        A checkpoint comes first where the weights are worth one.
+        """
+        if self._silent is None and event.step > 0:  # the first step is behind what all told before it
+            self._silent = self._guard.attempt("asking who judges", partial(self._board.silent, JUDGES), None)
+        if not self._stopper.see(event):
+            return
+        if self._silent:
+            self._say(f"not stopping, since rank {self._silent[0]} would go on: {self._stopper.reason}")
+            return
+        self.reason = self._stopper.reason
+        control.should_training_stop = True
+        if self._stopper.worth_saving:
+            control.should_save = True
+        saved = "after a checkpoint" if self._stopper.worth_saving else "without saving weights that are lost"
+        self._say(f"stopping at step {event.step}, {saved}: {self.reason}")
+
+    def _say(self, words: str) -> None:
+        if self._speaks:
+            say(f"rldk: {words}")
 
 
 def _is_critical(incident: Incident) -> bool:

@@ -87,7 +87,7 @@ class Surroundings:
         self._journal = Journal(board.rank, self._learn, self._from_step)
         atexit.register(self._at_exit)  # an exception ends the process without `close`
         self._last_words: LastWords | None = None
-        self._watchdog = Watchdog(self._stalled, self._dump, from_step=self._from_step)
+        self._watchdog = Watchdog(self._stalled, self._dump, from_step=self._from_step, on_over=self._over)
         self._sampler: ResourceSampler | None = None
         if wanted.resources:
             gpus = _own_gpus(board.world_size)
@@ -109,10 +109,8 @@ class Surroundings:
         self._saved_lines: LineFile | None = None
         if wanted.checkpoints and recorder is not None:
             base = guard.attempt("the base model's folder", lambda: training.base_model(model), None)
-            self._background = Background(self._analysed, base=base)
+            self._background = Background(self._analysed, base, self._release)
             self._saved_lines = LineFile(recorder.files.checkpoints)
-        if recorder is not None:
-            recorder.lines_lost = self._lines_lost
         self._watchdog.start()  # last: were something above to raise, nobody would beat
 
     def begin_step(self) -> None:
@@ -156,9 +154,10 @@ class Surroundings:
     def close(self) -> None:
         """Stop watching. The analysis of the last checkpoint goes on; the end of the process waits for it."""
         if self._background is None or self._background.finish():
-            atexit.unregister(self._at_exit)
-        parts = [self._watchdog.stop, self._stop_sampler, self._journal.close]
+            self._release()
+        parts = [self._watchdog.stop, self._stop_sampler, self._rewards.close, self._journal.close]
         parts += [file.close for file in (self._samples, self._saved_lines) if file is not None]
+        parts.append(self._count_lost)
         if self._last_words is not None:
             parts.append(self._last_words.end)
         for part in parts:
@@ -178,7 +177,7 @@ class Surroundings:
                 self._samples.write(attempt | msgspec.to_builtins(sample))
 
     def _learn(self) -> RunFiles | None:
-        """The files of the run, once rank 0 has told its name; asked in the background."""
+        """The files of the run, once rank 0 has told its name; until then it is asked for again."""
         if self._files is None:
             ask: Callable[[], str | None] = lambda: self._board.ask(RUN, 0)  # noqa: E731
             if name := self._guard.attempt("asking for the run's name", ask, None):
@@ -201,11 +200,13 @@ class Surroundings:
 
     def _sampled(self, sample: Sample) -> None:
         self._journal.sampled(sample.time, sample.values)
-        if self._watchdog.is_over():  # by an exception that somebody caught
-            self._stop_sampler()
-            self._watchdog.stop()
-            if self._background is not None:
-                self._background.finish()
+        self._count_lost()
+
+    def _over(self) -> None:
+        """The training ended without a word, by an exception that somebody caught."""
+        self._stop_sampler()
+        if self._background is not None:
+            self._background.finish()
 
     def _stalled(self, stall: Stall) -> None:
         file = self._journal.file
@@ -225,14 +226,22 @@ class Surroundings:
         lines.close()  # saves are rare
         recorder.outdate()
 
-    def _lines_lost(self) -> int:
-        beside = [file for file in (self._samples, self._saved_lines) if file is not None]
-        return self._journal.lost + sum(file.lost for file in beside)
+    def _count_lost(self) -> None:
+        if self._recorder is not None:
+            files = [file for file in (self._samples, self._saved_lines) if file is not None]
+            self._recorder.lines_lost = self._journal.lost + sum(file.lost for file in files)
+
+    def _release(self) -> None:
+        """Nothing is left to be done at the end of the process, which held all this."""
+        atexit.unregister(self._at_exit)
 
     def _at_exit(self) -> None:
         self._journal.close()
         if self._background is not None and (late := self._background.close(WAIT_SECONDS)):
             warn("rldk: %s", late)
+        self._count_lost()
+        if self._recorder is not None:
+            self._recorder.close()  # with what was found just now
 
     def _stop_sampler(self) -> None:
         if self._sampler is not None:

@@ -28,6 +28,7 @@ __all__ = [
     "counts_every_end",
     "dialect",
     "model_info",
+    "record_spacing",
     "rng",
     "run_name",
     "sequence_length",
@@ -94,6 +95,15 @@ def run_name(args: Any) -> str:
 def trainer_dir(args: Any) -> str:
     """Absolute path of the trainer's own `output_dir`: what a resume is recognised by."""
     return os.path.abspath(getattr(args, "output_dir", None) or ".")
+
+
+def record_spacing(args: Any, state: Any) -> int:
+    """Steps between two records of the training, at most."""
+    strategy = getattr(args.logging_strategy, "value", args.logging_strategy)
+    if strategy == "steps":
+        return max(int(state.logging_steps), 1)
+    epochs = max(state.num_train_epochs, 1) if strategy == "epoch" else 1
+    return max(-(-int(state.max_steps) // int(epochs)), 1)
 
 
 def rng(args: Any) -> Rng:
