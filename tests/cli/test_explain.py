@@ -97,6 +97,11 @@ def test_values_that_are_not_finite_are_counted(tmp_path):
     assert "1 record, and 1 value not finite" in rldk("explain", "loss", tmp_path).stdout
 
 
+def test_no_line_is_long_where_it_is_wide():
+    page = CliRunner().invoke(main, ["explain", "kl_mean"], env={"COLUMNS": "200"}).stdout
+    assert 60 < max(map(len, page.splitlines())) <= 100
+
+
 @pytest.mark.parametrize("path", ["none", "empty"])
 def test_a_run_that_cannot_be_read_is_one_line_and_exit_2(tmp_path, path):
     (tmp_path / "empty").touch()

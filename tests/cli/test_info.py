@@ -146,6 +146,9 @@ def test_hundreds_of_metrics_are_wrapped_and_of_thousands_the_first_are_shown(tm
     log = jsonl(tmp_path / "log.jsonl", {"step": 1, "loss": 1, **{f"my/{n:04}": n for n in range(3_000)}})
     shown = rldk("info", log).stdout
     assert max(map(len, shown.splitlines()[1:])) <= 100
+    narrow = CliRunner().invoke(main, ["info", str(log)], env={"COLUMNS": "60"}).stdout
+    assert max(map(len, narrow.splitlines()[1:])) <= 60
+    assert narrow.split() == shown.split()
     assert [n for n in range(3_000) if f"my/{n:04}" in shown] == [*range(500)]
     assert "and 2,500 more (all of them: -f json)" in shown
     (found,) = about(log)

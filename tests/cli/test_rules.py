@@ -21,6 +21,14 @@ def test_every_rule_is_listed():
     assert [(one["code"], one["name"]) for one in told] == [(rule.code, rule.name) for rule in RULES]
 
 
+def test_no_word_is_cut_where_it_is_narrow_and_no_line_is_long_where_it_is_wide():
+    narrow = CliRunner().invoke(main, ["rules"], env={"COLUMNS": "60"}).stdout
+    assert "\u2026" not in narrow
+    assert max(map(len, narrow.splitlines())) <= 60
+    page = CliRunner().invoke(main, ["rules", "dead-reward"], env={"COLUMNS": "200"}).stdout
+    assert max(map(len, page.splitlines())) <= 100
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_every_rule_has_a_page_with_its_sections_and_thresholds(rule):
     page = rldk("rules", rule.name).stdout

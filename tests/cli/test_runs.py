@@ -33,7 +33,7 @@ def test_the_table_shows_each_run_whole_on_a_narrow_terminal(tmp_path):
     end(record(tmp_path, [logged(12_345, **metrics)], "done"))
     record(tmp_path / "deep", [logged(7, "train", ("nonfinite:loss=nan",), loss=None)], "killed")
     lines = rldk("runs", tmp_path, env={"COLUMNS": "80"}).stdout.splitlines()
-    (done,) = (line for line in lines if " done " in line)
+    (done,) = (line for line in lines if line.startswith("done "))
     (killed,) = (line for line in lines if "deep/killed" in line)
     assert "completed" in done
     assert "12,345" in done
@@ -41,6 +41,18 @@ def test_the_table_shows_each_run_whole_on_a_narrow_terminal(tmp_path):
     assert "unfinished" in killed
     assert "loss=none" in killed
     assert max(map(len, lines)) <= 80
+
+
+def test_where_it_is_narrow_a_metric_comes_before_the_day(tmp_path):
+    record(tmp_path, [logged(200, reward_mean=0.95, loss=0.5)], "killed").run.write_text(
+        '{"attempts": [{"started": "2025-11-24T17:58:00+00:00"}]}'
+    )
+    narrow, wide = (rldk("runs", tmp_path, env={"COLUMNS": columns}).stdout for columns in ("60", "80"))
+    assert "reward_mean=0.95" in narrow
+    assert "reward_mean=0.95" in wide
+    assert max(map(len, narrow.splitlines())) <= 60
+    assert "started" not in narrow
+    assert "11-2" in wide
 
 
 def test_an_empty_folder_says_so_and_a_missing_one_exits_2(tmp_path):

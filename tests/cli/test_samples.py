@@ -168,7 +168,7 @@ def test_markdown_is_a_page_too(run):
 
 
 def test_none_that_matches_is_exit_1_and_says_so(run):
-    for more in (["--step", 99], ["--grep", "nowhere"], ["--step", "5:4"]):
+    for more in (["--step", 99], ["--grep", "nowhere"]):
         result = rldk("samples", run, *more)
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == "rldk: none of 21 samples matches\n"
@@ -183,6 +183,7 @@ def test_none_that_matches_is_exit_1_and_says_so(run):
         ["--step", "1:2:3"],
         ["--step", "-1"],
         ["--step", "9" * 99],
+        ["--step", "200:100"],
         ["--finding", "nonsense"],
         ["--sort", "colour"],
         ["--limit", "-1"],
@@ -191,6 +192,17 @@ def test_none_that_matches_is_exit_1_and_says_so(run):
 def test_wrong_arguments_are_exit_2(run, more):
     result = rldk("samples", run, *more)
     assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_a_range_that_ends_before_it_begins_is_told_the_right_way_round(run):
+    assert "did you mean 100:200?" in rldk("samples", run, "--step", "200:100").stderr
+
+
+def test_no_range_hides_no_step(tmp_path):
+    files = run_with(tmp_path, recorded(-1, "early"), recorded(2, "late"))
+    assert rldk("samples", files.folder).stdout.startswith(f"{files.folder}: 2 of 2 samples\n")
+    assert steps(files.folder, "--step", ":1") == [-1]
+    assert steps(files.folder, "--step", "0:") == [2]
 
 
 def test_a_run_without_samples_says_what_to_do(tmp_path):

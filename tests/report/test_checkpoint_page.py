@@ -134,6 +134,15 @@ def test_more_rows_than_a_screen_holds_are_counted():
     assert "part39" in page(looked(*(group(f"part{n}.weight") for n in range(40))), verbose=True)
 
 
+def test_where_it_is_narrow_names_come_before_sizes():
+    one = looked(*deep(8))
+    narrow, wide = page(one, 60), page(one, 80)
+    assert "model.layers.0-7.m" in narrow
+    assert "model.layers.0-7.mlp " in wide
+    assert "parameters  " not in narrow
+    assert "parameters  " in wide
+
+
 def test_without_a_comparison_the_norms_are_shown():
     groups = [group(f"h.{n}.mlp", None, None) for n in range(3)]
     one = looked(*groups, compared=None)

@@ -30,6 +30,7 @@ Extension modules: msgspec._core (total: 1)
             CrashNote(how="terminated", detail="SIGTERM"),
         ),
         (f"{ENDED}\nhow: interrupted\nstep: 4\n\nhow: exception\n", CrashNote(how="interrupted", step=4)),
+        (f"{ENDED}\nhow: exception\nstep: {'9' * 5_000}\n", CrashNote(how="exception")),
         (FATAL, CrashNote(how="native", detail="Segmentation fault", where="string_at (__init__.py:519)")),
         ("Fatal Python error: Aborted\n\n<no Python frame>\n", CrashNote(how="native", detail="Aborted")),
         (f"{FATAL}\n=== rldk: recording from step 8, 2026-01-01T00:00:00+00:00\n", None),

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rldk.cli.judging import fail_on_option, merged, rule_options
-from rldk.cli.output import echo_json
+from rldk.cli.output import echo_json, echo_lines
 from rldk.cli.progress import measuring
 from rldk.errors import RLDKError
 from rldk.health import Diagnosis, RunContext, Settings, Severity, diagnose
 from rldk.health.saved import Analysis
-from rldk.report.words import plain
 from rldk.runs.beside import observation
 from rldk.runs.judging import context_of, settings_of
 
@@ -80,7 +79,7 @@ def checkpoint(
     _print(looked, kind, verbose=verbose)
     bad = fail_on != "never" and bool(looked.diagnosis.at_least(Severity.of(fail_on)))
     if not looked.read:
-        click.echo(f"rldk: no weights of {plain(looked.found.path)} could be read", err=True)
+        echo_lines(f"rldk: no weights of {looked.found.path} could be read", err=True)
     click.get_current_context().exit(int(bad) if looked.read else 2)
 
 
@@ -120,7 +119,7 @@ def _analysed(chosen: "Chosen", against: "Against") -> Analysis:
 
     analyst = Analyst(against.base)
     read = [chosen.path, *([against.previous] if against.previous else [])]
-    with measuring(f"reading {plain(chosen.path.name)}", lambda: analyst.bytes_read, sum(map(_size, read))):
+    with measuring(f"reading {chosen.path.name}", lambda: analyst.bytes_read, sum(map(_size, read))):
         return analyst.analyse(chosen.path, against.previous)
 
 

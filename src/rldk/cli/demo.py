@@ -91,13 +91,15 @@ def show(console: "Console", run: "Run") -> None:
     from rich.table import Table
 
     from rldk.report.sparkline import sparkline
+    from rldk.report.words import plain
 
     events = [event for event in run if event.phase == "train"]
     rewards = [event.metrics["reward_mean"] for event in events]
     console.print(f"\n[bold]{len(events)} steps recorded.[/] The reward, step by step:")
     console.print(f"  {sparkline(rewards, min(console.width - 4, 72))}\n", style="green")
 
-    table = Table("metric", box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("metric", no_wrap=True)
     for column in ("first", "middle", "last"):
         table.add_column(f"{column} step", justify="right")
     picked = [events[0], events[len(events) // 2], events[-1]]
@@ -113,9 +115,9 @@ def show(console: "Console", run: "Run") -> None:
     console.print(table)
 
     folder = Path(os.path.relpath(run.files.folder))
-    console.print(f"\n[bold]The files[/] in {escape(str(folder))}:")
+    console.print(f"\n[bold]The files[/] in {escape(plain(str(folder)))}:")
     files = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
-    files.add_column()
+    files.add_column(no_wrap=True)
     files.add_column(justify="right")
     for path, meaning in _meanings(run):
         files.add_row(f"  {path.name}", f"{path.stat().st_size:,} B", meaning)
@@ -139,7 +141,9 @@ def show_next(console: "Console", output_dir: Path, command: str = "rldk") -> No
     """What to type next: `command` starts rldk."""
     from rich.markup import escape
 
-    folder = escape(os.path.relpath(output_dir))
+    from rldk.report.words import plain
+
+    folder = escape(plain(os.path.relpath(output_dir)))
     console.print("\n[bold]Next[/], type:")
     for line in (
         f"{command} runs {folder}",

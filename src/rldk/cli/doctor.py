@@ -89,7 +89,7 @@ def doctor(
       rldk doctor rldk_logs/my_run
       rldk doctor output/checkpoint-500 --format markdown
       rldk doctor rldk_logs/my_run --follow
-      rldk doctor train.log --algorithm grpo --ignore POL --threshold no-learning.records=200
+      rldk doctor train.log --algorithm grpo --threshold no-learning.records=200
     """
     rules = _Judging(**judging)
     chosen = expanded(paths)
@@ -115,7 +115,6 @@ def doctor(
 
 def _examine(run: Run, rules: _Judging, path: Path) -> "Examination":
     from rldk.report.examination import examine
-    from rldk.report.words import plain
 
     end = run.info.get("end") if not isinstance(run, ForeignRun) and not run.parts else None
     if isinstance(end, dict) and end.get("records") and run.files.final_report.exists():
@@ -123,7 +122,7 @@ def _examine(run: Run, rules: _Judging, path: Path) -> "Examination":
             f"{path} was recorded without its events (enable_jsonl_logging=False, or RLDK_DISABLE_JSONL): "
             f"its verdict is in {run.files.final_report}"
         )
-    events = counting(run, f"judging {plain(path.name)}")
+    events = counting(run, f"judging {path.name}")
     return examine(run, rules.monitor(run), source=str(path), events=events)
 
 

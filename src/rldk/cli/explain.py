@@ -53,9 +53,9 @@ def explain(metric: str, run: Path | None, input_format: str | None, mapping: di
         near = nearest(metric)
         hint = f"; did you mean {', '.join(near)}?" if near else "; docs/metrics.md lists them"
         raise RLDKError(f"there is no metric {metric!r}{hint}")
-    from rldk.report.terminal import console_on, printing
+    from rldk.report.terminal import WIDEST, console_on, printing
 
-    with printing(console_on(sys.stdout)) as console:
+    with printing(console_on(sys.stdout, WIDEST)) as console:
         for index, one in enumerate(known):
             console.print("\n" * (index > 0), end="")
             _meaning(console, one, metric)

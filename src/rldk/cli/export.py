@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from rldk.cli.output import echo_lines
 from rldk.cli.progress import counting
 from rldk.cli.reading import input_options, log_of
 from rldk.cli.several import expanded, for_each, identity
@@ -139,17 +140,17 @@ def _write(path: Path, run: Run, output: Path | None, kind: str) -> None:
     if output is not None:
         with output.open("wb") if _is_special(output) else replacing(output) as file:
             write(events, file)
-        click.echo(f"{output}: {events.count:,} records", err=True)
+        echo_lines(f"{output}: {events.count:,} records", err=True)
     else:
         stdout = sys.stdout.buffer
         write(events, stdout)
         stdout.flush()
     if not events.count:
-        click.echo(f"rldk: {path} holds no records", err=True)
+        echo_lines(f"rldk: {path} holds no records", err=True)
     for bad in run.bad_lines[:5]:
-        click.echo(f"rldk: skipped {bad.path}:{bad.number}: {bad.reason}", err=True)
+        echo_lines(f"rldk: skipped {bad.path}:{bad.number}: {bad.reason}", err=True)
     if run.bad_count > 5:
-        click.echo(f"rldk: skipped {run.bad_count:,} lines in all; see: rldk validate {path}", err=True)
+        echo_lines(f"rldk: skipped {run.bad_count:,} lines in all; see: rldk validate {path}", err=True)
 
 
 def _is_special(output: Path) -> bool:

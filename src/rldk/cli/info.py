@@ -1,5 +1,6 @@
 """`rldk info`: what is this log, and what is in it?"""
 
+import shutil
 from collections import Counter
 from collections.abc import Hashable
 from itertools import pairwise
@@ -8,7 +9,7 @@ from typing import Any
 
 import click
 
-from rldk.cli.output import echo_json, text_or_json
+from rldk.cli.output import echo_json, echo_lines, text_or_json
 from rldk.cli.progress import counting
 from rldk.cli.reading import input_options, log_of
 from rldk.cli.several import expanded, for_each, identity
@@ -20,6 +21,8 @@ from rldk.runs.foreign import ForeignRun
 
 __all__ = ["info"]
 
+WIDEST = 100
+"""Columns of the page, at most."""
 MAX_NAMES = 500
 """Names of metrics on the page, of the known and of the unknown each; the JSON has them all."""
 
@@ -50,7 +53,7 @@ def info(
             return None
         about: dict[str, Any] = escaped(describe(run))
         if kind == "text":
-            click.echo("\n" * bool(seen) + _page(about))
+            echo_lines(*[""] * bool(seen), *_page(about))
         seen.add(known)
         return about
 
@@ -115,8 +118,8 @@ def _samples(run: Run) -> int | str:
         return str(error)
 
 
-def _page(about: dict[str, Any]) -> str:
-    """The description, for people."""
+def _page(about: dict[str, Any]) -> list[str]:
+    """The description, for people, in lines."""
     records = ", ".join(f"{count:,} {phase}" for phase, count in about["records"].items()) or "none"
     lines = [
         about["path"],
@@ -133,7 +136,7 @@ def _page(about: dict[str, Any]) -> str:
     lines += [f"  note       {quirk}" for quirk in _quirks(about)]
     for kind in ("known", "unknown"):
         lines += _wrapped(f"  {kind:<9}  ", about[kind])
-    return "\n".join(lines)
+    return lines
 
 
 def _quirks(about: dict[str, Any]) -> list[str]:
@@ -151,14 +154,15 @@ def _quirks(about: dict[str, Any]) -> list[str]:
 
 
 def _wrapped(head: str, names: list[str]) -> list[str]:
-    """`names` after `head`, in lines of at most 100 characters."""
+    """`names` after `head`, in lines as wide as the terminal, and of at most 100 characters."""
     if not names:
         return [f"{head}none"]
     if len(names) > MAX_NAMES:
         names = [*names[:MAX_NAMES], f"and {len(names) - MAX_NAMES:,} more (all of them: -f json)"]
+    width = min(shutil.get_terminal_size((WIDEST, 0)).columns, WIDEST)
     lines = [head]
     for name in names:
-        if len(lines[-1]) + len(name) > 98 and lines[-1].strip():
+        if len(lines[-1]) + len(name) > width - 2 and lines[-1].strip():
             lines.append(" " * len(head))
         lines[-1] += f"{name}, "
     lines[-1] = lines[-1].removesuffix(", ")

@@ -11,6 +11,7 @@ from rldk.cli.doctor import doctor
 from rldk.cli.explain import explain
 from rldk.cli.export import export
 from rldk.cli.info import info
+from rldk.cli.output import message_of
 from rldk.cli.rules import rules
 from rldk.cli.runs import runs
 from rldk.cli.samples import samples
@@ -35,11 +36,10 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:  # `rldk export ... | head` is no failure; click ends it quietly
             raise
-        except RLDKError as error:
-            raise _Failure(str(error)) from None
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename is not None else ""
-            raise _Failure(f"{where}{error.strerror or error}") from None
+        except (RLDKError, OSError) as error:
+            raise _Failure(message_of(error)) from None
+        except click.UsageError as error:  # names what was typed, and a glob types names of files
+            raise click.UsageError(message_of(error), error.ctx) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90})
@@ -55,15 +55,15 @@ def main() -> None:
 
     \b
     Then:
-        rldk doctor rldk_logs/my_run      what is wrong, since when, why, what to do
-        rldk explain loss rldk_logs/my_run  what a metric means, and whether yours is normal
-        rldk samples rldk_logs/my_run     prompts, completions, and what they were worth
-        rldk checkpoint output            is the newest checkpoint whole, and what changed
-        rldk runs                         list what is in ./rldk_logs
-        rldk info rldk_logs/my_run        what a run, or any other log, holds
-        rldk export rldk_logs/my_run      a table of every step and metric
-        rldk validate rldk_logs/my_run    check every line of the events
-        rldk demo                         see it work on a tiny model
+        rldk doctor rldk_logs/my_run        what is wrong, why, and what to do
+        rldk explain loss rldk_logs/my_run  what a metric means; is yours normal?
+        rldk samples rldk_logs/my_run       prompts, completions and their rewards
+        rldk checkpoint output              is the newest whole, and what changed
+        rldk runs                           list what is in ./rldk_logs
+        rldk info rldk_logs/my_run          what a run, or any other log, holds
+        rldk export rldk_logs/my_run        a table of every step and metric
+        rldk validate rldk_logs/my_run      check every line of the events
+        rldk demo                           see it work on a tiny model
 
     Logs of others are judged too: rldk doctor trainer_state.json, train.log, runs/tensorboard, ...
     """

@@ -1,10 +1,12 @@
-"""A progress line for what takes long. It shows on a terminal only, on stderr."""
+"""A progress line for what takes long. It shows on a terminal only, on stderr; it may name files."""
 
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
+
+from rldk.report.words import plain
 
 __all__ = ["counting", "measuring"]
 
@@ -39,7 +41,7 @@ class counting(Generic[T]):  # noqa: N801 - reads as what it does: `for x in cou
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(escape(self._what))
+            task = progress.add_task(escape(plain(self._what)))
             for item in self._items:
                 self.count += 1
                 if self.count % _EVERY == 0:
@@ -65,7 +67,7 @@ def measuring(what: str, done: Callable[[], int], total: int) -> Iterator[None]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(escape(what), total=total)
+        task = progress.add_task(escape(plain(what)), total=total)
         over = threading.Event()
 
         def look() -> None:

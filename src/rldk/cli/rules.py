@@ -42,9 +42,9 @@ def rules(names: tuple[str, ...], kind: str) -> None:
         told = [row(rule) | ({"page": rule.page()} if names else {}) for rule in chosen]
         echo_json(told)
         return
-    from rldk.report.terminal import console_on, printing
+    from rldk.report.terminal import WIDEST, console_on, printing
 
-    with printing(console_on(sys.stdout)) as console:
+    with printing(console_on(sys.stdout, WIDEST if names else None)) as console:
         if names:
             for number, rule in enumerate(chosen):
                 console.print("\n" * (number > 0), end="")
@@ -60,7 +60,7 @@ def _table(console: "Console", chosen: list[type[Rule]]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("code", "name", "up to"):
         table.add_column(title, no_wrap=True)
-    table.add_column("looks for")
+    table.add_column("looks for", overflow="fold")
     for rule in chosen:
         word = rule.severity.word
         table.add_row(rule.code, Text(rule.name, "bold"), Text(word, COLOURS[word]), Text(rule.summary()))

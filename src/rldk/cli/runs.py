@@ -1,22 +1,31 @@
 """`rldk runs`: the runs below a folder, and how they are doing."""
 
 import os
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rldk.cli.output import echo_json, text_or_json
+from rldk.cli.output import echo_json, echo_lines, text_or_json
 from rldk.errors import RLDKError
 from rldk.files import RunFiles, runs_in
+from rldk.report.words import plain
 from rldk.runs import Run
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 __all__ = ["runs"]
 
 SHOWN = ("reward_mean", "rewards_margins", "loss", "kl_mean", "entropy_mean", "grad_norm")
 """Metrics that the table shows, where a run logs them; else the first few that it logs."""
+
+WIDE = 72
+"""Columns from which the table says when a run was started: below, its metrics need the room more."""
+COLOURS = {"running": "green", "unfinished": "yellow", "completed": ""}
 
 
 @click.command(short_help="List the runs in a folder.")
@@ -42,7 +51,7 @@ def runs(folder: Path, kind: str) -> None:
     elif rows:
         _show(folder, rows)
     else:
-        click.echo(f"rldk: no runs in {folder}", err=True)
+        echo_lines(f"rldk: no runs in {folder}", err=True)
 
 
 def _find(folder: Path) -> Iterator[RunFiles]:
@@ -71,28 +80,32 @@ def _row(files: RunFiles) -> dict[str, Any]:
 
 
 def _show(folder: Path, rows: list[dict[str, Any]]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
+    from rldk.report.terminal import console_on, printing
+
+    console = console_on(sys.stdout)
+    wide = console.width >= WIDE
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=True)
     table.add_column("run", overflow="fold")
-    table.add_column("started", no_wrap=True)
+    if wide:
+        table.add_column("started", no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("step", justify="right", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("last train record", no_wrap=True, ratio=1)  # it alone gives way where it is narrow
     for row in rows:
         table.add_row(
-            escape(os.path.relpath(row["path"], folder)),
-            _started(row["started"]),
+            Text(plain(os.path.relpath(row["path"], folder))),
+            *([_started(row["started"])] if wide else []),
             _state(row),
             "-" if row["step"] is None else f"{row['step']:,}",
             _duration(row["wall_time"]),
-            escape(_metrics(row["metrics"])),
+            Text(plain(_metrics(row["metrics"]))),
         )
-    Console(highlight=False).print(table)
+    with printing(console) as out:
+        out.print(table)
 
 
 def _metrics(metrics: dict[str, Any]) -> str:
@@ -102,10 +115,11 @@ def _metrics(metrics: dict[str, Any]) -> str:
     )
 
 
-def _state(row: dict[str, Any]) -> str:
-    if row["state"] != "ended":
-        return {"running": "[green]running[/]", "unfinished": "[yellow]unfinished[/]"}[row["state"]]
-    return "completed" if row["how"] == "completed" else f"[red]{row['how']}[/]"
+def _state(row: dict[str, Any]) -> "Text":
+    from rich.text import Text
+
+    word = plain(str(row["how"])) if row["state"] == "ended" else row["state"]
+    return Text(word, COLOURS.get(word, "red"))
 
 
 def _started(time: str | None) -> str:

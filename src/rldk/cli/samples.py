@@ -1,5 +1,6 @@
 """`rldk samples`: what was asked, what the policy wrote, and what each reward function gave for it."""
 
+import math
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from rldk.cli.output import echo_json
+from rldk.cli.output import echo_json, echo_lines
 from rldk.cli.progress import counting
 from rldk.cli.reading import input_options, log_of
 from rldk.cli.wanted import SORTS, Wanted, in_order
@@ -27,14 +28,19 @@ NAMES = 20
 """Names of reward functions that an error lists."""
 
 
-def _steps(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, float]:
+def _steps(context: click.Context, option: click.Parameter, value: str | None) -> tuple[float, float]:
     found = re.fullmatch(r"(\d{0,18})(:?)(\d{0,18})", (value or ":").strip(), re.ASCII)
     if found is None or not found[0]:
         raise click.BadParameter(f"{value!r} is neither a step nor a range N:M", context, option)
     first, colon, last = found.groups()
     if not colon:
         return int(first), int(first)
-    return int(first or 0), int(last) if last else float("inf")
+    low, high = int(first) if first else -math.inf, int(last) if last else math.inf
+    if low > high:
+        raise click.BadParameter(
+            f"{value!r} ends before it begins; did you mean {last}:{first}?", context, option
+        )
+    return low, high
 
 
 def _rule(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
@@ -73,7 +79,7 @@ def samples(
     path: Path,
     input_format: str | None,
     mapping: dict[str, str],
-    steps: tuple[int, float],
+    steps: tuple[float, float],
     finding: str | None,
     sort: str | None,
     limit: int,
@@ -125,7 +131,7 @@ def samples(
 
 
 def _all(found: Samples, path: Path) -> Iterator[Shown]:
-    for sample in counting(found, f"reading {plain(path.name)}"):
+    for sample in counting(found, f"reading {path.name}"):
         yield Shown(sample, "", end=False)
 
 
@@ -136,10 +142,10 @@ def _of_finding(run: Run, found: Samples, rule: str, path: Path) -> list[Shown]:
     if not shown:
         rules = [finding.rule for finding in diagnosis.findings]
         if rule in rules:
-            click.echo(f"rldk: no recorded sample of {path} shows {rule}", err=True)
+            echo_lines(f"rldk: no recorded sample of {path} shows {rule}", err=True)
         else:
             others = f"; found: {listed(rules)}" if rules else ""
-            click.echo(f"rldk: the doctor does not find {rule} in {path}{others}", err=True)
+            echo_lines(f"rldk: the doctor does not find {rule} in {path}{others}", err=True)
     return shown
 
 
@@ -181,7 +187,7 @@ def _tell_bad(run: Run, found: Samples) -> None:
     if bad:
         first = f"{bad[0].path}:{bad[0].number}: {bad[0].reason}"
         told = f"rldk: {counted(len(bad), 'sample')} could not be read; the first: {first}"
-        click.echo(plain(told), err=True)
+        echo_lines(told, err=True)
 
 
 def _explain_none(
@@ -197,10 +203,10 @@ def _explain_none(
             return  # it has been said
         if any(line.path in {source.path for source in found.sources} for line in run.bad_lines):
             raise RLDKError(f"no sample of {path} could be read")
-        click.echo(f"rldk: {path} holds no sample yet", err=True)
+        echo_lines(f"rldk: {path} holds no sample yet", err=True)
         return
     if function is not None and function not in wanted.functions:
         names = list(wanted.functions)
         known = listed([plain(name) for name in names[:NAMES]]) or "none"
         raise RLDKError(f"no sample of {path} has a reward function {function!r}; they have: {known}")
-    click.echo(f"rldk: none of {counted(wanted.seen, 'sample')} matches", err=True)
+    echo_lines(f"rldk: none of {counted(wanted.seen, 'sample')} matches", err=True)

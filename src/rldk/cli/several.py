@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import click
 
+from rldk.cli.output import message_of
 from rldk.errors import RLDKError
 from rldk.runs import Run
 from rldk.runs.foreign import ForeignRun
@@ -50,18 +51,11 @@ def for_each(items: Sequence[Item], do: Callable[[Item], T | None]) -> tuple[lis
             if len(items) == 1 or isinstance(error, BrokenPipeError):
                 raise
             failed = True
-            click.echo(f"rldk: {_told(error)}", err=True)
+            click.echo(f"rldk: {message_of(error)}", err=True)
         else:
             if result is not None:
                 results.append(result)
     return results, failed
-
-
-def _told(error: Exception) -> str:
-    if isinstance(error, RLDKError) or not isinstance(error, OSError):
-        return str(error)
-    where = f"{error.filename}: " if error.filename is not None else ""
-    return f"{where}{error.strerror or error}"
 
 
 def identity(run: Run) -> Hashable:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rldk.cli.output import echo_json, text_or_json
+from rldk.cli.output import echo_json, echo_lines, text_or_json
 from rldk.cli.progress import counting
 from rldk.cli.reading import input_options, log_of
 from rldk.cli.several import expanded, for_each, identity
@@ -82,15 +82,15 @@ def _checking(
 
 def _show(path: Path, result: Validation) -> None:
     for bad in result.bad_lines:
-        click.echo(escaped(f"{bad.path}:{bad.number}: {bad.reason}"))
+        echo_lines(f"{bad.path}:{bad.number}: {bad.reason}")
     if result.bad > len(result.bad_lines):
-        click.echo(f"... and {result.bad - len(result.bad_lines):,} more bad lines")
+        echo_lines(f"... and {result.bad - len(result.bad_lines):,} more bad lines")
     phases = ", ".join(f"{count:,} {phase}" for phase, count in result.phases.items())
     steps = "" if result.first_step is None else f", steps {result.first_step:,} to {result.last_step:,}"
     resumes = f", {_counted(result.resumes, 'resume')}" if result.resumes else ""
     verdict = _counted(result.bad, "bad line") if result.bad else "no bad lines"
     events = _counted(result.records, "event")
-    click.echo(escaped(f"{path}: {events} ({phases or 'none'}){steps}{resumes}; {verdict}"))
+    echo_lines(f"{path}: {events} ({phases or 'none'}){steps}{resumes}; {verdict}")
 
 
 def _counted(count: int, what: str) -> str:

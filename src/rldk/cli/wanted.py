@@ -31,7 +31,7 @@ class Wanted:
     """
 
     def __init__(
-        self, steps: tuple[int, float], phase: Phase | None, function: str | None, text: str | None
+        self, steps: tuple[float, float], phase: Phase | None, function: str | None, text: str | None
     ) -> None:
         self.seen = 0
         """How many it was shown."""

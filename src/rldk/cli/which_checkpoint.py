@@ -14,7 +14,6 @@ import msgspec
 from rldk.checkpoints.folder import contents_of, step_of
 from rldk.checkpoints.weights import Weights
 from rldk.errors import AmbiguousRunError, RLDKError
-from rldk.report.words import plain
 from rldk.runs import Run, open_run
 from rldk.runs.checkpoints import last_checkpoint
 from rldk.runs.foreign import ForeignRun
@@ -74,7 +73,7 @@ class Against:
         if _kind_of(found) == "model" and Weights(str(path)).contents.kind == "adapter":
             self.base = found
             return True
-        self.previous, self.words = found, plain(str(found))
+        self.previous, self.words = found, str(found)
         return False
 
 
@@ -111,7 +110,7 @@ def _of_run(path: Path) -> Chosen:
     if run is None or isinstance(run, ForeignRun):
         there = "is no checkpoint" if path.exists() else "is not there"
         raise RLDKError(
-            f"{plain(str(path))} {there}. Name a checkpoint's folder, a {SUFFIX} file, the trainer's "
+            f"{path} {there}. Name a checkpoint's folder, a {SUFFIX} file, the trainer's "
             "output_dir, or a run of rldk"
         )
     folder = checkpoints_of(run)
@@ -148,5 +147,5 @@ def _kind_of(path: Path) -> str:
     if not weights.places:
         faults = [part.fault for part in weights.parts if part.fault]
         why = next(iter([*faults, *weights.contents.faults, *weights.notes]), "it holds none")
-        raise RLDKError(f"{plain(str(path))} has no weights to compare with: {plain(why)}")
+        raise RLDKError(f"{path} has no weights to compare with: {why}")
     return weights.contents.kind

@@ -30,6 +30,8 @@ ROWS = 24
 NOTES = 5
 """Lines of what was not examined."""
 LAYERS = "layer by layer"
+WIDE = 80
+"""Columns from which the table tells sizes: below, the names of the parts need the room more."""
 BLOCKS = 12
 """Columns for the layers of a row."""
 
@@ -136,13 +138,15 @@ def _table(rows: Sequence[Row], width: int) -> Table:
     """By part and layer; in the last column what is odd, or the drift (else the norm) of each layer."""
     compared, top = _compared(rows), _top(rows)
     last = max([len(row.mark) for row in rows] + [BLOCKS, len(LAYERS)])
-    numbers = 39 if compared else 25
+    wide = width >= WIDE
+    numbers = (39 if compared else 25) - (0 if wide else 12)
     longest = max(min(max(len(plain(row.name)) for row in rows), width - numbers - last), 16)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(
         "By layer", width=longest, no_wrap=True, overflow="ellipsis", header_style="bold not dim"
     )
-    table.add_column("parameters", justify="right", no_wrap=True)
+    if wide:
+        table.add_column("parameters", justify="right", no_wrap=True)
     if compared:
         table.add_column("bit-equal", justify="right", no_wrap=True)
         table.add_column("||dW||/||W||", justify="right", no_wrap=True)
@@ -150,7 +154,7 @@ def _table(rows: Sequence[Row], width: int) -> Table:
         table.add_column("||W||", justify="right", no_wrap=True, min_width=9)
     table.add_column(LAYERS, no_wrap=True)
     for row in rows:
-        values = [amount(row.parameters), *_values(row, compared=compared)]
+        values = [*([amount(row.parameters)] if wide else []), *_values(row, compared=compared)]
         told = Text(row.mark, "bold yellow") if row.mark else Text(_blocks(row, top), "cyan")
         table.add_row(Text(plain(row.name)), *values, told)
     return table

@@ -176,7 +176,7 @@ def facts(looked: Looked) -> Iterator[tuple[str, str]]:
 
 
 def _changed(compared: Comparison, with_what: str) -> str:
-    since = with_what or plain(compared.path)
+    since = plain(with_what or compared.path)
     if compared.steps:
         since += f", {counted(abs(compared.steps), 'step')} {'earlier' if compared.steps > 0 else 'later'}"
     if not compared.tensors:

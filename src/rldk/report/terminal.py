@@ -54,11 +54,19 @@ def print_page(console: Console, about: Examination, *, verbose: bool = False) -
             out.print(line, soft_wrap=True)  # never wrapped or cut: commands are there to be copied
 
 
-def console_on(file: TextIO) -> Console:
-    """A console that writes to a stream. What the stream has no character for becomes a question mark."""
+def console_on(file: TextIO, widest: int | None = None) -> Console:
+    """A console that writes to a stream. What the stream has no character for becomes a question mark.
+
+    Args:
+        file: the stream.
+        widest: columns that it uses at most.
+    """
     if hasattr(file, "reconfigure"):
         file.reconfigure(errors="replace")
-    return Console(file=file, highlight=False)
+    console = Console(file=file, highlight=False)
+    if widest is not None:
+        console.width = min(console.width, widest)
+    return console
 
 
 @contextmanager

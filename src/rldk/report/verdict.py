@@ -107,10 +107,10 @@ def _too_little(about: Examination) -> str:
 
 def since(about: Examination, finding: Finding) -> str:
     """Since when a finding holds."""
-    if about.first_step is None or finding.onset_step < about.first_step:
+    if about.first_step is None or finding.last_step < about.first_step:
         return "Before the first step"
-    if finding.onset_step == about.first_step:
-        return f"From the start (step {finding.onset_step:,})"
+    if finding.onset_step <= about.first_step:  # below: since a checkpoint from before the log
+        return f"From the start (step {about.first_step:,})"
     return f"Since step {finding.onset_step:,}"
 
 

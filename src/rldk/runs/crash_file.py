@@ -20,6 +20,8 @@ STALLED = "=== rldk: no step has ended for"
 """Begins the stacks of a stall."""
 FIELDS = ("how", "detail", "where", "activity", "during", "step", "time")
 _READ_BYTES = 1 << 20
+_STEP = re.compile(r"\d{1,18}", re.ASCII)
+"""A step: of thousands of digits `int` would raise."""
 _FATAL = re.compile(r"^Fatal Python error: (?P<error>.*)$", re.MULTILINE)
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 
@@ -74,4 +76,4 @@ def _recorded(text: str) -> CrashNote | None:
     step = told.pop("step", "")
     if "how" not in told:
         return None
-    return CrashNote(**told, step=int(step) if step.isdecimal() else None)
+    return CrashNote(**told, step=int(step) if _STEP.fullmatch(step) else None)

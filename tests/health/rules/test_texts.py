@@ -24,6 +24,27 @@ def rises(at=60, to=0.85, start=0.1):
     return [np.full(at, start), line(start, to, 20), np.full(N - at - 20, to)]
 
 
+# missing-eos
+
+
+@pytest.mark.parametrize(
+    ("shares", "message", "onset"),
+    [
+        ([0.3] * 60, "only 30% of the completions contain an EOS", 1),
+        ([0.3] * 59 + [0.0], "only 27% of the completions contain an EOS", 1),
+        ([0.3] * 19 + [0.0], "only 28% of the completions contain an EOS", 1),
+        ([0.9] * 40 + [0.0] * 10, "no completion ends with an EOS", 41),
+    ],
+)
+def test_no_end_at_all_is_said_where_none_came_for_long(shares, message, onset):
+    columns = {"contain_eos_frac": shares, "reward_mean": np.full(len(shares), -0.5)}
+    finding = found(columns, "missing-eos", algorithm="ppo")
+    assert (finding.message, finding.onset_step) == (message, onset)
+
+
+# duplicate-completions, repetition
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("metric", "rule"), RULES)
 def test_a_rise_without_reward_is_named(metric, rule, seed):

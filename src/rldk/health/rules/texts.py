@@ -73,7 +73,8 @@ class MissingEOS(Rule):
         track = self.share if self.share.count else self.count
         few = self.few.feed(track is self.share and track.ema20 < self.options.share, at.step)
         none = self.none.feed(track.last <= 0, at.step)
-        if few < self.options.records and none < self.options.records / 2:
+        lasting = none >= self.options.records / 2  # a record or two without any are no silence
+        if few < self.options.records and not lasting:
             return None
         thriving = thrives(self.reward)
         lost = track.start > 2 * track.ema10 and track.start > 0
@@ -85,10 +86,10 @@ class MissingEOS(Rule):
         return Verdict(
             severity=Severity.INFO if silent and not lost else Severity.WARNING,
             message="no completion ends with an EOS"
-            if none
+            if lasting
             else f"only {track.ema20:.0%} of the completions contain an EOS",
             evidence={CONTAIN if track is self.share else COUNT: [track.start, track.ema10]},
-            onset=self.none.since if none else self.few.since,
+            onset=self.none.since if lasting else self.few.since,
             confidence=0.8 if lost else 0.6,
         )
 
