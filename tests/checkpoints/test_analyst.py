@@ -231,6 +231,18 @@ def test_what_a_folder_takes_counts_the_state_of_the_training(tmp_path):
     assert analyse(folder / "model.safetensors").bytes_on_disk == found.bytes
 
 
+@pytest.mark.parametrize("name", ["config.json", "trainer_state.json"])
+def test_json_of_another_shape_is_a_note_and_no_fault(tmp_path, name):
+    folder = save(tmp_path, layers(), step=3)
+    (folder / name).write_text("[1]")
+    found = analyse(folder)
+    assert not found.damaged
+    assert found.notes == [f"{name}: it is of another shape: not read (Expected `object`, got `array`)"]
+    (folder / name).write_text('{"global_step": ')
+    found = analyse(folder)
+    assert "cut short or no JSON" in (found.progress.fault or found.faults[0])
+
+
 @given(st.sampled_from(JSON_FILES), st.binary(max_size=40))
 def test_what_is_no_json_gives_an_answer(tmp_path_factory, name, content):
     folder = save(tmp_path_factory.mktemp("none"), {"model.embed_tokens.weight": matrix()}, step=3)

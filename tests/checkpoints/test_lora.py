@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpoints.files import matrix, save
-from rldk.checkpoints import analyse
+from rldk.checkpoints import analyse, lora
 
 MODULES = ["model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.v_proj"]
 
@@ -106,6 +106,36 @@ def test_experts_in_one_tensor_are_not_taken_for_a_layer(tmp_path):
     found = analyse(adapter(tmp_path, pairs() | made, **meant)).adapter
     assert (found.untargeted, found.wrong_rank, found.unpaired, found.modules) == ([], [], [], 4)
     assert (found.update, found.stable_rank) == (None, None)
+
+
+def test_a_module_that_is_too_large_to_measure_may_still_be_zero(tmp_path, monkeypatch):
+    monkeypatch.setattr(lora, "MAX_ELEMENTS", 130)
+    made = pairs(zero=MODULES)
+    made[MODULES[1]] = (matrix(4, 30), np.zeros((40, 4), np.float32))
+    found = analyse(adapter(tmp_path, made))
+    assert (found.adapter.zero_b, found.adapter.modules) == (2, 2)
+    assert found.notes == [
+        f"size and rank of 1 of 2 modules of the adapter: {MODULES[1]}, lora_B has more than 130 elements"
+    ]
+
+
+def test_a_pair_of_a_hostile_rank_is_not_multiplied(tmp_path):
+    rank = 1_000_000  # its square would take 8 TB
+    made = pairs() | {MODULES[1]: (np.ones((rank, 1), np.float32), np.ones((1, rank), np.float32))}
+    found = analyse(adapter(tmp_path, made))
+    assert "a rank of 1,000,000 is above 1,024" in found.notes[0]
+    assert found.adapter.update > 0
+
+
+@pytest.mark.parametrize("error", [MemoryError(), np.linalg.LinAlgError("not positive definite")])
+def test_a_pair_that_cannot_be_multiplied_costs_its_numbers_alone(tmp_path, monkeypatch, error):
+    def failing(*_):
+        raise error
+
+    monkeypatch.setattr(lora, "_measure", failing)
+    found = analyse(adapter(tmp_path, pairs()))
+    assert found.adapter.modules == 2
+    assert "size and rank of 2 of 2 modules" in found.notes[0]
 
 
 def test_half_a_pair_is_named(tmp_path):

@@ -59,12 +59,14 @@ def test_every_dtype_is_measured_as_torch_would(tmp_path, dtype, size):
 def test_nan_and_infinities_are_counted_and_left_out_of_the_norm(tmp_path, dtype):
     values = torch.ones(CHUNK + 5)
     values[3] = values[CHUNK + 1] = math.nan
-    values[7] = -math.inf
+    values[7] = values[CHUNK + 2] = -math.inf
+    values[9] = math.inf
     tensor = values.to(FLOATS[dtype])
     _, (fd, (entry,)) = pair(tmp_path, tensor, tensor)
     found = Scanner().measure(fd, entry)
     floats = tensor.double()  # E4M3 has no infinities: torch saturates
     assert (found.nan, found.inf) == (2, int(torch.isinf(floats).sum()))
+    assert found.lowest == int(torch.isneginf(floats).sum())
     finite = floats[torch.isfinite(floats)]
     assert found.squares == pytest.approx(float((finite * finite).sum()), rel=1e-4)
 
@@ -96,6 +98,22 @@ def test_integers_are_compared_and_have_no_norm(tmp_path):
     (old, (entry_old,)), (new, (entry,)) = pair(tmp_path, before, after)
     found = Scanner().measure(new, entry, (old, entry_old))
     assert (found.changed, found.squares, found.moved) == (2, None, None)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "elements", "changed"),
+    [("NEW_96", 5, None), ("F4", 120, None), ("F6_E2M3", 80, None), ("NEW_16", 30, 3), ("NEW_8", 60, 4)],
+)
+def test_elements_of_a_dtype_that_is_not_known_are_counted_if_numpy_has_their_size(
+    tmp_path, dtype, elements, changed
+):
+    after = bytearray(60)
+    after[0] = after[20] = after[21] = after[50] = 1
+    for name, raw in (("old", bytes(60)), ("new", bytes(after))):
+        (tmp_path / name).write_bytes(file_bytes({"w": (dtype, [elements], raw)}))
+    (old, (entry_old,)), (new, (entry,)) = opened(tmp_path / "old"), opened(tmp_path / "new")
+    assert Scanner().measure(new, entry, (old, entry_old)).changed == changed
+    assert Scanner().measure(old, entry_old, (old, entry_old)).changed == 0
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_told(tmp_path):

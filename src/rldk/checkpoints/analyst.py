@@ -9,10 +9,11 @@ import re
 import time
 from typing import Any
 
-from rldk.checkpoints.folder import best_of, progress_of, read_json, size_of, state_of, step_of
-from rldk.checkpoints.lora import MAX_ELEMENTS, Pairs, adapter_of
+from rldk.checkpoints.folder import best_of, progress_of, size_of, state_of, step_of
+from rldk.checkpoints.lora import Pairs, adapter_of, config_of
 from rldk.checkpoints.optimizer import optimizer_of
 from rldk.checkpoints.predecessor import Fingerprint, Known, Predecessor
+from rldk.checkpoints.reading import read_json
 from rldk.checkpoints.safetensors import Entry
 from rldk.checkpoints.scan import CutShortError, Measured, Scanner
 from rldk.checkpoints.tally import Tally, Tensor
@@ -113,9 +114,12 @@ class Analyst:
         found.best = best_of(folder, best)
         if found.progress is not None and found.progress.step is not None:
             found.step = found.progress.step
+        if found.progress is not None and found.progress.unread:
+            found.notes.append(f"trainer_state.json: {found.progress.unread}")
         before = self._before(found, previous)
         known: dict[str, Known] = {}
-        pairs, tally = Pairs(), Tally()
+        about = config_of(os.path.join(folder, weights.contents.below))
+        pairs, tally = Pairs(measuring=found.kind == "adapter" and not about.of_parameters), Tally()
         try:
             self._read(found, weights, before, known, pairs, tally)
             if before is not None:
@@ -125,7 +129,10 @@ class Analyst:
             if before is not None:
                 before.close()
         found.groups = tally.groups()
-        self._beside(found, weights, known, pairs)
+        if found.kind == "adapter":
+            found.adapter = adapter_of(about, pairs, weights.places, found.bytes, self._norms(pairs))
+            found.notes += pairs.notes()
+        self._beside(found, weights, known)
         return known
 
     def _before(self, found: Analysis, previous: str | None) -> Predecessor | None:
@@ -158,7 +165,7 @@ class Analyst:
                     measured = self._measure(fd, entry, before, tally)
                     known[entry.name] = Known(entry.dtype, entry.shape, measured.crc)
                     _count(found, entry, measured)
-                    self._pair(fd, entry, pairs)
+                    self._pair(fd, entry, measured, pairs)
             except CutShortError:
                 part.fault = part.fault or "cut short while it was read"
             except OSError as error:
@@ -175,14 +182,14 @@ class Analyst:
         tally.add(tensor)
         return measured
 
-    def _pair(self, fd: int, entry: Entry, pairs: Pairs) -> None:
-        pairs.meet(entry.name, entry.shape)
-        if pairs.part_of(entry.name) is not None and entry.elements <= MAX_ELEMENTS:
+    def _pair(self, fd: int, entry: Entry, measured: Measured, pairs: Pairs) -> None:
+        zero = measured.squares == 0 and not (measured.nan or measured.inf)
+        if pairs.meet(entry.name, entry.shape, zero=zero):
             values = self._scanner.load(fd, entry)
             if values is not None:
                 pairs.add(entry.name, values)
 
-    def _beside(self, found: Analysis, weights: Weights, known: dict[str, Known], pairs: Pairs) -> None:
+    def _beside(self, found: Analysis, weights: Weights, known: dict[str, Known]) -> None:
         """What is in the folder besides the weights."""
         folder, names = weights.folder, set(weights.names)
         entries = [place.entry for place in weights.places.values()]
@@ -190,15 +197,13 @@ class Analyst:
         alone = not os.path.samefile(folder, found.path)  # then what else should be there is not its matter
         if not alone:
             found.vocabulary = vocabulary_of(folder, entries, crcs, self._tokens)
-        config, fault = read_json(os.path.join(folder, "config.json"), dict[str, Any])
+        config, unread = read_json(os.path.join(folder, "config.json"), dict[str, Any])
         told = config is not None and any(key in config for key in _UNROUTED)
         found.experts = told or any(map(_UNROUTED_PARTS.search, weights.places))
-        if fault:
-            found.faults.append(f"config.json: {fault}")
+        if unread is not None:
+            (found.faults if unread.damaged else found.notes).append(f"config.json: {unread.why}")
         if found.kind == "adapter":
-            norms = self._norms(pairs)
-            found.adapter = adapter_of(folder, pairs, weights.places, found.bytes, norms)
-            if not alone and "adapter_config.json" not in names:
+            if not alone and "adapter_config.json" not in names and not weights.contents.below:
                 found.config_missing = "adapter_config.json"
         elif (
             not alone
@@ -217,7 +222,7 @@ class Analyst:
 
     def _norms(self, pairs: Pairs) -> dict[str, float]:
         """||W||_F of the adapted modules of the base model, read once."""
-        if self._base is None:
+        if self._base is None or not pairs.done:
             return {}
         if self._base_norms is None:
             base = Predecessor(self._base, base=True)
@@ -234,12 +239,20 @@ def _count(found: Analysis, entry: Entry, measured: Measured) -> None:
         if len(found.empty) < MAX_NAMED:
             found.empty.append(entry.name[:200])
     if measured.nan or measured.inf:
+        told = NonFinite(
+            name=entry.name[:200],
+            nan=measured.nan,
+            inf=measured.inf,
+            elements=entry.elements,
+            lowest=measured.nan == 0 and measured.lowest == measured.inf,
+            zeros=measured.squares == 0,
+            unchanged=None if measured.changed is None else measured.changed == 0,
+        )
         found.non_finite_tensors += 1
-        if len(found.non_finite) < MAX_NAMED:
-            told = NonFinite(
-                name=entry.name[:200], nan=measured.nan, inf=measured.inf, elements=entry.elements
-            )
-            found.non_finite.append(told)
+        found.masks += told.mask
+        found.non_finite.append(told)
+        found.non_finite.sort(key=lambda one: (one.mask, one.lasting))  # masks come by the layer
+        del found.non_finite[MAX_NAMED:]
 
 
 def _resumable(found: Analysis) -> bool:

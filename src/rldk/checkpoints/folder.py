@@ -4,35 +4,30 @@ Invariant: a file is judged by what the trainer writes beside it, and a folder t
 (a published model) lacks nothing.
 """
 
-import json
 import os
 import re
 from collections.abc import Collection
 from contextlib import suppress
 from itertools import pairwise
-from math import isfinite
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
+from rldk.checkpoints.reading import finite, integer, read_json
 from rldk.health.saved import MAX_NAMED, Best, Progress
 
 __all__ = [
     "Contents",
     "best_of",
     "contents_of",
-    "finite",
-    "integer",
-    "opened",
     "progress_of",
-    "read_json",
     "size_of",
     "state_of",
     "step_of",
 ]
 
-MAX_JSON = 64_000_000
-"""Bytes of a JSON file that is read; a tokenizer.json has up to 35 MB."""
+MAX_STATE = 1_000_000_000
+"""Bytes of a trainer_state.json that is read: 100,000 records of 32 metrics take 160 MB."""
 RECENT = 10
 """Records of the learning rate that tell how steep the schedule is now; a warm-up is steeper."""
 STATE_FILES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
@@ -42,9 +37,8 @@ _SHARD = re.compile(r"(?:model|adapter_model)-\d+-of-\d+\.safetensors")
 _PICKLED = re.compile(r"(?:pytorch_model|adapter_model).*\.bin")
 _RANK = re.compile(r"rng_state_(\d+)\.pth")
 _ELSEWHERE = re.compile(r"pytorch_model_fsdp.*|global_step\d+|optimizer_\d+|mp_rank_.*")
+_SAVED = re.compile(r"checkpoint-\d+")
 _STEP = re.compile(r"(?:checkpoint|global_step|step)[-_]?(\d+)")
-
-Told = TypeVar("Told")
 
 
 class Contents(msgspec.Struct, frozen=True):
@@ -60,10 +54,18 @@ class Contents(msgspec.Struct, frozen=True):
     """Weights that are there and are not read."""
     placed: dict[str, str] = {}
     """Tensor -> file, by the index; empty where there is none."""
+    below: str = ""
+    """Folder in this one in which an adapter and its configuration lie; empty: they lie in this one."""
 
 
 def contents_of(folder: str, names: Collection[str]) -> Contents:
     """The weights among the `names` of a folder."""
+    found = _here(folder, names)
+    inner = None if found.parts else _below(folder, names)
+    return found if inner is None else inner
+
+
+def _here(folder: str, names: Collection[str]) -> Contents:
     adapter = "adapter_config.json" in names or any(name.startswith("adapter_model") for name in names)
     stem, kind = ("adapter_model", "adapter") if adapter else ("model", "model")
     single, index = f"{stem}.safetensors", f"{stem}.safetensors.index.json"
@@ -79,15 +81,54 @@ def contents_of(folder: str, names: Collection[str]) -> Contents:
         for name in sorted(names)
         if _PICKLED.fullmatch(name) or _ELSEWHERE.fullmatch(name)
     ]
+    notes += [
+        f"{name}: weights of another name; to read them: rldk checkpoint {os.path.join(folder, name)}"
+        for name in sorted(names)
+        if name.endswith(".safetensors")
+    ]
     faults = [] if notes or not _is_checkpoint(names, adapter=adapter) else [f"{single} is missing"]
     return Contents("none", [], faults, notes[:5])
 
 
+def _below(folder: str, names: Collection[str]) -> Contents | None:
+    """An adapter with another name than `default`, which peft saves in a folder of that name.
+
+    Of several the first that holds weights is taken: their tensors have the same names.
+    """
+    if "adapter_config.json" in names or "config.json" in names:
+        return None  # the weights that belong here are missing
+    if any(_SAVED.fullmatch(name) for name in names):
+        return None  # a trainer's output_dir, beside whose checkpoints a last adapter may lie
+    found: dict[str, Contents] = {}
+    for name in sorted(names):
+        with suppress(OSError):  # most of them are files
+            held = os.listdir(os.path.join(folder, name))
+            if "adapter_config.json" in held:
+                found[name] = _here(os.path.join(folder, name), held)
+    if not found:
+        return None
+    taken = next((name for name, one in found.items() if one.parts), next(iter(found)))
+    inner = found[taken]
+    others = [
+        f"{name}: another adapter; to read it: rldk checkpoint {os.path.join(folder, name)}"
+        for name in found
+        if name != taken
+    ]
+    return Contents(
+        inner.kind,
+        [f"{taken}/{part}" for part in inner.parts],
+        [f"{taken}: {fault}" for fault in inner.faults],
+        [f"{taken}: {note}" for note in inner.notes] + others[:5],
+        {tensor: f"{taken}/{file}" for tensor, file in inner.placed.items()},
+        taken,
+    )
+
+
 def _indexed(folder: str, index: str, kind: str, names: Collection[str]) -> Contents:
-    told, fault = read_json(os.path.join(folder, index), dict[str, Any])
+    told, unread = read_json(os.path.join(folder, index), dict[str, Any])
     placed = told.get("weight_map") if told else None
     if not isinstance(placed, dict) or not all(isinstance(file, str) for file in placed.values()):
-        return Contents(kind, [], [f"{index}: {fault or 'it has no weight_map'}"])  # type: ignore[arg-type]
+        return Contents(kind, [], [f"{index}: {unread.why if unread else 'it has no weight_map'}"])  # type: ignore[arg-type]
     listed = sorted(set(placed.values()))
     faults = [f"{name[:100]}, which {index} lists, is missing" for name in listed if name not in names]
     return Contents(kind, [name for name in listed if name in names], faults[:MAX_NAMED], [], placed)  # type: ignore[arg-type]
@@ -116,74 +157,32 @@ def state_of(names: Collection[str]) -> tuple[Literal["whole", "partial", "weigh
     return ("partial" if missing else "whole"), missing
 
 
-def opened(path: str, _: int = 0) -> int:
-    """A descriptor to read a file. A pipe under its name is no reason to wait for ever.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-
-
-def read_json(path: str, kind: type[Told]) -> tuple[Told | None, str | None]:
-    """A JSON file, and why it cannot be read, in words; None and None where there is none."""
-    try:
-        with open(path, "rb", opener=opened) as file:
-            raw = file.read(MAX_JSON + 1)
-    except FileNotFoundError:
-        return None, None
-    except OSError as error:
-        return None, f"it cannot be read ({error.strerror or error})"
-    if len(raw) > MAX_JSON:
-        return None, f"it has more than {MAX_JSON:,} bytes"
-    try:
-        return msgspec.json.decode(raw, type=kind), None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        strict = error
-    try:  # json.dump of Python writes NaN and Infinity, which are no JSON
-        return msgspec.convert(json.loads(raw), kind, strict=False), None
-    except (ValueError, RecursionError, msgspec.ValidationError):
-        return None, f"it is cut short or no JSON ({strict})"[:200]
-
-
-def integer(value: Any) -> int | None:
-    """What a file holds where a whole number belongs; None where it is something else, or of no 64 bits."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if whole and abs(value) < 1 << 63 else None
-
-
-def finite(value: Any) -> float | None:
-    """What a file holds where a number belongs; None where it is something else, or not finite."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if isfinite(value) else None
-    except OverflowError:
-        return None
-
-
 class _Record(msgspec.Struct):
-    step: float | None = None
-    learning_rate: float | str | None = None
+    step: Any = None
+    learning_rate: Any = None
 
 
 class _State(msgspec.Struct):
-    global_step: int | None = None
-    best_model_checkpoint: str | None = None
+    """The fields that are needed: what else is logged is skipped by the decoder."""
+
+    global_step: Any = None
+    best_model_checkpoint: Any = None
     log_history: list[_Record] = []
 
 
 def progress_of(folder: str) -> tuple[Progress | None, list[tuple[int, float]], str | None]:
     """`trainer_state.json`: the progress, each logged (step, learning rate), the best checkpoint's path."""
-    told, fault = read_json(os.path.join(folder, "trainer_state.json"), _State)
+    told, unread = read_json(os.path.join(folder, "trainer_state.json"), _State, MAX_STATE)
+    if unread is not None:
+        return Progress(fault=unread.why) if unread.damaged else Progress(unread=unread.why), [], None
     if told is None:
-        return (Progress(fault=fault) if fault else None), [], None
+        return None, [], None
     rates = [
-        (int(record.step or 0), record.learning_rate)
+        (int(step), rate)
         for record in told.log_history
-        if finite(record.step) is not None and isinstance(record.learning_rate, float)
+        if (step := finite(record.step)) is not None and (rate := finite(record.learning_rate)) is not None
     ]
-    progress = Progress(step=told.global_step)
+    progress = Progress(step=_whole(told.global_step))
     if rates:
         progress.logged_step, progress.logged_lr = rates[-1]
         progress.updates = _updates(rates)
@@ -193,7 +192,14 @@ def progress_of(folder: str) -> tuple[Progress | None, list[tuple[int, float]], 
         if after[0] > before[0]
     ]
     progress.steepest = max(changes, default=None)
-    return progress, rates, told.best_model_checkpoint
+    best = told.best_model_checkpoint
+    return progress, rates, best if isinstance(best, str) else None
+
+
+def _whole(value: Any) -> int | None:
+    """A step, which not every trainer writes as a whole number."""
+    number = finite(value)
+    return integer(int(number)) if number is not None and number.is_integer() else None
 
 
 def _updates(rates: list[tuple[int, float]]) -> int:

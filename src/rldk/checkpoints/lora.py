@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rldk.checkpoints.elements import Floats
-from rldk.checkpoints.folder import finite, integer, read_json
+from rldk.checkpoints.reading import finite, integer, read_json
 from rldk.health.saved import MAX_NAMED, Adapter
 
-__all__ = ["MAX_ELEMENTS", "Pairs", "adapter_of"]
+__all__ = ["AdapterConfig", "Pairs", "adapter_of", "config_of"]
 
 MAX_ELEMENTS = 1 << 24
 """Elements of a lora_A or lora_B that are looked at in one piece: 64 MB as float32."""
+MAX_RANK = 1024
+"""Rank of a pair that is measured: a matrix of r x r in float64 has 8 MB. In practice it is 4 to 256."""
 
 _SPELLED = ((".lora_A.weight", "a"), (".lora_B.weight", "b"))
 
@@ -34,15 +36,22 @@ class _Pair(NamedTuple):
 
 
 class Pairs:
-    """The lora_A and lora_B of an adapter, a module at a time; an A waits in memory for its B."""
+    """The lora_A and lora_B of an adapter, a module at a time; an A waits in memory for its B.
 
-    def __init__(self) -> None:
+    Args:
+        measuring: whether the product of a pair means anything.
+    """
+
+    def __init__(self, *, measuring: bool = True) -> None:
+        self._measuring = measuring
         self.done: dict[str, _Pair] = {}
         """By module; what `base_model.model.` stands before is left out."""
         self.zero: list[str] = []
         """Modules whose lora_B is all zeros."""
         self.ranks: dict[str, int] = {}
         """Rank of each module, by the shape."""
+        self.unmeasured: dict[str, str] = {}
+        """Modules whose product was to be measured and was not -> why, in words."""
         self._waiting: dict[str, Floats] = {}
         self._seen: dict[str, set[str]] = {}
 
@@ -54,31 +63,45 @@ class Pairs:
                 return name.removesuffix(suffix).removeprefix("base_model.model."), side
         return None
 
-    def meet(self, name: str, shape: tuple[int, ...]) -> None:
-        """Note that a tensor is there."""
+    def meet(self, name: str, shape: tuple[int, ...], *, zero: bool) -> bool:
+        """Note that a tensor is there, and whether it is all zeros; whether `add` wants its values."""
         part = self.part_of(name)
         if part is None:
-            return
+            return False
         module, side = part
         self._seen.setdefault(module, set()).add(side)
         if side == "a" and shape:
             self.ranks[module] = shape[0]
+        if side == "b" and zero:
+            self.zero.append(module)
+        if not self._measuring or len(shape) != 2:
+            return False
+        rank = shape[0] if side == "a" else shape[1]
+        if rank > MAX_RANK:
+            self.unmeasured[module] = f"a rank of {rank:,} is above {MAX_RANK:,}"
+        elif shape[0] * shape[1] > MAX_ELEMENTS:
+            self.unmeasured[module] = f"lora_{side.upper()} has more than {MAX_ELEMENTS:,} elements"
+        if module in self.unmeasured:
+            self._waiting.pop(module, None)
+        return module not in self.unmeasured
 
     def add(self, name: str, values: Floats) -> None:
         """Take the values of a lora_A or lora_B; the pair is measured when both are there."""
         part = self.part_of(name)
-        if part is None or values.ndim != 2:
+        if part is None:
             return
         module, side = part
-        if side == "b" and not values.any():
-            self.zero.append(module)
         other = self._waiting.pop(module, None)
         if other is None:
             self._waiting[module] = values
             return
         a, b = (values, other) if side == "a" else (other, values)
-        if a.shape[0] == b.shape[1]:
+        if a.shape[0] != b.shape[1]:
+            return
+        try:
             self.done[module] = _measure(a, b)
+        except (MemoryError, np.linalg.LinAlgError) as error:
+            self.unmeasured[module] = str(error) or type(error).__name__
 
     def unpaired(self) -> list[str]:
         """Modules that have one of the two only."""
@@ -87,6 +110,14 @@ class Pairs:
     def modules(self) -> list[str]:
         """Every module with a tensor."""
         return list(self._seen)
+
+    def notes(self) -> list[str]:
+        """What was not measured, in words."""
+        if not self.unmeasured:
+            return []
+        module, why = next(iter(self.unmeasured.items()))
+        count = f"{len(self.unmeasured):,} of {len(self._seen):,}"
+        return [f"size and rank of {count} modules of the adapter: {module[:100]}, {why}"]
 
 
 def _measure(a: Floats, b: Floats) -> _Pair:
@@ -110,21 +141,44 @@ def _gram(matrix: NDArray[Any]) -> NDArray[np.float64]:
     return product
 
 
+class AdapterConfig(NamedTuple):
+    """`adapter_config.json`."""
+
+    told: dict[str, Any] | None
+    """Its content; None: there is none that can be read."""
+    fault: str | None
+    """Why it cannot be read, in words."""
+
+    @property
+    def of_parameters(self) -> bool:
+        """Whether some lora_A and lora_B are of a parameter that holds all experts.
+
+        Then peft puts the ranks of all of them into one lora_A, and names the module that it wraps: neither
+        rank nor name nor product is what it is of a layer.
+        """
+        return bool(self.told and self.told.get("target_parameters"))
+
+
+def config_of(folder: str) -> AdapterConfig:
+    """The configuration of the adapter in a folder."""
+    told, unread = read_json(os.path.join(folder, "adapter_config.json"), dict[str, Any])
+    return AdapterConfig(told, unread.why if unread else None)
+
+
 def adapter_of(
-    folder: str, pairs: Pairs, tensors: Iterable[str], size: int, norms: Mapping[str, float]
+    about: AdapterConfig, pairs: Pairs, tensors: Iterable[str], size: int, norms: Mapping[str, float]
 ) -> Adapter:
     """The facts of an adapter.
 
     Args:
-        folder: where its configuration is.
+        about: its configuration.
         pairs: its tensors, measured.
         tensors: the names of all its tensors.
         size: bytes of its weights.
         norms: ||W||_F of modules of the base model, where that is at hand.
     """
-    told, fault = read_json(os.path.join(folder, "adapter_config.json"), dict[str, Any])
-    config = told or {}
-    found = Adapter(kind=_text(config.get("peft_type")), bytes=size, fault=fault)
+    config = about.told or {}
+    found = Adapter(kind=_text(config.get("peft_type")), bytes=size, fault=about.fault)
     found.base = _text(config.get("base_model_name_or_path"))
     found.base_missing = bool(found.base and os.path.isabs(found.base) and not os.path.isdir(found.base))
     found.r, found.alpha = integer(config.get("r")), finite(config.get("lora_alpha"))
@@ -132,11 +186,9 @@ def adapter_of(
         found.scale = found.alpha / (math.sqrt(found.r) if config.get("use_rslora") else found.r)
     found.modules, found.zero_b = len(pairs.modules()), len(pairs.zero)
     found.unpaired = pairs.unpaired()[:MAX_NAMED]
-    if config.get("target_parameters"):
-        # Of a parameter that holds all experts, peft puts the ranks of all of them into one lora_A, and names
-        # the module that it wraps: neither rank nor name nor product is what it is of a layer.
+    if about.of_parameters:
         return found
-    if told is not None:
+    if about.told is not None:
         _targets(config, list(tensors), pairs, found)
         _ranks(config, pairs, found)
     _size(config, pairs, norms, found)

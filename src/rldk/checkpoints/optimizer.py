@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rldk.checkpoints.elements import FLOATS
-from rldk.checkpoints.folder import finite, opened
+from rldk.checkpoints.reading import finite, opened
 from rldk.checkpoints.scan import CutShortError, Scanner
 from rldk.checkpoints.torch_file import TensorStandIn, TorchFile, UnreadableError, open_torch
 from rldk.health.saved import MAX_NAMED, NonFinite, Optimizer

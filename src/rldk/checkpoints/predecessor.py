@@ -84,6 +84,7 @@ class Predecessor:
         remembered = self._tensors.get(entry.name)
         if alike and changed is None and remembered is not None and remembered.crc == measured.crc:
             changed = 0
+        measured = measured._replace(changed=changed)
         return measured, Tensor(entry.name, entry.elements, measured.squares, alike, changed, measured.moved)
 
     def _known(self, name: str) -> tuple[str, tuple[int, ...]] | None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rldk.checkpoints.elements import FLOATS, Floats, into_float32
-from rldk.checkpoints.safetensors import BITS, Entry
+from rldk.checkpoints.safetensors import Entry
 
 __all__ = ["CutShortError", "Measured", "Scanner"]
 
@@ -35,10 +35,19 @@ class Measured(NamedTuple):
     """Elements that are NaN."""
     inf: int
     """Elements that are infinite."""
+    lowest: int
+    """Those of them that are -inf."""
     changed: int | None
-    """Elements whose bits are not the predecessor's; None: not compared."""
+    """Elements whose bits are not the predecessor's; None: not compared, or no elements of whole bytes."""
     moved: float | None
     """Sum of the squares of the finite differences to the predecessor; None: not compared, or no float."""
+
+
+def _width(entry: Entry) -> int | None:
+    """Bytes of an element; None where numpy has no integer of that size."""
+    size = entry.end - entry.start
+    width = size // entry.elements if entry.elements and size % entry.elements == 0 else 0
+    return width if width in (1, 2, 4, 8) else None
 
 
 class Scanner:
@@ -62,8 +71,9 @@ class Scanner:
             OSError: the disk cannot read it.
         """
         numeric = entry.dtype in FLOATS
-        width = max(BITS.get(entry.dtype, 8) // 8, 1)
-        crc = changed = nan = inf = 0
+        elementwise = _width(entry)
+        width = elementwise or 1
+        crc = changed = nan = inf = lowest = 0
         squares = moved = 0.0
         for offset in range(0, entry.end - entry.start, CHUNK * width):
             count = min(CHUNK * width, entry.end - entry.start - offset)
@@ -73,6 +83,7 @@ class Scanner:
             if floats is not None:
                 power, nans, infs = self._power(floats)
                 squares, nan, inf = squares + power, nan + nans, inf + infs
+                lowest += int(np.count_nonzero(np.isneginf(floats))) if infs else 0
             if before is None:
                 continue
             old = self._read(before[0], self._before[:count], before[1].start + offset)
@@ -85,7 +96,8 @@ class Scanner:
             squares if numeric else None,
             nan,
             inf,
-            changed if before is not None else None,
+            lowest,
+            changed if before is not None and (elementwise or not changed) else None,
             moved if numeric and before is not None else None,
         )
 

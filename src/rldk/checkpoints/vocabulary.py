@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from rldk.checkpoints.folder import MAX_JSON, integer, opened, read_json
+from rldk.checkpoints.reading import MAX_JSON, integer, opened, read_json
 from rldk.checkpoints.safetensors import Entry
 from rldk.health.saved import MAX_NAMED, Vocabulary
 

@@ -7,7 +7,8 @@ deletes gives its space back to the disk.
 import os
 from typing import NamedTuple
 
-from rldk.checkpoints.folder import Contents, contents_of, opened
+from rldk.checkpoints.folder import Contents, contents_of
+from rldk.checkpoints.reading import opened
 from rldk.checkpoints.safetensors import Entry, Header, read_header
 from rldk.health.saved import Part
 

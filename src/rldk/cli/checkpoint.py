@@ -125,7 +125,7 @@ def _analysed(chosen: "Chosen", against: "Against") -> Analysis:
 
 def _size(path: Path) -> int:
     """Bytes of the weights, roughly: for the progress alone."""
-    files = path.glob("*.safetensors") if path.is_dir() else [path]
+    files = path.rglob("*.safetensors") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
 
 

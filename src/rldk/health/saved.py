@@ -56,6 +56,23 @@ class NonFinite(Facts):
     """Elements that are infinite."""
     elements: int = 0
     """All elements."""
+    lowest: bool = False
+    """It holds no NaN, and no infinity but -inf."""
+    zeros: bool = False
+    """All its finite elements are 0."""
+    unchanged: bool | None = None
+    """It is bit-equal to the predecessor's; None: not compared."""
+
+    @property
+    def mask(self) -> bool:
+        """Whether it is what attention adds: 0 and -inf, which training does not change."""
+        named = "mask" in self.name.rpartition(".")[2]
+        return named or (self.lowest and self.zeros and self.unchanged is not False)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it may be a mask: -inf in a tensor that stayed as it was."""
+        return self.lowest and self.unchanged is True
 
 
 class Group(Facts):
@@ -121,6 +138,8 @@ class Progress(Facts):
     """`global_step`."""
     fault: str | None = None
     """Why the file cannot be read, in words."""
+    unread: str | None = None
+    """Why it was not read although it may be good, in words."""
     logged_step: int | None = None
     """Step of the newest record with a learning rate."""
     logged_lr: float | None = None
@@ -174,7 +193,7 @@ class Adapter(Facts):
     untargeted: list[str] = []
     """Modules that have tensors but stand in no entry of `target_modules`."""
     update: float | None = None
-    """||s BA||_F over all modules."""
+    """||s BA||_F over all modules; a note of the analysis names those that were not measured."""
     update_share: float | None = None
     """The same over ||W||_F of the modules in the base model, where that is a local folder."""
     stable_rank: float | None = None
@@ -265,9 +284,11 @@ class Analysis(Facts):
     dtypes: dict[str, int] = {}
     """Elements by dtype, in the words of safetensors."""
     non_finite: list[NonFinite] = []
-    """Tensors with NaN or infinities; the first ones."""
+    """Tensors with NaN or infinities; the first ones, masks behind the others."""
     non_finite_tensors: int = 0
     """How many they are."""
+    masks: int = 0
+    """Those of them that are masks, which hold -inf on purpose."""
     empty: list[str] = []
     """Tensors without an element; the first ones."""
     empty_tensors: int = 0
@@ -299,8 +320,8 @@ class Analysis(Facts):
 
     @property
     def spoiled(self) -> list[NonFinite]:
-        """Those of `non_finite` that are no masks, which hold -inf on purpose."""
-        return [one for one in self.non_finite if "mask" not in one.name.rpartition(".")[2]]
+        """Those of `non_finite` that are no masks."""
+        return [one for one in self.non_finite if not one.mask]
 
     @property
     def damaged(self) -> bool:

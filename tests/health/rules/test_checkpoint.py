@@ -90,6 +90,26 @@ def test_a_checkpoint_that_is_broken_stays_so_whatever_follows():
     assert "checkpoint-20: model.safetensors is damaged: cut short: 3 bytes of 9" in one.message
 
 
+@pytest.mark.parametrize(
+    ("changes", "context", "first"),
+    [
+        ({}, {}, "save_only_model=True"),
+        ({}, {"options": {"save_only_model": False}}, "the disk was full"),
+        ({"faults": ["x is missing"]}, {}, "the disk was full"),
+    ],
+)
+def test_weights_alone_are_most_likely_meant(changes, context, first):
+    one = found("checkpoint-incomplete", facts(state="weights", **changes), **context)
+    assert first in one.causes[0]
+    assert ("save_only_model=False" in one.remedies[0]) == (first == "save_only_model=True")
+
+
+def test_weights_alone_after_a_fault_do_not_explain_it():
+    broken, alone = facts(20, faults=["x is missing"]), facts(30, state="weights")
+    one = findings(broken, alone)["checkpoint-incomplete"]
+    assert (one.severity, "disk" in one.causes[0]) == ("critical", True)
+
+
 def test_several_faults_are_counted():
     one = found(
         "checkpoint-incomplete", facts(faults=["a is missing", "b is missing"], empty=["w"], empty_tensors=9)
@@ -107,6 +127,28 @@ def test_masks_may_hold_infinities():
     one = found("checkpoint-non-finite", facts(non_finite=[mask, weight], non_finite_tensors=2))
     assert "1 of 3 tensors" in one.message
     assert one.evidence["tensors"] == [weight.name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity"),
+    [
+        ({"zeros": True}, None),
+        ({"zeros": True, "unchanged": True}, None),
+        ({"zeros": True, "unchanged": False}, "critical"),
+        ({"unchanged": True}, "info"),
+        ({"unchanged": False}, "critical"),
+        ({}, "critical"),
+        ({"zeros": True, "unchanged": True, "lowest": False}, "critical"),  # NaN, or +inf
+    ],
+)
+def test_a_bias_of_minus_infinity_that_does_not_change_is_no_fault(changes, severity):
+    bias = NonFinite(**({"name": "h.0.attn.bias", "inf": 9, "elements": 81, "lowest": True} | changes))
+    one = found("checkpoint-non-finite", facts(non_finite=[bias], non_finite_tensors=1))
+    assert (one and one.severity) == severity
+    weight = NonFinite(name="w", nan=1)
+    both = facts(non_finite=[weight, bias], non_finite_tensors=25, masks=20)
+    one = found("checkpoint-non-finite", both)
+    assert (one.severity, "5 of 3 tensors" in one.message) == ("critical", True)
 
 
 # weights-unchanged
@@ -217,6 +259,8 @@ def test_a_dtype_or_a_size_that_changed_is_told_but_not_against_the_base():
     larger = compared(unchanged_tensors=0, bytes_before=980)
     assert "980 bytes" in found("weight-drift", facts(compared=larger)).message
     assert found("weight-drift", facts(compared=compared(unchanged_tensors=0, bytes_before=995))) is None
+    unrelated = compared(tensors=0, unchanged_tensors=0, bytes_before=980)
+    assert found("weight-drift", facts(compared=unrelated)) is None
 
 
 # lora-rank
@@ -258,6 +302,9 @@ def test_a_rank_is_told_once_it_is_far_from_what_is_used(step, r, stable, words)
         ({"tied": False}, None),
         ({"tied": None, "needs_head": True}, None),
         ({"config_rows": 512}, "config.json says 512"),
+        ({"head_rows": 290, "config_rows": 290, "tied": False}, None),  # Mllama: no image is predicted
+        ({"head_rows": 310, "config_rows": 310, "tied": False}, "the head 310"),
+        ({"head_rows": 290, "config_rows": 280, "tied": False}, "the head 290"),
     ],
 )
 def test_what_disagrees_on_the_vocabulary(changes, words):
@@ -280,8 +327,10 @@ def optimizer(**changes):
     ("changes", "experts", "severity"),
     [
         ({}, False, None),
-        ({"without_state": 1}, False, "warning"),
-        ({"without_state": 1}, True, "info"),
+        ({"without_state": 1, "fewest_steps": 19}, False, "warning"),
+        ({"without_state": 1, "fewest_steps": 19}, True, "info"),
+        ({"without_state": 1, "fewest_steps": None, "most_steps": None}, False, "warning"),
+        ({"without_state": 1}, False, "info"),
         ({"without_state": 9}, True, "warning"),
         ({"without_state": 9, "moments": False}, False, None),
         ({"fewest_steps": 4}, False, "warning"),
@@ -297,6 +346,25 @@ def optimizer(**changes):
 def test_what_an_optimizer_must_hold(changes, experts, severity):
     one = found("optimizer-state", facts(optimizer=optimizer(**changes), experts=experts))
     assert (one and one.severity) == severity
+
+
+@pytest.mark.parametrize(
+    ("tensors", "unchanged", "severity"),
+    [
+        (9, 2, "info"),  # as many as have a state
+        (9, 1, "warning"),  # one that changed has none
+        (9, 9, "info"),
+        (30, 28, "info"),  # most of the model is frozen
+        (30, 22, "warning"),
+        (30, 0, "info"),  # more than parameters: they were cut differently for the file
+        (0, 0, "info"),
+    ],
+)
+def test_what_has_no_state_and_did_not_change_got_no_gradient(tensors, unchanged, severity):
+    against = compared(tensors=tensors, unchanged_tensors=unchanged, unchanged=0.1)
+    one = found("optimizer-state", facts(optimizer=optimizer(without_state=2), compared=against))
+    assert one.severity == severity
+    assert ("get no gradient" in one.causes[0]) == (severity == "info")
 
 
 @pytest.mark.parametrize(
@@ -360,7 +428,7 @@ def test_each_rule_names_causes_with_something_to_do():
             non_finite_tensors=1,
             adapter=adapter(base=None),
             vocabulary=Vocabulary(embedding_rows=3, config_rows=4),
-            optimizer=optimizer(without_state=1),
+            optimizer=optimizer(without_state=9),
         ),
     )
     diagnosis = diagnose(monitor)

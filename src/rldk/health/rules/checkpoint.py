@@ -17,6 +17,8 @@ __all__ = ["RULES"]
 
 Problem = tuple[Severity, str]
 
+_ALONE = "training cannot go on from it: it holds no optimizer, scheduler and random states"
+
 
 class CheckpointIncomplete(CheckpointRule):
     """A checkpoint cannot be loaded, or training cannot go on from it.
@@ -52,12 +54,16 @@ class CheckpointIncomplete(CheckpointRule):
 
     code, name, severity = "CKP001", "checkpoint-incomplete", Severity.CRITICAL
     when_over = "keep"
+    _alone: bool | None = None
+    """All that was found are weights alone, and nothing says that they are not meant to be; None: nothing."""
 
     def judge(self, found: Analysis) -> Verdict | None:
         problems = sorted(self._problems(found), key=lambda problem: -problem[0])
         if not problems:
             return None
         words = [text for _, text in problems]
+        meant = words == [_ALONE] and self.context.option("save_only_model") is None
+        self._alone = meant and self._alone is not False
         more = f" (and {len(words) - 1} more)" if len(words) > 1 else ""
         return Verdict(
             severity=problems[0][0],
@@ -93,9 +99,7 @@ class CheckpointIncomplete(CheckpointRule):
             problems.append((severity, f"training cannot go on as it was: no {named(found.missing)}"))
         only_model = self.context.option("save_only_model")
         if found.state == "weights" and found.progress is not None and only_model is not True:
-            severity = Severity.WARNING if only_model is False else Severity.INFO
-            text = "training cannot go on from it: it holds no optimizer, scheduler and random states"
-            problems.append((severity, text))
+            problems.append((Severity.WARNING if only_model is False else Severity.INFO, _ALONE))
         return problems
 
     def _best(self, found: Analysis) -> list[Problem]:
@@ -108,7 +112,14 @@ class CheckpointIncomplete(CheckpointRule):
         return [(severity, f"the best checkpoint {best.path} is no longer there")]
 
     def causes(self) -> list[Cause]:
+        alone = Cause(
+            "the trainer saves the weights alone, with save_only_model=True: they are whole, and a resume "
+            "begins with a new optimizer and another order of the data",
+            (Remedy("set `save_only_model=False`, if the run is to be resumed exactly"),),
+            0.9,
+        )
         return [
+            *([alone] if self._alone else []),
             Cause(
                 "the disk was full, or the save was killed",
                 (Remedy("make room on the disk, and resume from the last whole checkpoint"),),
@@ -134,10 +145,12 @@ class CheckpointNonFinite(CheckpointRule):
     the run dies inside generation, after a log that looked healthy.
 
     ## How it decides
-    One such element is enough: critical.
+    One such element is enough: critical. It is info where all of them are -inf, in tensors that are bit-equal
+    to those of the checkpoint before: a fixed bias of attention may hold them, no weight that learns does.
 
     ## What looks alike but is healthy
-    Masks hold -inf on purpose: tensors with "mask" in their names are left out.
+    Masks hold -inf on purpose: tensors with "mask" in their names are left out, and those that hold nothing
+    but 0 and -inf, unless they changed since the checkpoint before.
 
     ## What to do
     Go back to the last checkpoint without them, which the doctor names.
@@ -153,12 +166,14 @@ class CheckpointNonFinite(CheckpointRule):
         spoiled = found.spoiled
         if not spoiled:
             return None
-        count = found.non_finite_tensors - (len(found.non_finite) - len(spoiled))
+        count = found.non_finite_tensors - max(found.masks, len(found.non_finite) - len(spoiled))
         nan, inf = sum(one.nan for one in spoiled), sum(one.inf for one in spoiled)
+        lasting = all(one.lasting for one in spoiled)
+        what = "-inf, as in the checkpoint before" if lasting else "NaN or infinities"
+        names = named([one.name for one in spoiled], count)
         return Verdict(
-            severity=Severity.CRITICAL,
-            message=f"{_folder(found)}: {count} of {found.tensors} tensors hold NaN or infinities: "
-            f"{named([one.name for one in spoiled], count)}",
+            severity=Severity.INFO if lasting else Severity.CRITICAL,
+            message=f"{_folder(found)}: {count} of {found.tensors} tensors hold {what}: {names}",
             evidence={"tensors": [one.name for one in spoiled], "nan": nan, "inf": inf, "path": found.path},
             confidence=0.99,
         )
@@ -262,7 +277,7 @@ class WeightDrift(CheckpointRule):
     ## How it decides
     Parts of one kind (such as the MLPs of all layers), six or more that moved: one is above the median by
     five median absolute deviations on a log scale, and by a factor of three. Dtypes or shapes changed, or the
-    size by more than 1%. It is info.
+    size by more than 1%, of checkpoints that have tensors in common. It is info.
 
     ## What looks alike but is healthy
     First and last layers often move more. Frozen layers do not move, and are left out.
@@ -297,7 +312,8 @@ class WeightDrift(CheckpointRule):
         if not compared.base and not found.damaged:  # else it is another rule's to say why the size changed
             if compared.retyped:
                 words.append(f"dtype or shape changed since step {compared.step}: {named(compared.retyped)}")
-            if self._resized(found.bytes, compared.bytes_before):
+            related = compared.tensors or compared.retyped
+            if related and self._resized(found.bytes, compared.bytes_before):
                 words.append(f"the weights had {compared.bytes_before:,} bytes and have {found.bytes:,}")
         outliers = self._outliers(found.groups)
         words += [

@@ -34,8 +34,9 @@ class VocabularyMismatch(CheckpointRule):
     a warning.
 
     ## What looks alike but is healthy
-    More rows than tokens is padding. A tied head is not saved. Tokens for images and sounds in a model of
-    text alone have no rows (Gemma 3).
+    More rows than tokens is padding. More rows than the head has, where the head fits `vocab_size`, are of
+    tokens that are not predicted (Mllama). A tied head is not saved. Tokens for images and sounds in a model
+    of text alone have no rows (Gemma 3).
 
     ## What to do
     Call `model.resize_token_embeddings(len(tokenizer))` before the trainer is built; with an adapter, save
@@ -90,9 +91,11 @@ def _disagreements(told: Vocabulary) -> list[str]:
         )
     elif told.tokens is not None and told.tokens > rows and not told.beyond:
         words.append(f"the embeddings have {rows:,} rows, the tokenizer {told.tokens:,} tokens")
-    if told.head_rows is not None and told.head_rows != rows:
+    # Mllama embeds its image tokens too, and predicts none of them
+    spare = told.head_rows is not None and told.head_rows == told.config_rows and told.head_rows < rows
+    if told.head_rows is not None and told.head_rows != rows and not spare:
         words.append(f"the embeddings have {rows:,} rows, the head {told.head_rows:,}")
-    if told.config_rows is not None and told.config_rows != rows:
+    if told.config_rows is not None and told.config_rows != rows and not spare:
         words.append(f"the embeddings have {rows:,} rows, config.json says {told.config_rows:,}")
     if told.tied is False and told.head_rows is None and told.needs_head:
         words.append("the output head is missing, and config.json says that it is not tied to the embeddings")
@@ -112,16 +115,17 @@ class OptimizerState(CheckpointRule):
     A resumed run jumps: a lost state is a first step of full size for a parameter in the middle of training.
 
     ## How it decides
-    A warning: NaN or infinities; an optimizer of Adam's kind without a state for some parameter, or with
-    unequal counters; rates of optimizer and scheduler that differ; a next rate that is off the last logged
-    one by a factor of two and by three times the steepest change of a step in the last ten records. Info:
+    A warning: NaN or infinities; an optimizer of Adam's kind without any state, or with unequal counters, or
+    with fewer states than tensors changed since the checkpoint before; rates of optimizer and scheduler that
+    differ; a next rate that is off the last logged one by a factor of two and by three times the steepest
+    change of a step in the last ten records. Info: other missing states, where the rest took all the steps;
     missing states and unequal counters of a mixture of experts or of a model with towers; a rate that rises
     under a schedule that is not known, which may have restarts; counters below half of the steps, after a
     resume without the optimizer.
 
     ## What looks alike but is healthy
-    SGD without momentum has no state. Experts that were never chosen, and towers for images that saw none,
-    have none either. fp16 skips steps.
+    SGD without momentum has no state. Parameters that never get a gradient have none either: the pooler of an
+    encoder, experts that were never chosen, towers for images that saw none. fp16 skips steps.
 
     ## What to do
     Resume from a checkpoint whose optimizer is whole: `trainer.train(resume_from_checkpoint=path)`.
@@ -140,13 +144,18 @@ class OptimizerState(CheckpointRule):
         steepest: float = 3.0
         """Multiple of the steepest change of the learning rate in one step."""
 
+    _resting = False
+    """What has no state seems to have got no gradient."""
+
     def judge(self, found: Analysis) -> Verdict | None:
         told = found.optimizer
         if told is None or told.fault:
             return None
-        problems = self._states(told, experts=found.experts, step=found.step or 0) + self._rates(found, told)
+        resting = _resting(found, told)
+        problems = self._states(found, told, resting=resting) + self._rates(found, told)
         if not problems:
             return None
+        self._resting = resting
         problems.sort(key=lambda problem: -problem[0])
         progress = found.progress
         return Verdict(
@@ -165,16 +174,16 @@ class OptimizerState(CheckpointRule):
         )
 
     @staticmethod
-    def _states(told: Optimizer, *, experts: bool, step: int) -> list[tuple[Severity, str]]:
-        problems = []
-        unsure = Severity.INFO if experts else Severity.WARNING
+    def _states(found: Analysis, told: Optimizer, *, resting: bool) -> list[tuple[Severity, str]]:
+        problems, step = [], found.step or 0
+        unsure = Severity.INFO if found.experts else Severity.WARNING
         if told.non_finite:
             names = named([one.name for one in told.non_finite])
             problems.append((Severity.WARNING, f"states of the optimizer hold NaN or infinities: {names}"))
         if told.moments and told.without_state and step > 0:
             none = told.without_state == told.parameters
             text = f"{told.without_state} of {told.parameters} parameters have no state in the optimizer"
-            problems.append((Severity.WARNING if none else unsure, text))
+            problems.append((Severity.WARNING if none else Severity.INFO if resting else unsure, text))
         low, high = told.fewest_steps, told.most_steps
         if low is not None and high is not None and low != high:
             problems.append((unsure, f"the parameters have taken from {low} to {high} steps"))
@@ -221,10 +230,23 @@ class OptimizerState(CheckpointRule):
                         'freeze what is not to learn ("requires_grad_(False)") before the trainer is built'
                     ),
                 ),
-                0.3,
+                0.9 if self._resting else 0.3,
             ),
             Cause("a gradient that was not finite reached the optimizer: see checkpoint-non-finite", (), 0.3),
         ]
+
+
+def _resting(found: Analysis, told: Optimizer) -> bool:
+    """Whether parameters are without a state, and may be such that never got a gradient.
+
+    Those that did have taken all the steps, and are all that changed. More tensors than parameters: they were
+    cut differently for the file, and tell nothing.
+    """
+    low, high, compared = told.fewest_steps, told.most_steps, found.compared
+    if not told.without_state or low is None or low != high or low < (found.step or 0) / 2:
+        return False
+    changed = compared.tensors - compared.unchanged_tensors if compared is not None else 0
+    return not told.parameters - told.without_state < changed <= told.parameters
 
 
 RULES: tuple[type[Rule], ...] = (VocabularyMismatch, OptimizerState)
