@@ -97,14 +97,29 @@ def terminated():
     line(send(signal.SIGTERM)).train()
 
 
+def at_once():
+    import rldk.recording.recorder as recorder
+    lines = recorder.last_lines
+
+    def slow(*asked):
+        send(signal.SIGTERM)()  # the second comes while the first is being written down
+        time.sleep(0.5)
+        return lines(*asked)
+
+    recorder.last_lines = slow
+    terminated()
+
+
 def twice():
+    import rldk.recording.exits as exits
     import rldk.recording.recorder as recorder
 
     def slow(*_):
         send(signal.SIGTERM)()
         time.sleep(60)
 
-    recorder.last_lines = slow  # the second comes while the first is being written down
+    exits.SAME_SECONDS = 0.0  # as if it came later
+    recorder.last_lines = slow
     terminated()
 
 
@@ -190,6 +205,7 @@ CASES = [
     "disk_full",
     "killed",
     "terminated",
+    "at_once",
     "twice",
     "handled",
     "segfault",
@@ -313,7 +329,13 @@ def test_sigterm_ends_the_process_as_ever_and_is_told(ends):
     assert "Traceback" not in (ends["terminated"] / "err.txt").read_text()
 
 
-def test_a_second_sigterm_ends_it_at_once(ends):
+def test_two_sigterms_at_once_are_one(ends):
+    assert status(ends["at_once"]) == -signal.SIGTERM
+    assert report(ends["at_once"])["end"]["how"] == "terminated"
+    assert '"step":3' in crash_text(ends["at_once"])
+
+
+def test_a_second_sigterm_that_comes_later_ends_it_at_once(ends):
     assert status(ends["twice"]) == -signal.SIGTERM
     files = RunFiles(ends["twice"] / "logs", "r")
     assert json.loads(files.run.read_text())["end"]["how"] == "terminated"

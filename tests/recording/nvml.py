@@ -70,6 +70,8 @@ class RecordedNVML(ModuleType):
             return self._told(self._start)
         if name == "nvmlShutdown":
             return None
+        if name == "nvmlSystemGetDriverVersion":
+            return "580.95.05"
         if name == "nvmlDeviceGetCount":
             return len(self._gpus)
         if name == "nvmlDeviceGetHandleByIndex":

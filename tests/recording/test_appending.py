@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+import threading
+from collections import deque
 
 from rldk.recording.appending import LineFile
 
@@ -87,3 +89,44 @@ def test_a_writer_that_was_interrupted_is_not_waited_for_for_ever(tmp_path, monk
     with file._lock:  # what a handler finds that came in the middle of a write
         assert not file.write({})
     assert file.write({})
+
+
+def test_a_line_never_goes_to_the_file_that_got_the_number_of_a_closed_descriptor(tmp_path, monkeypatch):
+    file, mine = LineFile(tmp_path / "file.jsonl"), tmp_path / "mine"
+    file.write({"a": 1})
+    write, closing = os.write, threading.Thread(target=file.close)
+
+    def write_while_another_closes(fd, line):
+        monkeypatch.undo()
+        closing.start()
+        closing.join(0.2)  # it waits for the line, or it has closed the file by then
+        with mine.open("wb"):
+            return write(fd, line)
+
+    monkeypatch.setattr("rldk.recording.appending.os.write", write_while_another_closes)
+    assert file.write({"b": 2})
+    closing.join()
+    assert mine.read_bytes() == b""
+    assert lines(file.path) == [{"a": 1}, {"b": 2}]
+
+
+def test_a_file_whose_writer_hangs_is_left_open(tmp_path, monkeypatch):
+    monkeypatch.setattr("rldk.recording.appending._LOCK_SECONDS", 0.01)
+    file = LineFile(tmp_path / "file.jsonl")
+    file.write({})
+    with file._lock:
+        file.close()
+    os.fstat(file._fd)  # raises where it was closed
+    file.close()
+    assert file._fd == -1
+
+
+def test_what_waits_is_written_in_order_or_waits_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("rldk.recording.appending._LOCK_SECONDS", 0.01)
+    file, waiting = LineFile(tmp_path / "file.jsonl"), deque([{"a": 1}, {"b": object()}, {"c": 3}])
+    with file._lock:
+        assert not file.write_all(waiting)
+    assert (len(waiting), file.lost) == (3, 0)
+    assert file.write_all(waiting)
+    assert (len(waiting), file.lost) == (0, 1)
+    assert lines(file.path) == [{"a": 1}, {"c": 3}]

@@ -239,3 +239,40 @@ def test_a_rank_without_a_recorder_writes_its_own_file(tmp_path):
     assert result.returncode == 1
     note = read_crash(tmp_path / "r_crash.rank1.txt")
     assert (note.how, note.detail, note.step) == ("exception", "ValueError: of rank 1", 12)
+
+
+def test_a_child_that_ends_well_leaves_its_parent_the_file(tmp_path):
+    path = tmp_path / "r_crash.txt"
+    result = run_script(
+        """
+        import os, sys
+        from pathlib import Path
+        from rldk.recording.last_words import LastWords
+
+        words = LastWords(Path(sys.argv[1]), step=lambda: 12)
+        words.begin()
+        if (child := os.fork()) == 0:
+            sys.exit()  # which calls what is registered for the end of the parent
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        os.abort()
+        """,
+        path,
+    )
+    assert result.returncode == -6, result.stderr
+    assert "Fatal Python error: Aborted" in path.read_text()
+
+
+def test_a_faulthandler_of_the_user_stays_in_a_child(tmp_path):
+    result = ran(
+        tmp_path,
+        """
+        file = CrashFile(path)
+        file.open()
+        faulthandler.enable(open(str(path) + ".mine", "w"))
+        if (child := os.fork()) == 0:
+            os.abort()
+        os.waitpid(child, 0)
+        """,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Fatal Python error: Aborted" in (tmp_path / "r_crash.txt.mine").read_text()

@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
 import rldk
 from processes import run_script
+from recording.nvml import LOST, RecordedNVML, gpu
+from rldk.recording import environment as module
 from rldk.recording.environment import environment, git_state
 
 GIT = ["git", "-c", "user.name=me", "-c", "user.email=me@example.org", "-c", "protocol.file.allow=always"]
@@ -130,3 +133,40 @@ def test_a_broken_repository_is_unknown(tmp_path, head):
     if head:
         (tmp_path / ".git" / "HEAD").write_bytes(head)
     assert git_state(tmp_path) == {"sha": None, "branch": None}
+
+
+def described(name, **changed):
+    return gpu(nvmlDeviceGetName=name, **changed)
+
+
+def nvml(monkeypatch, *gpus, **options):
+    monkeypatch.setitem(sys.modules, "pynvml", RecordedNVML(gpus, **options))
+
+
+def test_a_gpu_that_is_lost_leaves_the_others(monkeypatch):
+    odd = described("odd", nvmlDeviceGetMemoryInfo=LOST)
+    nvml(monkeypatch, described("first"), LOST, odd, described("last"))
+    assert [device["name"] for device in environment()["devices"]] == ["first", "last"]
+
+
+def test_without_a_driver_there_are_no_devices(monkeypatch):
+    nvml(monkeypatch, described("first"), start=LOST)
+    assert environment()["devices"] == []
+
+
+def test_a_driver_that_hangs_costs_a_training_no_more_than_what_it_does_not_tell(monkeypatch):
+    monkeypatch.setattr(module, "DRIVER_SECONDS", 0.2)
+    goes_on, asked = threading.Event(), threading.Event()
+
+    class Hanging(RecordedNVML):
+        def _answer(self, name, *args):
+            if name == "nvmlDeviceGetHandleByIndex" and args[0] == 1:
+                asked.set()
+                goes_on.wait()
+            return super()._answer(name, *args)
+
+    monkeypatch.setitem(sys.modules, "pynvml", Hanging([described("first"), described("second")]))
+    told = environment()["devices"]
+    assert asked.is_set()
+    assert [device["name"] for device in told] == ["first"]
+    goes_on.set()

@@ -86,6 +86,24 @@ assert signal.set_wakeup_fd(-1) == -1
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
 
 
+def test_nobody_listens_on_when_everything_is_put_back():
+    result = ran("""
+close = os.close
+
+def close_slowly(end):
+    if threading.current_thread().name == "rldk-signals":
+        time.sleep(0.2)
+    close(end)
+
+made = make()
+assert len(threading.enumerate()) == 2
+os.close = close_slowly
+made.uninstall()
+assert len(threading.enumerate()) == 1
+""")
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+
+
 def test_who_came_later_stays_and_is_passed_on_to():
     result = ran("""
 made = make()
@@ -154,10 +172,11 @@ with lock:
     assert (result.returncode, result.stdout) == (-signal.SIGTERM, "begun\n")
 
 
-def test_a_second_signal_ends_it_at_once():
+def test_a_signal_that_comes_again_later_ends_it_at_once():
     code = (
         PREAMBLE
         + """
+exits.SAME_SECONDS, exits.DYING_SECONDS = 0, 600
 made = make(on_signal=lambda _: (say("first")(), time.sleep(60)))
 print("ready", flush=True)
 time.sleep(60)
@@ -169,6 +188,21 @@ time.sleep(60)
         assert process.stdout.readline() == "first\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == -signal.SIGTERM
+
+
+def test_two_signals_at_once_are_one():
+    result = ran("""
+exits.SAME_SECONDS = 600
+
+def slowly(signum):
+    os.kill(os.getpid(), signum)
+    time.sleep(0.5)  # the main thread comes to it
+    say("all written")()
+
+made = make(on_signal=slowly)
+os.kill(os.getpid(), signal.SIGTERM)
+""")
+    assert (result.returncode, result.stdout) == (-signal.SIGTERM, "all written\n")
 
 
 HANG = """
@@ -189,6 +223,22 @@ def test_a_process_that_hangs_in_c_dies_of_a_signal_all_the_same():
         assert process.stdout.readline() == "on_signal\n"
 
 
+@pytest.mark.parametrize(("same", "told"), [(600, ["all written\n"]), (0, [])])
+def test_a_process_that_hangs_in_c_writes_on_until_a_signal_comes_again_later(same, told):
+    begin = f"""
+exits.SAME_SECONDS, exits.DYING_SECONDS = {same}, 600
+made = make(on_signal=lambda _: (say("begun")(), time.sleep({1 if same else 600}), say("all written")()))
+"""
+    with script(PREAMBLE + begin + HANG) as process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1)  # until it hangs
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == -signal.SIGTERM
+        assert process.stdout.readlines() == told
+
+
 def test_what_is_being_written_is_written_before_a_signal_ends_the_process():
     result = ran("""
 made = make()
@@ -200,15 +250,17 @@ say("never")()
     assert (result.returncode, result.stdout) == (-signal.SIGTERM, "written\non_signal\n")
 
 
-def test_a_second_signal_does_not_wait_for_what_is_being_written():
-    result = ran("""
+@pytest.mark.parametrize(("same", "told"), [(600, "written\non_signal\n"), (0, "")])
+def test_what_is_being_written_waits_for_no_signal_that_comes_again_later(same, told):
+    result = ran(f"""
+exits.SAME_SECONDS = {same}
 made = make()
 with made.undisturbed():
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGTERM)
-    say("never")()
+    say("written")()
 """)
-    assert (result.returncode, result.stdout) == (-signal.SIGTERM, "")
+    assert (result.returncode, result.stdout) == (-signal.SIGTERM, told)
 
 
 def test_a_forked_child_is_as_without_us():

@@ -62,6 +62,12 @@ def test_without_a_name_the_trainers_is_taken(take):
     assert take(default="its name").files.run_id == "its name"
 
 
+def test_the_newer_run_that_died_before_its_first_record_is_resumed(take, tmp_path):
+    earlier(tmp_path, "out", 100, 200, age=10)
+    earlier(tmp_path, "out-2")
+    assert take(default="out", from_step=50, logging_steps=100).files.run_id == "out-2"
+
+
 def test_a_folder_that_does_not_exist_is_made(tmp_path):
     found = claim(tmp_path / "a" / "b", "mine", default="x", trainer_dir=DIR, from_step=0)
     assert is_locked(found.files.lock)
@@ -259,3 +265,20 @@ def test_a_resume_whose_run_another_process_records_joins_no_other_run(tmp_path,
     held = RunLock.acquire(RunFiles(tmp_path, "exp-2").lock)
     assert take("exp", from_step=6).files.run_id == "exp-3"
     held.release()
+
+
+def test_a_name_that_many_runs_have_costs_one_look_at_the_folder(take, tmp_path, monkeypatch):
+    for number in range(1, 51):
+        RunFiles(tmp_path, "mine" if number == 1 else f"mine-{number}").run.write_text("{}")
+    acquire, asked, listdir, looks = RunLock.acquire, [], os.listdir, []
+    monkeypatch.setattr(RunLock, "acquire", lambda path: asked.append(path) or acquire(path))
+    monkeypatch.setattr("os.listdir", lambda folder: looks.append(folder) or listdir(folder))
+    assert take("mine").files.run_id == "mine-51"
+    assert asked == [RunFiles(tmp_path, "mine-51").lock]
+    assert len(looks) < 10
+
+
+def test_a_run_that_appears_after_the_look_is_not_joined(take, tmp_path, monkeypatch):
+    monkeypatch.setattr("rldk.recording.naming._taken", lambda *_: set())
+    earlier(tmp_path, "mine", 1)
+    assert take("mine").files.run_id == "mine-2"

@@ -26,6 +26,14 @@ recorder = begin(Path(sys.argv[1]))
 """
 
 EVALUATION = PREAMBLE.replace("argv[1])", "argv[1]), training=False") + "recorder.record(event(0, 'eval'))\n"
+WRITES = """
+import os, signal, time
+from rldk.report.final import write_end
+from rldk.runs import Run
+def write(files, *ended):
+    os.kill(os.getpid(), signal.SIGTERM)
+    write_end(files, Run(files), *ended)
+"""
 
 
 def read(path):
@@ -256,6 +264,17 @@ with recorder._writer._lock, recorder.watch._lock:
     assert [one["rule"] for one in read(files.final_report)["findings"]] == ["crash"]
     assert files.metrics_csv.exists()
     assert "SIGTERM ended the run after step 1" in files.crash().read_text()
+
+
+def test_a_signal_while_the_files_of_the_end_are_written_is_not_its_end(tmp_path):
+    code = (
+        PREAMBLE.replace("argv[1]))", "argv[1]), write=write)").replace("recorder =", WRITES + "recorder =")
+        + "recorder.record(event(1))\nrecorder.end('completed')\ntime.sleep(60)"
+    )
+    assert run_script(code, tmp_path).returncode == -signal.SIGTERM
+    files = RunFiles(tmp_path, "run")
+    assert read(files.run)["end"]["how"] == read(files.final_report)["end"]["how"] == "completed"
+    assert not files.crash().exists()
 
 
 def test_a_signal_after_the_end_is_not_its_end(tmp_path):

@@ -1,5 +1,6 @@
 """The writer: what it was given is on disk in one piece, or waits for a disk that refuses it."""
 
+import errno
 import itertools
 import json
 import logging
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -525,3 +527,83 @@ def test_descriptors_do_not_pile_up(files):
         writer.close()
     assert descriptors() <= before
     assert len(steps(files)) == 100
+
+
+# The background's sync.
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """The files that were synced, as device and inode."""
+    found = []
+    monkeypatch.setattr(module, "_sync_data", lambda fd: found.append(identity(os.fstat(fd))))
+    return found
+
+
+def identity(status):
+    return status.st_dev, status.st_ino
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """Writers without a thread of their own."""
+    monkeypatch.setattr(JsonlWriter, "_start_background", lambda _: None)
+
+
+def test_a_sync_that_a_rotation_overtakes_is_no_loss(files, synced, alone, monkeypatch):
+    writer, rotate = JsonlWriter(files, rotate_mb=0.001), module.rotate
+    tending = threading.Thread(target=writer.tend)
+
+    def rotate_slowly(of):
+        tending.start()
+        tending.join(0.2)  # it waits for the rotation, or it has synced what is closed
+        return rotate(of)
+
+    monkeypatch.setattr(module, "rotate", rotate_slowly)
+    writer.write(line_of(0, width=600))
+    writer.write(line_of(1, width=600))
+    tending.join()
+    assert writer.sync_error is None
+    assert synced == [identity(path.stat()) for path in files.parts()]
+    assert len(synced) == 2
+
+
+def test_a_sync_holds_nobody_up(files, alone, monkeypatch):
+    writer, held = JsonlWriter(files), []
+
+    def sync(fd):
+        held.append(writer._lock.locked())
+        writer._close_file()  # as a rotation does
+        os.fstat(fd)  # raises where that closed ours
+
+    monkeypatch.setattr(module, "_sync_data", sync)
+    writer.write(line_of(0))
+    writer.tend()
+    assert (held, writer.sync_error) == ([False], None)
+
+
+def test_a_disk_that_cannot_keep_what_it_took_is_said_once(files, alone, monkeypatch, caplog):
+    def fail(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(module, "_sync_data", fail)
+    writer = JsonlWriter(files)
+    for number in range(2):
+        writer.write(line_of(number))
+        writer.tend()
+    assert writer.sync_error == "Input/output error"
+    assert len(warnings_of(caplog)) == 1
+
+
+def test_without_a_descriptor_to_spare_it_is_synced_the_next_time(files, synced, alone, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    writer = JsonlWriter(files)
+    writer.write(line_of(0))
+    with monkeypatch.context() as full:
+        full.setattr("rldk.recording.writer.os.dup", refuse)
+        writer.tend()
+    assert (synced, writer.sync_error) == ([], None)
+    writer.tend()
+    assert synced == [identity(files.events.stat())]

@@ -6,7 +6,9 @@ an event, a line that the disk refuses is given up, said once and counted.
 
 import os
 import threading
-from contextlib import suppress
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,38 +44,60 @@ class LineFile:
 
     def write(self, value: Any) -> bool:
         """Append `value` as a line of strict JSON; whether it is with the operating system."""
-        try:
-            line = _encoded(value) + b"\n"
-        except Exception:  # a value of a strange type, or nested beyond reason
+        with self._alone() as alone:
+            if alone:
+                return self._append(value)
             self.lost += 1
             return False
-        if not self._lock.acquire(timeout=_LOCK_SECONDS):
-            self.lost += 1
-            return False
-        try:
-            return self._append(line)
-        finally:
-            self._lock.release()
+
+    def write_all(self, waiting: "deque[Any]") -> bool:
+        """Append what waits, the oldest first, and take it away; another thread may add to it meanwhile.
+
+        False where another writer of the file did not make way: all of it waits on, and nothing is lost.
+        """
+        with self._alone() as alone:
+            while alone and waiting:
+                self._append(waiting.popleft())
+            return alone
 
     def close(self) -> None:
-        """Let go of the file; a later line opens it again."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            with suppress(OSError):
-                os.close(fd)
+        """Let go of the file; a later line opens it again. One that is still being written stays open."""
+        with self._alone() as alone:
+            if alone:
+                self._let_go()
 
     def disown(self) -> None:
         """In a forked child: close its copy of the descriptor and write nothing from now on."""
         self._disowned = True
         self._lock = threading.Lock()  # another thread of the parent may hold the old one for ever
-        self.close()
+        self._let_go()
 
-    def _append(self, line: bytes) -> bool:
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Keep others from the descriptor, whose number may be another file's once it is closed; whether
+        they made way.
+        """
+        lock = self._lock
+        alone = lock.acquire(timeout=_LOCK_SECONDS)
+        try:
+            yield alone
+        finally:
+            if alone:
+                lock.release()
+
+    # All below is called by one thread at a time.
+
+    def _append(self, value: Any) -> bool:
         if self._disowned:
             return False
         try:
+            line = _encoded(value) + b"\n"
+        except Exception:  # a value of a strange type, or nested beyond reason
+            self.lost += 1
+            return False
+        try:
             if self._fd >= 0 and os.fstat(self._fd).st_nlink == 0:  # it was deleted: a new one is begun
-                self.close()
+                self._let_go()
                 self._torn = False
             if self._fd < 0:
                 self._open()
@@ -88,6 +112,12 @@ class LineFile:
             warn("rldk: cannot write %s (%s); training goes on", self.path, reason)
         self.lost += 1
         return False
+
+    def _let_go(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with suppress(OSError):
+                os.close(fd)
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -47,6 +47,7 @@ class CrashFile:
         self._from_step = from_step
         self._file: IO[bytes] | None = None
         self._references = 0
+        self._disowned = False
         self._said = False
 
     def open(self) -> None:
@@ -98,22 +99,26 @@ class CrashFile:
         self.add(lines, stacks=True)
 
     def close(self) -> None:
-        """Let go of the file; an empty one is removed."""
-        if self._file is not None:
-            # Whoever enabled faulthandler again since has taken our file out of it, and its reference.
-            if faulthandler.is_enabled() and sys.getrefcount(self._file) >= self._references:
-                faulthandler.disable()
-            with suppress(OSError):
-                self._file.close()
-            self._file = None
+        """Let go of the file; an empty one is removed, but not by a forked child."""
+        self._let_go()
         with suppress(OSError):
-            if self.path.stat().st_size == 0:
+            if not self._disowned and self.path.stat().st_size == 0:
                 self.path.unlink()
 
     def disown(self) -> None:
-        """In a forked child: its errors are not this run's."""
-        if self._file is not None and faulthandler.is_enabled():
+        """In a forked child: its errors are not this run's, and the file stays its parent's."""
+        self._disowned = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._file is None:
+            return
+        # Whoever enabled faulthandler again since has taken our file out of it, and its reference.
+        if faulthandler.is_enabled() and sys.getrefcount(self._file) >= self._references:
             faulthandler.disable()
+        with suppress(OSError):
+            self._file.close()
+        self._file = None
 
 
 def now() -> str:

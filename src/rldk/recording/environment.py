@@ -9,6 +9,7 @@ import platform
 import socket
 import sys
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import psutil
 
 from rldk import __version__
+from rldk.recording.exits import within
 from rldk.recording.redaction import redact, redact_command
 
 __all__ = ["environment", "git_state"]
@@ -36,6 +38,8 @@ PACKAGES = (
     "liger-kernel",
 )
 """Packages whose version changes how a training behaves."""
+DRIVER_SECONDS = 2.0
+"""How long a training waits for NVIDIA's driver, which answers in milliseconds once CUDA is in use."""
 
 
 def environment() -> dict[str, Any]:
@@ -105,24 +109,31 @@ def _versions() -> dict[str, str]:
 
 
 def _gpus() -> list[dict[str, Any]]:
-    """The NVIDIA GPUs of the machine, asked through NVML, which leaves CUDA alone."""
+    """The NVIDIA GPUs of the machine that answer in time: a driver may hang, and for ever."""
+    found: list[dict[str, Any]] = []
+    within(DRIVER_SECONDS, partial(_ask_gpus, found))
+    return list(found)
+
+
+def _ask_gpus(found: list[dict[str, Any]]) -> None:
+    """Ask through NVML, which leaves CUDA alone, and add each GPU that answers.
+
+    Raises:
+        ImportError, NVMLError: there is no driver.
+    """
     import pynvml
 
+    pynvml.nvmlInit()
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return []
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        return [
-            {
-                "name": pynvml.nvmlDeviceGetName(handle),
-                "memory_bytes": pynvml.nvmlDeviceGetMemoryInfo(handle).total,
-                "driver": pynvml.nvmlSystemGetDriverVersion(),
-            }
-            for handle in handles
-        ]
-    except pynvml.NVMLError:
-        return []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            with suppress(Exception):  # one that is lost leaves the others
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                found.append(
+                    {
+                        "name": pynvml.nvmlDeviceGetName(handle),
+                        "memory_bytes": pynvml.nvmlDeviceGetMemoryInfo(handle).total,
+                        "driver": pynvml.nvmlSystemGetDriverVersion(),
+                    }
+                )
     finally:
         pynvml.nvmlShutdown()

@@ -29,6 +29,8 @@ DYING_SECONDS = 20.0
 """The longest that a process that was told to end writes on; launchers kill after 30."""
 GRACE_SECONDS = 2.0
 """How long a main thread may take to come back to Python and end the process, before that is done for it."""
+SAME_SECONDS = 5.0
+"""A signal that follows the first so soon is the same: a scheduler and a launcher may each send one."""
 MOST_IGNORED = 5
 """Exceptions that Python ignored (in a `__del__`, say) that are remembered, the newest."""
 
@@ -57,8 +59,9 @@ class Exits:
         self._installed = False
         self._before: dict[int, Any] = {}
         self._wakeup: tuple[int, int] | None = None  # the pipe that signals write to: its ends
-        self._told = 0  # signals that the main thread came to
-        self._woken = 0  # signals that came
+        self._listener: threading.Thread | None = None
+        self._told_at: float | None = None  # when the main thread came to the first signal
+        self._woken_at: float | None = None  # when the first signal came
         self._dying = threading.Lock()
         self._done = threading.Event()
         self._busy = False
@@ -105,7 +108,7 @@ class Exits:
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """A first signal waits until the block is done; a second one does not."""
+        """A signal waits until the block is done; one that comes again later does not."""
         self._busy = True
         try:
             yield
@@ -141,14 +144,15 @@ class Exits:
                     self._on_notice(signum)
             before(signum, frame)
             return
-        self._told += 1
-        if self._told > 1 or not self._installed:
+        now = time.monotonic()
+        if not self._installed or _is_late(now, self._told_at):
             self._die(signum)
-        elif self._busy:
-            self._pending = signum
-            signal.signal(signum, signal.SIG_DFL)
-        else:
-            self._end_by(signum)
+        elif self._told_at is None:
+            self._told_at = now
+            if self._busy:
+                self._pending = signum
+            else:
+                self._end_by(signum)
 
     def _is_fatal(self, signum: int) -> bool:
         """Whether the process dies of the signal: by default, or as another of our kind has it die."""
@@ -192,8 +196,10 @@ class Exits:
                 os.close(end)
             return
         self._wakeup = ends
+        listener = threading.Thread(target=self._hear, args=(ends[0],), name="rldk-signals", daemon=True)
         with suppress(RuntimeError):  # no more threads
-            threading.Thread(target=self._hear, args=(ends[0],), name="rldk-signals", daemon=True).start()
+            listener.start()
+            self._listener = listener
 
     def _hear(self, pipe: int) -> None:
         while True:
@@ -206,8 +212,11 @@ class Exits:
                 return
             for signum in heard:
                 if self._before.get(signum) == signal.SIG_DFL and signal.getsignal(signum) == self._handle:
-                    self._woken += 1
-                    within(0, partial(self._see_to_it, signum, again=self._woken > 1))
+                    now = time.monotonic()
+                    again = _is_late(now, self._woken_at)
+                    if again or self._woken_at is None:
+                        self._woken_at = self._woken_at or now
+                        within(0, partial(self._see_to_it, signum, again=again))
 
     def _see_to_it(self, signum: int, *, again: bool) -> None:
         """A signal came: if the main thread does not come to it, end the process here."""
@@ -237,12 +246,15 @@ class Exits:
             if current != write:  # somebody else's by now
                 signal.set_wakeup_fd(current, warn_on_full_buffer=False)
             os.close(write)
+            if self._listener is not None:  # which holds what we tell, a trainer with its model
+                self._listener.join(GRACE_SECONDS)
 
 
 def within(seconds: float, call: Callable[[], None], done: threading.Event | None = None) -> bool:
     """Call in a thread and wait so long at most; whether it is over. What it raises is lost.
 
-    For what may wait for a lock that a thread holds which will not go on. `done` is set when it is over.
+    For what may wait for ever: for a lock that a thread holds which will not go on, or for a driver. `done`
+    is set when it is over.
     """
     over = done or threading.Event()
 
@@ -257,6 +269,11 @@ def within(seconds: float, call: Callable[[], None], done: threading.Event | Non
         over.set()
         return False
     return over.wait(seconds) if seconds else False
+
+
+def _is_late(now: float, first: float | None) -> bool:
+    """Whether a signal comes so long after a first one that it asks for more."""
+    return first is not None and now - first > SAME_SECONDS
 
 
 def _die_without_python(signum: int) -> None:

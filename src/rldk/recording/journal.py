@@ -7,7 +7,6 @@ writes; nothing raises, and memory is bounded while the name of the run is not k
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from rldk.files import RunFiles
@@ -16,7 +15,7 @@ from rldk.recording.appending import LineFile
 __all__ = ["Journal"]
 
 MAX_WAITING = 10_000
-"""Lines that wait until the run's name is known; then the oldest are given up."""
+"""Lines that wait for the run's name or for the file; then the oldest are given up, and counted."""
 
 
 class Journal:
@@ -35,6 +34,7 @@ class Journal:
         self._files = files
         self._file: LineFile | None = None
         self._waiting: deque[dict[str, Any]] = deque(maxlen=MAX_WAITING)
+        self._dropped = 0
         self._begun: tuple[float, float] | None = None
 
     def begin_step(self) -> None:
@@ -61,19 +61,17 @@ class Journal:
         }
         if reward_seconds is not None:
             line["reward_seconds"] = reward_seconds
-        self._waiting.append(line)
+        self._keep(line)
 
     def sampled(self, at: float, values: Mapping[str, float]) -> None:
         """Take a sample of the resources, and write what waits; called by a thread in the background."""
-        self._waiting.append({"kind": "resource", "time": at, "step": self.step, **values})
+        self._keep({"kind": "resource", "time": at, "step": self.step, **values})
         self.flush()
 
     def flush(self) -> None:
-        """Write what waits, as soon as the run's name is known."""
-        file = self.file
-        with suppress(IndexError):  # another thread may take the last line
-            while file is not None:
-                file.write(self._waiting.popleft())
+        """Write what waits, as soon as the run's name is known; it waits on where the file is held up."""
+        if (file := self.file) is not None:
+            file.write_all(self._waiting)
 
     @property
     def file(self) -> LineFile | None:
@@ -84,11 +82,14 @@ class Journal:
 
     @property
     def lost(self) -> int:
-        """Lines that the disk refused."""
-        return self._file.lost if self._file is not None else 0
+        """Lines that the disk refused, and those that waited too long."""
+        return self._dropped + (self._file.lost if self._file is not None else 0)
 
     def close(self) -> None:
         """Write what waits and let go of the file."""
-        self.flush()
-        if self._file is not None:
-            self._file.close()
+        if (file := self.file) is not None and file.write_all(self._waiting):
+            file.close()
+
+    def _keep(self, line: dict[str, Any]) -> None:
+        self._dropped += len(self._waiting) == MAX_WAITING
+        self._waiting.append(line)

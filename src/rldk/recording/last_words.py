@@ -74,6 +74,7 @@ class LastWords:
         """How the process ends, once that is known."""
         self.path = path
         """The crash file."""
+        self._over = False
         self._in_trainer = is_training(sys._getframe())  # noqa: SLF001 - the documented way to a frame
         self._step = step
         self._account = account
@@ -99,7 +100,8 @@ class LastWords:
         self.close_file()
 
     def close_file(self) -> None:
-        """Errors below Python are not written down any more. An empty file is removed."""
+        """How the run ended is known: no later error or signal is its end. An empty file is removed."""
+        self._over = True
         self._file.close()
 
     def undisturbed(self) -> AbstractContextManager[None]:
@@ -111,7 +113,7 @@ class LastWords:
 
         Of a training that was begun within a trainer, only what came out of a trainer is the end.
         """
-        if self.death is not None:
+        if self.death is not None or self._over:
             return
         if self._in_trainer:
             if (inner := error_of_training(error)) is None:
@@ -133,7 +135,7 @@ class LastWords:
         self._on_notice(signal.Signals(signum).name)
 
     def _terminated(self, signum: int) -> None:
-        if self.death is None:
+        if self.death is None and not self._over:
             main = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001
             place = place_of(frames_of_thread(main))
             self._note(Death(how="terminated", detail=signal.Signals(signum).name, place=place), None)

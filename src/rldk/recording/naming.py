@@ -4,6 +4,7 @@ Invariant: `claim` returns files that no other live process records, and never t
 a start at step 0 gets files that did not exist, a resume goes on in its own.
 """
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -64,9 +65,10 @@ def claim(
             if lock := RunLock.acquire(files.lock):
                 return Claim(files, lock, resumed=True, name=name)
             warn("rldk: %s is being recorded by another process", folder / files.run_id)
+    taken = _taken(folder, name)
     files, number = RunFiles(folder, name), 1
     while True:
-        if lock := RunLock.acquire(files.lock):
+        if files.run_id not in taken and (lock := RunLock.acquire(files.lock)):
             with suppress(OSError):  # a folder that cannot be looked into: the writer will say it
                 if files.exist():
                     lock.release()
@@ -80,6 +82,16 @@ def claim(
         shown = asked if len(asked) <= 80 else f"{asked[:77]}..."
         warn("rldk: the run_id %r %s; this run is %s", shown, why, folder / files.run_id)
     return Claim(files, lock, resumed=False, name=name)
+
+
+def _taken(folder: Path, name: str) -> set[str]:
+    """The run_ids that begin with `name` and have files, by one look: a sweep makes hundreds."""
+    try:
+        entries = os.listdir(folder)
+    except OSError:
+        return set()
+    runs = (RunFiles.of(folder / entry) for entry in entries if entry.startswith(name))
+    return {files.run_id for files in runs if files is not None}
 
 
 def _to_resume(
@@ -99,7 +111,7 @@ def _to_resume(
         reached, newest = False, 0.0
         with suppress(OSError):  # unreadable, or moved just now
             last = run.last()
-            reached = last is not None and last.step + logging_steps > from_step
+            reached = (last.step if last else 0) + logging_steps > from_step
             newest = max((path.stat().st_mtime for path in files.existing()), default=0.0)
         if same_trainer or reached:
             found.append((reached, newest, files))

@@ -12,6 +12,7 @@ import time
 import weakref
 from collections import deque
 from contextlib import suppress
+from pathlib import Path
 
 from rldk.files import RunFiles
 from rldk.fork import give_up_in_child
@@ -95,6 +96,7 @@ class JsonlWriter:
         self._buffered_at = 0.0
         self._refused = False
         self._dirty = False
+        self._finished: list[Path] = []  # parts that were not synced yet
         self._disowned = False
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -178,18 +180,36 @@ class JsonlWriter:
         if self._flush_interval:
             with self._lock:
                 self._drain()
-        if self._dirty:
-            self._dirty = False
-            try:
-                _sync_data(self._fd)
-            except OSError as error:
-                self._unsafe(error)
+        self._sync()
         with self._lock, suppress(OSError):
             if self._fd >= 0 and os.fstat(self._fd).st_nlink == 0:
                 warn("rldk: %s was deleted; a new one is begun", self._files.events)
                 self._close_file()
         if self._compress:
             compress_parts(self._files)
+
+    def _sync(self) -> None:
+        """Have the disk keep what it took; with descriptors of our own, as a rotation closes the writer's."""
+        with self._lock:
+            finished, self._finished = self._finished, []
+        for path in finished:
+            with suppress(OSError):  # somebody has moved it
+                self._sync_and_close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        with suppress(OSError):  # no more descriptors: the next time
+            with self._lock:
+                copy = os.dup(self._fd) if self._dirty and self._fd >= 0 else -1
+                self._dirty = False
+            if copy >= 0:
+                self._sync_and_close(copy)
+
+    def _sync_and_close(self, fd: int) -> None:
+        try:
+            try:
+                _sync_data(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            self._unsafe(error)
 
     # All below is called with the lock held.
 
@@ -296,7 +316,7 @@ class JsonlWriter:
             return
         self._close_file()
         try:
-            rotate(self._files)
+            self._finished.append(rotate(self._files))
         except OSError as error:
             self._rotate_bytes = None
             warn("rldk: cannot rotate %s (%s); it grows on", self._files.events, error)
