@@ -168,6 +168,17 @@ def test_a_causal_bias_of_minus_infinity_is_a_mask_until_it_changes(tmp_path):
     assert set(loud(analyst.analyse(folders[2]))) == {"checkpoint-non-finite"}
 
 
+def test_a_tensor_of_nothing_but_minus_infinity_is_no_mask(tmp_path):
+    """No update ever changes it again."""
+    model = llama()
+    model.register_parameter("logit_scale", torch.nn.Parameter(torch.full((1,), -torch.inf)))
+    analyst = Analyst()
+    for step in (5, 10):
+        model.save_pretrained(tmp_path / f"checkpoint-{step}")
+        found = analyst.analyse(tmp_path / f"checkpoint-{step}")
+        assert set(loud(found)) == {"checkpoint-non-finite"}
+
+
 def test_a_weight_is_named_behind_the_masks_of_many_layers(tmp_path):
     model = llama()
     for i in range(30):

@@ -217,6 +217,26 @@ def test_an_exception_that_the_user_catches_and_another_training(tmp_path):
     assert report(callback.files)["end"]["how"] == "completed"
 
 
+def test_what_was_measured_before_a_caught_exception_is_written(tmp_path):
+    callback = trainings.recorder(tmp_path / "logs")
+    with pytest.raises(ZeroDivisionError):
+        trainings.line(tmp_path, [callback, After(3, lambda: 1 / 0)]).train()
+    callback._surroundings._over()  # as the watchdog does when it looks
+    lines = [json.loads(line) for line in callback.files.resources().read_text().splitlines()]
+    assert [line["step"] for line in lines if line["kind"] == "step_time"] == [1, 2, 3]
+
+
+def test_without_the_jsonl_each_run_has_its_own_tables(tmp_path):
+    callback = RLDKCallback(tmp_path / "logs", "r", enable_jsonl_logging=False)
+    trainings.line(tmp_path, [callback]).train()
+    first, recorder = callback.files, callback._recorder
+    trainings.line(tmp_path, [callback], max_steps=7).train()
+    recorder.outdate()  # as by the analysis of its last checkpoint
+    recorder.close()
+    assert [row["step"] for row in train_rows(first.metrics_csv)] == [1, 2, 3, 4]
+    assert [row["step"] for row in train_rows(callback.files.metrics_csv)] == [1, 2, 3, 4, 5, 6, 7]
+
+
 def test_a_training_that_is_switched_off_is_not_recorded_in_the_run_before(tmp_path, monkeypatch):
     callback = trainings.recorder(tmp_path / "logs")
     trainer = trainings.line(tmp_path, [callback])

@@ -62,12 +62,6 @@ def test_without_a_name_the_trainers_is_taken(take):
     assert take(default="its name").files.run_id == "its name"
 
 
-def test_the_newer_run_that_died_before_its_first_record_is_resumed(take, tmp_path):
-    earlier(tmp_path, "out", 100, 200, age=10)
-    earlier(tmp_path, "out-2")
-    assert take(default="out", from_step=50, logging_steps=100).files.run_id == "out-2"
-
-
 def test_a_folder_that_does_not_exist_is_made(tmp_path):
     found = claim(tmp_path / "a" / "b", "mine", default="x", trainer_dir=DIR, from_step=0)
     assert is_locked(found.files.lock)

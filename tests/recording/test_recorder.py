@@ -109,6 +109,61 @@ def test_an_event_after_the_end_is_recorded_and_close_brings_the_files_up_to_dat
     assert len(read(recorder.files.metrics_json)["steps"]) == 2
 
 
+def test_what_is_found_while_the_end_is_written_is_in_the_files_when_the_process_ends(tmp_path):
+    """The analysis of the last checkpoint, in a thread of its own."""
+    code = """
+def write(files, *ended):
+    with (files.folder / "written").open("a") as file:
+        file.write("once\\n")
+    if len((files.folder / "written").read_text()) == 5:
+        recorder.outdate()
+"""
+    code = PREAMBLE.replace("argv[1]))", "argv[1]), write=write)").replace("recorder =", code + "recorder =")
+    run_script(code + "recorder.record(event(1))\nrecorder.end('completed')", tmp_path)
+    assert (tmp_path / "written").read_text() == "once\nonce\n"
+
+
+def test_an_interrupt_while_a_run_ends_leaves_its_end_to_the_end_of_the_process(tmp_path):
+    code = """
+whole = recorder._writer.close
+def interrupted():
+    recorder._writer.close = whole
+    raise KeyboardInterrupt
+recorder._writer.close = interrupted
+recorder.record(event(1))
+try:
+    recorder.end('completed')
+except KeyboardInterrupt:
+    pass
+"""
+    run_script(PREAMBLE + code, tmp_path)
+    files = RunFiles(tmp_path, "run")
+    assert read(files.final_report)["end"]["how"] == "unknown"
+    assert read(files.final_report)["records"] == 1
+
+
+def test_an_error_that_a_notebook_goes_on_after_is_the_end_when_the_process_ends(tmp_path):
+    code = "recorder.record(event(1))\nsys.last_value = ValueError('boom')"
+    run_script(PREAMBLE + code, tmp_path)
+    files = RunFiles(tmp_path, "run")
+    assert read(files.run)["end"]["detail"] == "ValueError: boom"
+    assert "boom" in files.crash().read_text()
+
+
+def test_an_attempt_that_another_one_followed_says_no_more_of_the_run(tmp_path):
+    first = begin(tmp_path)
+    first.record(event(4))
+    first.end("completed")
+    second = begin(tmp_path, from_step=4)
+    assert first.goes_on_elsewhere
+    assert not second.goes_on_elsewhere
+    second.record(event(8))
+    second.end("completed")
+    first.outdate()
+    first.close()
+    assert read(second.files.final_report)["end"]["step"] == 8
+
+
 def test_the_first_record_of_a_resume_says_so_and_only_the_first(tmp_path):
     first = begin(tmp_path)
     for step in (1, 2, 3):

@@ -245,7 +245,7 @@ def _count(found: Analysis, entry: Entry, measured: Measured) -> None:
             inf=measured.inf,
             elements=entry.elements,
             lowest=measured.nan == 0 and measured.lowest == measured.inf,
-            zeros=measured.squares == 0,
+            zeros=measured.squares == 0 and measured.inf < entry.elements,
             unchanged=None if measured.changed is None else measured.changed == 0,
         )
         found.non_finite_tensors += 1

@@ -59,7 +59,7 @@ class NonFinite(Facts):
     lowest: bool = False
     """It holds no NaN, and no infinity but -inf."""
     zeros: bool = False
-    """All its finite elements are 0."""
+    """It has finite elements, and they are all 0."""
     unchanged: bool | None = None
     """It is bit-equal to the predecessor's; None: not compared."""
 
@@ -71,8 +71,8 @@ class NonFinite(Facts):
 
     @property
     def lasting(self) -> bool:
-        """Whether it may be a mask: -inf in a tensor that stayed as it was."""
-        return self.lowest and self.unchanged is True
+        """Whether it may be a mask: -inf among finite values, in a tensor that stayed as it was."""
+        return self.lowest and self.inf < self.elements and self.unchanged is True
 
 
 class Group(Facts):

@@ -111,7 +111,7 @@ def _to_resume(
         reached, newest = False, 0.0
         with suppress(OSError):  # unreadable, or moved just now
             last = run.last()
-            reached = (last.step if last else 0) + logging_steps > from_step
+            reached = last is not None and last.step + logging_steps > from_step
             newest = max((path.stat().st_mtime for path in files.existing()), default=0.0)
         if same_trainer or reached:
             found.append((reached, newest, files))

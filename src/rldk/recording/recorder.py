@@ -147,6 +147,8 @@ class Recorder:
         self._error_before = getattr(sys, "last_value", None)
         self._last_words = self._new_last_words()
         self._last_words.begin()
+        atexit.unregister(self._at_exit)
+        atexit.register(self._at_exit)  # again, to come before the end of the last words
 
     @property
     def wall_time(self) -> float:
@@ -193,8 +195,9 @@ class Recorder:
                 return self._end(how, detail, self._found)
         finally:
             self._last_words.end()
-            if self._writer is None or not self._writer.waiting:
-                atexit.unregister(self._at_exit)  # which would keep the trainer's model alive
+            atexit.unregister(self._at_exit)  # it would keep the training's state alive
+            if self.ended is None or self._stale or (self._writer is not None and self._writer.waiting):
+                atexit.register(self._at_exit)
 
     def close(self) -> None:
         """Bring the files of the end up to date, if events came after it, or end the run as it is."""
@@ -209,10 +212,18 @@ class Recorder:
             self.end(how, death.detail if death else None)
             if self.training:
                 self._say_where()
+        elif self.goes_on_elsewhere:
+            return  # what the files of the end say is the other attempt's to say
         elif self._stale or (self._writer is not None and self._writer.waiting):
             if self._writer is not None:
                 self._writer.close()
             self._finish_files(self.ended, self._found(self.ended))
+
+    @property
+    def goes_on_elsewhere(self) -> bool:
+        """Whether another attempt of the run has begun since, in this process or in another one."""
+        attempts = Run(self.files).info.get("attempts")
+        return isinstance(attempts, list) and len(attempts) > len(self._info["attempts"])
 
     def disown(self) -> None:
         """In a forked child: the run is the parent's, and nothing here does anything any more."""

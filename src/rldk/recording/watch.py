@@ -134,18 +134,19 @@ class Watch:
                 self._alert(news)
             return bool(news)
 
-    def tell(self, line: Any, file: LineFile) -> None:
+    def tell(self, line: Any, file: LineFile, *, judging: bool = True) -> None:
         """Take what was measured beside the events, at any time and from any thread, and record it.
 
         Args:
             line: a mapping or a struct with `kind` and `step`; it is told as a later reader will find it.
             file: where it is recorded, together with what has been seen by now.
+            judging: whether it is judged, too. Not where another attempt of the run keeps the alerts by now.
         """
         with self._lock:
             seen = {"attempt": self.attempt, "seen_at_step": self.monitor.last_step or 0}
             plain = msgspec.json.decode(msgspec.json.encode(escaped(msgspec.to_builtins(line) | seen)))
             file.write(plain)
-            at = observation(plain)
+            at = observation(plain) if judging else None
             if at is not None and at.kind == "checkpoint":
                 self._remember(at.step, analysis_of(at.detail))
             if at is not None and self.monitor.rules:

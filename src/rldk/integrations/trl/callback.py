@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rldk.event import Event
+from rldk.event import Event, Phase
 from rldk.files import RunFiles
 from rldk.health import Diagnosis, Settings
 from rldk.integrations.trl import training
@@ -176,7 +176,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self._failed = False
         self._jsonl = enable_jsonl_logging
         self._git_sha: str | None = None
-        self._state: TrainerState | None = None
+        self._end_files: _EndFiles | None = None
         self._teller = Teller(self.guard)
 
     def __reduce__(self) -> tuple[Callable[[], "RLDKCallback"], tuple[()]]:
@@ -343,7 +343,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         phase = phase_of(logs)
         # Asked on every rank: what an evaluation's reward functions took is no part of the next step.
-        beside = self._surroundings.metrics(phase, state.global_step) if self._surroundings else {}
+        beside = self._measured_beside(phase, state.global_step)
         recorder = self._recorder
         if recorder is None:  # an evaluation before a training, or without one
             if self._failed or not _records(state):
@@ -364,6 +364,15 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             notes=tuple(notes),
         )
         recorder.record(event)
+
+    def _measured_beside(self, phase: Phase, step: int) -> dict[str, float]:
+        if self._surroundings is None:
+            return {}
+        try:
+            return self._surroundings.metrics(phase, step)
+        except Exception as error:  # the record is worth more
+            self.guard.caught("measuring beside the log", error)
+            return {}
 
     def _look_around(
         self, board: Board, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]
@@ -408,6 +417,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self._jsonl = self.enable_jsonl_logging and not _is_set("RLDK_DISABLE_JSONL")
         self._git_sha = about.get("git", {}).get("sha")
         about |= {"judging": msgspec.to_builtins(self._settings), "trainer_dir": trainer_dir}
+        self._end_files = _EndFiles(state, None if self._jsonl else self._history)
         monitor = self._settings.monitor(as_recorded(about), self.guard.caught)
         self._recorder = Recorder(
             claimed,
@@ -415,7 +425,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             writer=JsonlWriter(claimed.files, **self._writing) if self._jsonl else None,
             about=about,
             watch=Watch(claimed.files, monitor, self.guard, trainer_dir),
-            write_end=self._write_end,
+            write_end=self._end_files,
             guard=self.guard,
         )
         self.files, self._failed = claimed.files, False
@@ -426,7 +436,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Have what the events of the run say again and again."""
         if self._recorder is not None:
-            self._state = state
+            if self._end_files is not None:
+                self._end_files.state = state
             run_id, git_sha = self._recorder.files.run_id, self._git_sha
             self._teller.describe(args, state, control, kwargs, run_id=run_id, git_sha=git_sha)
 
@@ -447,14 +458,29 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             say("rldk: the PPO trainer of this TRL pays no heed to stop_on")
         return EarlyStop(stopper, board, self.guard, speaks=bool(state.is_world_process_zero))
 
-    def _write_end(self, files: RunFiles, ending: Ending, diagnosis: Diagnosis) -> None:
-        events = Run(files) if self._jsonl else list(self._history(self._state))
-        write_end(files, events, ending, diagnosis)
-
-    def _history(self, state: TrainerState | None) -> Iterator[Event]:
+    def _history(self, state: TrainerState) -> Iterator[Event]:
         """What `state.log_history` tells of the run."""
-        for entry in state.log_history if state else ():
+        for entry in state.log_history:
             yield self._teller.plain_event(entry["step"], {key: entry[key] for key in entry if key != "step"})
+
+
+class _EndFiles:
+    """Writes the files of the end of one run, also after the callback has gone on to another.
+
+    Args:
+        state: the trainer's state.
+        history: gives the events that are in a state, where no events file holds them.
+    """
+
+    def __init__(
+        self, state: TrainerState, history: Callable[[TrainerState], Iterator[Event]] | None
+    ) -> None:
+        self.state = state
+        self._history = history
+
+    def __call__(self, files: RunFiles, ending: Ending, diagnosis: Diagnosis) -> None:
+        events = Run(files) if self._history is None else list(self._history(self.state))
+        write_end(files, events, ending, diagnosis)
 
 
 def _records(state: TrainerState) -> bool:

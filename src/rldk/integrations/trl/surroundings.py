@@ -205,6 +205,8 @@ class Surroundings:
     def _over(self) -> None:
         """The training ended without a word, by an exception that somebody caught."""
         self._stop_sampler()
+        self._journal.close()
+        self._count_lost()
         if self._background is not None:
             self._background.finish()
 
@@ -222,9 +224,11 @@ class Surroundings:
         if analysis.bytes_on_disk:
             self._sizes = {"resource/checkpoint_size": analysis.bytes_on_disk / GIB}
         line = {"kind": "checkpoint", "step": analysis.step, "analysis": analysis.detail()}
-        recorder.watch.tell(line, lines)
+        ours = not recorder.goes_on_elsewhere
+        recorder.watch.tell(line, lines, judging=ours)
         lines.close()  # saves are rare
-        recorder.outdate()
+        if ours:
+            recorder.outdate()
 
     def _count_lost(self) -> None:
         if self._recorder is not None:
