@@ -13,6 +13,7 @@ __all__ = [
     "REWARD",
     "TRUNCATED",
     "at_ceiling",
+    "course",
     "falls",
     "gained",
     "improving",
@@ -95,3 +96,9 @@ def thrives(reward: Track) -> bool:
         return False
     high = reward.ema10 >= 0.75 and reward.high <= 1.0 + _TINY and reward.low >= 0.0
     return high or solved(reward) or gained(reward) or improving(reward)
+
+
+def course(before: float, now: float) -> str:
+    """What became of a reward, in words that follow "the reward": `went from 0.1 to 0.4`."""
+    one, other = f"{before:.3g}", f"{now:.3g}"
+    return f"went from {one} to {other}" if one != other else f"stayed at {other}"

@@ -13,6 +13,7 @@ from rldk.health.signals import (
     LENGTH,
     REWARD,
     TRUNCATED,
+    course,
     improving,
     thrives,
 )
@@ -114,7 +115,7 @@ class Truncation(Rule):
         self.alarmed = self.alarmed or severity > Severity.INFO
         since = self.sudden.since if sudden >= risen else self.risen.since
         reward = self.reward
-        told = f"; the reward went from {reward.start:.3g} to {reward.ema20:.3g}" if reward.count else ""
+        told = f"; the reward {course(reward.start, reward.ema20)}" if reward.count else ""
         self.said = Verdict(
             severity=severity,
             message=f"{level:.0%} of the completions are cut off at the length limit"

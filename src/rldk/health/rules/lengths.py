@@ -12,6 +12,7 @@ from rldk.health.signals import (
     REWARD,
     TRUNCATED,
     at_ceiling,
+    course,
     gained,
     improving,
     in_noise,
@@ -102,11 +103,7 @@ class LengthRunaway(Rule):
         return Verdict(
             severity=Severity.INFO if fine else Severity.WARNING,
             message=f"completions grew from {own:.0f} to {length.ema20:.0f} tokens"
-            + (
-                f" while the reward went from {self._reward_then():.3g} to {reward.ema20:.3g}"
-                if reward.count
-                else ""
-            )
+            + (f" while the reward {course(self._reward_then(), reward.ema20)}" if reward.count else "")
             + (", both at one record: did the prompts change?" if self.switched else ""),
             evidence={
                 LENGTH: [own, length.ema20],
@@ -239,7 +236,7 @@ class LengthCollapse(Rule):
         return Verdict(
             severity=Severity.WARNING if reward.count else Severity.INFO,
             message=f"completions shrank from {own:.0f} to {length.mean(5):.3g} tokens"
-            + (f", the reward went from {reward.start:.3g} to {reward.ema10:.3g}" if reward.count else ""),
+            + (f", the reward {course(reward.start, reward.ema10)}" if reward.count else ""),
             evidence={
                 LENGTH: [own, length.mean(5)],
                 "reward_mean": [reward.start, reward.ema10] if reward.count else None,

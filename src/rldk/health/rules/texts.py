@@ -10,7 +10,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.reward_faults import OBSERVE
-from rldk.health.signals import REWARD, at_ceiling, in_noise, thrives
+from rldk.health.signals import REWARD, at_ceiling, course, in_noise, thrives
 from rldk.health.statistics import Streak, Track
 
 __all__ = ["RULES"]
@@ -138,7 +138,7 @@ class _RisesAboveItsOwn(Rule):
         reward = self.reward
         if self.wanted(reward):
             return None
-        told = f"; the reward went from {reward.start:.3g} to {reward.ema20:.3g}" if reward.count else ""
+        told = f"; the reward {course(reward.start, reward.ema20)}" if reward.count else ""
         return Verdict(
             severity=Severity.INFO if not reward.count or thrives(reward) else Severity.WARNING,
             message=self.words(own, track.ema10) + told,
