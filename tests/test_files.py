@@ -1,13 +1,14 @@
 """Names of the files of a run."""
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rldk.files import RunFiles, replacing, runs_in, safe_run_id
+from rldk.files import RunFiles, list_runs, replacing, runs_in, safe_run_id
 from samples import event, lines, write_run
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=300)
@@ -100,6 +101,87 @@ def test_a_lock_alone_is_no_run(tmp_path):
     files.lock.write_text("")
     assert not files.exist()
     assert runs_in(tmp_path) == []
+
+
+KINDS = (
+    "events.jsonl",
+    "events.0001.jsonl.gz",
+    "run.json",
+    "alerts.json",
+    "samples.jsonl",
+    "crash.txt",
+    "crash.rank1.txt",
+    "resources.rank0.jsonl",
+    "resources.rank1.jsonl",
+)
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """The folders that were listed, one entry a look."""
+    found = []
+    for name in ("listdir", "scandir"):
+        look = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda folder=".", look=look: found.append(folder) or look(folder))
+    return found
+
+
+def test_the_listing_of_a_folder_holds_what_each_run_would_find_alone(tmp_path):
+    for run in ("r", "r-2", "r-20", "other"):
+        for kind in KINDS:
+            (tmp_path / f"{run}_{kind}").touch()
+    (tmp_path / "only_samples.jsonl").touch()
+    (tmp_path / "notes.txt").touch()
+    found = list_runs(tmp_path)
+    assert [files.run_id for files in found] == ["only", "other", "r", "r-2", "r-20"]
+    for files, listing in found.items():
+        assert listing.numbered_parts == files.numbered_parts()
+        assert listing.paths == files.existing()
+    assert [path.name for path in RunFiles(tmp_path, "r").existing()] == [
+        "r_events.0001.jsonl.gz",
+        "r_events.jsonl",
+        "r_run.json",
+        "r_alerts.json",
+        "r_samples.jsonl",
+        "r_crash.txt",
+        "r_crash.rank1.txt",
+        "r_resources.rank0.jsonl",
+        "r_resources.rank1.jsonl",
+    ]
+    assert RunFiles(tmp_path, "r").ranks() == [0, 1]
+    assert [files.run_id for files in runs_in(tmp_path)] == ["other", "r", "r-2", "r-20"]
+
+
+def test_a_prefix_leaves_out_the_files_of_other_runs(tmp_path):
+    for run in ("r", "r-2", "other"):
+        (tmp_path / f"{run}_run.json").touch()
+    assert [files.run_id for files in list_runs(tmp_path, "r-")] == ["r-2"]
+
+
+@pytest.mark.parametrize("runs", [1, 50])
+def test_all_runs_cost_one_look_at_the_folder(tmp_path, looks, runs):
+    for number in range(runs):
+        for kind in KINDS:
+            (tmp_path / f"r-{number}_{kind}").touch()
+    for look in (runs_in, list_runs):
+        looks.clear()
+        assert len(look(tmp_path)) == runs
+        assert looks == [tmp_path]
+    files = RunFiles(tmp_path, "r-0")
+    for look in (files.existing, files.parts, files.ranks, files.last_part):
+        looks.clear()
+        assert look() is not None
+        assert looks == [tmp_path]
+
+
+def test_a_run_in_a_folder_that_may_not_be_listed_exists(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(folder)
+
+    files = write_run(tmp_path, event(1))
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert files.exist()
+    assert not RunFiles(tmp_path, "other").exist()
 
 
 def test_replacing_shows_the_old_file_until_the_new_one_is_whole(tmp_path):

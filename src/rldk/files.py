@@ -1,7 +1,8 @@
 """The files of a run: their names, and finding the runs that a folder holds.
 
 Owns every file name (DESIGN of the project: one prefix a run, one suffix a kind). Invariant: a name
-made by `safe_run_id` is a legal file name on every file system, and `runs_in` finds each run again.
+made by `safe_run_id` is a legal file name on every file system, `runs_in` finds each run again, and a
+question about one run or about all of them lists the folder once.
 """
 
 import os
@@ -13,10 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-__all__ = ["RunFiles", "replacing", "runs_in", "safe_run_id"]
+__all__ = ["RunFiles", "RunListing", "list_runs", "replacing", "runs_in", "safe_run_id"]
 
+_LIVE = sys.maxsize
+"""Number of the part that is written to: above those of all finished ones."""
 _MAX_ID_BYTES = 160  # a file name holds 255 bytes, and suffixes and a number follow
-_PART = re.compile(r"(?P<run>.+)_events(?:\.(?P<part>\d{4,}))?\.jsonl(?:\.gz)?")
 _SUFFIXES = {
     "run": "_run.json",
     "alerts": "_alerts.json",
@@ -27,7 +29,12 @@ _SUFFIXES = {
     "samples": "_samples.jsonl",
     "crash": "_crash.txt",
 }
-_OF_RANK = re.compile(r"(?P<run>.+)_(?:resources\.rank(?P<rank>\d+)\.jsonl|crash\.rank\d+\.txt)")
+_KINDS = {suffix: order for order, suffix in enumerate(_SUFFIXES.values())}
+_NAME = re.compile(
+    r"(?P<run>.+)(?:_(?P<events>events)(?:\.(?P<part>\d{4,}))?\.jsonl(?:\.gz)?"
+    r"|_resources\.rank(?P<rank>\d+)\.jsonl|_crash\.rank\d+\.txt"
+    rf"|(?P<suffix>{'|'.join(map(re.escape, _KINDS))}))"
+)
 
 
 class RunFiles(NamedTuple):
@@ -41,12 +48,8 @@ class RunFiles(NamedTuple):
     @classmethod
     def of(cls, path: Path) -> "RunFiles | None":
         """The run that a file belongs to, by its name; None where the name is of another kind."""
-        if match := _PART.fullmatch(path.name) or _OF_RANK.fullmatch(path.name):
-            return cls(path.parent, match["run"])
-        for suffix in _SUFFIXES.values():
-            if path.name.endswith(suffix) and path.name != suffix:
-                return cls(path.parent, path.name.removesuffix(suffix))
-        return None
+        match = _NAME.fullmatch(path.name)
+        return None if match is None else cls(path.parent, match["run"])
 
     @property
     def events(self) -> Path:
@@ -115,56 +118,71 @@ class RunFiles(NamedTuple):
 
     def numbered_parts(self) -> list[tuple[int, Path]]:
         """`parts` with their numbers; the one written to has a number above all others."""
-        numbered: dict[int, Path] = {}
-        for path, match in _event_files(self.folder):
-            if match["run"] == self.run_id:
-                number = int(match["part"] or sys.maxsize)
-                if number not in numbered or path.suffix != ".gz":
-                    numbered[number] = path
-        return sorted(numbered.items())
+        return self._listing().numbered_parts
 
     def last_part(self) -> int:
         """Number of the newest finished part; 0 where there is none."""
-        matches = [match for _, match in _event_files(self.folder) if match["run"] == self.run_id]
-        return max((int(match["part"] or 0) for match in matches), default=0)
+        numbers = (number for number, _ in self.numbered_parts() if number != _LIVE)
+        return max(numbers, default=0)
 
     def exist(self) -> bool:
         """Whether anything was recorded under this name."""
-        return bool(self.existing())
+        named = (self.events, self.run)  # also in a folder that may not be listed
+        return any(os.path.lexists(path) for path in named) or bool(self.existing())
 
     def existing(self) -> list[Path]:
         """The files of the run that exist: the events first, oldest part first."""
-        others = (self._path(suffix) for suffix in _SUFFIXES.values())
-        return [*self.parts(), *(path for path in others if path.exists()), *self._of_ranks()]
+        return self._listing().paths
 
     def ranks(self) -> list[int]:
         """The ranks that left a resources file."""
-        found = (_OF_RANK.fullmatch(path.name) for path in self._of_ranks())
-        return sorted(int(match["rank"]) for match in found if match and match["rank"])
+        matches = (_NAME.fullmatch(path.name) for path in self.existing())
+        return sorted(int(match["rank"]) for match in matches if match and match["rank"])
 
-    def _of_ranks(self) -> list[Path]:
-        """The files of single ranks, by name."""
-        try:
-            names = os.listdir(self.folder)
-        except OSError:
-            return []
-        matches = [match for name in names if (match := _OF_RANK.fullmatch(name))]
-        return sorted(self.folder / match[0] for match in matches if match["run"] == self.run_id)
+    def _listing(self) -> "RunListing":
+        return list_runs(self.folder, f"{self.run_id}_").get(self, RunListing([], []))
 
     def _path(self, suffix: str) -> Path:
         return self.folder / f"{self.run_id}{suffix}"
 
 
+class RunListing(NamedTuple):
+    """The files of one run that a folder held when it was listed."""
+
+    numbered_parts: list[tuple[int, Path]]
+    """As `RunFiles.numbered_parts`."""
+    others: list[Path]
+    """All but the events, those of single ranks last."""
+
+    @property
+    def parts(self) -> list[Path]:
+        """As `RunFiles.parts`."""
+        return [path for _, path in self.numbered_parts]
+
+    @property
+    def paths(self) -> list[Path]:
+        """As `RunFiles.existing`."""
+        return [*self.parts, *self.others]
+
+
+def list_runs(folder: Path, prefix: str = "") -> dict[RunFiles, RunListing]:
+    """The files of each run in `folder`, by the run's name; empty where there is no such folder.
+
+    Args:
+        folder: where the files of runs lie.
+        prefix: how the names of the files that count begin.
+    """
+    found: dict[str, list[re.Match[str]]] = {}
+    for name in _names(folder):
+        if name.startswith(prefix) and (match := _NAME.fullmatch(name)):
+            found.setdefault(match["run"], []).append(match)
+    return {RunFiles(folder, run): _listing_of(folder, found[run]) for run in sorted(found)}
+
+
 def runs_in(folder: Path) -> list[RunFiles]:
     """The runs whose files lie directly in `folder`, by name; empty where there is no such folder."""
-    names = {match["run"] for _, match in _event_files(folder)}
-    mark = _SUFFIXES["run"]  # a run without a logged step has this file only
-    try:
-        with os.scandir(folder) as entries:
-            names.update(e.name.removesuffix(mark) for e in entries if e.name.endswith(mark))
-    except OSError:
-        return []
-    return [RunFiles(folder, name) for name in sorted(names) if name]
+    # A run without a logged step has no events.
+    return [run for run, files in list_runs(folder).items() if files.parts or run.run in files.others]
 
 
 def safe_run_id(name: str) -> str:
@@ -195,11 +213,22 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         beside.unlink(missing_ok=True)
 
 
-def _event_files(folder: Path) -> Iterator[tuple[Path, re.Match[str]]]:
+def _names(folder: Path) -> list[str]:
     try:
-        names = os.listdir(folder)
+        return os.listdir(folder)
     except OSError:
-        return
-    for name in names:
-        if match := _PART.fullmatch(name):
-            yield folder / name, match
+        return []
+
+
+def _listing_of(folder: Path, matches: list[re.Match[str]]) -> RunListing:
+    numbered: dict[int, Path] = {}
+    others: list[tuple[int, str]] = []
+    for match in matches:
+        name = match[0]
+        if not match["events"]:
+            others.append((_KINDS.get(match["suffix"], len(_KINDS)), name))
+            continue
+        number = int(match["part"] or _LIVE)
+        if number not in numbered or not name.endswith(".gz"):
+            numbered[number] = folder / name
+    return RunListing(sorted(numbered.items()), [folder / name for _, name in sorted(others)])

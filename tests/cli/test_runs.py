@@ -1,9 +1,12 @@
 import json
+import os
 
+import pytest
 from click.testing import CliRunner
 
 from rldk.cli import main
 from rldk.lock import RunLock
+from rldk.recording.rotation import compress_parts
 from samples import end, logged, record
 
 
@@ -67,3 +70,26 @@ def test_a_run_that_logged_nothing_yet_and_a_broken_run_json_are_listed(tmp_path
     record(tmp_path, [logged(1)], "odd").run.write_text("{]")
     rows = json.loads(rldk("runs", tmp_path, "-f", "json").stdout)
     assert [(row["run"], row["step"]) for row in rows] == [("fresh", None), ("odd", 1)]
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_a_folder_is_listed_as_often_for_many_runs_as_for_few(count, tmp_path, monkeypatch):
+    for number in range(count):
+        # An evaluation alone has no train record: the search for one must not list the folder either.
+        end(record(tmp_path, [logged(1, "eval", eval_loss=1.0)], f"r-{number}"))
+    looks = []
+    for name in ("listdir", "scandir"):
+        look = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda folder=".", look=look: looks.append(folder) or look(folder))
+    assert len(json.loads(rldk("runs", tmp_path, "-f", "json").stdout)) == count
+    assert len([folder for folder in looks if str(folder) == str(tmp_path)]) == 2  # the walk, and the runs
+
+
+def test_a_part_that_was_compressed_since_the_folder_was_listed_is_read_all_the_same(tmp_path, monkeypatch):
+    files = record(tmp_path, map(logged, range(1, 30)), rotate_mb=0.002)
+    compress_parts(files)
+    files.events.unlink(missing_ok=True)
+    stale = [(files, [part.with_suffix("") for part in files.parts()])]
+    monkeypatch.setattr("rldk.cli.runs._find", lambda folder: stale)
+    (row,) = json.loads(rldk("runs", tmp_path, "-f", "json").stdout)
+    assert row["step"] > 1

@@ -209,13 +209,13 @@ def test_any_interleaving_with_a_writer_gives_each_event_once_and_in_order(tmp_p
         elif what == "compress":
             compress_parts(files)
 
-    looked = rldk.files._event_files
+    looked = rldk.files._names
     opened = Path.open
 
     def look(folder):
-        found = list(looked(folder))
+        found = looked(folder)
         advance()
-        return iter(found)
+        return found
 
     def open_(path, *arguments, **options):
         advance()
@@ -240,7 +240,7 @@ def test_any_interleaving_with_a_writer_gives_each_event_once_and_in_order(tmp_p
         return not plan
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rldk.files, "_event_files", look)
+        patch.setattr(rldk.files, "_names", look)
         patch.setattr(Path, "open", open_)
         assert following(files, until) == written
 

@@ -11,9 +11,11 @@ import click
 
 from rldk.cli.output import echo_json, echo_lines, text_or_json
 from rldk.errors import RLDKError
-from rldk.files import RunFiles, runs_in
+from rldk.event import Event, Phase
+from rldk.files import RunFiles, list_runs
 from rldk.report.words import plain
 from rldk.runs import Run
+from rldk.runs.records import last_event
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -45,7 +47,7 @@ def runs(folder: Path, kind: str) -> None:
         raise RLDKError(f"{folder} is a file; what is in it is told by: rldk info {folder}")
     if not folder.is_dir():
         raise RLDKError(f"there is no folder {folder}; name the one that holds your runs: rldk runs FOLDER")
-    rows = sorted((_row(files) for files in _find(folder)), key=lambda row: row["started"] or "")
+    rows = sorted((_row(*found) for found in _find(folder)), key=lambda row: row["started"] or "")
     if kind == "json":
         echo_json(rows)
     elif rows:
@@ -54,15 +56,25 @@ def runs(folder: Path, kind: str) -> None:
         echo_lines(f"rldk: no runs in {folder}", err=True)
 
 
-def _find(folder: Path) -> Iterator[RunFiles]:
+def _find(folder: Path) -> Iterator[tuple[RunFiles, list[Path]]]:
+    """The runs below a folder, with the files of their events."""
     for place, below, _ in os.walk(folder):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        yield from runs_in(Path(place))
+        for files, listing in list_runs(Path(place)).items():
+            if listing.parts or files.run in listing.others:
+                yield files, listing.parts
 
 
-def _row(files: RunFiles) -> dict[str, Any]:
+def _last(run: Run, parts: list[Path], phase: Phase | None = None) -> Event | None:
+    try:
+        return last_event(parts, phase)
+    except FileNotFoundError:  # a part was finished or compressed meanwhile
+        return run.last(phase)
+
+
+def _row(files: RunFiles, parts: list[Path]) -> dict[str, Any]:
     run = Run(files)
-    last, train = run.last(), run.last("train")
+    last, train = _last(run, parts), _last(run, parts, "train")
     info = run.info
     end, attempts = info.get("end"), info.get("attempts")
     end = end if isinstance(end, dict) else {}
