@@ -5,7 +5,14 @@ import threading
 
 import pytest
 
-from rldk.recording.place import Frame, Place, frames_of_error, frames_of_thread, place_of
+from rldk.recording.place import (
+    Frame,
+    Place,
+    frames_of_error,
+    frames_of_thread,
+    inside_training,
+    place_of,
+)
 
 SITE = "/env/lib/python3.11/site-packages"
 
@@ -92,12 +99,74 @@ def test_what_a_stack_is_busy_with(stack, activity):
         ("Trainer.push_to_hub", "transformers/trainer.py", "a save"),
         ("Trainer.evaluate", "transformers/trainer.py", "an evaluation"),
         ("compile_fx", "torch/_inductor/compile_fx.py", "a compilation"),
+        ("Trainer._load_best_model", "transformers/trainer.py", "a load"),
+        ("PreTrainedModel.from_pretrained", "transformers/modeling_utils.py", "a load"),
         ("Trainer.training_step", "transformers/trainer.py", None),
     ],
 )
 def test_what_takes_its_time_is_known_by_the_stack(function, file, during):
     barrier = frame("barrier", "torch/distributed/distributed_c10d.py")
     assert place_of([*TRAIN, frame(function, file), barrier]).during == during
+
+
+CALL = [
+    frame("CallbackHandler.on_step_end", "transformers/trainer_callback.py"),
+    frame("CallbackHandler.call_event", "transformers/trainer_callback.py"),
+]
+
+
+@pytest.mark.parametrize(
+    ("stack", "during"),
+    [
+        ([frame("Bench.on_step_end", "/home/me/a.py")], "the callback Bench"),
+        (
+            [frame("LogCompletionsCallback.on_step_end", "trl/trainer/callbacks.py")],
+            "the callback LogCompletionsCallback",
+        ),
+        ([frame("main.<locals>.Bench.on_step_end", "/home/me/a.py")], "the callback Bench"),
+        (
+            [
+                frame("timed.<locals>.wrapper", "/home/me/a.py"),
+                frame("Bench.on_epoch_end", "/home/me/a.py"),
+                frame("benchmark", "/home/me/a.py"),
+            ],
+            "the callback Bench",
+        ),
+        ([frame("<lambda>", "/home/me/a.py")], "the callback <lambda>"),
+        ([frame("RLDKCallback.on_step_end", "rldk/integrations/trl/callback.py")], None),
+        (
+            [
+                frame("Bench.on_step_end", "/home/me/a.py"),
+                frame("Trainer.evaluate", "transformers/trainer.py"),
+            ],
+            "an evaluation",
+        ),
+        ([], None),
+    ],
+)
+def test_a_callback_is_known_by_its_class_and_rldks_own_does_not_count(stack, during):
+    assert place_of([*TRAIN, *CALL, *stack]).during == during
+
+
+def test_a_callback_of_an_evaluation_is_told_as_a_callback():
+    evaluate = frame("Trainer.evaluate", "transformers/trainer.py")
+    bench = frame("Bench.on_evaluate", "/home/me/a.py")
+    assert place_of([*TRAIN, evaluate, *CALL, bench]).during == "the callback Bench"
+
+
+def test_a_users_own_call_event_is_no_callback():
+    assert (
+        place_of([*TRAIN, frame("call_event", "/home/me/a.py"), frame("f", "/home/me/a.py")]).during is None
+    )
+
+
+def test_inside_a_training_are_the_frames_from_its_loop_on():
+    inner = [*TRAIN[1:], frame("judge", "/home/me/a.py")]
+    stack = [*TRAIN, frame("Bench.on_step_end", "/home/me/a.py"), *inner]
+    assert inside_training(stack, 4) == inner[1:]
+    assert inside_training(stack, 2) == stack[2:]
+    assert inside_training(stack, 0) == stack
+    assert list(inside_training(TRAIN, 4)) == []
 
 
 def test_a_launcher_is_no_collective():

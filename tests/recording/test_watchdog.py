@@ -91,6 +91,15 @@ def test_a_machine_that_was_suspended_is_no_stall(dog, clock):
     assert dog.look() is None  # the same episode
 
 
+def within(stack, call):
+    """Call `call` from within functions of these names and modules, the innermost last."""
+    for name, file in reversed(stack):
+        namespace = {"inner": call, "__name__": file.removesuffix(".py").replace("/", ".")}
+        exec(compile(f"def {name}():\n    inner()", file, "exec"), namespace)
+        call = namespace[name]
+    call()
+
+
 def looking_from(dog, *frames):
     """What the watchdog sees while the thread that made it is in these functions, the innermost last."""
     seen = []
@@ -100,12 +109,7 @@ def looking_from(dog, *frames):
         thread.start()
         thread.join()
 
-    call = look
-    for name, file in reversed(frames):
-        namespace = {"inner": call, "__name__": file.removesuffix(".py").replace("/", ".")}
-        exec(compile(f"def {name}():\n    inner()", file, "exec"), namespace)
-        call = namespace[name]
-    call()
+    within(frames, look)
     return seen[0]
 
 
@@ -119,6 +123,81 @@ def test_an_evaluation_or_a_save_may_take_an_hour(name, dog, clock):
     assert stall.place.during in ("a save", "an evaluation")
 
 
+CALLBACK = (("call_event", "transformers/trainer_callback.py"), ("on_step_end", "bench.py"))
+
+
+def test_a_callback_may_take_an_hour(dog, clock):
+    trained(dog, clock)
+    clock.now += 3599
+    assert looking_from(dog, *CALLBACK) is None
+    clock.now += 2
+    assert looking_from(dog, *CALLBACK).place.during == "the callback on_step_end"
+
+
+@pytest.mark.parametrize("slow", [CALLBACK, [("evaluate", "transformers/trainer.py")]])
+def test_what_follows_a_slow_callback_is_not_late_for_the_time_that_it_took(slow, dog, clock):
+    trained(dog, clock)
+    clock.now += 900
+    assert looking_from(dog, *slow) is None
+    clock.now += 299  # the batch of the next step is fetched, before a hook tells of the step
+    assert looking_from(dog, ("_next_data", "torch/utils/data/dataloader.py")) is None
+    clock.now += 2
+    assert looking_from(dog, ("_next_data", "torch/utils/data/dataloader.py")).stalled_seconds == 1201
+
+
+def test_a_suspended_machine_makes_nothing_late_after_a_slow_callback(dog, clock):
+    trained(dog, clock)
+    clock.now += 900
+    assert looking_from(dog, *CALLBACK) is None
+    clock.now += 100_000
+    dog.slept(100_000)
+    clock.now += 299
+    assert looking_from(dog, ("_next_data", "torch/utils/data/dataloader.py")) is None
+
+
+def test_a_sign_of_life_while_it_looks_is_none_too_late(dog, clock, monkeypatch):
+    trained(dog, clock)
+    clock.now += 301
+    frames = dog._frames
+    monkeypatch.setattr(dog, "_frames", lambda: [dog.beat(), frames()][1])
+    assert dog.look() is None
+
+
+TRAIN = ("train", "transformers/trainer.py")
+
+
+def test_a_training_within_a_callback_of_another_has_a_patience_of_its_own(clock):
+    dogs, seen, over = [], [], []
+
+    def begin():
+        dogs.append(Watchdog(print, lambda: None, PATIENCE, clock))
+        trained(dogs[-1], clock)
+
+    def hang():
+        clock.now += 301
+        thread = threading.Thread(target=lambda: seen.extend(dog.look() for dog in dogs))
+        thread.start()
+        thread.join()
+
+    def train_inner():
+        begin()
+        within([("judge", "rewards.py")], hang)
+
+    def callback():
+        within([TRAIN], train_inner)
+        over.extend(dog.is_over() for dog in dogs)
+
+    def train_outer():
+        begin()
+        within(CALLBACK, callback)
+
+    within([TRAIN], train_outer)
+    outer, inner = seen
+    assert outer is None
+    assert (inner.stalled_seconds, inner.place.during) == (301, None)
+    assert over == [False, True]
+
+
 def test_it_says_where_the_training_hangs(dog, clock):
     trained(dog, clock)
     clock.now += 301
@@ -126,8 +205,8 @@ def test_it_says_where_the_training_hangs(dog, clock):
     assert stall.place.activity == "the reward function judge (rewards.py:2)"
 
 
-def test_a_training_that_ended_without_a_word_does_not_stall(dog, clock, monkeypatch):
-    dog._is_training = True  # it was made within a training loop, and this is none
+def test_a_training_that_ended_without_a_word_does_not_stall(dog, clock):
+    dog._depth = 1  # it was made within a training loop, and this is none
     trained(dog, clock)
     clock.now += 10_000
     assert dog.look() is None
@@ -138,7 +217,7 @@ def test_a_training_that_ended_without_a_word_is_watched_no_more_and_that_is_tol
     dog = Watchdog(print, lambda: None, Patience(tick=0.01), on_over=over.set)
     dog.start()
     assert not over.wait(0.1)
-    dog._is_training = True
+    dog._depth = 1
     assert over.wait(60)
     dog._thread.join(60)
     assert not dog._thread.is_alive()

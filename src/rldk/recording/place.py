@@ -16,6 +16,7 @@ __all__ = [
     "error_of_training",
     "frames_of_error",
     "frames_of_thread",
+    "inside_training",
     "is_training",
     "place_of",
     "training_frames",
@@ -44,14 +45,28 @@ SAVING = frozenset(
         "save_pretrained",
         "push_to_hub",
         "_push_from_checkpoint",
-        "on_save",
+        "_finish_current_push",
     }
 )
+LOADING = frozenset(
+    {
+        "_load_best_model",
+        "_load_from_checkpoint",
+        "from_pretrained",
+        "load_dataset",
+        "snapshot_download",
+        "hf_hub_download",
+    }
+)
+"""Functions that read or download models and data: also within a reward function, at its first call."""
 TRAINERS = ("transformers", "trl")
 """Whose evaluation is a training's; a reward function may be called so too."""
 TRAINING = ("_inner_training_loop", "train")
 """Methods of trainers that are on the stack for as long as a training goes on."""
 EVALUATING = frozenset({"evaluate", "_evaluate", "evaluation_loop", "prediction_loop"})
+HANDLER = "transformers.trainer_callback"
+CALLING = "call_event"
+"""The method of transformers' `CallbackHandler` that calls the callbacks."""
 COMPILING = ("torch._dynamo", "torch._inductor", "triton.compiler")
 _LAUNCHERS = ("torch.distributed.run", "torch.distributed.launch", "torch.distributed.elastic")
 _MODULES = (
@@ -94,7 +109,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     activity: str | None = None
     """`generation`, `the reward function f (rewards.py:3)`, `a collective of the ranks`, ..."""
     during: str | None = None
-    """`an evaluation`, `a save`, `a compilation`: what takes its time in a healthy run too."""
+    """`an evaluation`, `a save`, `a load`, `a compilation`, `the callback X`: slow in a healthy run too."""
 
     def __str__(self) -> str:
         parts = [
@@ -136,12 +151,27 @@ def _frame(frame: FrameType, line: int) -> Frame:
 
 def training_frames(frames: Sequence[Frame]) -> int:
     """How many frames are a trainer's training loop: more of them, where one training is within another."""
-    return sum(frame.name in TRAINING and frame.within(TRAINERS) for frame in frames)
+    return sum(map(_is_training, frames))
+
+
+def _is_training(frame: Frame) -> bool:
+    return frame.name in TRAINING and frame.within(TRAINERS)
 
 
 def is_training(frame: FrameType | None) -> bool:
     """Whether a stack is within the training loop of a trainer."""
     return training_frames(frames_of_thread(frame)) > 0
+
+
+def inside_training(frames: Sequence[Frame], depth: int) -> Sequence[Frame]:
+    """The frames from the `depth`-th training frame on; all, where `depth` is 0.
+
+    Empty where there are fewer: that training is over, although one around it may go on.
+    """
+    if depth == 0:
+        return frames
+    loops = [i for i, frame in enumerate(frames) if _is_training(frame)]
+    return frames[loops[depth - 1] :] if len(loops) >= depth else ()
 
 
 def error_of_training(error: BaseException) -> BaseException | None:
@@ -164,14 +194,27 @@ def place_of(frames: Sequence[Frame]) -> Place:
     if not frames:
         return Place()
     during = None
-    for frame in frames:
-        if frame.name in SAVING:
+    for index, frame in enumerate(frames):
+        if frame.name == CALLING and frame.within((HANDLER,)):
+            during = _callback(frames[index + 1 :]) or during
+        elif frame.name in SAVING:
             during = "a save"
+        elif frame.name in LOADING:
+            during = "a load"
         elif frame.name in EVALUATING and frame.within(TRAINERS):
             during = "an evaluation"
         elif frame.within(COMPILING):
             during = "a compilation"
     return Place(where=str(frames[-1]), activity=_reward(frames) or _activity(frames), during=during)
+
+
+def _callback(called: Sequence[Frame]) -> str | None:
+    """The callback whose hook the trainer called, by class; None for rldk's own, which do not wait."""
+    if not called or called[0].within(("rldk",)):
+        return None
+    hook = next((frame for frame in called if frame.name.startswith("on_")), called[0])  # not its decorator
+    owner = hook.function.rpartition(".")[0].rpartition("<locals>.")[2]
+    return f"the callback {owner or hook.name}"
 
 
 def _reward(frames: Sequence[Frame]) -> str | None:

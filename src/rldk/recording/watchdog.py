@@ -1,15 +1,16 @@
 """The watchdog: a thread that notices when no step ends any more, and writes down where everybody hangs.
 
 Invariant: the training thread only notes the time; an episode is told once; what takes its time in a healthy
-run (an evaluation, a save, a compilation, a suspended machine) is no stall.
+run (an evaluation, a save, a callback, a compilation, a suspended machine) is no stall.
 """
 
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import msgspec
 
 from rldk.recording.crash import CrashFile
-from rldk.recording.place import Place, frames_of_thread, is_training, place_of
+from rldk.recording.place import Frame, Place, frames_of_thread, inside_training, place_of, training_frames
 from rldk.runs.crash_file import STALLED
 
 __all__ = ["Patience", "Stall", "Watchdog"]
@@ -38,7 +39,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     first: float = 1800.0
     """For the first steps, whose usual time is not known yet: models load, kernels compile."""
     slow: float = 3600.0
-    """In an evaluation, a save or a compilation, whose beginning no hook tells."""
+    """In an evaluation, a save, a load, a compilation or a callback, whose beginning no hook tells."""
     tick: float = 5.0
     """Between two looks."""
 
@@ -99,12 +100,14 @@ class Watchdog:
         self._patience = patience
         self._clock = clock
         self._watched = threading.get_ident()
-        self._is_training = is_training(sys._getframe())  # noqa: SLF001 - the documented way to a frame
+        here = frames_of_thread(sys._getframe())  # noqa: SLF001 - the documented way to a frame
+        self._depth = training_frames(here)  # a callback of one training may train another
         self._step = from_step
         self._began: float | None = None  # when the step that goes on began
         self._alive = clock()
         self._longest = 0.0  # silence so far that ended well: one step may generate for many
         self._paces: deque[float] = deque(maxlen=PACES)
+        self._slow = -inf  # when the thread was last seen in what may take the slow patience
         self._told: float | None = None  # the sign of life after which a stall was told
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -140,25 +143,29 @@ class Watchdog:
 
     def is_over(self) -> bool:
         """Whether the training ended without a word, by an exception in a notebook."""
-        frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - the documented way to a stack
-        return frame is None or (self._is_training and not is_training(frame))
+        return not self._frames()
 
     def look(self) -> Stall | None:
         """What is to be told now, if anything: once an episode."""
-        alive = self._alive
-        silent = self._clock() - alive
+        alive, now = self._alive, self._clock()
+        silent = now - alive
         usual = median(tuple(self._paces)) if self._paces else None
         limit = self._patience.first
         if usual is not None:
             before = min(2 * self._longest, self._patience.first)
             limit = max(self._patience.steps * usual, self._patience.least, before)
-        if silent <= limit or self._told == alive:
+        if silent <= limit / 2 or self._told == alive:
             return None
-        frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - the documented way to a stack
-        if frame is None or self.is_over():
+        frames = self._frames()
+        if not frames or self._alive != alive:  # over, or it goes on since
             return None
-        place = place_of(frames_of_thread(frame))
-        if place.during is not None and silent <= max(limit, self._patience.slow):
+        place = place_of(frames)
+        if place.during is not None:
+            self._slow = now
+            waited, limit = silent, max(limit, self._patience.slow)
+        else:  # what comes after an evaluation is not late for the time that this took
+            waited = now - max(alive, self._slow)
+        if waited <= limit:
             return None
         self._told = alive
         return Stall(
@@ -174,8 +181,14 @@ class Watchdog:
         if self._told == self._alive:
             self._told += seconds
         self._alive += seconds
+        self._slow += seconds
         if self._began is not None:
             self._began += seconds
+
+    def _frames(self) -> Sequence[Frame]:
+        """Where the watched thread is within its training; empty where that is over."""
+        frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - the documented way to a stack
+        return inside_training(frames_of_thread(frame), self._depth)
 
     def _run(self) -> None:
         tick = self._patience.tick

@@ -160,6 +160,15 @@ def test_what_may_take_its_time_is_a_warning(usual, during):
     assert of_rule(run, "stall").severity == "warning"
 
 
+def test_a_long_callback_is_no_hang_and_no_matter_of_nccl():
+    place = {"where": "benchmark (a.py:9)", "during": "the callback Bench"}
+    finding = of_rule([*clocked([20.0]), stalled(1, seconds=3601.0, usual=20.0, **place)], "stall")
+    assert finding.severity == "warning"
+    assert finding.message.endswith("it is in benchmark (a.py:9), during the callback Bench")
+    assert finding.causes == ["the callback Bench works for long, or waits"]
+    assert "NCCL" not in str(finding.remedies)
+
+
 def test_a_stall_that_is_told_after_the_record_that_ended_it_says_nothing():
     assert of_rule([*clocked(20.0 * np.arange(1, 60)), stalled(50)], "stall") is None
 

@@ -168,6 +168,11 @@ class ResumeJump(Rule):
         ]
 
 
+_SHORTER = Remedy(
+    "do the slow work of that callback less often, or in another process; the run's crash file has its stack"
+)
+
+
 class Stall(Rule):
     """No step was completed for a long time.
 
@@ -180,15 +185,17 @@ class Stall(Rule):
 
     ## How it decides
     Live, by a watchdog: no step has ended for ten usual steps (the median of 50) and 300 seconds: critical;
-    in the first steps for 30 minutes, in an evaluation, a save or a compilation for an hour: warning. The
-    stacks of all threads are then in the run's crash file. Once a step has ended, the records judge, as they
-    do without a watchdog. After six of them: the excess over the usual pace (the median time of a step over
-    50 records) is above ten steps and above 300 seconds: info, since it went on; above thirty steps and half
-    an hour: warning; above two hours besides: critical. Time is counted by steps, not by records, since ten
-    steps may lie between two. A resume does not count, nor does the time up to an evaluation's own record.
+    in the first steps for 30 minutes, in an evaluation, a save, a load, a compilation or a callback for an
+    hour: warning. The stacks of all threads are then in the run's crash file. Once a step has ended, the
+    records judge, as they do without a watchdog. After six of them: the excess over the usual pace (the
+    median time of a step over 50 records) is above ten steps and above 300 seconds: info, since it went on;
+    above thirty steps and half an hour: warning; above two hours besides: critical. Time is counted by steps,
+    not by records, since ten steps may lie between two. A resume does not count, nor does the time up to an
+    evaluation's own record.
 
     ## What looks alike but is healthy
-    Evaluation, saving, the first compilation, a long tail of generation, a machine that was suspended.
+    Evaluation, saving, a callback that runs a benchmark, the first compilation, a long tail of generation, a
+    machine that was suspended.
 
     ## What to do
     Look at where the threads are in the run's crash file; the same versions of vLLM and TRL on both sides.
@@ -215,7 +222,7 @@ class Stall(Rule):
         self.paces: deque[float] = deque(maxlen=50)
         self.last: tuple[int, float] | None = None
         self.kept: Verdict | None = None  # a gap so long that it still counts when the run went on
-        self.activity = ""
+        self.activity = self.during = ""
 
     def observe(self, at: Observation) -> Verdict | None:
         if at.kind == "step_time":
@@ -242,13 +249,13 @@ class Stall(Rule):
         if seconds is None or (self.last is not None and self.last[0] > at.step):
             return None
         where, during = at.detail.get("activity") or at.detail.get("where"), at.detail.get("during")
-        self.activity = str(at.detail.get("activity") or "")
+        self.activity, self.during = str(at.detail.get("activity") or ""), str(during or "")
         slow = bool(during) or usual is None
         return Verdict(
             severity=Severity.WARNING if slow else Severity.CRITICAL,
             message=f"no step has ended for {seconds:.0f} s"
             + (f": usually {usual:.3g} s a step" if usual is not None else ", and the first has not yet")
-            + (f"; it hangs in {where}" if where else "")
+            + (f"; it {'is' if during else 'hangs'} in {where}" if where else "")
             + (f", during {during}" if during else ""),
             evidence={"seconds": seconds, "usual_seconds": usual, "where": at.detail.get("where")},
             onset=at.step,
@@ -273,6 +280,8 @@ class Stall(Rule):
         )
 
     def causes(self) -> list[Cause]:
+        if self.during.startswith("the callback"):
+            return [Cause(f"{self.during} works for long, or waits", (_SHORTER,), 0.9)]
         return [
             *self._hanging(),
             Cause(
