@@ -78,6 +78,8 @@ class Surroundings:
     ) -> None:
         self._board, self._folder, self._recorder, self._guard = board, folder, recorder, guard
         self._trainer_dir = Path(training.trainer_dir(args))
+        self._is_trial = bool(state.is_hyper_param_search)
+        self._trial_name: str | None = state.trial_name if self._is_trial else None
         self._files: RunFiles | None = None
         self._sizes: dict[str, float] = {}
         if recorder is not None:
@@ -149,7 +151,15 @@ class Surroundings:
         """A checkpoint was saved."""
         self._watchdog.beat()
         if self._background is not None:
-            self._background.submit(self._trainer_dir / f"checkpoint-{step}", step)
+            self._background.submit(self._checkpoint(step), step)
+
+    def _checkpoint(self, step: int) -> Path:
+        """Where the trainer saved just now: a trial of a hyperparameter search has a folder of its own."""
+        folder, name = self._trainer_dir, f"checkpoint-{step}"
+        if self._trial_name is not None:
+            return folder / self._trial_name / name
+        trials = folder.glob(f"run-*/{name}") if self._is_trial else ()
+        return max(trials, key=os.path.getmtime, default=folder / name)
 
     def close(self) -> None:
         """Stop watching. The analysis of the last checkpoint goes on; the end of the process waits for it."""
