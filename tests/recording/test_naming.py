@@ -9,6 +9,7 @@ from processes import hold_lock
 from rldk.files import RunFiles, safe_run_id
 from rldk.lock import RunLock, is_locked
 from rldk.recording.naming import claim
+from rldk.runs.records import last_event
 from samples import event, lines, resumed, write_run
 
 DIR = "/home/me/out"
@@ -261,6 +262,151 @@ def test_a_resume_whose_run_another_process_records_joins_no_other_run(tmp_path,
     held.release()
 
 
+# Which of several runs a resume goes on with; the order is that of docs/files.md.
+
+
+def test_a_run_of_the_trainers_folder_comes_before_one_of_another_that_is_newer(take, tmp_path):
+    earlier(tmp_path, "r", *range(1, 15), trainer_dir="/seed1")
+    earlier(tmp_path, "r-2", *range(1, 8), trainer_dir="/seed2", age=100)
+    assert take("r", trainer_dir="/seed2", from_step=4).files.run_id == "r-2"
+
+
+def test_a_run_of_the_trainers_folder_comes_first_though_a_full_disk_kept_its_last_records(take, tmp_path):
+    earlier(tmp_path, "r", *range(1, 15), trainer_dir="/seed1")
+    earlier(tmp_path, "r-2", 1, 2, trainer_dir="/seed2", age=100)
+    assert take("r", trainer_dir="/seed2", from_step=4).files.run_id == "r-2"
+
+
+def test_the_live_run_of_another_training_is_no_obstacle(take, tmp_path, caplog):
+    live = earlier(tmp_path, "r", *range(1, 15), trainer_dir="/seed1")
+    earlier(tmp_path, "r-2", *range(1, 8), trainer_dir="/seed2", age=100)
+    with hold_lock(live.lock) as process:
+        assert process.stdout.readline() == "held\n"
+        assert take("r", trainer_dir="/seed2", from_step=4).files.run_id == "r-2"
+    assert warned(caplog) == []
+
+
+def test_of_the_runs_of_a_moved_folder_the_newest_that_no_process_records_is_taken(take, tmp_path, caplog):
+    live = earlier(tmp_path, "r", *range(1, 15), trainer_dir="/a")
+    earlier(tmp_path, "r-2", *range(1, 8), trainer_dir="/b", age=100)
+    earlier(tmp_path, "r-3", *range(1, 8), trainer_dir="/c", age=50).run.write_text(
+        json.dumps({"trainer_dir": "/c", "name": "r"})
+    )
+    with hold_lock(live.lock) as process:
+        assert process.stdout.readline() == "held\n"
+        assert take("r", trainer_dir="/moved", from_step=4).files.run_id == "r-3"
+        assert take("r", trainer_dir="/moved", from_step=4).files.run_id == "r-2"
+        assert take("r", trainer_dir="/moved", from_step=4).files.run_id == "r-4"  # none is left
+
+
+@pytest.mark.parametrize("damage", ["empty", "missing", "not JSON", "a list", "of another type", "deep"])
+@pytest.mark.parametrize("run_id", ["r", None])
+def test_a_run_that_lost_its_description_comes_before_one_that_trained_elsewhere(
+    take, tmp_path, damage, run_id
+):
+    earlier(tmp_path, "r", *range(1, 15), trainer_dir="/seed1")
+    lost = earlier(tmp_path, "r-2", *range(1, 8), trainer_dir="/seed2", age=100)
+    if damage == "missing":
+        lost.run.unlink()
+    else:
+        texts = {"empty": "", "not JSON": "{", "a list": "[]", "of another type": '{"trainer_dir": 5}'}
+        texts["deep"] = '{"attempts": ' + "[" * 100_000
+        lost.run.write_text(texts[damage])
+    found = take(run_id, default="r", trainer_dir="/seed2", from_step=4)
+    assert (found.files.run_id, found.resumed) == ("r-2", True)
+
+
+def test_a_run_that_lost_its_description_comes_after_one_of_the_trainers_folder(take, tmp_path):
+    earlier(tmp_path, "r", *range(1, 15), age=100)
+    earlier(tmp_path, "r-2", *range(1, 15)).run.write_text("")
+    assert take("r", from_step=4).files.run_id == "r"
+
+
+def test_a_run_that_lost_its_description_and_never_got_there_is_another_run(take, tmp_path):
+    earlier(tmp_path, "r", *range(1, 4)).run.write_text("")
+    assert take("r", from_step=8).files.run_id == "r-2"
+
+
+def test_a_run_that_lost_its_description_and_never_got_there_hides_none_that_did(take, tmp_path):
+    earlier(tmp_path, "r", *range(1, 15), trainer_dir="/old")
+    earlier(tmp_path, "r-2", 1).run.write_text("")
+    assert take("r", trainer_dir="/moved", from_step=4).files.run_id == "r"
+
+
+def test_a_run_that_lost_its_description_is_known_by_where_it_saved(take, tmp_path):
+    earlier(tmp_path, "r", *range(1, 15), age=100)  # an earlier training in the same folder
+    lost = earlier(tmp_path, "r-2", *range(1, 8))
+    lost.run.write_text("")
+    line = {"kind": "checkpoint", "step": 4, "analysis": {"path": f"{DIR}/checkpoint-4"}}
+    lost.checkpoints.write_text(json.dumps(line) + "\n")
+    assert take(from_step=4).files.run_id == "r-2"
+
+
+def test_a_folder_that_is_asked_for_by_a_symlink_is_the_same_folder(take, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "latest").symlink_to("out")
+    earlier(tmp_path, "r", 1, 2, 3, trainer_dir=str(tmp_path / "out"))
+    assert take(trainer_dir=str(tmp_path / "latest"), from_step=3).files.run_id == "r"
+
+
+def test_a_folder_that_was_moved_and_left_a_symlink_is_the_same_folder(take, tmp_path):
+    earlier(tmp_path, "r", 1, 2, 3, trainer_dir=str(tmp_path / "out"))
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "out").symlink_to("scratch")
+    assert take(trainer_dir=str(tmp_path / "out"), from_step=3).files.run_id == "r"
+
+
+def test_an_export_of_an_old_run_does_not_make_it_the_newest(take, tmp_path):
+    old = earlier(tmp_path, "r", *range(1, 15), age=100)
+    earlier(tmp_path, "r-2", *range(1, 15), age=50)
+    old.metrics_csv.write_text("")
+    assert take("r", from_step=4).files.run_id == "r-2"
+
+
+def test_a_run_can_be_asked_for_by_the_name_of_its_files(take, tmp_path):
+    earlier(tmp_path, "r", *range(1, 15))
+    earlier(tmp_path, "r-2", *range(1, 15), age=100)
+    assert take("r-2", from_step=4).files.run_id == "r-2"
+
+
+def test_a_run_of_an_rldk_that_wrote_no_name_is_known_by_its_files(take, tmp_path):
+    earlier(tmp_path, "r-2", *range(1, 15)).run.write_text(json.dumps({"trainer_dir": DIR}))
+    assert take("r", from_step=4).files.run_id == "r-2"
+
+
+def test_a_part_that_was_compressed_since_the_folder_was_listed_is_read_all_the_same(
+    take, tmp_path, monkeypatch
+):
+    earlier(tmp_path, "r", *range(1, 15), age=50)
+    earlier(tmp_path, "r-2", *range(1, 3))
+
+    def vanished(parts):
+        raise FileNotFoundError(parts)
+
+    monkeypatch.setattr("rldk.recording.naming.last_event", vanished)
+    assert take("r", from_step=4).files.run_id == "r"
+
+
+@pytest.mark.parametrize("run_id", ["r", None])
+def test_a_resume_among_many_runs_lists_the_folder_once_and_reads_the_newest_alone(
+    take, tmp_path, monkeypatch, run_id
+):
+    for number in range(2, 42):
+        files = earlier(tmp_path, f"r-{number}", *range(1, 15), age=100 - number)
+        files.run.write_text(json.dumps({"trainer_dir": DIR, "name": "r"}))
+        os.utime(files.run, (1e9 - 100 + number,) * 2)
+    looks, reads = [], []
+    for name in ("listdir", "scandir"):
+        look = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda folder=".", look=look: looks.append(folder) or look(folder))
+    monkeypatch.setattr(
+        "rldk.recording.naming.last_event", lambda parts: reads.append(parts) or last_event(parts)
+    )
+    assert take(run_id, from_step=4).files.run_id == "r-41"
+    assert looks == [tmp_path]
+    assert reads == [[RunFiles(tmp_path, "r-41").events]]
+
+
 def test_a_name_that_many_runs_have_costs_one_look_at_the_folder(take, tmp_path, monkeypatch):
     for number in range(1, 51):
         RunFiles(tmp_path, "mine" if number == 1 else f"mine-{number}").run.write_text("{}")
@@ -269,7 +415,7 @@ def test_a_name_that_many_runs_have_costs_one_look_at_the_folder(take, tmp_path,
     monkeypatch.setattr("os.listdir", lambda folder: looks.append(folder) or listdir(folder))
     assert take("mine").files.run_id == "mine-51"
     assert asked == [RunFiles(tmp_path, "mine-51").lock]
-    assert len(looks) < 10
+    assert len(looks) == 2  # the numbers that are taken, and whether this one was taken meanwhile
 
 
 def test_a_run_that_appears_after_the_look_is_not_joined(take, tmp_path, monkeypatch):

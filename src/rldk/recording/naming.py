@@ -1,17 +1,22 @@
 """Which run is this? The name and the files that a starting training records under.
 
 Invariant: `claim` returns files that no other live process records, and never those of another run:
-a start at step 0 gets files that did not exist, a resume goes on in its own.
+a start at step 0 gets files that did not exist, a resume goes on in its own. The folder is listed once.
 """
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
+from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from rldk.files import RunFiles, runs_in, safe_run_id
-from rldk.lock import RunLock
+import msgspec
+
+from rldk.files import RunFiles, list_runs, safe_run_id
+from rldk.lock import RunLock, is_locked
 from rldk.runs import Run
+from rldk.runs.records import last_event
 from rldk.speech import warn
 
 __all__ = ["Claim", "claim"]
@@ -28,6 +33,43 @@ class Claim(NamedTuple):
     """Whether the files hold the earlier part of the run."""
     name: str
     """The name that was asked for; with a number behind it where it was taken."""
+
+
+class _Folder(IntEnum):
+    """Whether a run was trained in this trainer's `output_dir`; the higher, the closer."""
+
+    OTHER = 0
+    UNKNOWN = 1
+    SAME = 2
+
+
+class _Candidate(NamedTuple):
+    """A run that a resume may go on with."""
+
+    files: RunFiles
+    parts: list[Path]
+    """Its events."""
+
+
+class _Identity(msgspec.Struct):
+    """What `{run_id}_run.json` says of which run it is; the rest is not decoded."""
+
+    trainer_dir: Any = None
+    name: Any = None
+
+
+class _Saved(msgspec.Struct):
+    path: str
+
+
+class _CheckpointLine(msgspec.Struct):
+    """What a line of `{run_id}_checkpoints.jsonl` says of where the trainer saved."""
+
+    analysis: _Saved
+
+
+_decode_identity = msgspec.json.Decoder(_Identity).decode
+_decode_checkpoint = msgspec.json.Decoder(_CheckpointLine).decode
 
 
 def claim(
@@ -50,18 +92,23 @@ def claim(
         logging_steps: how far apart the records of the training lie.
 
     A new run whose name is taken, by files or by a live process, gets `name-2`, and one warning. A
-    resume goes on in the newest run of the name (without one: of `trainer_dir`) that reached
-    `from_step`; a run of the name that another `trainer_dir` made and that did not get so far is another
-    run. Where there is none it begins a new run.
+    resume goes on in the first of these that is there; the newest, where several runs are:
+
+    1. the runs of the name (without a `run_id`: any) that trained in `trainer_dir` and reached `from_step`;
+    2. those that trained in `trainer_dir` and did not get so far;
+    3. the runs of the name that reached `from_step` and do not say where they trained, as their
+       `{run_id}_run.json` is damaged or missing;
+    4. with a `run_id`: the runs of the name that trained elsewhere and reached `from_step`, for a
+       folder that was moved.
+
+    Where another process records its own run (1 or 2), and where there is none, it begins a new run.
     """
     asked = default if run_id is None else run_id
     name = safe_run_id(asked)
     with suppress(OSError):  # the writer will say it
         folder.mkdir(parents=True, exist_ok=True)
     if from_step > 0:
-        wanted = None if run_id is None else name
-        files = _to_resume(folder, wanted, trainer_dir, from_step, logging_steps)
-        if files is not None:
+        for files in _to_resume(folder, run_id, name, trainer_dir, from_step, logging_steps):
             if lock := RunLock.acquire(files.lock):
                 return Claim(files, lock, resumed=True, name=name)
             warn("rldk: %s is being recorded by another process", folder / files.run_id)
@@ -86,33 +133,90 @@ def claim(
 
 def _taken(folder: Path, name: str) -> set[str]:
     """The run_ids that begin with `name` and have files, by one look: a sweep makes hundreds."""
-    try:
-        entries = os.listdir(folder)
-    except OSError:
-        return set()
-    runs = (RunFiles.of(folder / entry) for entry in entries if entry.startswith(name))
-    return {files.run_id for files in runs if files is not None}
+    return {files.run_id for files in list_runs(folder, name)}
 
 
 def _to_resume(
-    folder: Path, wanted: str | None, trainer_dir: str, from_step: int, logging_steps: int
-) -> RunFiles | None:
-    """The run that a resume goes on with; None where there is none."""
-    found: list[tuple[bool, float, RunFiles]] = []
-    for files in runs_in(folder):
-        run = Run(files)
-        info = run.info
-        same_trainer = info.get("trainer_dir") == trainer_dir
-        if wanted is None:
-            if not same_trainer:
-                continue
-        elif info.get("name", files.run_id) != wanted:
+    folder: Path, run_id: str | None, name: str, trainer_dir: str, from_step: int, logging_steps: int
+) -> Iterator[RunFiles]:
+    """The runs that a resume may go on with, the best first; the best alone, if some are its own."""
+    found: dict[_Folder, list[_Candidate]] = {}
+    here = {trainer_dir, os.path.realpath(trainer_dir)}
+    for files, listing in list_runs(folder).items():
+        if not listing.parts and files.run not in listing.others:
             continue
-        reached, newest = False, 0.0
-        with suppress(OSError):  # unreadable, or moved just now
-            last = run.last()
-            reached = last is not None and last.step + logging_steps > from_step
-            newest = max((path.stat().st_mtime for path in files.existing()), default=0.0)
-        if same_trainer or reached:
-            found.append((reached, newest, files))
-    return max(found)[2] if found else None
+        identity = _identity(files)
+        where = _folder_of(files, identity, here)
+        if run_id is None and where is not _Folder.UNKNOWN:
+            fits = where is _Folder.SAME
+        else:
+            fits = name in _names(files, identity)
+        if fits:
+            found.setdefault(where, []).append(_Candidate(files, listing.parts))
+    own = sorted(found.pop(_Folder.SAME, []), key=_last_written, reverse=True)
+    if own:
+        yield next(_reached(own, from_step, logging_steps), own[0].files)
+        return
+    for where in sorted(found, reverse=True):
+        newest_first = sorted(found[where], key=_last_written, reverse=True)
+        for files in _reached(newest_first, from_step, logging_steps):
+            if not is_locked(files.lock):  # that of a live process is not the run of this training
+                yield files
+
+
+def _reached(candidates: list[_Candidate], from_step: int, logging_steps: int) -> Iterator[RunFiles]:
+    return (one.files for one in candidates if _last_step(one) + logging_steps > from_step)
+
+
+def _identity(files: RunFiles) -> _Identity:
+    try:
+        return _decode_identity(files.run.read_bytes())
+    except (OSError, msgspec.DecodeError, RecursionError):
+        return _Identity()
+
+
+def _folder_of(files: RunFiles, identity: _Identity, here: set[str]) -> _Folder:
+    """Whether a run was trained in the folder that has the names `here`."""
+    trained_in = identity.trainer_dir
+    if not isinstance(trained_in, str):
+        trained_in = _checkpoints_folder(files)
+    if trained_in is None:
+        return _Folder.UNKNOWN
+    return _Folder.SAME if trained_in in here else _Folder.OTHER
+
+
+def _checkpoints_folder(files: RunFiles) -> str | None:
+    """Where a run saved its first checkpoint, as the analysis of it says."""
+    try:
+        with files.checkpoints.open("rb") as file:
+            return os.path.dirname(_decode_checkpoint(file.readline()).analysis.path)
+    except (OSError, msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _names(files: RunFiles, identity: _Identity) -> set[str]:
+    """The names that a user may call a run by."""
+    if isinstance(identity.name, str):
+        return {identity.name, files.run_id}
+    asked, _, number = files.run_id.rpartition("-")
+    return {files.run_id, asked} if number.isdecimal() else {files.run_id}
+
+
+def _last_written(one: _Candidate) -> float:
+    """When a training last wrote to a run, in seconds since 1970; a later export does not count."""
+    times = [0.0]
+    for path in (*one.parts, one.files.run):
+        with suppress(OSError):  # missing, or moved just now
+            times.append(path.stat().st_mtime)
+    return max(times)
+
+
+def _last_step(one: _Candidate) -> float:
+    """The last step that a run recorded; minus infinity where there is none, or it cannot be read."""
+    last = None
+    with suppress(OSError):
+        try:
+            last = last_event(one.parts)
+        except FileNotFoundError:  # a part was finished or compressed meanwhile
+            last = Run(one.files).last()
+    return float("-inf") if last is None else last.step

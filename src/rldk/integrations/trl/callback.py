@@ -416,7 +416,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             say(f"rldk: going on with {claimed.files.run_id} from step {state.global_step}")
         self._jsonl = self.enable_jsonl_logging and not _is_set("RLDK_DISABLE_JSONL")
         self._git_sha = about.get("git", {}).get("sha")
-        about |= {"judging": msgspec.to_builtins(self._settings), "trainer_dir": trainer_dir}
+        judging = msgspec.to_builtins(self._settings)
+        about |= {"judging": judging, "trainer_dir": os.path.realpath(trainer_dir)}
         self._end_files = _EndFiles(state, None if self._jsonl else self._history)
         monitor = self._settings.monitor(as_recorded(about), self.guard.caught)
         self._recorder = Recorder(
