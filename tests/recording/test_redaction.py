@@ -1,7 +1,12 @@
 """Secrets that must not be written down."""
 
 import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar, NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,7 +91,9 @@ def test_data_that_holds_itself_has_an_end():
 @pytest.mark.parametrize(
     ("arguments", "safe"),
     [
-        (["--token", "s3cret", "x"], ["--token", BLANK, "x"]),
+        (["--token", "s3cret", "s3cret"], ["--token", BLANK, BLANK]),
+        (["--token", "s3cret", "x=1", "y.py"], ["--token", BLANK, "x=1", "y.py"]),
+        (["--password", "-s3cret", "-v", "x"], ["--password", BLANK, "-v", "x"]),
         (["--token=s3cret", "x"], [f"--token={BLANK}", "x"]),
         (["--hub_token", "s3cret"], ["--hub_token", BLANK]),
         (["--hub-token", "s3cret"], ["--hub-token", BLANK]),
@@ -114,4 +121,104 @@ def test_options_with_dashes_are_secrets_too(argument):
 
 
 def test_a_bearer_token_is_blanked_wherever_it_stands():
-    assert redact("header 'Authorization: Bearer abc.def-123'") == f"header 'Authorization: Bearer {BLANK}"
+    assert redact("header 'Authorization: Bearer abc.def-123'") == f"header 'Authorization: {BLANK}'"
+    assert redact("with bearer abc.def-123 it fails") == f"with bearer {BLANK} it fails"
+
+
+@dataclass
+class Judge:
+    url: str = "https://judge/v1"
+    api_key: str = "s3cret"
+    max_tokens: int = 512
+
+
+@dataclass
+class Outer:
+    inner: Judge = field(default_factory=Judge)
+    names: tuple[str, ...] = ("a",)
+
+
+class Struct(msgspec.Struct):
+    api_key: str = "s3cret"
+
+
+class Pair(NamedTuple):
+    api_key: str = "s3cret"
+    steps: int = 3
+
+
+class Positional:
+    """Its text has no names."""
+
+    def __init__(self):
+        self.api_key = "s3cret-value"
+
+    def __repr__(self):
+        return f"Positional({self.api_key!r})"
+
+
+class Slotted:
+    __slots__ = ("token",)
+
+    def __init__(self):
+        self.token = "s3cret-value"
+
+    def __str__(self):
+        return f"<{self.token}>"
+
+
+class Model:
+    """As pydantic's models are."""
+
+    model_fields: ClassVar = {"api_key": None}
+
+    def __init__(self):
+        self.api_key = "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("value", "safe"),
+    [
+        (Judge(), {"url": "https://judge/v1", "api_key": BLANK, "max_tokens": 512}),
+        (
+            Outer(),
+            {"inner": {"url": "https://judge/v1", "api_key": BLANK, "max_tokens": 512}, "names": ["a"]},
+        ),
+        (Struct(), {"api_key": BLANK}),
+        (Pair(), {"api_key": BLANK, "steps": 3}),
+        (SimpleNamespace(token="s3cret", x=1), {"token": BLANK, "x": 1}),
+        (Model(), {"api_key": BLANK}),
+        (Positional(), f"Positional('{BLANK}')"),
+        (Slotted(), f"<{BLANK}>"),
+        (Path("/a/token=s3cret"), f"/a/token={BLANK}"),
+        (b"token=s3cret", f"token={BLANK}"),
+        ([("api_key", "s3cret")], [["api_key", BLANK]]),
+        (["Authorization", "Basic s3cret"], ["Authorization", BLANK]),
+        (["X-Api-Key: s3cret"], [f"X-Api-Key: {BLANK}"]),
+        ({"name": "HF_TOKEN", "value": "s3cret"}, {"name": "HF_TOKEN", "value": BLANK}),
+        ({"value": "s3cret", "name": "HF_TOKEN"}, {"value": BLANK, "name": "HF_TOKEN"}),
+        ({"name": "reward", "value": "x"}, {"name": "reward", "value": "x"}),
+        (["--token", "s3cret", 5], ["--token", BLANK, BLANK]),
+        (["-v", 5, {"token": "s3cret"}], ["-v", 5, {"token": BLANK}]),
+        ({"wandb_tokens": ["s3cret"], "tokens": 5}, {"wandb_tokens": [BLANK], "tokens": 5}),
+        ({"key": "eval_reward", "api_keys": {"a": 1}}, {"key": "eval_reward", "api_keys": BLANK}),
+    ],
+)
+def test_an_object_becomes_its_fields_or_its_text_without_secrets(value, safe):
+    assert redact({"x": value}) == {"x": safe}
+
+
+def test_data_of_endless_depth_and_width_has_an_end():
+    knot: list[object] = []
+    knot.extend([knot] * 50)
+    json.dumps(redact(knot))
+    wide: list[object] = ["x"]
+    for _ in range(12):
+        wide = [wide] * 30
+    json.dumps(redact(wide))
+
+
+def test_a_huge_text_is_cut_and_its_secrets_are_blanked():
+    text = redact("a " * 500_000 + "token=s3cret")
+    assert len(text) < 1_001_000
+    assert "s3cret" not in text

@@ -1,7 +1,7 @@
 """The crash file of a process: what raised and where, the last records, the stacks of all threads.
 
-Owns `{run_id}_crash.txt`. Invariant: text is only ever added to it, so much and no more; nothing here raises
-for what a disk or an exception can do; a run that ends well leaves no empty file.
+Owns `{run_id}_crash.txt`. Invariant: text is only ever added to it, so much and no more, and without secrets;
+nothing here raises for what a disk or an exception can do; a run that ends well leaves no empty file.
 """
 
 import faulthandler
@@ -17,7 +17,7 @@ from typing import IO
 from rldk.event import escaped
 from rldk.files import RunFiles
 from rldk.fork import give_up_in_child
-from rldk.recording.redaction import redact
+from rldk.recording.redaction import redact_text, shortened
 from rldk.runs.crash_file import BEGAN, ENDED, FIELDS, CrashNote
 from rldk.speech import warn
 
@@ -66,7 +66,10 @@ class CrashFile:
             self._references = sys.getrefcount(self._file)
 
     def add(self, lines: Iterable[str], *, stacks: bool = False) -> None:
-        """Append lines, then the stacks of all threads if asked for."""
+        """Append lines without their secrets, then the stacks of all threads if asked for."""
+        self._append(redact_text("\n".join(lines)).split("\n"), stacks=stacks)
+
+    def _append(self, lines: Iterable[str], *, stacks: bool = False) -> None:
         try:
             text = "".join(f"{escaped(line)}\n" for line in lines)
             file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -96,7 +99,7 @@ class CrashFile:
             *(f"{field}: {one_line(str(value))}" for field, value in fields.items() if value is not None),
         ]
         lines += [text for title, told in sections if told for text in ("", title, *_bounded(told))]
-        self.add(lines, stacks=True)
+        self._append(lines, stacks=True)
 
     def close(self) -> None:
         """Let go of the file; an empty one is removed, but not by a forked child."""
@@ -128,11 +131,11 @@ def now() -> str:
 
 def one_line(text: str) -> str:
     """A text as a line of bounded length without secrets."""
-    return str(redact(" ".join(text[: 2 * LINE_CHARS].split())))[:LINE_CHARS]
+    return " ".join(redact_text(shortened(text, 2 * LINE_CHARS)).split())[:LINE_CHARS]
 
 
 def traceback_text(error: BaseException) -> list[str]:
-    """An exception as Python prints it, without secrets, its frames and texts bounded."""
+    """An exception as Python prints it, its frames bounded; `CrashFile.add_end` blanks its secrets."""
     try:
         told = traceback.TracebackException(
             type(error), error, error.__traceback__, limit=-FRAMES, compact=True
@@ -159,19 +162,36 @@ def last_lines(files: RunFiles, count: int) -> list[str]:
 
 
 def _bounded(lines: Sequence[str]) -> list[str]:
-    """Lines without secrets, cut where they are too long or too many, in their middle."""
-    text = "\n".join(_cut(line) for line in lines)
+    """Lines without secrets, cut where they are too long or too many, in their middle.
+
+    Secrets are looked for in all lines together: one may have several.
+    """
+    text = redact_text("\n".join(shortened(line, 2 * LINE_CHARS) for line in _ends_of(lines)))
+    cut = (line if len(line) <= LINE_CHARS else f"{line[:LINE_CHARS]}..." for line in text.split("\n"))
+    text = "\n".join(cut)
     if len(text) > SECTION_CHARS:
         half = SECTION_CHARS // 2
         text = f"{text[:half]}\n... {len(text) - 2 * half} characters are left out ...\n{text[-half:]}"
     return text.splitlines()
 
 
-def _cut(line: str) -> str:
-    if len(line) > 2 * LINE_CHARS:  # a secret that is cut in two is none that a pattern knows
-        line = line[: 2 * LINE_CHARS]
-    line = redact(line)
-    return line if len(line) <= LINE_CHARS else f"{line[:LINE_CHARS]}..."
+def _ends_of(lines: Sequence[str]) -> list[str]:
+    """The first and the last lines, as many as a section may need."""
+    first = _fitting(lines)
+    if first == len(lines):
+        return [*lines]
+    last = len(lines) - max(min(_fitting(lines[::-1]), len(lines) - first), 1)
+    return [*lines[:first], f"... {last - first} lines are left out ...", *lines[last:]]
+
+
+def _fitting(lines: Sequence[str]) -> int:
+    """How many lines, from the first on, hold as many characters as a section, and one line more."""
+    characters = 0
+    for number, line in enumerate(lines, 1):
+        characters += min(len(line), 2 * LINE_CHARS) + 1
+        if characters > SECTION_CHARS:
+            return number
+    return len(lines)
 
 
 def _write_all(file: int, content: bytes) -> None:

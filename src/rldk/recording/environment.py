@@ -1,7 +1,7 @@
 """What a run ran on: versions, machine, devices, git, command line.
 
 Invariant: looking changes nothing: no subprocess, no network, and no accelerator is initialised.
-What cannot be known is None or absent.
+What cannot be known is None or absent. The command line is without secrets; the `Recorder` blanks the rest.
 """
 
 import os
@@ -18,7 +18,7 @@ import psutil
 
 from rldk import __version__
 from rldk.recording.exits import within
-from rldk.recording.redaction import redact, redact_command
+from rldk.recording.redaction import redact_command
 
 __all__ = ["environment", "git_state"]
 
@@ -58,7 +58,7 @@ def environment() -> dict[str, Any]:
         "devices": _gpus(),
         "versions": {"rldk": __version__, **_versions()},
         "command": redact_command([sys.executable, *sys.argv]),
-        "folder": None if folder is None else redact(str(folder)),
+        "folder": None if folder is None else str(folder),
         "git": git_state(folder) if folder else {"sha": None, "branch": None},
     }
 

@@ -1,7 +1,8 @@
 """The guard: no exception of rldk reaches the training.
 
 Invariant: a guarded hook returns normally whatever happens inside; the first failure of each kind is
-said in one line, all are counted. `KeyboardInterrupt` and `SystemExit` are the user's and pass.
+said in one line without secrets, all are counted. `KeyboardInterrupt` and `SystemExit` are the user's and
+pass.
 """
 
 import traceback
@@ -9,9 +10,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+from rldk.recording.redaction import redact_text, shortened
 from rldk.speech import warn
 
 __all__ = ["Guard", "guarded"]
+
+LINE_CHARS = 200
+"""How much of an exception's text is said."""
 
 T = TypeVar("T")
 
@@ -67,6 +72,6 @@ def guarded(hook: H) -> H:
 
 def _first_line(error: Exception) -> str:
     try:
-        return str(error).partition("\n")[0][:200]
+        return redact_text(shortened(str(error).partition("\n")[0], 2 * LINE_CHARS))[:LINE_CHARS]
     except Exception:
         return "no message"

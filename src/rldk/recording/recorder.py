@@ -1,7 +1,8 @@
 """The Recorder: one run being made, from its first event to its end.
 
 Owns the files of one run while a training runs. Invariant: when `record` has returned, the event is
-with the operating system or waits in memory for a full disk; no method raises for what a disk can do.
+with the operating system or waits in memory for a full disk; no method raises for what a disk can do; secrets
+are blanked in all that is written.
 """
 
 import atexit
@@ -25,8 +26,8 @@ from rldk.recording.guard import Guard
 from rldk.recording.last_words import Death, LastWords, Section
 from rldk.recording.naming import Claim
 from rldk.recording.place import Place
-from rldk.recording.redaction import redact
-from rldk.recording.watch import Watch
+from rldk.recording.redaction import redact, redact_texts, shortened
+from rldk.recording.watch import Watch, without_secrets
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
 from rldk.runs.endings import End, how_it_ended, with_ending
@@ -38,6 +39,10 @@ How = Literal["completed", "stopped", "exception", "interrupted", "terminated", 
 
 LAST_RECORDS = 50
 """Records that a crash file shows."""
+TEXT_NOTE = "text:"
+"""What the notes begin with that hold a text that the trainer logged."""
+NOTE_CHARS = 199
+"""A longer text was cut, and its last word may be a part of a secret."""
 LOCK_SECONDS = 3.0
 """How long a signal's thread waits for what the interrupted main thread may hold."""
 
@@ -84,7 +89,7 @@ class Recorder:
         claimed: the run and its lock (`naming.claim`).
         from_step: the step that the training goes on from.
         writer: takes the events; None where the JSONL is off.
-        about: what ran; goes into `{run_id}_run.json` (secrets already blanked).
+        about: what ran; goes into `{run_id}_run.json`, its secrets blanked.
         watch: judges the events, and says what is wrong.
         write_end: makes the files of the end (tables, report) when the run ends.
         guard: counts the exceptions that were kept from the training.
@@ -129,7 +134,8 @@ class Recorder:
             last = Run(self.files).last() if claimed.resumed else None
         before = (last and last.wall_time) or 0.0
         self._origin = time.monotonic() - before
-        self._info = self._begin_info(from_step, about | {"from_seconds": before}, claimed.resumed)
+        about = without_secrets(about) | {"from_seconds": before}
+        self._info = self._begin_info(from_step, about, claimed.resumed)
         self._save(self.files.run, self._info)
         if not self.files.alerts.exists():
             self._save(self.files.alerts, [])
@@ -157,6 +163,8 @@ class Recorder:
 
     def record(self, event: Event) -> None:
         """Take one event."""
+        if event.notes:
+            event = msgspec.structs.replace(event, notes=tuple(map(_safe_note, event.notes)))
         if self._first_notes:
             event = msgspec.structs.replace(event, notes=(*event.notes, *self._first_notes))
         if self._writer is not None:
@@ -261,14 +269,14 @@ class Recorder:
         place = death.place if death and death.how == how else Place()
         ending = Ending(
             how=how,
-            detail=redact(escaped(detail)),
+            detail=redact_texts(escaped(detail)),
             step=self._step,
             wall_time=self.wall_time,
             time=now(),
             records=self._records,
             records_lost=self._writer.lost if self._writer else 0,
             records_in_memory=self._writer.waiting if self._writer else 0,
-            sync_error=self._writer.sync_error if self._writer else None,
+            sync_error=redact_texts(self._writer.sync_error) if self._writer else None,
             hook_failures=self._guard.failures,
             where=place.where,
             activity=place.activity,
@@ -381,6 +389,14 @@ class Recorder:
                 warn("rldk: cannot write %s (%s); training goes on", path, error.strerror)
         except (TypeError, ValueError, RecursionError) as error:  # a configuration of strange values
             self._guard.caught(f"writing {path.name}", error)
+
+
+def _safe_note(note: str) -> str:
+    """A note of an event without secrets: only a text can hold one, and a reader parses the other notes."""
+    if not note.startswith(TEXT_NOTE):
+        return note
+    name, equals, text = note.removeprefix(TEXT_NOTE).partition("=")
+    return f"{TEXT_NOTE}{name}{equals}{redact(shortened(text, NOTE_CHARS), name)}"
 
 
 def _told(found: Diagnosis) -> list[str]:

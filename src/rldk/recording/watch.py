@@ -20,12 +20,13 @@ from rldk.health import Diagnosis, Finding, Incident, Monitor, RunContext, Sever
 from rldk.health.saved import Analysis, analysis_of
 from rldk.recording.appending import LineFile
 from rldk.recording.guard import Guard
+from rldk.recording.redaction import redact, redact_texts
 from rldk.runs import Run
 from rldk.runs.beside import Beside, merged, observation
 from rldk.runs.checkpoints import Saved, analysed, placed, saved_of, with_checkpoints
 from rldk.speech import warn
 
-__all__ = ["Alert", "Watch", "as_recorded"]
+__all__ = ["Alert", "Watch", "as_recorded", "without_secrets"]
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,11 +56,19 @@ _decode_past = msgspec.json.Decoder(list[_Past]).decode
 
 def as_recorded(about: Mapping[str, Any]) -> RunContext:
     """The context that `{run_id}_run.json` will tell a later reader, so that live and afterwards agree."""
+    about = without_secrets(about)
     try:
-        about = msgspec.json.decode(msgspec.json.encode(escaped(dict(about))))
+        about = msgspec.json.decode(msgspec.json.encode(escaped(about)))
     except (TypeError, ValueError, RecursionError):  # then there will be no run.json either
         about = dict(about)
     return RunContext.of_attempt(about)
+
+
+def without_secrets(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What ran, as plain data without secrets; what the user chose of the rules keeps its numbers."""
+    judging = {"judging": redact_texts(about["judging"])} if "judging" in about else {}
+    rest: dict[str, Any] = redact({name: about[name] for name in about if name not in judging})
+    return rest | judging
 
 
 class Watch:
@@ -144,7 +153,8 @@ class Watch:
         """
         with self._lock:
             seen = {"attempt": self.attempt, "seen_at_step": self.monitor.last_step or 0}
-            plain = msgspec.json.decode(msgspec.json.encode(escaped(msgspec.to_builtins(line) | seen)))
+            known = redact_texts(msgspec.to_builtins(line)) | seen
+            plain = msgspec.json.decode(msgspec.json.encode(escaped(known)))
             file.write(plain)
             at = observation(plain) if judging else None
             if at is not None and at.kind == "checkpoint":
@@ -176,7 +186,7 @@ class Watch:
             finding = placed(finding_of(incident, self.monitor), self._trainer_dir, self._saved)
             now = datetime.now(UTC).isoformat(timespec="seconds")
             alert = Alert(time=now, step=incident.last_step, finding=finding)
-            self._alerts.append(escaped(msgspec.to_builtins(alert)))
+            self._alerts.append(redact_texts(escaped(msgspec.to_builtins(alert))))
             self._say(finding, incident)
         if news:
             self._save()

@@ -14,6 +14,7 @@ from rldk.files import RunFiles, replacing
 from rldk.health import Diagnosis
 from rldk.metrics import metric_of
 from rldk.recording.recorder import Ending
+from rldk.recording.redaction import redact_texts
 from rldk.runs import Run
 from rldk.runs.checkpoints import saved_of
 from rldk.runs.evidence import with_samples
@@ -47,7 +48,7 @@ def write_end(files: RunFiles, events: Iterable[Event], ending: Ending, diagnosi
 
 def _write_report(files: RunFiles, survey: Survey, ending: Ending, diagnosis: Diagnosis) -> None:
     with replacing(files.final_report) as file:
-        report = final_report(files, survey, ending, diagnosis)
+        report = redact_texts(final_report(files, survey, ending, diagnosis))
         file.write(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 

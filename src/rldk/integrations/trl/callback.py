@@ -32,6 +32,7 @@ from rldk.recording.guard import Guard, guarded
 from rldk.recording.naming import claim
 from rldk.recording.place import frames_of_thread, training_frames
 from rldk.recording.recorder import Ending, Recorder
+from rldk.recording.redaction import redact_text
 from rldk.recording.watch import Watch, as_recorded
 from rldk.recording.writer import JsonlWriter, check_options
 from rldk.report.final import write_end
@@ -408,7 +409,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             self.output_dir.absolute(),  # the training may change its folder
             self.run_id,
             default=training.run_name(args),
-            trainer_dir=trainer_dir,
+            trainer_dir=redact_text(trainer_dir),  # as the run's file holds it
             from_step=state.global_step,
             logging_steps=training.record_spacing(args, state),
         )

@@ -15,7 +15,6 @@ from packaging.version import Version
 from rldk.event import ModelInfo, Phase, Rng
 from rldk.metrics.dialects import Dialect
 from rldk.metrics.dialects.trl import TRL, TRL_0
-from rldk.recording.redaction import redact
 
 __all__ = [
     "MINIMUM_TRL",
@@ -163,14 +162,14 @@ def sequence_length(args: Any, model: Any) -> int | None:
 
 
 def configuration(args: Any, model: Any) -> dict[str, Any]:
-    """The configuration for `{run_id}_run.json`, its secrets blanked."""
+    """The configuration for `{run_id}_run.json`; the `Recorder` blanks its secrets."""
     config = getattr(model, "config", None)
     return {
         "algorithm": algorithm(args),
         "args_class": type(args).__name__,
-        "args": redact(args.to_dict()),
+        "args": args.to_dict(),
         "model_class": type(model).__name__,
-        "model_config": None if config is None else redact(config.to_dict()),
+        "model_config": None if config is None else config.to_dict(),
         "dtype": str(getattr(model, "dtype", None)).removeprefix("torch."),
         "world_size": getattr(args, "world_size", 1),
     }
