@@ -92,7 +92,7 @@ def test_data_that_holds_itself_has_an_end():
     ("arguments", "safe"),
     [
         (["--token", "s3cret", "s3cret"], ["--token", BLANK, BLANK]),
-        (["--token", "s3cret", "x=1", "y.py"], ["--token", BLANK, "x=1", "y.py"]),
+        (["--token", "s3cret", "s3=cret", "y.py"], ["--token", BLANK, BLANK, "y.py"]),
         (["--password", "-s3cret", "-v", "x"], ["--password", BLANK, "-v", "x"]),
         (["--token=s3cret", "x"], [f"--token={BLANK}", "x"]),
         (["--hub_token", "s3cret"], ["--hub_token", BLANK]),

@@ -58,7 +58,7 @@ def redact_texts(value: Any) -> Any:
 def redact_command(arguments: Sequence[str]) -> list[str]:
     """A command line with the values of secret options blanked: `--token X`, `--token=X`, `token=X`.
 
-    All values of such an option are blanked, up to the next option, assignment or script.
+    All values of such an option are blanked, up to the next option or script; a secret may hold `=`.
     """
     safe: list[str] = []
     level, values = Secrecy.NONE, 0

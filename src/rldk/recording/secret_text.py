@@ -118,7 +118,7 @@ def _without_named(text: str) -> str:
 
 
 def is_value_of_option(word: str, before: int) -> bool:
-    """Whether a word behind a secret option is a value of it: up to the next option, assignment or script.
+    """Whether a word behind a secret option is a value of it: up to the next option or script.
 
     Args:
         word: the word.
@@ -126,10 +126,8 @@ def is_value_of_option(word: str, before: int) -> bool:
     """
     if word.startswith("--") or (word.startswith("-") and len(word) == 2):
         return False
-    name, equals, value = word.partition("=")
-    is_assignment = bool(equals and value.strip("=") and re.fullmatch(r"[\w.+~/@-]+", name))
     is_script = word.endswith((".py", ".yaml", ".yml", ".json", ".toml", ".sh"))
-    return before == 0 or not (word.startswith("-") or is_assignment or is_script)
+    return before == 0 or not (word.startswith("-") or is_script)
 
 
 def _end_of_values(text: str, at: int, parts: list[str]) -> int:
