@@ -1,7 +1,7 @@
 """A fork server for kill tests: children write as fast as they can, and are killed at random moments.
 
-Run as `python kill_writer.py FOLDER KILLS MODE`; prints one JSON object. It is a process of its own, so
-that nothing that a test session holds (threads, torch) is forked. Imports as little as it can.
+Run as `python kill_writer.py FOLDER KILLS MODE [SEED]`; prints one JSON object. It is a process of its own,
+so that nothing that a test session holds (threads, torch) is forked. Imports as little as it can.
 """
 
 import json
@@ -21,17 +21,23 @@ from rldk.runs.records import BadLine, read_lines
 
 MODES = {
     "plain": {},
+    "parts": {"rotate_mb": 0.02},
     "rotating": {"rotate_mb": 0.02, "compress": True},
+    "large parts": {"rotate_mb": 1.0, "compress": True},
+    "wide": {},
+    "wide rotating": {"rotate_mb": 0.7, "compress": True},
     "buffered": {"flush_interval": 0.001},
 }
+WIDE = 3_000
+"""Metrics of a wide record, which fills some thirty memory pages."""
 
 
-def line(kill: int, number: int) -> bytes:
+def line(kill: int, number: int, width: int) -> bytes:
     return encode(
         Event(
             step=number,
             wall_time=1.5,
-            metrics={"kill": kill, **{f"a metric of a real name {i}": i / 7 for i in range(12)}},
+            metrics={"kill": kill, **{f"a metric of a real name {i}": i / 7 for i in range(width)}},
             rng=Rng(),
             data_slice=DataSlice(),
             model_info=ModelInfo(),
@@ -40,11 +46,15 @@ def line(kill: int, number: int) -> bytes:
     )
 
 
+def width_of(mode: str) -> int:
+    return WIDE if mode.startswith("wide") else 12
+
+
 def write_until_killed(files: RunFiles, counter: mmap.mmap, kill: int, mode: str) -> None:
     writer = JsonlWriter(files, **MODES[mode])
-    number = 0
+    width, number = width_of(mode), 0
     while True:
-        writer.write(line(kill, number))
+        writer.write(line(kill, number, width))
         number += 1
         counter[:8] = number.to_bytes(8, "little")
 
@@ -60,7 +70,8 @@ def one_kill(files: RunFiles, counter: mmap.mmap, kill: int, mode: str) -> int:
             os._exit(1)
     while not int.from_bytes(counter[:8], "little"):
         time.sleep(0.0002)
-    time.sleep(random.uniform(0, 0.006 if mode == "plain" else 0.02))
+    longest = {"plain": 0.006, "large parts": 0.06}.get(mode, 0.1 if mode.startswith("wide") else 0.02)
+    time.sleep(random.uniform(0, longest))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return int.from_bytes(counter[:8], "little")
@@ -71,7 +82,8 @@ def is_cut(bad: BadLine, kill: int, returned: int, mode: str) -> bool:
     SIGKILL meets at the next page boundary."""
     text = dict(read_lines(bad.path))[bad.number]
     written = range(returned + 1) if mode == "buffered" else [returned]
-    return not text.endswith(b"\n") and any(line(kill, number).startswith(text) for number in written)
+    width = width_of(mode)
+    return not text.endswith(b"\n") and any(line(kill, number, width).startswith(text) for number in written)
 
 
 def main(folder: Path, kills: int, mode: str) -> None:
@@ -99,4 +111,5 @@ def main(folder: Path, kills: int, mode: str) -> None:
 
 
 if __name__ == "__main__":
+    random.seed(sys.argv[4] if len(sys.argv) > 4 else None)
     main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
