@@ -8,7 +8,7 @@ TORCH = torch==2.13.0
 NEW = constraints/trl-1.16.txt
 OLD = constraints/trl-0.23.txt
 
-.PHONY: help demo test test-compat lint format docs detection peers clean
+.PHONY: help demo test test-compat lint format docs detection peers attacks clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ detection: .venv/test-ready  ## train the labelled set again (two hours on two c
 peers: .venv/test-ready  ## ask rldoctor, rlprobe and rlwatch about the same runs and compare (five minutes)
 	.venv/bin/python benchmarks/detection/peers.py
 	.venv/bin/python benchmarks/detection/compare.py --markdown docs/detection.md
+
+attacks: .venv/test-ready .venv-trl-0.23/ready  ## attack trainings on both TRLs (two hours on two cores) and write docs/reliability.md
+	.venv/bin/python benchmarks/attacks/all.py --full --python .venv/bin/python --python .venv-trl-0.23/bin/python
 
 clean:  ## remove the environments and what the demo recorded
 	rm -rf .venv .venv-trl-0.23 rldk_demo

@@ -5,6 +5,7 @@ that are terminated at once, launchers of accelerate. Promised: each training en
 has without rldk, and every step is recorded once.
 """
 
+import itertools
 import random
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,58 +48,74 @@ CASES = {
 }
 
 
-def train(server: ForkServer, name: str, folder: Path, report: Report, without: int) -> None:
-    """One training with rldk; `without` is the status that it has without."""
+class Outcome(NamedTuple):
+    """What one training came to."""
+
+    case: str
+    recorded: bool
+    status: int
+    output: str
+    """The end of what it wrote."""
+    steps: list[int]
+    """Those that are recorded."""
+    bad_lines: int
+    processes_left: int
+    """Those that outlive it by ten seconds."""
+
+
+def train(server: ForkServer, name: str, folder: Path, *, recorded: bool) -> Outcome:
+    """One training of a case."""
     case = CASES[name]
     folder.mkdir()
-    script = server.start(case.script, folder, recorded=True, steps=case.steps, **case.arguments)
+    script = server.start(case.script, folder, recorded=recorded, steps=case.steps, **case.arguments)
     status = script.end(900.0)
+    left = len(script.descendants(10.0))
     run = Run(RunFiles(folder / "logs", "r"))
     steps = [event.step for event in run if event.phase == "train"]
+    return Outcome(name, recorded, status, script.output(), steps, run.bad_count, left)
+
+
+def check(one: Outcome, without: int, report: Report) -> None:
+    """Count what a training with rldk came to; `without` is the status that it has without."""
+    case = CASES[one.case]
     expected = list(range(1, (case.recorded_steps or case.steps) + 1))
-    left = script.descendants(10.0)
     report.count(
-        name,
+        one.case,
         tries=1,
-        other_status=int(status != without),
-        records=len(steps),
-        missing=len(set(expected) - set(steps)),
-        processes_left=len(left),
+        another_status=int(one.status != without),
+        records=len(one.steps),
+        missing=len(set(expected) - set(one.steps)),
+        processes_left=one.processes_left,
     )
-    if status != without:
-        text = f"it ended with {status} after step {steps[-1:]}, without rldk with {without}"
-        report.fail(name, f"{text}:\n{script.output()}")
-    elif steps != expected or run.bad_count:
-        report.fail(name, f"recorded are the steps {steps}")
-    if left:
-        report.fail(name, f"{len(left)} processes outlive it")
+    if one.status != without:
+        end = f"it ended with {one.status} after step {one.steps[-1:]}, without rldk with {without}"
+        report.fail(one.case, f"{end}:\n{one.output}")
+    elif one.steps != expected or one.bad_lines:
+        report.fail(one.case, f"the recorded steps are {one.steps}, with {one.bad_lines} bad lines")
+    if one.processes_left:
+        report.fail(one.case, f"{one.processes_left} processes outlive it")
 
 
 def main() -> None:
     given = options(__doc__, quick=1, full=10, what="trainings of each pool")
     report = Report("children")
-    without: dict[str, int] = {}
-    names = [*chosen_cases(CASES, given.only)]
+    tasks = []
+    for name in chosen_cases(CASES, given.only):
+        count = given.count if CASES[name].is_repeated else 1
+        tasks += [(name, False), *[(name, True)] * count]
+    outcomes: list[Outcome] = []
     with temporary_folder() as folder:
+        numbers = itertools.count()
 
-        def train_without(server: ForkServer, name: str, _: random.Random) -> None:
-            case = CASES[name]
-            place = folder / f"without {name}"
-            place.mkdir()
-            script = server.start(case.script, place, recorded=False, steps=case.steps, **case.arguments)
-            without[name] = script.end(900.0)
+        def work(server: ForkServer, task: tuple[str, bool], _: random.Random) -> None:
+            name, recorded = task
+            outcomes.append(train(server, name, folder / f"training{next(numbers)}", recorded=recorded))
 
-        def train_with(server: ForkServer, task: tuple[str, int], _: random.Random) -> None:
-            name, number = task
-            train(server, name, folder / f"{name} {number}", report, without[name])
-
-        tasks = [
-            (name, number)
-            for name in names
-            for number in range(given.count if CASES[name].is_repeated else 1)
-        ]
-        on_servers(names, train_without, folder, seed=given.seed, jobs=given.jobs)
-        on_servers(tasks, train_with, folder, seed=given.seed, jobs=given.jobs)
+        on_servers(tasks, work, folder, seed=given.seed, jobs=given.jobs)
+    without = {one.case: one.status for one in outcomes if not one.recorded}
+    for one in outcomes:
+        if one.recorded:
+            check(one, without[one.case], report)
     report.end()
 
 

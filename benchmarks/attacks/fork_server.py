@@ -100,9 +100,10 @@ class Script:
         return found
 
     def output(self, lines: int = 15) -> str:
-        """The end of what it wrote."""
+        """The end of what it wrote, of long lines the beginning."""
         path = self.folder / OUTPUT
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+        whole = path.read_text(errors="replace").splitlines() if path.exists() else []
+        return "\n".join(line[:200] for line in whole[-lines:])
 
 
 class ForkServer:
