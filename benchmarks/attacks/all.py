@@ -67,6 +67,11 @@ ATTACKS = {
         "pools, mapped datasets, workers, programs and launchers in real trainings",
         "trainings",
     ),
+    "planted_secrets": Attack(
+        "A secret that rldk knows by its name or its shape is in no file.",
+        "generated configurations, texts and command lines with secrets in them",
+        "examples",
+    ),
     "evaluations": Attack(
         "Trainers that only evaluate hold no file and no thread.",
         "many of them in one process",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attack import Report, chosen_cases, options, temporary_folder
-from fork_server import ForkServer, on_servers
+from fork_server import ALONE_WITHIN_S, ForkServer, on_servers
 
 from rldk.files import RunFiles
 from rldk.runs import Run
@@ -60,7 +60,7 @@ class Outcome(NamedTuple):
     """Those that are recorded."""
     bad_lines: int
     processes_left: int
-    """Those that outlive it by ten seconds."""
+    """Those that outlive it."""
 
 
 def train(server: ForkServer, name: str, folder: Path, *, recorded: bool) -> Outcome:
@@ -69,7 +69,7 @@ def train(server: ForkServer, name: str, folder: Path, *, recorded: bool) -> Out
     folder.mkdir()
     script = server.start(case.script, folder, recorded=recorded, steps=case.steps, **case.arguments)
     status = script.end(900.0)
-    left = len(script.descendants(10.0))
+    left = script.count_outliving(ALONE_WITHIN_S)
     run = Run(RunFiles(folder / "logs", "r"))
     steps = [event.step for event in run if event.phase == "train"]
     return Outcome(name, recorded, status, script.output(), steps, run.bad_count, left)

@@ -24,6 +24,8 @@ from typing import Any, Self, TypeVar
 from attack import PATHS
 
 OUTPUT = "output.txt"
+ALONE_WITHIN_S = 10.0
+"""How long the processes that a script started may outlive it."""
 Task = TypeVar("Task")
 _HANDLED = (signal.SIGTERM, signal.SIGHUP)
 
@@ -92,12 +94,15 @@ class Script:
         assert self.status is not None
         return self.status
 
-    def descendants(self, gone_within_s: float) -> list[int]:
-        """The processes that it started and that still live after some seconds, told by their folder."""
-        until = time.monotonic() + gone_within_s
+    def count_outliving(self, within_s: float) -> int:
+        """How many processes of its folder still live after some seconds; they are killed."""
+        until = time.monotonic() + within_s
         while (found := _processes_in(self.folder)) and time.monotonic() < until:
             time.sleep(0.02)
-        return found
+        for pid in found:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        return len(found)
 
     def output(self, lines: int = 15) -> str:
         """The end of what it wrote, of long lines the beginning."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attack import Report
-from fork_server import ForkServer, Script, on_servers, start_fresh
+from fork_server import ALONE_WITHIN_S, ForkServer, Script, on_servers, start_fresh
 from marks import BEGINS, ENDS, RETURNED, SAVES, STARTED, Marks
 
 from rldk.files import RunFiles, runs_in
@@ -24,8 +24,6 @@ STEPS = 30
 SAVE_STEPS = 5
 MOST_ATTEMPTS = 12
 """On one run; then it may train to its end."""
-ALONE_WITHIN_S = 10.0
-"""How long the processes that a training started may outlive it."""
 
 
 class Moment(NamedTuple):
@@ -116,8 +114,8 @@ class Life:
         script.send(self.ending.signum)
         status = script.end()
         seconds = time.monotonic() - sent
-        if left := script.descendants(ALONE_WITHIN_S):
-            self._fault(f"{moment.name}: {len(left)} processes outlive it")
+        if left := script.count_outliving(ALONE_WITHIN_S):
+            self._fault(f"{moment.name}: {left} processes outlive it")
         whole = self._check(moment.name, whole=False)
         outcome = Outcome(self.ending, moment.name, had_returned, status, seconds)
         return outcome, whole and (self.folder / "out").exists()
