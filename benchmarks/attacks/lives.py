@@ -160,6 +160,8 @@ class Life:
             faults.append(f"wrong values in the steps {wrong}")
         if run.bad_count:
             faults.append(f"{run.bad_count} bad lines")
+        if whole and run.state != "ended":
+            faults.append(f"the run is {run.state}")
         for fault in faults:
             self._fault(f"{when}: {fault}")
         self.report.count(self.ending.case, records_checked=len(steps), records_lost_or_wrong=len(faults))
