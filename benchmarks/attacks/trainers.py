@@ -197,18 +197,15 @@ def online_dpo(at: Setting) -> Any:
     return at.build(name, at.model(), data=tiny.prompts(ROWS), given=given, **NEW_SHORT)
 
 
-def judged(name: str) -> Callable[[Setting], Any]:
-    """A variant of online DPO with a reward model."""
+def nash_md(at: Setting) -> Any:
+    given = {"ref_model": at.model(), "reward_funcs": at.classifier()}
+    return at.build("NashMD", at.model(), data=tiny.prompts(ROWS), given=given, **NEW_SHORT)
 
-    def build(at: Setting) -> Any:
-        given = {
-            "ref_model": at.model(),
-            "reward_funcs": at.classifier(),
-            "reward_processing_classes": tiny.tokenizer(),
-        }
-        return at.build(name, at.model(), data=tiny.prompts(ROWS), given=given, **NEW_SHORT)
 
-    return build
+def xpo(at: Setting) -> Any:
+    given = {"ref_model": at.model(), "reward_funcs": at.classifier()}
+    given |= {"reward_processing_classes": tiny.tokenizer()}
+    return at.build("XPO", at.model(), data=tiny.prompts(ROWS), given=given, **NEW_SHORT)
 
 
 def bco(at: Setting) -> Any:
@@ -272,8 +269,8 @@ ONLY_NEW = {
     "BEMA for DPO": bema_dpo,
 }
 ONLY_OLD = {
-    "XPO": judged("XPO"),
-    "NashMD": judged("NashMD"),
+    "XPO": xpo,
+    "NashMD": nash_md,
     "BCO": bco,
     "PRM": prm,
     "PPO": ppo,
