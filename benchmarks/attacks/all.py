@@ -81,7 +81,7 @@ ATTACKS = {
 
 
 def attack(name: str, python: str, *, full: bool, seed: int) -> dict[str, Any]:
-    """Run a command in an environment; its report, with the date and the commit.
+    """Run a command in an environment; its report, with the date and the seed.
 
     Raises:
         SystemExit: it printed no report.
@@ -93,7 +93,7 @@ def attack(name: str, python: str, *, full: bool, seed: int) -> dict[str, Any]:
         report = json.loads(done.stdout)
     except ValueError:
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode} and printed no report") from None
-    return report | {"date": str(datetime.now(UTC).date()), "commit": commit(), "seed": seed}
+    return report | {"date": str(datetime.now(UTC).date()), "seed": seed}
 
 
 def commit() -> str:
@@ -109,10 +109,12 @@ def shown(name: str, number: float) -> str:
 
 
 def numbers(cases: list[dict[str, float]]) -> dict[str, float]:
-    """The numbers of several cases as one: whole numbers add up, of others the largest counts."""
+    """Several cases as one: whole numbers add up, of others the largest counts, and medians are left out."""
     merged: dict[str, float] = {}
     for case in cases:
         for name, number in case.items():
+            if name.startswith("median"):
+                continue
             before = merged.get(name, 0)
             merged[name] = before + number if isinstance(number, int) else max(before, number)
     return merged
@@ -159,11 +161,9 @@ def summary(results: dict[str, dict[str, Any]]) -> str:
 
 def details(name: str, reports: dict[str, Any]) -> str:
     """One row for each case of an attack and each TRL, and what was broken."""
-    rows = [
-        [title, trl, f"{case.get('tries', 0):,}", listed(case)]
-        for trl, report in sorted(reports.items(), reverse=True)
-        for title, case in report["cases"].items()
-    ]
+    cases = [(title, trl, case) for trl, report in reports.items() for title, case in report["cases"].items()]
+    cases.sort(key=lambda one: one[:2])
+    rows = [[title, trl, f"{case.get('tries', 0):,}", listed(case)] for title, trl, case in cases]
     about = [
         f"TRL {trl}: {report['date']}, commit {report['commit']}, Python {report['versions']['python']}, "
         f"torch {report['versions']['torch']}, transformers {report['versions']['transformers']}, "
@@ -204,12 +204,12 @@ def main() -> int:
     options = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     is_broken = False
-    began = time.monotonic()
+    began, checked_out = time.monotonic(), commit()
     for name in () if options.page_only else options.only or ATTACKS:
         for python in options.python or [sys.executable]:
             report = attack(name, python, full=options.full, seed=options.seed)
-            results.setdefault(name, {})[report["versions"]["trl"]] = report
-            RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+            results.setdefault(name, {})[report["versions"]["trl"]] = report | {"commit": checked_out}
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
             is_broken |= bool(report["failures"])
     write_page(results)
     print(f"{PAGE} written, {time.monotonic() - began:.0f} s", file=sys.stderr)
