@@ -26,6 +26,8 @@ from attack import PATHS
 OUTPUT = "output.txt"
 ALONE_WITHIN_S = 10.0
 """How long the processes that a script started may outlive it."""
+HANGS = 256
+"""A status that no process has: it had to be killed."""
 Task = TypeVar("Task")
 _HANDLED = (signal.SIGTERM, signal.SIGHUP)
 
@@ -80,17 +82,11 @@ class Script:
         return True
 
     def end(self, within_s: float = 120.0) -> int:
-        """Its status; it is killed where it does not end.
-
-        Raises:
-            TimeoutError: it had to be killed.
-        """
+        """Its status; it is killed where it does not end, and the status is `HANGS`."""
         if not self.has_ended(within_s):
             os.kill(self.pid, signal.SIGKILL)
             self.has_ended(60.0)
-            raise TimeoutError(
-                f"the script did not end within {within_s:.0f} s; its output:\n{self.output()}"
-            )
+            self.status = HANGS
         assert self.status is not None
         return self.status
 
@@ -206,8 +202,12 @@ def on_servers(
         if not (folder / "model").exists():
             servers[0].run("save_model", folder)
         with ThreadPoolExecutor(jobs) as pool:
-            for done in [pool.submit(serve, number, server) for number, server in enumerate(servers)]:
-                done.result()
+            try:
+                for done in [pool.submit(serve, number, server) for number, server in enumerate(servers)]:
+                    done.result()
+            except BaseException:
+                queue.clear()  # what runs comes to its end, and nothing else begins
+                raise
 
 
 def start_fresh(script: str, folder: Path, *, more: dict[str, str] | None = None, **arguments: Any) -> Script:

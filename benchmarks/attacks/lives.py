@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attack import Report
-from fork_server import ALONE_WITHIN_S, ForkServer, Script, on_servers, start_fresh
+from fork_server import ALONE_WITHIN_S, HANGS, ForkServer, Script, on_servers, start_fresh
 from marks import BEGINS, ENDS, RETURNED, SAVES, STARTED, Marks
 
 from rldk.files import RunFiles, runs_in
@@ -114,6 +114,8 @@ class Life:
         script.send(self.ending.signum)
         status = script.end()
         seconds = time.monotonic() - sent
+        if status == HANGS:
+            self._fault(f"{moment.name}: it had to be killed:\n{script.output()}")
         if left := script.count_outliving(ALONE_WITHIN_S):
             self._fault(f"{moment.name}: {left} processes outlive it")
         whole = self._check(moment.name, whole=False)
