@@ -13,7 +13,7 @@ import pytest
 
 from checkpoints.files import matrix, save
 from rldk.checkpoints import Background
-from rldk.checkpoints.worker import Worker
+from rldk.checkpoints.worker import Worker, WorkerEndedError
 
 WAIT = 30
 
@@ -162,6 +162,19 @@ def test_a_process_that_is_killed_costs_one_analysis(tmp_path, caplog):
     assert background.close(WAIT) is None
     assert found == [2, 6]
     assert "checkpoint-4 could not be analysed" in caplog.records[0].getMessage()
+
+
+def test_a_file_that_needs_more_memory_than_there_is_ends_the_process_and_is_named(tmp_path):
+    folder = checkpoint(tmp_path, 2)
+    whole = (folder / "trainer_state.json").read_bytes()
+    (folder / "trainer_state.json").write_bytes(whole[:-1] + b" " * 250_000_000 + b"}")
+    worker = Worker(memory=200_000_000)
+    with pytest.raises(WorkerEndedError, match=r"rldk gave up: it needs more than 0\.2 GB of memory"):
+        worker.analyse(str(folder), 2)
+    assert worker.pid is None
+    (folder / "trainer_state.json").write_bytes(whole)
+    assert worker.analyse(str(folder), 2).tensors == 1
+    worker.end()
 
 
 def test_where_no_process_can_be_started_the_thread_does_it(tmp_path, monkeypatch):

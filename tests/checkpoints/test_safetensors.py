@@ -1,5 +1,6 @@
 """The parser of safetensors headers against the library, and against files that are not whole."""
 
+import json
 import os
 
 import numpy as np
@@ -94,6 +95,16 @@ def test_a_gap_and_an_overlap_are_named(scratch):
     for old, new in ((b"[192, 204]", b"[193, 205]"), (b"[192, 204]", b"[191, 203]")):
         assert old in WHOLE
         assert "do not follow" in parsed(scratch, WHOLE.replace(old, new)).fault
+
+
+@pytest.mark.parametrize("end", [0, -4])
+def test_of_tensors_that_share_bytes_none_is_read(scratch, end):
+    once = {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}
+    text = json.dumps({str(at): once for at in range(9)}).encode()
+    content = len(text).to_bytes(8, "little") + text + bytes(4 + end)
+    header = parsed(scratch, content)
+    assert "do not follow" in header.fault
+    assert header.entries == []
 
 
 def test_a_large_header_is_not_read(scratch):

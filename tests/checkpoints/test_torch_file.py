@@ -12,8 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rldk.checkpoints.pickles import TensorStandIn
+from rldk.checkpoints.reading import UnreadableError
 from rldk.checkpoints.scan import Scanner
-from rldk.checkpoints.torch_file import TensorStandIn, TorchFile, UnreadableError, open_torch
+from rldk.checkpoints.torch_file import TorchFile, open_torch
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def test_a_hostile_pickle_is_told_in_words_or_read(scratch, pickled):
     try:
         read(zipped(scratch, pickled))
     except UnreadableError as error:
-        assert error.damaged
+        assert error.damaged or "torch does not write" in str(error)
         assert "pickle" in str(error)
 
 

@@ -109,7 +109,7 @@ class Analyst:
         """Tell all facts; what is to be remembered of each tensor."""
         folder = weights.folder
         found.kind, found.parts, found.notes = weights.contents.kind, weights.parts, weights.notes
-        found.faults = [*weights.contents.faults, *weights.misplaced()[:MAX_NAMED]]
+        found.faults = [*weights.contents.faults, *weights.misplaced()]
         found.progress, rates, best = progress_of(folder)
         found.best = best_of(folder, best)
         if found.progress is not None and found.progress.step is not None:
@@ -157,11 +157,13 @@ class Analyst:
         tally: Tally,
     ) -> None:
         """Measure every tensor, a file at a time."""
+        entries: dict[str, list[Entry]] = {}
+        for place in weights.places.values():
+            entries.setdefault(place.part, []).append(place.entry)
         for part in found.parts:
-            entries = [place.entry for place in weights.places.values() if place.part == part.name]
             try:
                 fd = weights.descriptor(part.name)
-                for entry in entries:
+                for entry in entries.get(part.name, ()):
                     measured = self._measure(fd, entry, before, tally)
                     known[entry.name] = Known(entry.dtype, entry.shape, measured.crc)
                     _count(found, entry, measured)

@@ -37,7 +37,8 @@ def _bf16(raw: Bytes, out: Floats) -> None:
 
 def _plain(dtype: str) -> Callable[[Bytes, Floats], None]:
     def decode(raw: Bytes, out: Floats) -> None:
-        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite
+        # a float64 beyond float32 becomes infinite; a signalling NaN becomes a quiet one
+        with np.errstate(over="ignore", invalid="ignore"):
             np.copyto(out, raw.view(dtype), casting="same_kind")
 
     return decode

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Collection
 from contextlib import suppress
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Literal
 
 import msgspec
@@ -26,13 +26,22 @@ __all__ = [
     "step_of",
 ]
 
-MAX_STATE = 1_000_000_000
-"""Bytes of a trainer_state.json that is read: 100,000 records of 32 metrics take 160 MB."""
+MAX_STATE = 320_000_000
+"""Bytes of a trainer_state.json that is read: 200,000 records of 32 metrics."""
+MAX_RECORDS = 1_000_000
+"""JSON objects in it, each of which may be a record."""
+MAX_INDEX = 32_000_000
+"""Bytes of an index of shards that is read: 300,000 tensors."""
+MAX_FILES = 1_000_000
+"""Files of a folder whose sizes are summed."""
+MAX_PATH = 4096
+"""Bytes of a path, by the limit of Linux."""
 RECENT = 10
 """Records of the learning rate that tell how steep the schedule is now; a warm-up is steeper."""
 STATE_FILES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
 """What `transformers.Trainer._save_checkpoint` adds to the weights unless `save_only_model` is set."""
 
+_NULL = msgspec.Raw(b"null")
 _SHARD = re.compile(r"(?:model|adapter_model)-\d+-of-\d+\.safetensors")
 _PICKLED = re.compile(r"(?:pytorch_model|adapter_model).*\.bin")
 _RANK = re.compile(r"rng_state_(\d+)\.pth")
@@ -125,13 +134,19 @@ def _below(folder: str, names: Collection[str]) -> Contents | None:
 
 
 def _indexed(folder: str, index: str, kind: str, names: Collection[str]) -> Contents:
-    told, unread = read_json(os.path.join(folder, index), dict[str, Any])
-    placed = told.get("weight_map") if told else None
-    if not isinstance(placed, dict) or not all(isinstance(file, str) for file in placed.values()):
+    told, unread = read_json(os.path.join(folder, index), _Index, MAX_INDEX)
+    placed = told.weight_map if told else None
+    if placed is None:
         return Contents(kind, [], [f"{index}: {unread.why if unread else 'it has no weight_map'}"])  # type: ignore[arg-type]
     listed = sorted(set(placed.values()))
     faults = [f"{name[:100]}, which {index} lists, is missing" for name in listed if name not in names]
     return Contents(kind, [name for name in listed if name in names], faults[:MAX_NAMED], [], placed)  # type: ignore[arg-type]
+
+
+class _Index(msgspec.Struct):
+    """Only what is needed: the decoder skips the rest, whatever it holds."""
+
+    weight_map: dict[str, str] | None = None
 
 
 def _is_checkpoint(names: Collection[str], *, adapter: bool) -> bool:
@@ -158,31 +173,42 @@ def state_of(names: Collection[str]) -> tuple[Literal["whole", "partial", "weigh
 
 
 class _Record(msgspec.Struct):
-    step: Any = None
-    learning_rate: Any = None
+    step: msgspec.Raw = _NULL
+    learning_rate: msgspec.Raw = _NULL
 
 
 class _State(msgspec.Struct):
     """The fields that are needed: what else is logged is skipped by the decoder."""
 
-    global_step: Any = None
-    best_model_checkpoint: Any = None
+    global_step: msgspec.Raw = _NULL
+    best_model_checkpoint: msgspec.Raw = _NULL
     log_history: list[_Record] = []
+
+
+def _scalar(raw: msgspec.Raw) -> Any:
+    """A number or a text of the file; None where it is anything else, which may be of any size."""
+    if len(memoryview(raw)) > MAX_PATH:
+        return None
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(raw, type=float | int | str | bool | None)
+    return None
 
 
 def progress_of(folder: str) -> tuple[Progress | None, list[tuple[int, float]], str | None]:
     """`trainer_state.json`: the progress, each logged (step, learning rate), the best checkpoint's path."""
-    told, unread = read_json(os.path.join(folder, "trainer_state.json"), _State, MAX_STATE)
+    told, unread = read_json(os.path.join(folder, "trainer_state.json"), _State, MAX_STATE, MAX_RECORDS)
     if unread is not None:
         return Progress(fault=unread.why) if unread.damaged else Progress(unread=unread.why), [], None
     if told is None:
         return None, [], None
     rates = [
-        (int(step), rate)
+        (at, rate)
         for record in told.log_history
-        if (step := finite(record.step)) is not None and (rate := finite(record.learning_rate)) is not None
+        if (step := finite(_scalar(record.step))) is not None
+        and (at := integer(int(step))) is not None
+        and (rate := finite(_scalar(record.learning_rate))) is not None
     ]
-    progress = Progress(step=_whole(told.global_step))
+    progress = Progress(step=_whole(_scalar(told.global_step)))
     if rates:
         progress.logged_step, progress.logged_lr = rates[-1]
         progress.updates = _updates(rates)
@@ -192,7 +218,7 @@ def progress_of(folder: str) -> tuple[Progress | None, list[tuple[int, float]], 
         if after[0] > before[0]
     ]
     progress.steepest = max(changes, default=None)
-    best = told.best_model_checkpoint
+    best = _scalar(told.best_model_checkpoint)
     return progress, rates, best if isinstance(best, str) else None
 
 
@@ -227,10 +253,15 @@ def step_of(folder: str) -> int | None:
 
 
 def size_of(folder: str) -> int:
-    """Bytes of all files in a folder and in those below it, where optimizers in shards lie."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):  # deleted meanwhile
-                total += os.lstat(os.path.join(place, name)).st_size
+    """Bytes of the files in a folder and in those below it, where optimizers in shards lie."""
+    total, left, places = 0, MAX_FILES, [folder]
+    while places and left > 0:
+        with suppress(OSError), os.scandir(places.pop()) as found:  # deleted meanwhile
+            for one in islice(found, left):
+                left -= 1
+                with suppress(OSError):
+                    if one.is_dir(follow_symlinks=False):
+                        places.append(one.path)
+                    else:
+                        total += one.stat(follow_symlinks=False).st_size
     return total

@@ -11,15 +11,22 @@ from typing import Any
 import numpy as np
 
 from rldk.checkpoints.elements import FLOATS
-from rldk.checkpoints.reading import finite, opened
+from rldk.checkpoints.pickles import TensorStandIn
+from rldk.checkpoints.reading import TimeLimit, UnreadableError, finite, integer, opened
 from rldk.checkpoints.scan import CutShortError, Scanner
-from rldk.checkpoints.torch_file import TensorStandIn, TorchFile, UnreadableError, open_torch
+from rldk.checkpoints.torch_file import TorchFile, open_torch
 from rldk.health.saved import MAX_NAMED, NonFinite, Optimizer
 
 __all__ = ["optimizer_of"]
 
 MAX_SCHEDULER = 4_000_000
 """Bytes of `scheduler.pt`, which has one or two kilobytes."""
+MAX_VALUES = 500_000
+"""Values of the state that are examined: an Adam whose pickle has 16 MB has 220,000."""
+MAX_GROUPS = 100_000
+"""Groups of parameters; usually there are one or two, and at most one a parameter."""
+CHECK_EVERY = 1024
+"""Parameters of a group between two looks at the time."""
 
 
 def optimizer_of(folder: str, scanner: Scanner) -> Optimizer | None:
@@ -45,8 +52,9 @@ def optimizer_of(folder: str, scanner: Scanner) -> Optimizer | None:
 def _examine(path: str, found: Optimizer, scanner: Scanner) -> None:
     fd = opened(path)
     try:
-        file = open_torch(fd)
-        _groups(file.content, found)
+        limit = TimeLimit()
+        file = open_torch(fd, limit)
+        _groups(file.content, found, limit)
         _state(fd, file, found, scanner)
     except UnreadableError as error:
         if error.damaged:
@@ -59,25 +67,41 @@ def _examine(path: str, found: Optimizer, scanner: Scanner) -> None:
         os.close(fd)
 
 
-def _groups(content: Any, found: Optimizer) -> None:
-    """`param_groups` of `torch.optim.Optimizer.state_dict`."""
+def _groups(content: Any, found: Optimizer, limit: TimeLimit) -> None:
+    """`param_groups` of `torch.optim.Optimizer.state_dict`; in a hostile one they may all be one list."""
     groups = content.get("param_groups") if isinstance(content, dict) else None
     if not isinstance(groups, list) or not isinstance(content.get("state"), dict):
         raise UnreadableError("it is no state of a torch.optim.Optimizer", damaged=False)
+    if len(groups) > MAX_GROUPS:
+        raise UnreadableError(f"it has more than {MAX_GROUPS:,} groups of parameters", damaged=False)
     parameters: set[Any] = set()
     for group in groups:
+        limit.check()
         if isinstance(group, dict) and isinstance(params := group.get("params"), list):
-            parameters.update(param for param in params if isinstance(param, int | str))
+            for first in range(0, len(params), CHECK_EVERY):
+                limit.check()
+                some = params[first : first + CHECK_EVERY]
+                parameters.update(param for param in some if isinstance(param, int | str))
             found.moments = found.moments or "betas" in group
             if finite(group.get("lr")) is not None:
                 found.lr.append(float(group["lr"]))
     found.parameters = len(parameters)
-    found.without_state = sum(not content["state"].get(param) for param in parameters)
+    for count, param in enumerate(parameters):
+        if count % CHECK_EVERY == 0:
+            limit.check()
+        found.without_state += not content["state"].get(param)
 
 
 def _state(fd: int, file: TorchFile, found: Optimizer, scanner: Scanner) -> None:
+    """The counters and the tensors of the state.
+
+    The bytes of a file justify that they are read once: tensors that share them beyond that are not read.
+    """
     steps: list[int] = []
-    for param, what, value in _values(file.content["state"]):
+    left = os.fstat(fd).st_size
+    for count, (param, what, value) in enumerate(_values(file.content["state"])):
+        if count >= MAX_VALUES:
+            raise UnreadableError(f"its state has more than {MAX_VALUES:,} values", damaged=False)
         if what == "step":
             step = _step(fd, file, value, scanner)
             if step is not None:
@@ -88,6 +112,9 @@ def _state(fd: int, file: TorchFile, found: Optimizer, scanner: Scanner) -> None
         entry = file.entry(value)
         if entry is None:
             raise UnreadableError("cut short: it lacks the bytes of some tensors", damaged=True)
+        left -= entry.end - entry.start
+        if left < 0:
+            raise UnreadableError("its tensors share their bytes: not all are examined", damaged=False)
         measured = scanner.measure(fd, entry)
         if (measured.nan or measured.inf) and len(found.non_finite) < MAX_NAMED:
             found.non_finite.append(
@@ -104,7 +131,9 @@ def _state(fd: int, file: TorchFile, found: Optimizer, scanner: Scanner) -> None
 
 def _values(state: Mapping[Any, Any]) -> Iterator[tuple[Any, str, Any]]:
     for param, held in state.items():
-        if isinstance(held, dict):
+        if not isinstance(held, dict) or not held:
+            yield param, "", None  # counted as any other
+        else:
             for what, value in held.items():
                 yield param, str(what), value
 
@@ -112,7 +141,7 @@ def _values(state: Mapping[Any, Any]) -> Iterator[tuple[Any, str, Any]]:
 def _step(fd: int, file: TorchFile, value: Any, scanner: Scanner) -> int | None:
     """A step counter: a number, or a tensor of one float or integer."""
     if (number := finite(value)) is not None:
-        return int(number)
+        return integer(int(number))
     if not isinstance(value, TensorStandIn) or value.elements != 1:
         return None
     entry = file.entry(value)
@@ -123,8 +152,10 @@ def _step(fd: int, file: TorchFile, value: Any, scanner: Scanner) -> int | None:
         number = float(loaded.ravel()[0]) if loaded is not None else None
     else:
         raw = os.pread(fd, entry.end - entry.start, entry.start)
-        number = float(np.frombuffer(raw, f"<i{len(raw)}")[0]) if raw else None
-    return int(number) if number is not None and isfinite(number) else None
+        if len(raw) < entry.end - entry.start:
+            raise CutShortError
+        number = float(np.frombuffer(raw, f"<i{len(raw)}")[0])
+    return integer(int(number)) if number is not None and isfinite(number) else None
 
 
 def _schedule(path: str, found: Optimizer) -> None:
@@ -142,5 +173,5 @@ def _schedule(path: str, found: Optimizer) -> None:
     if isinstance(content, dict):
         rates = content.get("_last_lr")
         if isinstance(rates, list):
-            found.scheduled_lr = [float(rate) for rate in rates if finite(rate) is not None]
+            found.scheduled_lr = [float(rate) for rate in rates[:MAX_GROUPS] if finite(rate) is not None]
         found.plateau = "patience" in content  # ReduceLROnPlateau

@@ -38,6 +38,11 @@ class Fingerprint(NamedTuple):
     """Each tensor that was read."""
 
 
+def _type(dtype: str, shape: tuple[int, ...]) -> str:
+    """In words; no tensor of torch has more than 64 extents."""
+    return f"{dtype[:20]} {[*shape[:64]]}{' and more' if len(shape) > 64 else ''}"
+
+
 class Predecessor:
     """The checkpoint before.
 
@@ -127,8 +132,7 @@ class Predecessor:
         for name, now in tensors.items():
             was = self._known(name)
             if was is not None and was != (now.dtype, now.shape) and len(told.retyped) < MAX_NAMED:
-                change = f"{was[0]} {list(was[1])} -> {now.dtype} {list(now.shape)}"
-                told.retyped.append(f"{name[:200]}: {change}")
+                told.retyped.append(f"{name[:200]}: {_type(*was)} -> {_type(now.dtype, now.shape)}")
         return told
 
     def norms(self, scanner: Scanner, modules: Iterable[str]) -> dict[str, float]:

@@ -63,7 +63,7 @@ class Header(msgspec.Struct, frozen=True):
     """What a file says of itself."""
 
     entries: list[Entry] = []
-    """Its tensors, in the order of their bytes; those that can be read."""
+    """Its tensors, in the order of their bytes; those that can be read. No two share a byte."""
     fault: str | None = None
     """What is wrong with the file, in words."""
     unread: str | None = None
@@ -143,15 +143,14 @@ def _entry(name: str, told: _Told, begin: int) -> Entry:
 def _checked(entries: list[Entry], begin: int, size: int) -> Header:
     """The header of these tensors, with what the offsets and the size of the file say of them."""
     end = max((entry.end for entry in entries), default=begin)
+    gaps = (after.name for before, after in pairwise(entries) if after.start != before.end)
+    gap = entries[0].name if entries and entries[0].start != begin else next(gaps, None)
+    if gap is not None:  # tensors that overlap would be read again and again
+        return Header(fault=f"wrong header: the bytes of {gap[:100]} do not follow those before them")
     whole = [entry for entry in entries if entry.end <= size]
     if end > size:
         lost = len(entries) - len(whole)
         return Header(whole, f"cut short: {size:,} bytes of {end:,}, {lost} of {len(entries)} tensors lost")
-    gaps = [after.name for before, after in pairwise(entries) if after.start != before.end]
-    if entries and entries[0].start != begin:
-        gaps.insert(0, entries[0].name)
-    if gaps:
-        return Header(whole, f"wrong header: the bytes of {gaps[0][:100]} do not follow those before them")
     if end < size:
         return Header(whole, f"{size - end:,} trailing bytes behind the last tensor")
     return Header(whole)

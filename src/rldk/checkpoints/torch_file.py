@@ -1,7 +1,7 @@
 """Files of `torch.save`, read without torch and without running what their pickle says.
 
-Owns the stand-ins for tensors. Invariant: of a pickle only containers, numbers and texts are built;
-everything else that it names becomes a stand-in that does nothing, and the bytes of tensors stay on disk.
+Owns the container: where the pickle and the bytes of each tensor are. Invariant: no two parts share a byte,
+each lies within the file, and the bytes of tensors stay on disk.
 
 The format is that of torch/serialization.py: an uncompressed zip with `*/data.pkl`, whose persistent ids
 `("storage", type, key, location, elements)` name the files `*/data/{key}`, and with `*/byteorder`.
@@ -9,71 +9,21 @@ The format is that of torch/serialization.py: an uncompressed zip with `*/data.p
 
 import io
 import os
-import pickle
 import struct
 import zipfile
+import zlib
 from typing import Any, NamedTuple
 
+from rldk.checkpoints.pickles import TensorStandIn, read_pickle
+from rldk.checkpoints.reading import TimeLimit, UnreadableError
 from rldk.checkpoints.safetensors import BITS, Entry
 
-__all__ = ["TensorStandIn", "TorchFile", "UnreadableError", "open_torch"]
+__all__ = ["TorchFile", "open_torch"]
 
 MAX_PICKLE = 16_000_000
 """Bytes of `data.pkl`, about 220 a parameter of an Adam; a larger one would hold the interpreter too long."""
-MAX_AT_ONCE = 64_000_000
-"""Bytes that the directory of the zip may take."""
-_STORAGES = {
-    "DoubleStorage": "F64",
-    "FloatStorage": "F32",
-    "HalfStorage": "F16",
-    "BFloat16Storage": "BF16",
-    "LongStorage": "I64",
-    "IntStorage": "I32",
-    "ShortStorage": "I16",
-    "CharStorage": "I8",
-    "ByteStorage": "U8",
-    "BoolStorage": "BOOL",
-    "UntypedStorage": "U8",
-}
-_DTYPES = {
-    "float64": "F64",
-    "float32": "F32",
-    "float16": "F16",
-    "bfloat16": "BF16",
-    "float8_e4m3fn": "F8_E4M3",
-    "float8_e5m2": "F8_E5M2",
-    "int64": "I64",
-    "int32": "I32",
-    "int16": "I16",
-    "int8": "I8",
-    "uint8": "U8",
-    "bool": "BOOL",
-}
-
-
-class UnreadableError(Exception):
-    """The file cannot be examined; `args[0]` says why, in words.
-
-    Args:
-        words: why.
-        damaged: it is broken, and not only of a kind that is not known here.
-    """
-
-    def __init__(self, words: str, *, damaged: bool) -> None:
-        super().__init__(words)
-        self.damaged = damaged
-
-
-class TensorStandIn(NamedTuple):
-    """Where a tensor's bytes are."""
-
-    key: str
-    """Of its storage."""
-    dtype: str
-    """In the words of safetensors."""
-    offset: int
-    """Elements before its first in the storage."""
-    elements: int
+MAX_DIRECTORY = 20_000_000
+"""Bytes of the directory of the zip, about 63 a tensor; parsed, it takes ten times as much."""
 
 
 class TorchFile(NamedTuple):
@@ -95,8 +45,12 @@ class TorchFile(NamedTuple):
         return Entry(tensor.key, tensor.dtype, (tensor.elements,), tensor.elements, first, first + length)
 
 
-def open_torch(fd: int) -> TorchFile:
+def open_torch(fd: int, limit: TimeLimit | None = None) -> TorchFile:
     """Read an open file, all but the bytes of its tensors.
+
+    Args:
+        fd: the file.
+        limit: of the time; None: one that begins now.
 
     Raises:
         UnreadableError: it cannot be examined.
@@ -107,48 +61,65 @@ def open_torch(fd: int) -> TorchFile:
         old = os.pread(fd, 1, 0) == b"\x80"
         words = "it is in the format before torch 1.6" if old else "it is no file of torch.save"
         raise UnreadableError(words, damaged=not old)
+    limit = limit or TimeLimit()
     try:
         with zipfile.ZipFile(_Bounded(fd)) as archive:
-            return _read(fd, archive)
-    except UnreadableError:
+            parts = archive.infolist()
+    except (UnreadableError, OSError):
         raise
-    except zipfile.BadZipFile as error:
-        raise UnreadableError(f"cut short, or no zip ({error})"[:200], damaged=True) from None
-    except OSError:
-        raise
-    except Exception as error:  # a pickle can raise anything
-        words = f"its pickle cannot be read ({type(error).__name__}: {error})"[:200]
+    except Exception as error:  # zipfile raises struct.error, UnicodeDecodeError, OverflowError and its own
+        words = f"cut short, or no zip ({error})"[:200]
         raise UnreadableError(words, damaged=True) from None
+    limit.check()
+    return _read(fd, parts, limit)
 
 
-def _read(fd: int, archive: zipfile.ZipFile) -> TorchFile:
-    size = os.fstat(fd).st_size
-    root, pickled, storages = None, None, {}
-    for info in archive.infolist():
-        if info.compress_type != zipfile.ZIP_STORED:
-            raise UnreadableError("its parts are compressed, which torch does not do", damaged=False)
-        folder, _, name = info.filename.partition("/")
+def _read(fd: int, parts: list[zipfile.ZipInfo], limit: TimeLimit) -> TorchFile:
+    places = _places(fd, parts)
+    pickled, storages = None, {}
+    for part in parts:
+        begin = places[part.filename]
+        name = part.filename.partition("/")[2]
         if name == "data.pkl":
-            root, pickled = folder, info
-        elif name == "byteorder" and archive.read(info)[:8] == b"big":
+            pickled = part
+        elif name == "byteorder" and os.pread(fd, min(part.file_size, 8), begin)[:3] == b"big":
             raise UnreadableError("its numbers are big-endian", damaged=False)
         elif name.startswith("data/"):
-            storages[name.removeprefix("data/")] = info
-    if pickled is None or root is None:
+            storages[name.removeprefix("data/")] = begin, part.file_size
+    if pickled is None:
         raise UnreadableError("its data.pkl is missing", damaged=True)
     if pickled.file_size > MAX_PICKLE:
         words = f"its pickle of {pickled.file_size:,} bytes is too large to examine"
         raise UnreadableError(words, damaged=False)
-    content = _Unpickler(io.BytesIO(archive.read(pickled))).load()
-    places = {key: (_begin(fd, info), info.file_size) for key, info in storages.items()}
-    if any(begin + length > size for begin, length in places.values()):
-        raise UnreadableError("cut short: a tensor ends behind the end of the file", damaged=True)
-    return TorchFile(content, places)
+    raw = os.pread(fd, pickled.file_size, places[pickled.filename])
+    if zlib.crc32(raw) != pickled.CRC:
+        raise UnreadableError("its pickle cannot be read (the checksum is wrong)", damaged=True)
+    return TorchFile(read_pickle(raw, limit), storages)
 
 
-def _begin(fd: int, info: zipfile.ZipInfo) -> int:
+def _places(fd: int, parts: list[zipfile.ZipInfo]) -> dict[str, int]:
+    """Name of each part -> offset of its bytes.
+
+    Raises:
+        UnreadableError: parts share bytes or a name, lie outside of the file, or are compressed.
+    """
+    size, end, places = os.fstat(fd).st_size, 0, {}
+    for part in sorted(parts, key=lambda part: part.header_offset):
+        if part.compress_type != zipfile.ZIP_STORED or part.compress_size != part.file_size:
+            raise UnreadableError("its parts are compressed, which torch does not do", damaged=False)
+        if part.filename in places or part.header_offset < end:
+            raise UnreadableError("parts of its zip overlap or have one name", damaged=True)
+        begin = _begin(fd, part, size)
+        end = begin + part.file_size
+        if end > size:
+            raise UnreadableError("cut short: a tensor ends behind the end of the file", damaged=True)
+        places[part.filename] = begin
+    return places
+
+
+def _begin(fd: int, info: zipfile.ZipInfo, size: int) -> int:
     """Offset of a part's bytes: behind its local header (APPNOTE 4.3.7), whose padding aligns them."""
-    raw = os.pread(fd, 30, info.header_offset)
+    raw = os.pread(fd, 30, info.header_offset) if info.header_offset < size else b""
     if len(raw) < 30 or raw[:4] != b"PK\x03\x04":
         raise UnreadableError("cut short, or its parts are not where its directory says", damaged=True)
     name, extra = struct.unpack("<HH", raw[26:30])
@@ -178,86 +149,12 @@ class _Bounded(io.RawIOBase):
         return self._at
 
     def read(self, size: int = -1) -> bytes:
-        left = max(self._size - self._at, 0)
+        left = self._size - self._at
+        if left <= 0:
+            return b""
         size = left if size is None or size < 0 else min(size, left)
-        if size > MAX_AT_ONCE:
+        if size > MAX_DIRECTORY:
             raise UnreadableError("the directory of its zip is too large to examine", damaged=False)
         raw = os.pread(self._fd, size, self._at)
         self._at += len(raw)
         return raw
-
-
-class _StandIn:
-    """Whatever a pickle names that is not needed; it takes every argument and does nothing."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
-
-    def append(self, item: Any) -> None:
-        pass
-
-    def extend(self, items: Any) -> None:
-        pass
-
-
-class _Named(_StandIn):
-    """A dtype, or a type of storage: only its name counts."""
-
-    def __init__(self, dtype: str) -> None:
-        self.dtype = dtype
-
-
-class _Storage(NamedTuple):
-    key: str
-    dtype: str
-
-
-def _tensor(storage: Any, offset: Any = 0, size: Any = (), *rest: Any) -> Any:
-    """What `torch._utils._rebuild_tensor_v2` and `_v3` would build; the latter's last argument is a dtype."""
-    if not isinstance(storage, _Storage) or not isinstance(offset, int) or not isinstance(size, tuple):
-        return _StandIn()
-    elements = 1
-    for extent in size:
-        elements *= extent if isinstance(extent, int) and 0 <= extent < 1 << 40 else 0
-    told = rest[-1] if rest and isinstance(rest[-1], _Named) else storage
-    return TensorStandIn(storage.key, told.dtype, offset, min(elements, 1 << 62))
-
-
-def _parameter(data: Any = None, *_: Any) -> Any:
-    return data
-
-
-def _ordered(items: Any = ()) -> dict[Any, Any]:
-    return dict(items)
-
-
-_KNOWN = {
-    ("torch._utils", "_rebuild_tensor"): _tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_tensor_v3"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
-    ("collections", "OrderedDict"): _ordered,
-}
-
-
-# In Python and not in C, whose memo makes room for any index that a pickle names: gigabytes.
-class _Unpickler(pickle._Unpickler):  # noqa: SLF001
-    def find_class(self, module: str, name: str) -> Any:
-        if (known := _KNOWN.get((module, name))) is not None:
-            return known
-        if module in ("torch", "torch.storage") and name in _STORAGES:
-            return _Named(_STORAGES[name])
-        if module == "torch" and name in _DTYPES:
-            return _Named(_DTYPES[name])
-        return _StandIn
-
-    def persistent_load(self, pid: Any) -> Any:
-        if isinstance(pid, tuple) and len(pid) >= 3 and pid[0] == "storage" and isinstance(pid[1], _Named):
-            return _Storage(str(pid[2]), pid[1].dtype)
-        return _StandIn()

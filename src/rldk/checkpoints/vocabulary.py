@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from rldk.checkpoints.reading import MAX_JSON, integer, opened, read_json
+from rldk.checkpoints.reading import integer, opened, read_json
 from rldk.checkpoints.safetensors import Entry
 from rldk.health.saved import MAX_NAMED, Vocabulary
 
@@ -28,13 +28,17 @@ _HEADS = ("lm_head.weight", "embed_out.weight")
 _PREDICTS = ("CausalLM", "ConditionalGeneration", "LMHead")
 
 
+MAX_TOKENIZER = 40_000_000
+"""Bytes of a tokenizer.json that is read; the largest have 35 MB."""
+
+
 class _Added(msgspec.Struct):
     id: int
     content: str = ""
 
 
 class _Model(msgspec.Struct):
-    vocab: dict[str, int] | list[Any] = {}
+    vocab: dict[str, int] | list[tuple[str, float]] = {}
 
 
 class _Tokenizer(msgspec.Struct):
@@ -59,8 +63,10 @@ class TokensCache:
         """The tokens of a tokenizer.json; None where there is none, or it cannot be read."""
         try:
             with open(path, "rb", opener=opened) as file:
-                raw = file.read(MAX_JSON + 1)
+                raw = file.read(MAX_TOKENIZER + 1)
         except OSError:
+            return None
+        if len(raw) > MAX_TOKENIZER:
             return None
         crc = (zlib.crc32(raw), len(raw))
         if crc != self._crc:
@@ -108,13 +114,13 @@ def vocabulary_of(
         found.tied = tied if isinstance(tied, bool) else None
         told = config.get("architectures")
         names = told if isinstance(told, list) else []
-        predicts = any(end in str(name) for name in names for end in _PREDICTS)
+        predicts = any(end in name for name in names if isinstance(name, str) for end in _PREDICTS)
         # a matrix of the same size may be the head under another name: `output` of InternLM2, for one
         alike = any(entry.shape == inputs.shape and entry.name != inputs.name for entry in entries)
         found.needs_head = predicts and not alike
     tokens = cache.of(os.path.join(folder, "tokenizer.json"))
     if tokens is not None:
-        found.tokens = max(tokens.plain, max(tokens.added, default=-1) + 1)
+        found.tokens = integer(max(tokens.plain, max(tokens.added, default=-1) + 1))
         beyond = {id_: text for id_, text in tokens.added.items() if id_ >= inputs.shape[0]}
         found.beyond = [beyond[id_][:100] for id_ in sorted(beyond)][:MAX_NAMED]
     return found

@@ -5,14 +5,19 @@ deletes gives its space back to the disk.
 """
 
 import os
+from itertools import islice
 from typing import NamedTuple
 
 from rldk.checkpoints.folder import Contents, contents_of
 from rldk.checkpoints.reading import opened
 from rldk.checkpoints.safetensors import Entry, Header, read_header
-from rldk.health.saved import Part
+from rldk.health.saved import MAX_NAMED, Part
 
 __all__ = ["Place", "Weights"]
+
+
+MAX_TENSORS = 400_000
+"""Tensors of one checkpoint that are examined; each takes about 1 kB and 20 us, whatever its size."""
 
 
 class Place(NamedTuple):
@@ -63,6 +68,8 @@ class Weights:
             return
         except OSError as error:
             header, size = Header(unread=f"it cannot be read ({error.strerror or error})"), 0
+        if len(self.places) + len(header.entries) > MAX_TENSORS:
+            header = Header(unread=f"rldk examines {MAX_TENSORS:,} tensors of a checkpoint: not this file")
         if header.unread:
             self.notes.append(f"{name}: {header.unread}")
         self.parts.append(Part(name=name, bytes=size, tensors=len(header.entries), fault=header.fault))
@@ -87,13 +94,14 @@ class Weights:
             os.close(held[1])
 
     def misplaced(self) -> list[str]:
-        """Tensors that the index promises and its file does not hold, in words."""
+        """Tensors that the index promises and its file does not hold, in words; the first ones."""
         read = {part.name for part in self.parts if part.fault is None and part.tensors}
-        return [
+        missing = (
             f"{tensor[:100]} is not in {file}, where the index has it"
             for tensor, file in self.contents.placed.items()
             if file in read and (tensor not in self.places or self.places[tensor].part != file)
-        ]
+        )
+        return list(islice(missing, MAX_NAMED))
 
     def has_vanished(self) -> bool:
         """Whether a file that was there at the beginning is there no more."""

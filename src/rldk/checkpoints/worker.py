@@ -8,6 +8,7 @@ training waiting for its next turn. Measured on two busy cores: up to 0.65 s, an
 """
 
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -23,6 +24,10 @@ __all__ = ["Worker", "WorkerEndedError"]
 
 NICE = 19
 """The lowest priority: it runs where nothing else would."""
+MAX_MEMORY = 2_000_000_000
+"""Bytes that the process may allocate: twice what the largest files that are examined need."""
+NO_MEMORY = 71
+"""Exit code of a process that needed more."""
 END_SECONDS = 2.0
 """How long the process may take to end."""
 _ONE_CORE = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
@@ -39,10 +44,12 @@ class Worker:
 
     Args:
         base: as of `Analyst`.
+        memory: bytes that the process may allocate, where the system can limit that (Linux).
     """
 
-    def __init__(self, base: str | None = None) -> None:
+    def __init__(self, base: str | None = None, memory: int = MAX_MEMORY) -> None:
         self._base = base
+        self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
         self._own: Analyst | None = None
 
@@ -71,7 +78,10 @@ class Worker:
             return msgspec.json.decode(answer, type=Analysis)
         except (OSError, ValueError, msgspec.DecodeError):  # ValueError: the pipe was closed by `end`
             code = self.end()
-            raise WorkerEndedError(f"the process that reads checkpoints ended with code {code}") from None
+            words = f"the process that reads checkpoints ended with code {code}"
+            if code == NO_MEMORY:
+                words = f"rldk gave up: it needs more than {self._memory / 1e9:g} GB of memory"
+            raise WorkerEndedError(words) from None
 
     def end(self) -> int | None:
         """End the process; its exit code."""
@@ -99,7 +109,7 @@ class Worker:
 
     def _start(self) -> None:
         paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
-        command = [sys.executable, "-P", "-m", "rldk.checkpoints.worker", self._base or ""]
+        command = [sys.executable, "-P", "-m", "rldk.checkpoints.worker", self._base or "", str(self._memory)]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - ourselves
                 command,
@@ -126,12 +136,15 @@ class Worker:
 
 def main() -> None:
     """Answer each line of stdin, a path and a step, with a line, the analysis; until there are no more."""
+    _limit_memory(int(sys.argv[2]))
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     analyst = Analyst(sys.argv[1] or None)
     for line in sys.stdin.buffer:
         path, step = msgspec.json.decode(line, type=tuple[str, int])
         try:
             answer = msgspec.json.encode(analyst.follow(path, step))
+        except MemoryError:
+            os._exit(NO_MEMORY)
         except Exception as error:
             why = f"{path} could not be analysed ({type(error).__name__}: {error})"
             answer = msgspec.json.encode(Analysis(path=path, step=step, gone=why))
@@ -140,6 +153,17 @@ def main() -> None:
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             os._exit(0)  # the training is gone
+
+
+def _limit_memory(size: int) -> None:
+    """Let an allocation fail beyond `size` bytes: a file is not to take the memory of the training.
+
+    RLIMIT_DATA counts private memory alone, and Linux alone enforces it.
+    """
+    with suppress(OSError, ValueError):
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        soft = size if hard == resource.RLIM_INFINITY else min(size, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def _leave_with(parent: int) -> None:

@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,8 +127,10 @@ def _analysed(chosen: "Chosen", against: "Against") -> Analysis:
 
 def _size(path: Path) -> int:
     """Bytes of the weights, roughly: for the progress alone."""
-    files = path.rglob("*.safetensors") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    with suppress(OSError):  # the folder changes meanwhile
+        files = chain(path.glob("*.safetensors"), path.glob("*/*.safetensors")) if path.is_dir() else [path]
+        return sum(file.stat().st_size for file in files if file.is_file())
+    return 0
 
 
 def _judged(
