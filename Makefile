@@ -4,11 +4,11 @@
 #   make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_ARGS ?=
-TORCH = torch==2.13.0
 NEW = constraints/trl-1.16.txt
 OLD = constraints/trl-0.23.txt
+TORCH = $(shell grep '^torch==' $(NEW))
 
-.PHONY: help demo test test-compat lint format docs detection peers attacks clean
+.PHONY: help demo test test-compat test-newest test-lowest lint format docs constraints detection peers attacks clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,15 @@ test: .venv/test-ready  ## run the tests
 
 test-compat: .venv-trl-0.23/ready  ## run the compatibility tests on the oldest supported TRL
 	.venv-trl-0.23/bin/python -m pytest -m compat
+
+test-newest:  ## run the tests on the newest releases of everything but torch
+	test -x .venv-newest/bin/pip || $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/pip install -q $(PIP_ARGS) --upgrade pip
+	.venv-newest/bin/pip install -q $(PIP_ARGS) --upgrade --upgrade-strategy eager $(TORCH) -e '.[trl]' --group test --group writers
+	.venv-newest/bin/python -m pytest
+
+test-lowest: .venv-lowest/ready  ## run the tests that old TRL allows on the lowest versions of pyproject.toml
+	.venv-lowest/bin/python -m pytest -m "compat or not training"
 
 lint: .venv/lint-ready  ## run ruff, mypy, the import contract and the check of the generated docs
 	.venv/bin/ruff check
@@ -36,8 +45,10 @@ format: .venv/lint-ready  ## format the code
 docs: .venv/ready  ## write the generated pages of docs/
 	.venv/bin/python scripts/generate_docs.py
 
+constraints:  ## write the files of constraints/ with the newest releases of today
+	$(PYTHON) scripts/pin_constraints.py $(PIP_ARGS)
+
 detection: .venv/test-ready  ## train the labelled set again (two hours on two cores) and score it
-	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) peft
 	.venv/bin/python benchmarks/detection/train.py --jobs 2
 	.venv/bin/python benchmarks/detection/simulated.py
 	.venv/bin/python benchmarks/detection/labels.py
@@ -53,25 +64,32 @@ attacks: .venv/test-ready .venv-trl-0.23/ready  ## attack trainings on both TRLs
 	.venv/bin/python benchmarks/attacks/all.py --full --python .venv/bin/python --python .venv-trl-0.23/bin/python
 
 clean:  ## remove the environments and what the demo recorded
-	rm -rf .venv .venv-trl-0.23 rldk_demo
+	rm -rf .venv .venv-trl-0.23 .venv-newest .venv-lowest rldk_demo
 
 .venv/ready: pyproject.toml $(NEW)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rldk needs Python 3.11 or newer; name one with: make PYTHON=...")'
 	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
-	.venv/bin/pip install -q $(PIP_ARGS) $(TORCH)
-	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) -e '.[trl]'
+	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) pip
+	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) --build-constraint $(NEW) -e '.[trl]'
 	touch $@
 
 .venv/test-ready: .venv/ready
-	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) $$(.venv/bin/python scripts/dependency_group.py test writers)
+	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) --group test --group writers
 	touch $@
 
 .venv/lint-ready: .venv/ready
-	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) $$(.venv/bin/python scripts/dependency_group.py lint)
+	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) --group lint
 	touch $@
 
 .venv-trl-0.23/ready: pyproject.toml $(OLD)
 	test -x .venv-trl-0.23/bin/pip || $(PYTHON) -m venv .venv-trl-0.23
-	.venv-trl-0.23/bin/pip install -q $(PIP_ARGS) $(TORCH)
-	.venv-trl-0.23/bin/pip install -q $(PIP_ARGS) -c $(OLD) -e '.[trl]' $$($(PYTHON) scripts/dependency_group.py test)
+	.venv-trl-0.23/bin/pip install -q $(PIP_ARGS) -c $(OLD) pip
+	.venv-trl-0.23/bin/pip install -q $(PIP_ARGS) -c $(OLD) --build-constraint $(OLD) -e '.[trl]' --group test
+	touch $@
+
+.venv-lowest/ready: pyproject.toml scripts/floors.py
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(PYTHON) scripts/floors.py > .venv-lowest/floors.txt
+	.venv-lowest/bin/pip install -q $(PIP_ARGS) --upgrade pip
+	.venv-lowest/bin/pip install -q $(PIP_ARGS) -c .venv-lowest/floors.txt $(TORCH) -e '.[trl]' --group test --group writers
 	touch $@

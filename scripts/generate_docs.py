@@ -7,6 +7,7 @@ names the pages that are stale, and exits 1 if there are any.
 import argparse
 import ast
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -14,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 import click
-import msgspec
 
 ROOT = Path(__file__).resolve().parent.parent
 # So that the pages come from this checkout and not from an rldk that happens to be installed.
@@ -135,7 +135,7 @@ def _who(algorithms: list[str], everyone: int) -> str:
 
 def render_schema() -> str:
     """The JSON Schema of an Event."""
-    return msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode() + "\n"
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def render_event() -> str:

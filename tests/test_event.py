@@ -4,6 +4,7 @@ import json
 import math
 
 import jsonschema
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,6 +88,16 @@ def test_the_schema_is_a_valid_schema_and_refuses_what_decode_refuses():
         assert not validator.is_valid(one), one
         with pytest.raises(EventError):
             decode(json.dumps(one))
+
+
+def test_the_descriptions_in_the_schema_do_not_depend_on_the_release_of_msgspec(monkeypatch):
+    def components(*arguments, **options):
+        references, found = make(*arguments, **options)
+        return references, {name: {**one, "description": "indented\n    text"} for name, one in found.items()}
+
+    make, schema = msgspec.json.schema_components, json_schema()
+    monkeypatch.setattr(msgspec.json, "schema_components", components)
+    assert json_schema() == schema
 
 
 def test_the_example_of_the_contract_decodes_value_for_value():

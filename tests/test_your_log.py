@@ -45,12 +45,11 @@ for _ in range(200):  # a process of wandb's own still writes
 os.rename(folder, "wandb/offline-run-1")
 """
 TRACKIO = """
-import glob, os, trackio
+import trackio
 trackio.init(project="my_project", embed=False)
 for step in range(1, 6):
     trackio.log({"loss": 1 / step})
 trackio.finish()
-os.replace("trackio/my_project.db", "my_project.db")
 """
 
 
@@ -99,6 +98,7 @@ def folder(tmp_path_factory):
         subprocess.run(
             [sys.executable, "-c", script], cwd=root, env=plain | quiet, check=True, capture_output=True
         )
+    (root / "trackio" / "my_project.db").rename(root / "my_project.db")  # whole only after the process
     lines(
         root / "openrlhf.log",
         *(

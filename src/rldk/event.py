@@ -5,6 +5,7 @@ line of strict JSON (no `NaN`, no newline), and `decode(encode(event)) == event`
 metrics are finite or None; what was not finite is None in `metrics` and spelled out in `notes`.
 """
 
+import inspect
 import math
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
@@ -236,6 +237,8 @@ def decode_slim(line: bytes | str) -> SlimEvent:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of one line of an events file."""
     (reference,), components = msgspec.json.schema_components([Event], ref_template="#/$defs/{name}")
+    for kind in (Event, Rng, DataSlice, ModelInfo):  # releases of msgspec differ in the indentation
+        components[kind.__name__]["description"] = inspect.cleandoc(kind.__doc__ or "")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"rldk-event-v{SCHEMA_VERSION}",

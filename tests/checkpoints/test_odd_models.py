@@ -37,6 +37,7 @@ def mllama():
     sight = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_global_layers": 1}
     sight |= {"attention_heads": 4, "image_size": 28, "patch_size": 14, "vision_output_dim": 64}
     text = TEXT | {"cross_attention_layers": [1], "bos_token_id": 1, "eos_token_id": 2}
+    text |= {"rope_scaling": {"rope_type": "default"}}  # transformers 4 has no default
     about = transformers.MllamaConfig(
         vision_config=sight | {"intermediate_layers_indices": [0]}, text_config=text
     )
@@ -123,8 +124,8 @@ def test_parameters_that_get_no_gradient_have_no_state(tmp_path, kind):
 
 
 def test_experts_in_one_parameter_are_not_multiplied(tmp_path, monkeypatch):
-    about = TEXT | {"num_experts": 8, "moe_intermediate_size": 16, "num_experts_per_tok": 2}
-    model = transformers.Qwen3MoeForCausalLM(transformers.Qwen3MoeConfig(**about))
+    about = TEXT | {"num_local_experts": 8, "num_experts_per_tok": 2}
+    model = transformers.GptOssForCausalLM(transformers.GptOssConfig(**about))
     targets = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
     adapted(model, target_modules=[], target_parameters=targets).save_pretrained(tmp_path)
 
