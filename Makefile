@@ -91,5 +91,5 @@ clean:  ## remove the environments and what the demo recorded
 	$(PYTHON) -m venv --clear .venv-lowest
 	$(PYTHON) scripts/floors.py > .venv-lowest/floors.txt
 	.venv-lowest/bin/pip install -q $(PIP_ARGS) --upgrade pip
-	.venv-lowest/bin/pip install -q $(PIP_ARGS) -c .venv-lowest/floors.txt $(TORCH) -e '.[trl]' --group test --group writers
+	.venv-lowest/bin/pip install -q $(PIP_ARGS) -c .venv-lowest/floors.txt $(TORCH) -e '.[all]' --group test
 	touch $@

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
-GROUPS = ("test", "writers")
+GROUP = "test"
 LEFT_OUT = ("rldk", "torch")
 
 
@@ -21,7 +21,7 @@ def requirements() -> list[str]:
     lists: list[list[str]] = [
         read["project"]["dependencies"],
         *extras.values(),
-        *(read["dependency-groups"][group] for group in GROUPS),
+        read["dependency-groups"][GROUP],
     ]
     return [requirement for one in lists for requirement in one]
 

@@ -221,6 +221,12 @@ def test_wandbs_counter_is_the_step_where_the_trainers_is_not_there(tmp_path):
     assert row.step == 723
 
 
+def test_nested_values_of_a_summary_are_joined(tmp_path):
+    nested = {"loss": 1.0, "nested": {"a": {"b": 1}}, "picture": {"_type": "image-file"}, **OWN}
+    ((row,), _) = read(summary(tmp_path, nested), SUMMARY)
+    assert dict(row.values) == {"loss": 1, "nested/a/b": 1}
+
+
 @pytest.mark.parametrize("text", ['{"_wandb": ', "[1]", "", "[" * 100_000])
 def test_a_broken_summary_is_told(tmp_path, text):
     (tmp_path / "wandb-summary.json").write_text(text)

@@ -66,7 +66,18 @@ def _history(path: Path, closing: dict[str, Any], on_bad: OnBad) -> Iterator[Rec
 
 def _items(items: Any) -> dict[str, Any]:
     """Keys and values of a history or summary record; a nested key is joined by `/`."""
-    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+    return _flat({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values without nested objects, as wandb 0.17 writes them; media stay whole."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and "_type" not in value:
+            flat.update({f"{key}/{inner}": item for inner, item in _flat(value).items()})
+        else:
+            flat[key] = value
+    return flat
 
 
 def _metrics(items: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,10 +89,11 @@ def _summary_rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
     with open_binary(path) as file:
         try:
             items = json.loads(file.read(MAX_LINE))
+            items = _flat(items) if isinstance(items, dict) else None
         except (EOFError, OSError, zlib.error, ValueError, RecursionError) as error:
             on_bad(BadLine(path, 1, f"the file is cut short or damaged: {error}"))
             return
-    if not isinstance(items, dict):
+    if items is None:
         on_bad(BadLine(path, 1, "this is no summary: it holds no keys"))
         return
     rows = StepRows()
