@@ -302,3 +302,210 @@ assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 raise ValueError("boom")
 """)
     assert result.stdout == "on_error\n"
+
+
+# Somebody who comes after us.
+
+
+@pytest.mark.parametrize("ended", ["", "made.uninstall()"])
+def test_a_later_handler_that_calls_the_one_before_decides(ended):
+    result = ran(f"""
+made = make()
+before = signal.getsignal(signal.SIGTERM)
+
+def later(signum, frame):
+    say("later")()
+    if callable(before):
+        before(signum, frame)
+
+signal.signal(signal.SIGTERM, later)
+{ended}
+os.kill(os.getpid(), signal.SIGTERM)
+say("on it goes")()
+""")
+    noticed = [] if ended else ["on_notice"]
+    assert (result.returncode, result.stdout.split("\n")[:-1]) == (0, ["later", *noticed, "on it goes"])
+
+
+def test_a_later_handler_that_puts_back_the_one_before_and_sends_the_signal_again_ends_the_process():
+    result = ran("""
+made = make()
+before = signal.getsignal(signal.SIGTERM)
+signal.signal(
+    signal.SIGTERM, lambda *_: (signal.signal(signal.SIGTERM, before), os.kill(os.getpid(), signal.SIGTERM))
+)
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(60)
+""")
+    assert (result.returncode, result.stdout) == (-signal.SIGTERM, "on_signal\n")
+
+
+def test_a_handler_between_two_of_us_decides_for_both():
+    result = ran("""
+first = make(on_notice=say("first"))
+before = signal.getsignal(signal.SIGTERM)
+signal.signal(signal.SIGTERM, lambda *received: (say("between")(), before(*received)))
+second = make(on_notice=say("second"))
+os.kill(os.getpid(), signal.SIGTERM)
+say("on it goes")()
+""")
+    assert (result.returncode, result.stdout) == (0, "second\nbetween\nfirst\non it goes\n")
+
+
+def test_of_two_that_end_in_any_order_nothing_stays():
+    result = ran("""
+hooks = lambda: [signal.getsignal(one) for one in exits.SIGNALS]
+before = hooks()
+for order in (1, -1):
+    for made in [make(), make()][::order]:
+        made.uninstall()
+    assert hooks() == before
+""")
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+
+
+# Ends that another thread finds.
+
+ELSEWHERE = """
+def elsewhere(call):
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+"""
+
+
+def test_what_another_thread_ends_is_put_back_by_the_main_thread():
+    result = ran(f"""{ELSEWHERE}
+hooks = lambda: (sys.excepthook, sys.unraisablehook, *map(signal.getsignal, exits.SIGNALS))
+before = hooks()
+made = make()
+elsewhere(made.uninstall)
+assert hooks() == before
+assert signal.set_wakeup_fd(-1) == -1
+assert len(threading.enumerate()) == 1
+os.kill(os.getpid(), signal.SIGTERM)
+""")
+    assert (result.returncode, result.stdout) == (-signal.SIGTERM, ""), result.stderr
+
+
+def test_a_main_thread_that_hangs_after_another_thread_ended_us_dies_of_a_signal_all_the_same():
+    code = PREAMBLE + "made = make()\nthreading.Timer(0.3, made.uninstall).start()\n" + HANG
+    with script(code) as process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(1)  # until it hangs, and was ended
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == -signal.SIGTERM
+        assert process.stdout.read() == ""
+
+
+# Forked children.
+
+
+def test_a_signal_that_a_child_gets_before_it_let_go_is_the_child_s_alone():
+    result = ran("""
+exits.GRACE_SECONDS = 0.1
+made = make()
+held = made.disown
+made.disown = lambda: (time.sleep(0.5), held())
+if (child := os.fork()) == 0:
+    time.sleep(60)
+time.sleep(0.2)
+os.kill(child, signal.SIGTERM)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+time.sleep(0.5)
+say("on it goes")()
+""")
+    assert (result.returncode, result.stdout) == (0, "on it goes\n"), result.stderr
+
+
+def test_a_signal_of_a_child_that_was_forked_behind_python_s_back_ends_the_child_alone():
+    result = ran("""
+exits.GRACE_SECONDS = 0.1
+made = make()
+if (child := ctypes.PyDLL(None).fork()) == 0:  # no hook is called
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+time.sleep(0.5)
+say("on it goes")()
+""")
+    assert (result.returncode, result.stdout) == (0, "on it goes\n"), result.stderr
+
+
+# Event loops.
+
+LOOP = """
+import asyncio
+async def main():
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, say("the loop's"))
+"""
+
+
+def test_a_process_that_hangs_in_c_within_an_event_loop_dies_of_a_signal_all_the_same():
+    hang = HANG.strip().replace("\n", "\n    ")
+    with script(f"{PREAMBLE}{LOOP}    made = make()\n    {hang}\nasyncio.run(main())") as process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1)  # until it hangs
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == -signal.SIGTERM
+        assert process.stdout.readline() == "on_signal\n"
+
+
+def test_an_event_loop_hears_its_signals_while_we_listen_and_afterwards():
+    result = ran(f"""{LOOP}
+    for made in (make(), None):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        await asyncio.sleep(0.3)
+        if made:
+            made.uninstall()
+asyncio.run(main())
+""")
+    assert (result.returncode, result.stdout) == (0, "the loop's\nthe loop's\n"), result.stderr
+
+
+def test_an_event_loop_that_another_one_s_listening_would_disturb_says_nothing():
+    """As `trio.run` does it, where a reward function calls it."""
+    result = ran("""
+import warnings
+warnings.simplefilter("error")
+text = "It looks like Trio's signal handling code might have collided with another library you're using."
+
+def run():
+    before = signal.set_wakeup_fd(-1)
+    if before != -1:
+        warnings.warn(text, RuntimeWarning)
+    signal.set_wakeup_fd(before)
+
+filters = list(warnings.filters)
+made = make()
+run()
+made.uninstall()
+assert warnings.filters == filters
+run()
+""")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+# Where we leave signals alone.
+
+
+def test_without_anybody_to_listen_signals_are_left_alone():
+    result = ran("""
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+made = make()
+assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+made.uninstall()
+""")
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+
+
+def test_the_first_process_of_a_container_goes_on_as_the_kernel_has_it():
+    result = ran("""
+os.getpid = lambda: 1
+signal.signal(signal.SIGHUP, handler := lambda *_: None)
+made = make()
+assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+assert signal.getsignal(signal.SIGHUP) == made._handle  # it is noted that the script handles it
+""")
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr

@@ -1,8 +1,9 @@
 """How a process may be made to end, and being told of it just before.
 
-Owns the hooks of the interpreter and the signal handlers. Invariant: whatever was there before is called as
-ever, and the process ends as it would have ended without them: with the same output, the same status, and no
-later than some seconds after a signal, even while it hangs in a collective.
+Owns the hooks of the interpreter and the signal handlers of one training. Invariant: whatever was there
+before is called as ever, and the process ends as it would have ended without them: with the same output, the
+same status, and no later than some seconds after a signal, even while it hangs in a collective. A signal that
+another process got, a forked child, ends nothing here.
 """
 
 import _thread
@@ -19,7 +20,9 @@ from functools import partial
 from types import FrameType, TracebackType
 from typing import Any
 
-from rldk.fork import give_up_in_child
+from rldk.fork import give_up_in_child, keep_in_child
+from rldk.recording.main_thread import in_main_thread
+from rldk.recording.signal_listener import SignalListener
 
 __all__ = ["DYING_SECONDS", "Exits", "within"]
 
@@ -57,9 +60,9 @@ class Exits:
         self._on_signal = on_signal
         self._on_notice = on_notice
         self._installed = False
+        self._pid = os.getpid()
         self._before: dict[int, Any] = {}
-        self._wakeup: tuple[int, int] | None = None  # the pipe that signals write to: its ends
-        self._listener: threading.Thread | None = None
+        self._listener: SignalListener | None = None
         self._told_at: float | None = None  # when the main thread came to the first signal
         self._woken_at: float | None = None  # when the first signal came
         self._dying = threading.Lock()
@@ -76,15 +79,26 @@ class Exits:
         if threading.current_thread() is not threading.main_thread():
             return
         for signum in SIGNALS:
-            before = signal.getsignal(signum)
-            if before is not None and before != signal.SIG_IGN:  # None: a handler that Python does not know
-                self._before[signum] = before
-                signal.signal(signum, self._handle)
+            before = _still_there(signal.getsignal(signum), signum)
+            if before is None or before == signal.SIG_IGN:  # None: a handler that Python does not know
+                continue
+            if before == signal.SIG_DFL and self._pid == 1:
+                continue  # the kernel keeps it from the first process of a container
+            self._before[signum] = before
         if signal.SIG_DFL in self._before.values():
-            self._listen()
+            self._listener = SignalListener(self._hear)
+            if not self._listener.start():  # a handler of Python alone would make a process that hangs deaf
+                self._listener, self._before = None, {}
+        give_up_in_child(self, [one for one, before in self._before.items() if _is_deadly(before, one)])
+        for signum in self._before:
+            signal.signal(signum, self._handle)
 
     def uninstall(self) -> None:
-        """Leave everything as it was, where nobody else has taken our place; else pass on what comes."""
+        """Leave everything as it was, where nobody else has taken our place; else pass on what comes.
+
+        In another thread than the main one, signals are left as they were when the main thread is next in
+        Python: no other can do it.
+        """
         if not self._installed:
             return
         self._installed = False
@@ -92,19 +106,17 @@ class Exits:
             sys.excepthook = self._excepthook
         if sys.unraisablehook == self._see_ignored:
             sys.unraisablehook = self._unraisablehook
-        self._restore_signals()
-        self._stop_listening()
+        self._on_error = self._on_signal = self._on_notice = (
+            _tell_nobody  # they hold a trainer with its model
+        )
+        in_main_thread(self._leave_signals)
 
     def disown(self) -> None:
         """In a forked child: signals find what they would have found without us, and nobody is told."""
         self._installed = False
         self._restore_signals()
-        if self._wakeup is not None:
-            with suppress(ValueError):
-                signal.set_wakeup_fd(-1)
-            for end in self._wakeup:
-                os.close(end)
-            self._wakeup = None
+        if self._listener is not None:
+            self._listener.disown()
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
@@ -138,14 +150,21 @@ class Exits:
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         """The handler: in the main thread, wherever that is, also within our own code."""
         before = self._before.get(signum, signal.SIG_DFL)
-        if not self._is_fatal(signum):
-            if self._installed:
-                with suppress(Exception):
-                    self._on_notice(signum)
-            before(signum, frame)
+        first = self in _in_place(signum)
+        if not self._installed or os.getpid() != self._pid:
+            if callable(before):
+                before(signum, frame)
+            elif first:
+                self._die(signum)
+            return
+        if not first or not _is_deadly(before, signum):  # somebody else decides
+            with suppress(Exception):
+                self._on_notice(signum)
+            if callable(before):
+                before(signum, frame)
             return
         now = time.monotonic()
-        if not self._installed or _is_late(now, self._told_at):
+        if _is_late(now, self._told_at):
             self._die(signum)
         elif self._told_at is None:
             self._told_at = now
@@ -153,14 +172,6 @@ class Exits:
                 self._pending = signum
             else:
                 self._end_by(signum)
-
-    def _is_fatal(self, signum: int) -> bool:
-        """Whether the process dies of the signal: by default, or as another of our kind has it die."""
-        before = self._before.get(signum, signal.SIG_DFL)
-        other = getattr(before, "__self__", None)
-        if isinstance(other, Exits):
-            return other._is_fatal(signum)  # noqa: SLF001 - of our own class
-        return bool(before == signal.SIG_DFL)
 
     def _end_by(self, signum: int) -> None:
         self._write_last_words(signum)
@@ -183,40 +194,19 @@ class Exits:
             _die_without_python(signum)
         os.kill(os.getpid(), signum)
 
-    def _listen(self) -> None:
-        """Hear of signals while the main thread is in C and cannot: a handler of Python's would make a
-        training that hangs in a collective deaf to SIGTERM, which ends it otherwise.
-        """
-        ends = os.pipe()
-        os.set_blocking(ends[1], False)
-        before = signal.set_wakeup_fd(ends[1], warn_on_full_buffer=False)
-        if before != -1:  # an event loop listens already
-            signal.set_wakeup_fd(before, warn_on_full_buffer=False)
-            for end in ends:
-                os.close(end)
+    def _hear(self, signum: int) -> None:
+        """A signal came, and the main thread may be in C and deaf: by the listener."""
+        if not self._ends_by(signum):
             return
-        self._wakeup = ends
-        listener = threading.Thread(target=self._hear, args=(ends[0],), name="rldk-signals", daemon=True)
-        with suppress(RuntimeError):  # no more threads
-            listener.start()
-            self._listener = listener
+        now = time.monotonic()
+        again = _is_late(now, self._woken_at)
+        if again or self._woken_at is None:
+            self._woken_at = self._woken_at or now
+            within(0, partial(self._see_to_it, signum, again=again))
 
-    def _hear(self, pipe: int) -> None:
-        while True:
-            try:
-                heard = os.read(pipe, 64)
-            except OSError:
-                return
-            if not heard:  # the other end was closed
-                os.close(pipe)
-                return
-            for signum in heard:
-                if self._before.get(signum) == signal.SIG_DFL and signal.getsignal(signum) == self._handle:
-                    now = time.monotonic()
-                    again = _is_late(now, self._woken_at)
-                    if again or self._woken_at is None:
-                        self._woken_at = self._woken_at or now
-                        within(0, partial(self._see_to_it, signum, again=again))
+    def _ends_by(self, signum: int) -> bool:
+        """Whether the signal reaches us, and ends the process."""
+        return self in _in_place(signum) and _is_deadly(self._before.get(signum), signum)
 
     def _see_to_it(self, signum: int, *, again: bool) -> None:
         """A signal came: if the main thread does not come to it, end the process here."""
@@ -224,30 +214,24 @@ class Exits:
         if not again:
             if self._busy:
                 return
-            self._write_last_words(signum)
-            self._done.wait(DYING_SECONDS)
-            time.sleep(GRACE_SECONDS)
-        if self._installed:
+            if self._installed:
+                self._write_last_words(signum)
+                self._done.wait(DYING_SECONDS)
+                time.sleep(GRACE_SECONDS)
+        if self._ends_by(signum):
             _die_without_python(signum)
+
+    def _leave_signals(self) -> None:
+        self._restore_signals()
+        keep_in_child(self)
+        if self._listener is not None:
+            self._listener.stop()
 
     def _restore_signals(self) -> None:
         for signum, before in self._before.items():
             with suppress(ValueError):  # not in the main thread: `_handle` passes on what comes
                 if signal.getsignal(signum) == self._handle:
-                    signal.signal(signum, before)
-
-    def _stop_listening(self) -> None:
-        if self._wakeup is None:
-            return
-        _, write = self._wakeup
-        self._wakeup = None
-        with suppress(ValueError):  # not in the main thread: then it stays, as no harm
-            current = signal.set_wakeup_fd(-1)
-            if current != write:  # somebody else's by now
-                signal.set_wakeup_fd(current, warn_on_full_buffer=False)
-            os.close(write)
-            if self._listener is not None:  # which holds what we tell, a trainer with its model
-                self._listener.join(GRACE_SECONDS)
+                    signal.signal(signum, _still_there(before, signum))
 
 
 def within(seconds: float, call: Callable[[], None], done: threading.Event | None = None) -> bool:
@@ -283,3 +267,36 @@ def _die_without_python(signum: int) -> None:
         libc.signal.argtypes, libc.signal.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
         libc.signal(signum, None)
         os.kill(os.getpid(), signum)
+
+
+def _tell_nobody(_: object) -> None:
+    """In place of what was told."""
+
+
+def _of_our_kind(handler: Any) -> Exits | None:
+    owner = getattr(handler, "__self__", None)
+    return owner if isinstance(owner, Exits) else None
+
+
+def _in_place(signum: int) -> list[Exits]:
+    """Those of our kind that a signal comes to before anybody else, the last installed first."""
+    found: list[Exits] = []
+    handler = signal.getsignal(signum)
+    while (ours := _of_our_kind(handler)) is not None:
+        found.append(ours)
+        handler = ours._before.get(signum)  # noqa: SLF001 - of this module
+    return found
+
+
+def _still_there(handler: Any, signum: int) -> Any:
+    """A handler; of one of our kind that has ended, what was there before it."""
+    while (ours := _of_our_kind(handler)) is not None and not ours._installed:  # noqa: SLF001
+        handler = ours._before.get(signum, signal.SIG_DFL)  # noqa: SLF001
+    return handler
+
+
+def _is_deadly(handler: Any, signum: int) -> bool:
+    """Whether the process dies of the signal: by default, or as another of our kind has it die."""
+    while (ours := _of_our_kind(handler)) is not None:
+        handler = ours._before.get(signum)  # noqa: SLF001
+    return bool(handler == signal.SIG_DFL)
