@@ -39,7 +39,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     ) -> "subprocess.Popen[str]":
         path = tmp_path / f"script{len(processes)}.py"
         path.write_text(script)
-        environment = os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+        path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             [sys.executable, *launcher, str(path)],
             cwd=tmp_path,

@@ -1,20 +1,16 @@
 """Trainings that end badly: `rldk doctor` and the final report name the end, the process ends as ever."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from integrations.cases import folders_of, status
 from rldk.cli import main
 from rldk.files import RunFiles
 from rldk.runs import Run
 
-TESTS = Path(__file__).parents[1]
 pytestmark = [pytest.mark.training, pytest.mark.compat]
 
 SCRIPT = """
@@ -23,6 +19,7 @@ from pathlib import Path
 import torch
 import tiny
 from integrations import trainings
+from integrations.cases import run_cases
 from integrations.trainings import After
 from rldk.integrations.trl import RLDKCallback
 
@@ -183,18 +180,16 @@ def caught():
         print("on it goes")
 
 
-for name in sys.argv[2:]:
-    os.mkdir(name)
-    if (child := os.fork()) == 0:
-        os.chdir(name)
-        for stream, number in (("out", 1), ("err", 2)):
-            os.dup2(os.open(stream + ".txt", os.O_WRONLY | os.O_CREAT), number)
-        if name in ("nan", "reward", "out_of_memory", "no_memory", "disk_full", "hooked"):
-            atexit.register(os._exit, 1)  # the last one: torch would go on to take itself apart for seconds
-        globals()[name]()
-        sys.exit()
-    status = os.waitpid(child, 0)[1]
-    Path(name, "status.txt").write_text(str(os.waitstatus_to_exitcode(status)))
+def once_python_has_ended(case):
+    def run():
+        atexit.register(os._exit, 1)  # the last one: torch would go on to take itself apart for seconds
+        case()
+    return run
+
+
+raising = {"nan", "reward", "out_of_memory", "no_memory", "disk_full", "hooked"}
+cases = {name: globals()[name] for name in sys.argv[2:]}
+run_cases({name: once_python_has_ended(case) if name in raising else case for name, case in cases.items()})
 """
 
 CASES = [
@@ -220,21 +215,7 @@ CASES = [
 @pytest.fixture(scope="module")
 def ends(tmp_path_factory, model):
     """The folder of each case; all are forked from one process, which imported everything once."""
-    folder = tmp_path_factory.mktemp("ends")
-    (folder / "script.py").write_text(SCRIPT)
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONFAULTHANDLER"}
-    subprocess.run(
-        [sys.executable, "script.py", model, *CASES],
-        cwd=folder,
-        env=environment | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"},
-        check=True,
-        timeout=300,
-    )
-    return {name: folder / name for name in CASES}
-
-
-def status(folder):
-    return int((folder / "status.txt").read_text())
+    return folders_of(SCRIPT, tmp_path_factory.mktemp("ends"), CASES, model)
 
 
 def crash_text(folder):

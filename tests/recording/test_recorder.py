@@ -456,3 +456,51 @@ def test_a_damaged_run_file_is_replaced_by_a_whole_one(tmp_path):
     second = begin(tmp_path, from_step=5)
     assert len(read(second.files.run)["attempts"]) == 1
     second.close()
+
+
+def test_a_signal_that_interrupts_whoever_holds_the_terminal_ends_the_process_without_the_last_line(tmp_path):
+    code = (
+        PREAMBLE
+        + """
+import logging, os, signal, time
+from rldk.recording import exits
+exits.DYING_SECONDS = 600
+handler = logging.StreamHandler()
+logging.getLogger("rldk").addHandler(handler)
+recorder.record(event(1, loss=1))
+with handler.lock:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(600)
+"""
+    )
+    assert run_script(code, tmp_path).returncode == -signal.SIGTERM
+    assert read(RunFiles(tmp_path, "run").final_report)["end"]["how"] == "terminated"
+
+
+def test_an_evaluation_alone_may_end_and_a_training_that_follows_records_on(tmp_path):
+    recorder = begin(tmp_path, training=False)
+    recorder.record(event(0, "eval"))
+    recorder.end("completed")
+    assert Run(recorder.files).state == "ended"
+    recorder.begin_training()
+    assert Run(recorder.files).state == "running"
+    recorder.record(event(1))
+    recorder.end("stopped")
+    assert Run(recorder.files).state == "ended"
+    assert [one.step for one in Run(recorder.files)] == [0, 1]
+    assert end_of(tmp_path)["how"] == read(recorder.files.final_report)["end"]["how"] == "stopped"
+
+
+def test_an_exception_that_is_being_handled_is_the_end_and_an_earlier_one_is_not(tmp_path):
+    try:
+        int("another training's")
+    except ValueError:
+        recorder = begin(tmp_path)
+        recorder.close()
+        assert end_of(tmp_path)["how"] == "unknown"
+        again = begin(tmp_path, from_step=0)
+        try:
+            {}["this training's"]
+        except KeyError:
+            again.close()
+    assert read(again.files.run)["end"]["detail"].startswith("KeyError: \"this training's")

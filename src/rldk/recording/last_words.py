@@ -4,14 +4,13 @@ Owns the crash file and the hooks of one rank. Invariant: how the process ends i
 first, and written before anything that takes longer.
 """
 
-import atexit
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -25,6 +24,7 @@ from rldk.recording.place import (
     is_training,
     place_of,
 )
+from rldk.recording.process_end import at_process_end, not_at_process_end
 from rldk.runs.crash_file import CrashNote
 
 __all__ = ["Death", "LastWords", "Section"]
@@ -75,6 +75,8 @@ class LastWords:
         self.path = path
         """The crash file."""
         self._over = False
+        self._thread = threading.get_ident()
+        self._errors_before: set[int] = set()
         self._in_trainer = is_training(sys._getframe())  # noqa: SLF001 - the documented way to a frame
         self._step = step
         self._account = account
@@ -89,13 +91,14 @@ class LastWords:
 
     def begin(self) -> None:
         """Be ready from now on. Of signals, in the main thread only."""
+        self._errors_before = {id(error) for error in self._errors()}
         self._file.open()
         self._exits.install()
-        atexit.register(self.end)
+        at_process_end(self._leave)
 
     def end(self) -> None:
         """The training has ended: what comes is not its end any more."""
-        atexit.unregister(self.end)
+        not_at_process_end(self._leave)
         self._exits.uninstall()
         self.close_file()
 
@@ -130,6 +133,23 @@ class LastWords:
         place = place_of(frames_of_error(error.__traceback__))
         with self._exits.undisturbed():
             self._note(Death(how=how, detail=one_line(detail)[:DETAIL_CHARS], place=place), error)
+
+    def note_caught(self) -> None:
+        """Note the exception that ended the training and was caught, where it can still be found."""
+        for error in self._errors():
+            if id(error) not in self._errors_before:
+                self.note(error)
+
+    def _errors(self) -> list[BaseException]:
+        """The exception that a notebook printed last, and the one that the training's thread is handling."""
+        handled: Any = sys._current_exceptions().get(self._thread)  # noqa: SLF001 - the documented way
+        if isinstance(handled, tuple):  # before Python 3.12
+            handled = handled[1]
+        return [error for error in (getattr(sys, "last_value", None), handled) if error is not None]
+
+    def _leave(self) -> None:
+        self.note_caught()
+        self.end()
 
     def _noticed(self, signum: int) -> None:
         self._on_notice(signal.Signals(signum).name)

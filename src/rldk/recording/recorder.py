@@ -5,8 +5,6 @@ with the operating system or waits in memory for a full disk; no method raises f
 are blanked in all that is written.
 """
 
-import atexit
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,12 +18,14 @@ from rldk.event import SCHEMA_VERSION, Event, encode_into, escaped, resumed_note
 from rldk.files import RunFiles, replacing
 from rldk.fork import give_up_in_child
 from rldk.health import Diagnosis
+from rldk.lock import RunLock
 from rldk.recording.crash import last_lines, now
 from rldk.recording.exits import within
 from rldk.recording.guard import Guard
 from rldk.recording.last_words import Death, LastWords, Section
 from rldk.recording.naming import Claim
 from rldk.recording.place import Place
+from rldk.recording.process_end import at_process_end, not_at_process_end
 from rldk.recording.redaction import redact, redact_texts, shortened
 from rldk.recording.watch import Watch, without_secrets
 from rldk.recording.writer import JsonlWriter
@@ -45,6 +45,8 @@ NOTE_CHARS = 199
 """A longer text was cut, and its last word may be a part of a secret."""
 LOCK_SECONDS = 3.0
 """How long a signal's thread waits for what the interrupted main thread may hold."""
+SAYING_SECONDS = 1.0
+"""The same for the line at the end, without which all is written."""
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,8 +128,8 @@ class Recorder:
         self._from_step = self._step = from_step
         self._stale = False
         self._disowned = False
-        self._error_before: BaseException | None = None
         self._notice: str | None = None
+        self._monitor_held = False  # by the main thread, which a signal interrupted
         self._first_notes: tuple[str, ...] = (resumed_note(from_step),) if from_step > 0 else ()
         last = None
         with suppress(OSError):
@@ -142,7 +144,7 @@ class Recorder:
         self._begin_watch(claimed, from_step)
         give_up_in_child(self)
         self._last_words = self._new_last_words()
-        atexit.register(self._at_exit)
+        at_process_end(self._at_exit)
 
     def begin_training(self) -> None:
         """A training begins, and no evaluation alone: an error and a signal are its end from now on.
@@ -150,11 +152,13 @@ class Recorder:
         To be called from within the trainer, by which the errors that come out of it are known.
         """
         self.training = True
-        self._error_before = getattr(sys, "last_value", None)
+        if self.ended is not None:  # by evaluations alone
+            self.ended = self._info["end"] = None
+            self._lock = RunLock.acquire(self.files.lock) or self._lock
+            self._save(self.files.run, self._info)
         self._last_words = self._new_last_words()
         self._last_words.begin()
-        atexit.unregister(self._at_exit)
-        atexit.register(self._at_exit)  # again, to come before the end of the last words
+        at_process_end(self._at_exit)  # again, to come before the end of the last words
 
     @property
     def wall_time(self) -> float:
@@ -187,7 +191,7 @@ class Recorder:
         """Something is new: if the files of the end are there, `close` writes them again."""
         self._stale = True
         if self.ended is not None:
-            atexit.register(self._at_exit)
+            at_process_end(self._at_exit)
 
     def end(self, how: How, detail: str | None = None) -> Ending | None:
         """End the run and write the files of the end. Events recorded later are still taken.
@@ -203,18 +207,17 @@ class Recorder:
                 return self._end(how, detail, self._found)
         finally:
             self._last_words.end()
-            atexit.unregister(self._at_exit)  # it would keep the training's state alive
+            not_at_process_end(self._at_exit)  # it would keep the training's state alive
             if self.ended is None or self._stale or (self._writer is not None and self._writer.waiting):
-                atexit.register(self._at_exit)
+                at_process_end(self._at_exit)
 
     def close(self) -> None:
         """Bring the files of the end up to date, if events came after it, or end the run as it is."""
         if self._disowned:
             return
-        atexit.unregister(self._at_exit)
+        not_at_process_end(self._at_exit)
         if self.ended is None:
-            if self.training and (error := self._error_since()) is not None:
-                self._last_words.note(error)
+            self.note_caught()
             death = self._last_words.death
             how: How = death.how if death else "unknown" if self.training else "completed"
             self.end(how, death.detail if death else None)
@@ -226,6 +229,11 @@ class Recorder:
             if self._writer is not None:
                 self._writer.close()
             self._finish_files(self.ended, self._found(self.ended))
+
+    def note_caught(self) -> None:
+        """Note the exception that ended the training and was caught, where it can still be found."""
+        if self.training and self.ended is None:
+            self._last_words.note_caught()
 
     @property
     def goes_on_elsewhere(self) -> bool:
@@ -298,11 +306,6 @@ class Recorder:
         with suppress(Exception):
             self.close()
 
-    def _error_since(self) -> BaseException | None:
-        """The error that Python reported since the run began: a notebook goes on after it."""
-        error = getattr(sys, "last_value", None)
-        return None if error is self._error_before else error
-
     def _account(self, death: Death) -> list[Section]:
         """Note a death in the run's file, and tell what the crash file is to say of the run."""
         ending = self._note_end(death.how, death.detail)
@@ -321,7 +324,7 @@ class Recorder:
         if self._writer is not None:
             within(LOCK_SECONDS, self._writer.close)
         self._end(death.how, death.detail, self._found_soon)
-        self._say_where()
+        within(SAYING_SECONDS, self._say_where)  # the main thread may hold the lock of the terminal
 
     def _noticed(self, name: str) -> None:
         self._notice = name
@@ -338,8 +341,13 @@ class Recorder:
     def _found_soon(self, ending: Ending) -> Diagnosis:
         """The same where nobody holds the monitor, else what the end alone shows."""
         found: list[Diagnosis] = []
-        if within(LOCK_SECONDS, lambda: found.append(self._found(ending))) and found:
+        if (
+            not self._monitor_held
+            and within(LOCK_SECONDS, lambda: found.append(self._found(ending)))
+            and found
+        ):
             return found[0]
+        self._monitor_held = True
         nothing = Diagnosis(status="insufficient-data", findings=[], not_checked=[])
         return with_ending(nothing, self.watch.monitor.context, self._end_of(ending))
 

@@ -365,6 +365,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             notes=tuple(notes),
         )
         recorder.record(event)
+        if not recorder.training:  # of an evaluation alone, no lock, file or thread stays
+            recorder.end("completed")
 
     def _measured_beside(self, phase: Phase, step: int) -> dict[str, float]:
         if self._surroundings is None:

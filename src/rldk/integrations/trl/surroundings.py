@@ -4,8 +4,8 @@ Every rank has one of its own. Invariant: whatever fails in here, the training a
 on; what waits, waits in the background; the training thread notes times and hands things over.
 """
 
-import atexit
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from rldk.checkpoints.background import Background
 from rldk.files import RunFiles
 from rldk.health.saved import Analysis
 from rldk.integrations.trl import training
-from rldk.integrations.trl.board import Board
+from rldk.integrations.trl.board import Board, Notice
 from rldk.integrations.trl.rewards import ends_of
 from rldk.recording.appending import LineFile
 from rldk.recording.batch import Ends
@@ -25,6 +25,7 @@ from rldk.recording.guard import Guard
 from rldk.recording.journal import Journal
 from rldk.recording.last_words import LastWords
 from rldk.recording.machine import GIB
+from rldk.recording.process_end import at_process_end, not_at_process_end
 from rldk.recording.recorder import Recorder
 from rldk.recording.resources import ResourceSampler, Sample
 from rldk.recording.reward_observer import RewardObserver
@@ -38,7 +39,7 @@ RUN = "run_id"
 WAIT_SECONDS = 30.0
 """How long the end of the process waits for the analysis of the last checkpoint."""
 ABANDONED_SECONDS = 5.0
-"""The same for the beginning of the next training, where one was abandoned."""
+"""The same after an exception, as the process holds the GPU's memory, and before the next training."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,15 +87,15 @@ class Surroundings:
             self._files = recorder.files
             guard.attempt("telling the run's name", lambda: board.tell(RUN, recorder.files.run_id), None)
         self._from_step = int(state.global_step)
+        self._name = Notice(board, RUN, 0)
+        self._ended = False
         self._journal = Journal(board.rank, self._learn, self._from_step)
-        atexit.register(self._at_exit)  # an exception ends the process without `close`
         self._last_words: LastWords | None = None
         self._watchdog = Watchdog(self._stalled, self._dump, from_step=self._from_step, on_over=self._over)
         self._sampler: ResourceSampler | None = None
         if wanted.resources:
             gpus = _own_gpus(board.world_size)
             self._sampler = ResourceSampler(self._trainer_dir, gpus=gpus, on_sample=self._sampled)
-            self._sampler.start()
         model, tokenizer = hooked.get("model"), hooked.get("processing_class")
         all_counted = training.counts_every_end()
         self._rewards = RewardObserver(
@@ -113,7 +114,11 @@ class Surroundings:
             base = guard.attempt("the base model's folder", lambda: training.base_model(model), None)
             self._background = Background(self._analysed, base, self._release)
             self._saved_lines = LineFile(recorder.files.checkpoints)
-        self._watchdog.start()  # last: were something above to raise, nobody would beat
+        # Last: were something above to raise, or Ctrl-C to come, nobody would beat, and nobody end this.
+        at_process_end(self._at_exit)  # an exception ends the process without `close`
+        self._watchdog.start()
+        if self._sampler is not None:
+            guard.attempt("measuring the machine", self._sampler.start, None)
 
     def begin_step(self) -> None:
         """A step begins."""
@@ -162,10 +167,25 @@ class Surroundings:
         return max(trials, key=os.path.getmtime, default=folder / name)
 
     def close(self) -> None:
-        """Stop watching. The analysis of the last checkpoint goes on; the end of the process waits for it."""
+        """The training has ended by itself: stop watching.
+
+        The analysis of the last checkpoint goes on; the end of the process waits for it.
+        """
+        self._ended = True
+        self._stop()
+
+    def abandon(self) -> None:
+        """Stop watching a training that did not end, before another goes on with what it recorded."""
+        self._note_caught()
+        self._stop()
+        if self._background is not None and (late := self._background.close(ABANDONED_SECONDS)):
+            warn("rldk: %s", late)
+
+    def _stop(self) -> None:
         if self._background is None or self._background.finish():
             self._release()
-        parts = [self._watchdog.stop, self._stop_sampler, self._rewards.close, self._journal.close]
+        parts: list[Callable[[], object]] = [self._watchdog.stop, self._stop_sampler, self._rewards.close]
+        parts += [lambda: self._learn(at_once=True), self._journal.close]
         parts += [file.close for file in (self._samples, self._saved_lines) if file is not None]
         parts.append(self._count_lost)
         if self._last_words is not None:
@@ -173,11 +193,11 @@ class Surroundings:
         for part in parts:
             self._guard.attempt("ending what watches the training", part, None)
 
-    def abandon(self) -> None:
-        """Stop watching a training that did not end, before another goes on with what it recorded."""
-        self.close()
-        if self._background is not None and (late := self._background.close(ABANDONED_SECONDS)):
-            warn("rldk: %s", late)
+    def _note_caught(self) -> None:
+        """Note what ended the training where somebody caught it; first, as all else takes longer."""
+        for one in (self._recorder, self._last_words):
+            if one is not None:
+                self._guard.attempt("noting how the training ended", one.note_caught, None)
 
     def _drain(self, phase: Literal["train", "eval"], step: int) -> None:
         kept = self._rewards.drain(phase, step)
@@ -186,10 +206,10 @@ class Surroundings:
             for sample in kept:
                 self._samples.write(attempt | msgspec.to_builtins(sample))
 
-    def _learn(self) -> RunFiles | None:
+    def _learn(self, *, at_once: bool = False) -> RunFiles | None:
         """The files of the run, once rank 0 has told its name; until then it is asked for again."""
         if self._files is None:
-            ask: Callable[[], str | None] = lambda: self._board.ask(RUN, 0)  # noqa: E731
+            ask: Callable[[], str | None] = lambda: self._name.read(at_once=at_once)  # noqa: E731
             if name := self._guard.attempt("asking for the run's name", ask, None):
                 self._files = RunFiles(self._folder, name)
         return self._files
@@ -205,7 +225,7 @@ class Surroundings:
         self._last_words.begin()
 
     def _dump(self) -> Path | None:
-        files = self._learn()
+        files = self._learn(at_once=True)
         return files and files.crash(self._board.rank)
 
     def _sampled(self, sample: Sample) -> None:
@@ -213,12 +233,11 @@ class Surroundings:
         self._count_lost()
 
     def _over(self) -> None:
-        """The training ended without a word, by an exception that somebody caught."""
-        self._stop_sampler()
-        self._journal.close()
-        self._count_lost()
-        if self._background is not None:
-            self._background.finish()
+        """The training ended without a word, by an exception that somebody caught: so does its run."""
+        self._note_caught()
+        self._stop()
+        if self._recorder is not None:
+            self._recorder.close()
 
     def _stalled(self, stall: Stall) -> None:
         file = self._journal.file
@@ -247,11 +266,15 @@ class Surroundings:
 
     def _release(self) -> None:
         """Nothing is left to be done at the end of the process, which held all this."""
-        atexit.unregister(self._at_exit)
+        not_at_process_end(self._at_exit)
 
     def _at_exit(self) -> None:
+        self._note_caught()
+        self._watchdog.stop()  # it may be ending the run just now
         self._journal.close()
-        if self._background is not None and (late := self._background.close(WAIT_SECONDS)):
+        ended_well = self._ended and not hasattr(sys, "last_value")
+        seconds = WAIT_SECONDS if ended_well else ABANDONED_SECONDS
+        if self._background is not None and (late := self._background.close(seconds)):
             warn("rldk: %s", late)
         self._count_lost()
         if self._recorder is not None:
