@@ -15,7 +15,8 @@ from integrations import trainings
 from integrations.trainings import After
 from integrations.witness import read
 from rldk.event import decode
-from rldk.integrations.trl import RLDKCallback
+from rldk.integrations.trl import RLDKCallback, training
+from rldk.metrics.dialects.trl import TRL, TRL_0
 from rldk.recording import writer as writer_module
 from rldk.runs import open_run
 
@@ -137,3 +138,18 @@ def test_a_copy_is_a_fresh_callback_with_the_same_arguments(tmp_path, copied):
     assert (again.files, again.run_id, again.output_dir) == (None, "r", tmp_path / "logs")
     trainings.line(tmp_path, [again]).train()
     assert again.files.run_id == "r-2"
+
+
+def test_what_a_folder_is_called_does_not_reach_the_terminal_raw(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    trainings.line(tmp_path, [RLDKCallback("logs\x1b[31m\rhidden", "r")]).train()
+    assert "\x1b[31m" not in capfd.readouterr().err
+
+
+def test_a_constructor_needs_no_descriptor(tmp_path, monkeypatch):
+    def refuse(_):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(training, "version", refuse)
+    assert RLDKCallback(tmp_path / "logs").files is None
+    assert training.dialect() is (TRL if trainings.NEW else TRL_0)

@@ -1,7 +1,7 @@
 """What rldk says in a training's terminal: single lines that do not tear the progress bar.
 
 Invariant: nothing is printed where the user has configured logging: then it is the user's logging
-that prints; and a line never contains a newline of its own.
+that prints; and a line never contains a newline of its own, nor what a terminal would obey.
 """
 
 import logging
@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 
 from rldk.health import Diagnosis
+from rldk.report.words import plain
 from rldk.speech import logger
 
 __all__ = ["closing_words", "say", "show_messages"]
@@ -34,7 +35,7 @@ def show_messages() -> None:
 
 def say(text: str) -> None:
     """Print one line to stderr, above the progress bar if there is one."""
-    line = " ".join(text.splitlines())
+    line = plain(" ".join(text.splitlines()))
     with suppress(Exception):  # a closed terminal
         if tqdm := sys.modules.get("tqdm"):
             tqdm.tqdm.write(line, file=sys.stderr)

@@ -5,6 +5,7 @@ computed on a device, nothing of TRL is imported, and what cannot be known is No
 """
 
 import os
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,9 @@ def _trl_version() -> Version | None:
         return Version(version("trl"))
     except PackageNotFoundError:
         return None
+    except OSError:  # no more descriptors: what is loaded says it, too
+        loaded = getattr(sys.modules.get("trl"), "__version__", None)
+        return None if loaded is None else Version(loaded)
 
 
 def _model_name(model: Any) -> str | None:
