@@ -2,13 +2,15 @@
 
 import gzip
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rldk.files import RunFiles, list_runs, replacing, runs_in, safe_run_id
+from rldk import files as files_module
+from rldk.files import RunFiles, list_runs, remove_leftovers, replacing, runs_in, safe_run_id
 from samples import event, lines, write_run
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=300)
@@ -208,3 +210,51 @@ def test_replacing_keeps_the_old_file_and_leaves_no_other_when_the_block_fails(t
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_under_a_temporary_name_is_never_followed(tmp_path, monkeypatch):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    monkeypatch.setattr("rldk.files.os.urandom", bytes)
+    with replacing(tmp_path / "file") as file:
+        beside = Path(file.name) if isinstance(file.name, str) else next(tmp_path.glob(".file.*.tmp"))
+    beside.symlink_to(victim)
+    with pytest.raises(FileExistsError), replacing(tmp_path / "file") as file:
+        file.write(b"report")
+    assert victim.read_text() == "mine"
+    assert beside.is_symlink()
+
+
+def test_temporary_files_of_dead_processes_are_removed_and_no_others(tmp_path):
+    files = RunFiles(tmp_path, "run")
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+
+    def beside(name, process, place=None):
+        path = tmp_path / f".{name}.{place or files_module._place()}-{process}-00000000.tmp"
+        path.touch()
+        return path
+
+    left = [beside("run_events.0016.jsonl.gz", dead.pid), beside("run_run.json", dead.pid)]
+    old = beside("run_metrics.csv", dead.pid, "00000000")
+    os.utime(old, (0, 0))
+    kept = [
+        beside("run_run.json", os.getpid()),
+        beside("run-2_run.json", dead.pid),
+        beside("run_2_run.json", dead.pid),
+        beside("run_run.json", dead.pid, "00000000"),
+        tmp_path / ".run_run.json.tmp",
+    ]
+    kept[-1].touch()
+    remove_leftovers(files)
+    assert not any(path.exists() for path in [*left, old])
+    assert all(path.exists() for path in kept)
+
+
+def test_a_file_that_is_to_survive_a_loss_of_power_is_synced_before_it_is_renamed(tmp_path, monkeypatch):
+    calls, replace = [], os.replace
+    monkeypatch.setattr("rldk.files.os.fsync", lambda _: calls.append("fsync"))
+    monkeypatch.setattr("rldk.files.os.replace", lambda *paths: (calls.append("replace"), replace(*paths)))
+    with replacing(tmp_path / "file", durably=True) as file:
+        file.write(b"x")
+    assert calls == ["fsync", "replace", "fsync"]

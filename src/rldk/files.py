@@ -8,13 +8,16 @@ question about one run or about all of them lists the folder once.
 import os
 import re
 import sys
+import time
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO, NamedTuple
 
-__all__ = ["RunFiles", "RunListing", "list_runs", "replacing", "runs_in", "safe_run_id"]
+__all__ = ["RunFiles", "RunListing", "list_runs", "remove_leftovers", "replacing", "runs_in", "safe_run_id"]
 
 _LIVE = sys.maxsize
 """Number of the part that is written to: above those of all finished ones."""
@@ -35,6 +38,9 @@ _NAME = re.compile(
     r"|_resources\.rank(?P<rank>\d+)\.jsonl|_crash\.rank\d+\.txt"
     rf"|(?P<suffix>{'|'.join(map(re.escape, _KINDS))}))"
 )
+
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<place>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp")
+_LEFT_SECONDS = 86_400.0
 
 
 class RunFiles(NamedTuple):
@@ -199,18 +205,83 @@ def safe_run_id(name: str) -> str:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, durably: bool = False) -> Iterator[IO[bytes]]:
     """Write a file beside `path` and move it over `path` when the block ends well.
 
     A reader sees the old file or the new one, never a part; after an exception the old one stands.
+
+    Args:
+        path: the file.
+        durably: have it survive a loss of power, too, before it replaces the old one.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Nobody can guess the name and put a link there; `remove_leftovers` knows whose file it is.
+    beside = path.with_name(f".{path.name}.{_place()}-{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
-        with beside.open("wb") as file:
+        with open(descriptor, "wb") as file:
             yield file
+            if durably:
+                file.flush()
+                os.fsync(descriptor)
         os.replace(beside, path)
+        if durably:
+            _sync_folder(path.parent)
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def remove_leftovers(files: RunFiles) -> None:
+    """Remove the temporary files of a run that a process left when it was killed.
+
+    To be called by the process that holds the run's lock. A file of another machine, whose processes cannot
+    be seen from here, is removed when nobody has written to it for a day.
+    """
+    try:
+        names = os.listdir(files.folder)
+    except OSError:
+        return
+    for name in names:
+        match = _TEMPORARY.fullmatch(name)
+        if match and RunFiles.of(files.folder / match["name"]) == files:
+            beside = files.folder / name
+            with suppress(OSError):
+                if match["place"] == _place():
+                    is_left = not _is_alive(int(match["pid"]))
+                else:
+                    is_left = time.time() - beside.stat().st_mtime > _LEFT_SECONDS
+                if is_left:
+                    beside.unlink()
+
+
+@cache
+def _place() -> str:
+    """Where process numbers are those of this process: a machine since it booted, and a container of it."""
+    about = [os.uname().nodename]
+    with suppress(OSError):
+        about.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        about.append(os.readlink("/proc/self/ns/pid"))
+    return blake2b("\n".join(about).encode(), digest_size=4).hexdigest()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a loss of power, where the disk can do that."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _names(folder: Path) -> list[str]:

@@ -30,7 +30,7 @@ class RunLock:
     def acquire(cls, path: Path) -> "RunLock | None":
         """The lock, or None where another live process (or another lock of this one) holds it."""
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError:
             return cls(-1)  # the disk refuses everything: the writer will say so
         for attempt in range(_TRIES):

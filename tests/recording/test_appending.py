@@ -5,9 +5,9 @@ import json
 import os
 import shutil
 import threading
-from collections import deque
 
 from rldk.recording.appending import LineFile
+from rldk.recording.disk import Disk, Job
 
 
 def lines(path):
@@ -83,14 +83,6 @@ def test_a_forked_child_writes_nothing(tmp_path):
     assert lines(file.path) == [{"by": "parent"}] * 2
 
 
-def test_a_writer_that_was_interrupted_is_not_waited_for_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr("rldk.recording.appending._LOCK_SECONDS", 0.01)
-    file = LineFile(tmp_path / "file.jsonl")
-    with file._lock:  # what a handler finds that came in the middle of a write
-        assert not file.write({})
-    assert file.write({})
-
-
 def test_a_line_never_goes_to_the_file_that_got_the_number_of_a_closed_descriptor(tmp_path, monkeypatch):
     file, mine = LineFile(tmp_path / "file.jsonl"), tmp_path / "mine"
     file.write({"a": 1})
@@ -99,7 +91,7 @@ def test_a_line_never_goes_to_the_file_that_got_the_number_of_a_closed_descripto
     def write_while_another_closes(fd, line):
         monkeypatch.undo()
         closing.start()
-        closing.join(0.2)  # it waits for the line, or it has closed the file by then
+        closing.join(0.05)  # it waits for the line, or it has closed the file by then
         with mine.open("wb"):
             return write(fd, line)
 
@@ -110,23 +102,36 @@ def test_a_line_never_goes_to_the_file_that_got_the_number_of_a_closed_descripto
     assert lines(file.path) == [{"a": 1}, {"b": 2}]
 
 
-def test_a_file_whose_writer_hangs_is_left_open(tmp_path, monkeypatch):
-    monkeypatch.setattr("rldk.recording.appending._LOCK_SECONDS", 0.01)
-    file = LineFile(tmp_path / "file.jsonl")
-    file.write({})
-    with file._lock:
-        file.close()
-    os.fstat(file._fd)  # raises where it was closed
-    file.close()
-    assert file._fd == -1
-
-
-def test_what_waits_is_written_in_order_or_waits_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("rldk.recording.appending._LOCK_SECONDS", 0.01)
-    file, waiting = LineFile(tmp_path / "file.jsonl"), deque([{"a": 1}, {"b": object()}, {"c": 3}])
-    with file._lock:
-        assert not file.write_all(waiting)
-    assert (len(waiting), file.lost) == (3, 0)
-    assert file.write_all(waiting)
-    assert (len(waiting), file.lost) == (0, 1)
+def test_lines_wait_for_a_disk_that_does_not_answer_and_are_written_in_order(tmp_path):
+    disk, answers = Disk(), threading.Event()
+    disk.run(Job(answers.wait), 0)
+    file = LineFile(tmp_path / "file.jsonl", disk)
+    assert not file.write({"a": 1}, {"b": object()}, wait_s=0)
+    assert not file.write({"c": 3}, wait_s=0)
+    file.close()  # it is not waited for either
+    assert (file.lost, file.path.exists()) == (1, False)
+    answers.set()
+    assert disk.settle(20)
     assert lines(file.path) == [{"a": 1}, {"c": 3}]
+
+
+def test_no_more_bytes_wait_than_memory_may_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr("rldk.recording.appending.MAX_WAITING_BYTES", 30)
+    disk, answers = Disk(), threading.Event()
+    disk.run(Job(answers.wait), 0)
+    file = LineFile(tmp_path / "file.jsonl", disk)
+    for number in range(10):
+        file.write({"a": number}, wait_s=0)
+    answers.set()
+    assert disk.settle(20)
+    assert lines(file.path) == [{"a": number} for number in (7, 8, 9)]
+    assert file.lost == 7
+
+
+def test_a_line_that_another_process_tore_is_ended_before_the_next(tmp_path):
+    file = LineFile(tmp_path / "file.jsonl")
+    file.write({"a": 1})
+    with file.path.open("ab") as other:
+        other.write(b'{"torn":')
+    file.write({"b": 2})
+    assert file.path.read_bytes() == b'{"a":1}\n{"torn":\n{"b":2}\n'

@@ -35,26 +35,6 @@ def test_lines_wait_until_the_name_is_known(files):
     assert steps(files) == [1, 2, 2]
 
 
-def test_a_file_that_another_thread_holds_up_is_waited_for_once_and_the_lines_are_kept(files, monkeypatch):
-    monkeypatch.setattr("rldk.recording.appending._LOCK_SECONDS", 0.01)
-    journal, waits = Journal(0, lambda: files), []
-    did(journal, *range(1, 4))
-
-    class Held:
-        """The lock of a file whose writer hangs."""
-
-        def acquire(self, timeout):
-            waits.append(timeout)
-
-    lock, journal.file._lock = journal.file._lock, Held()
-    journal.close()
-    assert len(waits) == 1
-    assert journal.lost == 0
-    journal.file._lock = lock
-    journal.close()
-    assert steps(files) == [1, 2, 3]
-
-
 def test_lines_that_waited_too_long_are_counted(files, monkeypatch):
     monkeypatch.setattr(module, "MAX_WAITING", 3)
     known = []

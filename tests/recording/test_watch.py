@@ -1,6 +1,7 @@
 """The doctor at a live run."""
 
 import json
+import time
 
 import pytest
 
@@ -80,16 +81,21 @@ def test_a_damaged_alerts_file_does_not_hinder_a_resume(tmp_path):
     recorder.close()
 
 
-def test_a_full_disk_at_an_alert_is_counted(tmp_path, monkeypatch):
+def test_alerts_that_a_full_disk_refuses_are_written_when_it_has_room(tmp_path, monkeypatch):
     recorder = begin(tmp_path)
 
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("rldk.recording.watch.replacing", full)
-    dead(recorder, range(12))
-    assert recorder._guard.failures
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr("rldk.recording.json_file.replacing", full)
+        dead(recorder, range(12))
+        assert json.loads(recorder.files.alerts.read_text()) == []
+    give_up = time.monotonic() + 20
+    while not json.loads(recorder.files.alerts.read_text()):  # nothing else is recorded meanwhile
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    assert recorder._guard.failures == 0
     recorder.close()
 
 

@@ -381,20 +381,45 @@ def test_a_torn_line_is_given_up_where_another_process_wrote_behind_it(files):
     assert files.events.read_bytes() == b"0123456789\nabcd\nother\nABCDEFGHIJ\n"
 
 
-def test_more_than_may_wait_drops_the_oldest_and_counts_them(tmp_path, caplog):
+def test_more_bytes_than_may_wait_drop_the_oldest_lines_and_count_them(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 5_000)
     (tmp_path / "logs").write_text("a file in the folder's place")
     files = RunFiles(tmp_path / "logs", "run")
     writer = JsonlWriter(files)
-    for number in range(module.MAX_WAITING + 500):
-        writer.write(b"%d" % number)
-    assert (writer.written, writer.waiting, writer.lost) == (0, module.MAX_WAITING, 500)
+    for number in range(1_500):
+        writer.write(b"%04d" % number)
+    assert (writer.written, writer.waiting, writer.lost) == (0, 1_000, 500)
     assert len(warnings_of(caplog)) == 1
 
     (tmp_path / "logs").unlink()
     writer.close()
     found = [int(line) for line in files.events.read_bytes().splitlines()]
-    assert found == [0, *range(501, module.MAX_WAITING + 500)]  # the first could be the rest of a torn line
-    assert (writer.written, writer.waiting, writer.lost) == (module.MAX_WAITING, 0, 500)
+    assert found == list(range(500, 1_500))
+    assert (writer.written, writer.waiting, writer.lost) == (1_000, 0, 500)
+
+
+def test_what_a_disk_refused_is_written_without_another_record(tmp_path):
+    (tmp_path / "logs").write_text("")
+    writer = JsonlWriter(RunFiles(tmp_path / "logs", "run"))
+    writer.write(line_of(0))
+    (tmp_path / "logs").unlink()
+    until(lambda: writer.waiting == 0)
+    assert steps(RunFiles(tmp_path / "logs", "run")) == [0]
+
+
+def test_a_disk_that_flaps_is_reported_once(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
+    files = RunFiles(tmp_path, "run")
+    writer, write = JsonlWriter(files), os.write
+    for number in range(20):
+        with monkeypatch.context() as ill:
+            ill.setattr(module.os, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+            writer.write(line_of(2 * number))
+        writer.write(line_of(2 * number + 1))
+    writer.close()
+    assert os.write is write
+    assert steps(files) == list(range(40))
+    assert len(warnings_of(caplog)) == 2, warnings_of(caplog)
 
 
 def test_a_folder_that_cannot_be_made_is_said_once_and_never_raises(tmp_path, caplog):
@@ -428,16 +453,47 @@ def test_a_missing_folder_is_made(tmp_path):
     assert steps(files) == [0]
 
 
-def test_a_folder_that_is_deleted_while_it_is_written_is_made_anew(files, caplog):
+def deleted(files):
+    files.events.unlink()
+
+
+def deleted_with_its_folder(files):
+    shutil.rmtree(files.folder)
+
+
+def moved_with_its_folder(files):
+    files.folder.rename(files.folder.with_name("moved"))
+
+
+def replaced(files):  # as `sed -i` does
+    copy = files.events.with_name("copy")
+    shutil.copy(files.events, copy)
+    copy.rename(files.events)
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [(deleted, []), (deleted_with_its_folder, []), (moved_with_its_folder, []), (replaced, [0])],
+)
+def test_a_file_that_is_there_no_more_is_opened_again_before_the_next_record(files, caplog, change, kept):
     writer = JsonlWriter(files)
     writer.write(line_of(0))
-    shutil.rmtree(files.folder)
-    writer.write(line_of(1))  # nothing tells the writer yet
-    writer.sync()  # the next look of the background
-    until(lambda: any("was deleted" in text for text in warnings_of(caplog)))
-    writer.write(line_of(2))
-    assert steps(files) == [2]
+    change(files)
+    writer.write(line_of(1))
+    assert steps(files) == [*kept, 1]
+    (warning,) = warnings_of(caplog)
+    assert "was deleted, moved or replaced" in warning
     writer.close()
+
+
+def test_a_line_that_another_process_tore_swallows_no_record(files):
+    writer = JsonlWriter(files)
+    writer.write(b"0")
+    with files.events.open("ab") as other:
+        other.write(b'{"torn":')
+    writer.write(b"1")
+    writer.close()
+    assert files.events.read_bytes() == b'0\n{"torn":\n1\n'
 
 
 # Buffering.
@@ -481,8 +537,11 @@ def test_the_background_ends_with_the_writer(files):
         for options in ({}, {"flush_interval": 3600}, {"compress": True, "rotate_mb": 1}):
             writer = JsonlWriter(RunFiles(Path(sys.argv[1]), "run"), **options)
             writer.write(b"1")
-            assert threading.active_count() == 2
+            assert "rldk-writer" in {thread.name for thread in threading.enumerate()}
             writer.close()
+            for thread in threading.enumerate():
+                if thread is not threading.main_thread():
+                    thread.join(20)
             assert threading.active_count() == 1, threading.enumerate()
         """,
         files.folder,

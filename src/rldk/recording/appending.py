@@ -1,14 +1,13 @@
 """Appending lines to the files beside the events: resources, checkpoints, samples.
 
-Invariant: a line is one `os.write` to an `O_APPEND` descriptor, behind a whole line; nothing raises. Unlike
-an event, a line that the disk refuses is given up, said once and counted.
+Invariant: a line is one `os.write` to an `O_APPEND` descriptor, behind a whole line; nothing raises. A line
+waits for a disk that does not answer. Unlike an event, a line that the disk refuses is given up, reported
+once and counted.
 """
 
 import os
 import threading
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,14 @@ import msgspec
 
 from rldk.event import escaped
 from rldk.fork import give_up_in_child
+from rldk.recording.disk import WAIT_SECONDS, Disk, Job
+from rldk.recording.lines import Lines
 from rldk.speech import warn
 
-__all__ = ["LineFile"]
+__all__ = ["MAX_WAITING_BYTES", "LineFile"]
 
-_LOCK_SECONDS = 5.0
-"""How long a line waits for another of the same file: a signal handler may have interrupted its writer."""
+MAX_WAITING_BYTES = 8_000_000
+"""How much of a file may wait in memory for the disk; then the oldest lines are lost, and counted."""
 
 
 class LineFile:
@@ -29,42 +30,51 @@ class LineFile:
 
     Args:
         path: where; what stands there stays, and a torn last line is ended first.
+        disk: the disk of the file; one of its own by default.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, disk: Disk | None = None) -> None:
         self.path = path
         """The file."""
-        self.lost = 0
-        """Lines that the disk refused."""
+        self._disk = disk or Disk()
+        self._drain_job, self._close_job = Job(self._drain), Job(self._drain_and_close)
+        self._lines = Lines(MAX_WAITING_BYTES)
+        self._refused = 0
         self._fd = -1
-        self._torn = False
-        self._lock = threading.Lock()
+        self._size = 0
+        self._lock = threading.Lock()  # of the descriptor
         self._disowned = False
         give_up_in_child(self)
 
-    def write(self, value: Any) -> bool:
-        """Append `value` as a line of strict JSON; whether it is with the operating system."""
-        with self._alone() as alone:
-            if alone:
-                return self._append(value)
-            self.lost += 1
-            return False
+    @property
+    def lost(self) -> int:
+        """Lines that the disk refused, or kept waiting for too long."""
+        return self._refused + self._lines.dropped
 
-    def write_all(self, waiting: "deque[Any]") -> bool:
-        """Append what waits, the oldest first, and take it away; another thread may add to it meanwhile.
+    def write(self, *values: Any, wait_s: float = WAIT_SECONDS) -> bool:
+        """Append each value as a line of strict JSON; whether all are with the operating system.
 
-        False where another writer of the file did not make way: all of it waits on, and nothing is lost.
+        Args:
+            values: anything that JSON can hold.
+            wait_s: how long to wait for the disk at most; then the lines wait in memory.
         """
-        with self._alone() as alone:
-            while alone and waiting:
-                self._append(waiting.popleft())
-            return alone
+        if self._disowned:
+            return False
+        lost = self.lost
+        for value in values:
+            try:
+                self._lines.add(_encoded(value) + b"\n")
+            except Exception:  # a value of a strange type, or nested beyond reason
+                self._refused += 1
+        return self._disk.run(self._drain_job, wait_s) and self.lost == lost
+
+    def flush(self) -> bool:
+        """Wait for the lines that were written without waiting."""
+        return self._disk.run(self._drain_job)
 
     def close(self) -> None:
-        """Let go of the file; a later line opens it again. One that is still being written stays open."""
-        with self._alone() as alone:
-            if alone:
-                self._let_go()
+        """Let go of the file; a later line opens it again."""
+        self._disk.run(self._close_job)
 
     def disown(self) -> None:
         """In a forked child: close its copy of the descriptor and write nothing from now on."""
@@ -72,46 +82,43 @@ class LineFile:
         self._lock = threading.Lock()  # another thread of the parent may hold the old one for ever
         self._let_go()
 
-    @contextmanager
-    def _alone(self) -> Iterator[bool]:
-        """Keep others from the descriptor, whose number may be another file's once it is closed; whether
-        they made way.
-        """
-        lock = self._lock
-        alone = lock.acquire(timeout=_LOCK_SECONDS)
-        try:
-            yield alone
-        finally:
-            if alone:
-                lock.release()
+    # What touches the file, in the disk's thread.
 
-    # All below is called by one thread at a time.
+    def _drain(self) -> None:
+        with self._lock:
+            while line := b"".join(self._lines.take(0)):
+                self._append(line)
 
-    def _append(self, value: Any) -> bool:
-        if self._disowned:
-            return False
-        try:
-            line = _encoded(value) + b"\n"
-        except Exception:  # a value of a strange type, or nested beyond reason
-            self.lost += 1
-            return False
+    def _drain_and_close(self) -> None:
+        self._drain()
+        with self._lock:
+            self._let_go()
+
+    def _append(self, line: bytes) -> None:
         try:
             if self._fd >= 0 and os.fstat(self._fd).st_nlink == 0:  # it was deleted: a new one is begun
                 self._let_go()
-                self._torn = False
             if self._fd < 0:
                 self._open()
-            line = b"\n" + line if self._torn else line
-            self._torn = os.write(self._fd, line) < len(line)
-            if not self._torn:
-                return True
+            line = self._behind_a_line(line)
+            written = os.write(self._fd, line)
+            if written == len(line):
+                self._size += written
+                return
             reason = "only a part of a line was taken"
         except OSError as error:
             reason = error.strerror or str(error)
-        if not self.lost:
+        if not self._refused:
             warn("rldk: cannot write %s (%s); training goes on", self.path, reason)
-        self.lost += 1
-        return False
+        self._refused += 1
+
+    def _behind_a_line(self, line: bytes) -> bytes:
+        """The line, with a newline before it where the file ends within another one."""
+        size = os.fstat(self._fd).st_size
+        if size == self._size:
+            return line
+        self._size = size
+        return line if os.pread(self._fd, 1, max(size - 1, 0)) in (b"\n", b"") else b"\n" + line
 
     def _let_go(self) -> None:
         fd, self._fd = self._fd, -1
@@ -121,9 +128,8 @@ class LineFile:
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        size = os.fstat(self._fd).st_size
-        self._torn = size > 0 and os.pread(self._fd, 1, size - 1) != b"\n"
+        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._size = 0
 
 
 def _encoded(value: Any) -> bytes:

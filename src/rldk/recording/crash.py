@@ -72,7 +72,7 @@ class CrashFile:
     def _append(self, lines: Iterable[str], *, stacks: bool = False) -> None:
         try:
             text = "".join(f"{escaped(line)}\n" for line in lines)
-            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
                 _write_all(file, text.encode())
                 if stacks:

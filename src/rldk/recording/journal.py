@@ -7,15 +7,17 @@ writes; nothing raises, and memory is bounded while the name of the run is not k
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from rldk.files import RunFiles
 from rldk.recording.appending import LineFile
+from rldk.recording.disk import Disk
 
 __all__ = ["Journal"]
 
 MAX_WAITING = 10_000
-"""Lines that wait for the run's name or for the file; then the oldest are given up, and counted."""
+"""Lines that wait for the run's name; then the oldest are given up, and counted."""
 
 
 class Journal:
@@ -25,13 +27,21 @@ class Journal:
         rank: the process, as `args.process_index`.
         files: gives the files of the run; None while a rank has not learned their name.
         from_step: the step that the training goes on from.
+        disk: the disk of the files; one of its own by default.
     """
 
-    def __init__(self, rank: int, files: Callable[[], RunFiles | None], from_step: int = 0) -> None:
+    def __init__(
+        self,
+        rank: int,
+        files: Callable[[], RunFiles | None],
+        from_step: int = 0,
+        disk: Disk | None = None,
+    ) -> None:
         self.step = from_step
         """The last step that was ended."""
         self._rank = rank
         self._files = files
+        self._disk = disk
         self._file: LineFile | None = None
         self._waiting: deque[dict[str, Any]] = deque(maxlen=MAX_WAITING)
         self._dropped = 0
@@ -69,15 +79,21 @@ class Journal:
         self.flush()
 
     def flush(self) -> None:
-        """Write what waits, as soon as the run's name is known; it waits on where the file is held up."""
-        if (file := self.file) is not None:
-            file.write_all(self._waiting)
+        """Write what waits, as soon as the run's name is known."""
+        if (file := self.file) is None:
+            return
+        lines = []
+        with suppress(IndexError):  # another thread may take them, too
+            while True:
+                lines.append(self._waiting.popleft())
+        if lines:
+            file.write(*lines)
 
     @property
     def file(self) -> LineFile | None:
         """The file; None while the run's name is not known."""
         if self._file is None and (files := self._files()) is not None:
-            self._file = LineFile(files.resources(self._rank))
+            self._file = LineFile(files.resources(self._rank), self._disk)
         return self._file
 
     @property
@@ -87,7 +103,8 @@ class Journal:
 
     def close(self) -> None:
         """Write what waits and let go of the file."""
-        if (file := self.file) is not None and file.write_all(self._waiting):
+        self.flush()
+        if (file := self.file) is not None:
             file.close()
 
     def _keep(self, line: dict[str, Any]) -> None:

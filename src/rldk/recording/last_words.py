@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from rldk.recording.crash import CrashFile, now, one_line, traceback_text
+from rldk.recording.disk import BEGIN_SECONDS, Disk, Job
 from rldk.recording.exits import Exits
 from rldk.recording.place import (
     Place,
@@ -58,6 +59,7 @@ class LastWords:
         finish: called when a signal ends the process, for all that takes longer; in a thread of its own,
             while the main thread may hold any lock.
         on_notice: told, by name, of a signal that somebody else handles: the training may go on.
+        disk: the disk of the file; one of its own by default.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class LastWords:
         account: Callable[[Death], Sequence[Section]] = lambda _: (),
         finish: Callable[[Death], None] = lambda _: None,
         on_notice: Callable[[str], None] = lambda _: None,
+        disk: Disk | None = None,
     ) -> None:
         self.death: Death | None = None
         """How the process ends, once that is known."""
@@ -83,6 +86,7 @@ class LastWords:
         self._finish = finish
         self._on_notice = on_notice
         self._file = CrashFile(path, from_step)
+        self._disk = disk or Disk()
         self._exits = Exits(
             on_error=self.note,
             on_signal=self._terminated,
@@ -92,7 +96,7 @@ class LastWords:
     def begin(self) -> None:
         """Be ready from now on. Of signals, in the main thread only."""
         self._errors_before = {id(error) for error in self._errors()}
-        self._file.open()
+        self._disk.run(Job(self._file.open), BEGIN_SECONDS)
         self._exits.install()
         at_process_end(self._leave)
 
@@ -105,7 +109,7 @@ class LastWords:
     def close_file(self) -> None:
         """How the run ended is known: no later error or signal is its end. An empty file is removed."""
         self._over = True
-        self._file.close()
+        self._disk.run(Job(self._file.close))
 
     def undisturbed(self) -> AbstractContextManager[None]:
         """A context in which a first signal waits until what is written is written."""

@@ -1,27 +1,29 @@
 """The Recorder: one run being made, from its first event to its end.
 
 Owns the files of one run while a training runs. Invariant: when `record` has returned, the event is
-with the operating system or waits in memory for a full disk; no method raises for what a disk can do; secrets
-are blanked in all that is written.
+with the operating system or waits in memory for a disk that is full or does not answer; no method raises for
+what a disk can do, or waits for one that does nothing; secrets are blanked in all that is written.
 """
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 
 from rldk import __version__
 from rldk.event import SCHEMA_VERSION, Event, encode_into, escaped, resumed_note
-from rldk.files import RunFiles, replacing
+from rldk.files import RunFiles
 from rldk.fork import give_up_in_child
 from rldk.health import Diagnosis
 from rldk.lock import RunLock
 from rldk.recording.crash import last_lines, now
+from rldk.recording.disk import BEGIN_SECONDS, END_SECONDS, EXIT_SECONDS, Disk, Job
 from rldk.recording.exits import within
 from rldk.recording.guard import Guard
+from rldk.recording.json_file import JsonFile
 from rldk.recording.last_words import Death, LastWords, Section
 from rldk.recording.naming import Claim
 from rldk.recording.place import Place
@@ -82,6 +84,10 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """What else it was in the midst of: `a save`, `an evaluation`, `a compilation`."""
     lines_lost: int = 0
     """Lines of the files beside the events, as samples and resources, that the disk refused."""
+    records_delayed: int = 0
+    """Events that waited in memory for a while, as the disk did not answer: a kill would have lost them."""
+    longest_disk_wait: float = 0.0
+    """The longest time in seconds in which the disk did not answer."""
 
 
 class Recorder:
@@ -95,6 +101,10 @@ class Recorder:
         watch: judges the events, and says what is wrong.
         write_end: makes the files of the end (tables, report) when the run ends.
         guard: counts the exceptions that were kept from the training.
+        disk: the disk of the files; one of its own by default.
+        began: when the training began, by `time.monotonic`; now by default.
+
+    To be made in the thread of the disk, if it is given: much is read and written.
     """
 
     def __init__(
@@ -107,6 +117,8 @@ class Recorder:
         watch: Watch,
         write_end: Callable[[RunFiles, Ending, Diagnosis], None],
         guard: Guard,
+        disk: Disk | None = None,
+        began: float | None = None,
     ) -> None:
         self.files = claimed.files
         """Where the run is recorded."""
@@ -118,11 +130,20 @@ class Recorder:
         """Whether a training is recorded, and not evaluations alone, which end without saying so."""
         self.lines_lost = 0
         """Lines beside the events that the disk refused; counted by who writes them."""
+        self.events_lost = 0
+        """Events that were given up before the run could begin."""
+        self.events_delayed = 0
+        """Events that waited for the run to begin."""
         self._name = claimed.name
         self._lock = claimed.lock
         self._writer = writer
         self._write_end = write_end
         self._guard = guard
+        self.disk = disk or Disk(guard.caught)
+        """What all files of the run are written through."""
+        self._run_file = JsonFile(self.files.run, self.disk, guard, durably=True)
+        self.is_ending = False
+        """Whether the run ends, though its disk may not have the files of the end yet."""
         self._line = bytearray()
         self._records = 0
         self._from_step = self._step = from_step
@@ -135,12 +156,10 @@ class Recorder:
         with suppress(OSError):
             last = Run(self.files).last() if claimed.resumed else None
         before = (last and last.wall_time) or 0.0
-        self._origin = time.monotonic() - before
+        self._origin = (time.monotonic() if began is None else began) - before
         about = without_secrets(about) | {"from_seconds": before}
         self._info = self._begin_info(from_step, about, claimed.resumed)
-        self._save(self.files.run, self._info)
-        if not self.files.alerts.exists():
-            self._save(self.files.alerts, [])
+        self._run_file.save(self._info)
         self._begin_watch(claimed, from_step)
         give_up_in_child(self)
         self._last_words = self._new_last_words()
@@ -154,16 +173,24 @@ class Recorder:
         self.training = True
         if self.ended is not None:  # by evaluations alone
             self.ended = self._info["end"] = None
-            self._lock = RunLock.acquire(self.files.lock) or self._lock
-            self._save(self.files.run, self._info)
+            self.is_ending = False
+            self._is_done(self._begin_again, BEGIN_SECONDS)
         self._last_words = self._new_last_words()
         self._last_words.begin()
         at_process_end(self._at_exit)  # again, to come before the end of the last words
 
+    def _begin_again(self) -> None:
+        self._lock = RunLock.acquire(self.files.lock) or self._lock
+        self._run_file.save(self._info)
+
     @property
     def wall_time(self) -> float:
         """Seconds since the run began, going on across resumes."""
-        return time.monotonic() - self._origin
+        return self.wall_time_at(time.monotonic())
+
+    def wall_time_at(self, moment: float) -> float:
+        """The same at another moment, by `time.monotonic`."""
+        return moment - self._origin
 
     def record(self, event: Event) -> None:
         """Take one event."""
@@ -182,6 +209,11 @@ class Recorder:
         if self.watch.see(event):
             self.sync()
 
+    @property
+    def has_events(self) -> bool:
+        """Whether the events are recorded, and not the other files alone."""
+        return self._writer is not None
+
     def sync(self) -> None:
         """Ask for what was recorded to be made to survive a loss of power; returns at once."""
         if self._writer is not None:
@@ -196,19 +228,28 @@ class Recorder:
     def end(self, how: How, detail: str | None = None) -> Ending | None:
         """End the run and write the files of the end. Events recorded later are still taken.
 
-        In a forked child it does nothing, and returns None.
+        None in a forked child, where it does nothing, and where the disk does not answer: then the run ends
+        when it does, and the end of the process waits for that.
         """
-        if self._disowned:
-            return None
+        return None if self._disowned else self._end_within(END_SECONDS, how, detail)
+
+    def _end_within(
+        self, wait_s: float, how: How, detail: str | None, *, once: bool = False
+    ) -> Ending | None:
+        self.is_ending = True
         try:
             with self._last_words.undisturbed():
-                if self._writer is not None:
-                    self._writer.close()
-                return self._end(how, detail, self._found)
+                done = self._is_done(
+                    partial(self._close_and_end, how, detail, self._found, once=once), wait_s
+                )
+            return self.ended if done else None
+        except BaseException:  # Ctrl-C
+            self.is_ending = False
+            raise
         finally:
             self._last_words.end()
             not_at_process_end(self._at_exit)  # it would keep the training's state alive
-            if self.ended is None or self._stale or (self._writer is not None and self._writer.waiting):
+            if self.ended is None or self._stale:
                 at_process_end(self._at_exit)
 
     def close(self) -> None:
@@ -216,30 +257,45 @@ class Recorder:
         if self._disowned:
             return
         not_at_process_end(self._at_exit)
-        if self.ended is None:
+        if self.ended is not None or self.is_ending:
+            done = self._is_done(self._renew, EXIT_SECONDS)
+        else:
             self.note_caught()
             death = self._last_words.death
             how: How = death.how if death else "unknown" if self.training else "completed"
-            self.end(how, death.detail if death else None)
-            if self.training:
+            detail = death.detail if death else None
+            done = self._end_within(EXIT_SECONDS, how, detail, once=True) is not None
+            if self.training and (self.ended is None or self.ended.how != "completed"):
                 self._say_where()
-        elif self.goes_on_elsewhere:
-            return  # what the files of the end say is the other attempt's to say
-        elif self._stale or (self._writer is not None and self._writer.waiting):
-            if self._writer is not None:
-                self._writer.close()
-            self._finish_files(self.ended, self._found(self.ended))
+        if not done:
+            self._say_what_is_missing()
+
+    def _is_done(self, call: Callable[[], None], wait_s: float) -> bool:
+        """Have something done by the disk's thread, which may compute for as long as it needs."""
+        return self.disk.run(Job(call), wait_s, insists=True, while_it_works=True)
+
+    def _renew(self) -> None:
+        """Write the files of the end again, if there is reason to."""
+        if self.ended is None or not self._stale or self.goes_on_elsewhere:
+            return  # of the files of a run that goes on elsewhere the other attempt takes care
+        if self._writer is not None:
+            self._writer.close()
+        self._run_file.save(self._info)
+        self._finish_files(self.ended, self._found(self.ended))
+        self._leave_files()
 
     def note_caught(self) -> None:
         """Note the exception that ended the training and was caught, where it can still be found."""
         if self.training and self.ended is None:
-            self._last_words.note_caught()
+            within(EXIT_SECONDS, self._last_words.note_caught)
 
     @property
     def goes_on_elsewhere(self) -> bool:
         """Whether another attempt of the run has begun since, in this process or in another one."""
-        attempts = Run(self.files).info.get("attempts")
-        return isinstance(attempts, list) and len(attempts) > len(self._info["attempts"])
+        attempts: list[Any] = []
+        self.disk.run(Job(lambda: attempts.append(Run(self.files).info.get("attempts"))))
+        known = attempts[0] if attempts else None
+        return isinstance(known, list) and len(known) > len(self._info["attempts"])
 
     def disown(self) -> None:
         """In a forked child: the run is the parent's, and nothing here does anything any more."""
@@ -254,22 +310,33 @@ class Recorder:
             account=self._account,
             finish=self._finish_at_signal,
             on_notice=self._noticed,
+            disk=self.disk,
         )
 
-    def _end(self, how: How, detail: str | None, found: Callable[[Ending], Diagnosis]) -> Ending:
-        """Write the files of the end."""
+    def _close_and_end(
+        self, how: How, detail: str | None, found: Callable[[Ending], Diagnosis], *, once: bool = False
+    ) -> None:
+        """Write the files of the end; `once`: if that was not done meanwhile."""
+        if once and self.ended is not None:
+            return
+        if self._writer is not None:
+            self._writer.close()
         if detail is None and how in ("stopped", "unknown") and self._notice:
             detail = f"after {self._notice}"
         self._last_words.close_file()
         self.ended = ending = self._note_end(how, detail)
-        self.watch.save()
-        if not self.files.alerts.exists():
-            self._save(self.files.alerts, [])
+        self.watch.close()
         try:
             self._finish_files(ending, found(ending))
         finally:
+            self._leave_files()
             self._lock.release()
-        return ending
+
+    def _leave_files(self) -> None:
+        """Leave the files to another attempt; what the disk has not taken is tried once more by `close`."""
+        if not self._run_file.is_saved or (self._writer is not None and self._writer.waiting):
+            self._stale = True
+        self._run_file.give_up()
 
     def _note_end(self, how: How, detail: str | None) -> Ending:
         """Note in the run's file how it ends."""
@@ -282,7 +349,7 @@ class Recorder:
             wall_time=self.wall_time,
             time=now(),
             records=self._records,
-            records_lost=self._writer.lost if self._writer else 0,
+            records_lost=self.events_lost + (self._writer.lost if self._writer else 0),
             records_in_memory=self._writer.waiting if self._writer else 0,
             sync_error=redact_texts(self._writer.sync_error) if self._writer else None,
             hook_failures=self._guard.failures,
@@ -290,15 +357,25 @@ class Recorder:
             activity=place.activity,
             during=place.during,
             lines_lost=self.lines_lost,
+            records_delayed=self.events_delayed + (self._writer.delayed if self._writer else 0),
+            longest_disk_wait=round(self.disk.longest_wait_s, 3),
         )
         self._info["end"] = msgspec.to_builtins(ending)
-        self._save(self.files.run, self._info)
+        self._run_file.save(self._info)
         return ending
 
     def _say_where(self) -> None:
         warn(
             "rldk: the training did not end by itself (%s); its records are in %s",
             (self.ended and (self.ended.detail or self.ended.how)) or "unknown",
+            self.files.folder / self.files.run_id,
+        )
+
+    def _say_what_is_missing(self) -> None:
+        waiting = self._writer.waiting if self._writer is not None else 0
+        warn(
+            "rldk: the log disk does not answer; %d records of %s and the files of its end are not on it",
+            waiting,
             self.files.folder / self.files.run_id,
         )
 
@@ -321,9 +398,10 @@ class Recorder:
         """End the run while the main thread, which was interrupted anywhere, waits for it."""
         if self.ended is not None or self._disowned:
             return
-        if self._writer is not None:
-            within(LOCK_SECONDS, self._writer.close)
-        self._end(death.how, death.detail, self._found_soon)
+        if not self._is_done(
+            partial(self._close_and_end, death.how, death.detail, self._found_soon, once=True), EXIT_SECONDS
+        ):
+            self._say_what_is_missing()
         within(SAYING_SECONDS, self._say_where)  # the main thread may hold the lock of the terminal
 
     def _noticed(self, name: str) -> None:
@@ -386,17 +464,6 @@ class Recorder:
                 error,
                 self.files.folder / self.files.run_id,
             )
-
-    def _save(self, path: Path, value: Any) -> None:
-        """Write a small JSON file in one step. Where the disk refuses, the writer says so, once for all."""
-        try:
-            with replacing(path) as file:
-                file.write(msgspec.json.format(msgspec.json.encode(escaped(value)), indent=2) + b"\n")
-        except OSError as error:
-            if self._writer is None:
-                warn("rldk: cannot write %s (%s); training goes on", path, error.strerror)
-        except (TypeError, ValueError, RecursionError) as error:  # a configuration of strange values
-            self._guard.caught(f"writing {path.name}", error)
 
 
 def _safe_note(note: str) -> str:

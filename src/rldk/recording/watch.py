@@ -15,11 +15,13 @@ from typing import Any, Literal
 import msgspec
 
 from rldk.event import Event, escaped
-from rldk.files import RunFiles, replacing
+from rldk.files import RunFiles
 from rldk.health import Diagnosis, Finding, Incident, Monitor, RunContext, Severity, diagnose, finding_of
 from rldk.health.saved import Analysis, analysis_of
 from rldk.recording.appending import LineFile
+from rldk.recording.disk import WAIT_SECONDS, Disk
 from rldk.recording.guard import Guard
+from rldk.recording.json_file import JsonFile
 from rldk.recording.redaction import redact, redact_texts
 from rldk.runs import Run
 from rldk.runs.beside import Beside, merged, observation
@@ -79,10 +81,16 @@ class Watch:
         monitor: what judges; it has been told nothing yet.
         guard: counts what fails inside.
         trainer_dir: where the trainer saves its checkpoints.
+        disk: the disk of the files; one of its own by default.
     """
 
     def __init__(
-        self, files: RunFiles, monitor: Monitor, guard: Guard, trainer_dir: str | None = None
+        self,
+        files: RunFiles,
+        monitor: Monitor,
+        guard: Guard,
+        trainer_dir: str | None = None,
+        disk: Disk | None = None,
     ) -> None:
         self.monitor = monitor
         """What has been seen so far."""
@@ -95,10 +103,11 @@ class Watch:
         self._alerts: list[dict[str, Any]] = []
         self._saved: dict[int, Saved] = {}
         self._said: dict[str, Severity] = {}
-        self._unsaved = False
+        self._file = JsonFile(files.alerts, disk or Disk(), guard)
 
     def begin(self) -> None:
         """Judge the configuration of a new run."""
+        self._file.save([])
         self._alert(self.monitor.begin())
 
     def resume(self, events: Iterable[Event]) -> None:
@@ -107,6 +116,8 @@ class Watch:
         What still holds and was not, as rules were left out then that judge now, is alerted here.
         """
         self._alerts, past = self._load()
+        if not self._alerts:
+            self._file.save([])
         for alert in past:
             rule, severity = alert.finding.rule, Severity.of(alert.finding.severity)
             self._said[rule] = max(severity, self._said.get(rule, severity))
@@ -139,9 +150,11 @@ class Watch:
             return False
         with self._lock:
             news = self.monitor.feed(event)
-            if news:
-                self._alert(news)
-            return bool(news)
+            if not news:
+                return False
+            self._alert(news, wait_s=0)
+        self._file.flush()  # without the lock, which the training needs
+        return True
 
     def tell(self, line: Any, file: LineFile, *, judging: bool = True) -> None:
         """Take what was measured beside the events, at any time and from any thread, and record it.
@@ -155,17 +168,21 @@ class Watch:
             seen = {"attempt": self.attempt, "seen_at_step": self.monitor.last_step or 0}
             known = redact_texts(msgspec.to_builtins(line)) | seen
             plain = msgspec.json.decode(msgspec.json.encode(escaped(known)))
-            file.write(plain)
+            file.write(plain, wait_s=0)
             at = observation(plain) if judging else None
             if at is not None and at.kind == "checkpoint":
                 self._remember(at.step, analysis_of(at.detail))
             if at is not None and self.monitor.rules:
-                self._alert(self.monitor.observe(at))
+                self._alert(self.monitor.observe(at), wait_s=0)
+        file.flush()  # without the lock, which the training needs
+        self._file.flush()
 
-    def save(self) -> None:
-        """Write what a full disk refused before, if anything."""
-        if self._unsaved:
-            self._save()
+    def close(self) -> None:
+        """In the disk's thread: have the file there, and then leave it to another attempt."""
+        with suppress(OSError):
+            if not self._file.is_saved or not self._files.alerts.exists():
+                self._file.save(self._alerts)
+        self._file.give_up()
 
     def diagnosis(self) -> Diagnosis:
         """What was found so far."""
@@ -181,7 +198,7 @@ class Watch:
         if analysis is not None and (saved := analysed(analysis)):
             self._saved[step] = saved
 
-    def _alert(self, news: list[Incident]) -> None:
+    def _alert(self, news: list[Incident], wait_s: float = WAIT_SECONDS) -> None:
         for incident in news:
             finding = placed(finding_of(incident, self.monitor), self._trainer_dir, self._saved)
             now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -189,7 +206,7 @@ class Watch:
             self._alerts.append(redact_texts(escaped(msgspec.to_builtins(alert))))
             self._say(finding, incident)
         if news:
-            self._save()
+            self._file.save(self._alerts, wait_s)
 
     def _say(self, finding: Finding, incident: Incident) -> None:
         severity = incident.verdict.severity
@@ -211,12 +228,3 @@ class Watch:
             remedy,
             good,
         )
-
-    def _save(self) -> None:
-        try:
-            with replacing(self._files.alerts) as file:
-                file.write(msgspec.json.format(msgspec.json.encode(self._alerts), indent=2) + b"\n")
-            self._unsaved = False
-        except OSError as error:
-            self._unsaved = True
-            self._guard.caught("writing alerts.json", error)

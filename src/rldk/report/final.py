@@ -83,6 +83,8 @@ def final_report(files: RunFiles, survey: Survey, ending: Ending, diagnosis: Dia
         "lost": {
             "records": ending.records_lost,
             "records_in_memory": ending.records_in_memory,
+            "records_delayed": ending.records_delayed,
+            "longest_disk_wait": ending.longest_disk_wait,
             "lines": ending.lines_lost,
             "sync_error": ending.sync_error,
             "hook_failures": ending.hook_failures,

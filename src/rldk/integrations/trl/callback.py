@@ -7,6 +7,7 @@ another rank; the control is changed for `stop_on` alone; only world rank 0 reco
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from rldk.event import Event, Phase
 from rldk.files import RunFiles
-from rldk.health import Diagnosis, Settings
+from rldk.health import Settings
 from rldk.integrations.trl import training
+from rldk.integrations.trl.beginning import Beginning, EndFiles, Plan
 from rldk.integrations.trl.board import Board
-from rldk.integrations.trl.messages import closing_words, say, show_messages
+from rldk.integrations.trl.messages import closing_line, say, show_messages
 from rldk.integrations.trl.stopping import EarlyStop, Stopper
 from rldk.integrations.trl.surroundings import Surroundings, Wanted
 from rldk.integrations.trl.telling import Teller
@@ -29,14 +31,10 @@ from rldk.metrics.dialects import phase_of
 from rldk.metrics.values import measure
 from rldk.recording.environment import environment
 from rldk.recording.guard import Guard, guarded
-from rldk.recording.naming import claim
 from rldk.recording.place import frames_of_thread, training_frames
-from rldk.recording.recorder import Ending, Recorder
-from rldk.recording.redaction import redact_text
-from rldk.recording.watch import Watch, as_recorded
-from rldk.recording.writer import JsonlWriter, check_options
-from rldk.report.final import write_end
-from rldk.runs import Run
+from rldk.recording.recorder import Recorder
+from rldk.recording.watch import as_recorded
+from rldk.recording.writer import check_options
 
 __all__ = ["RLDKCallback"]
 
@@ -174,10 +172,12 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self.files: RunFiles | None = None
         """The files of the run that is being recorded, or was last; None before it starts."""
         self._recorder: Recorder | None = None
+        self._beginning: Beginning | None = None  # of a run that its disk holds up
+        self._board: Board | None = None
         self._failed = False
         self._jsonl = enable_jsonl_logging
         self._git_sha: str | None = None
-        self._end_files: _EndFiles | None = None
+        self._end_files: EndFiles | None = None
         self._teller = Teller(self.guard)
 
     def __reduce__(self) -> tuple[Callable[[], "RLDKCallback"], tuple[()]]:
@@ -197,21 +197,26 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Begin a run, or go on with the one that the checkpoint belongs to."""
         disabled = _is_set("RLDK_DISABLED")
-        evaluated_only = self._recorder is not None and not self._recorder.training
+        self._take_over(args, state, kwargs)
+        before = self._recorder
+        evaluated_only = before is not None and not before.training
         if disabled or not evaluated_only or state.global_step > 0:
             self._abandon()  # nothing of this training may get into the run before
         if disabled:
             return
         self._end_abandoned(state)
         self._read_keys(args)
-        board = Board(args.process_index, args.world_size)
+        board = self._board = Board(args.process_index, args.world_size)
         if self._stop_on is not None:
             make = partial(self._new_early_stop, board, args, state, kwargs)
             self._early_stop = self.guard.attempt("judging for stop_on", make, None)
         if _records(state):
             recorder = self._recorder or self._begin(args, state, kwargs)
             self._describe(args, state, control, kwargs)
-            recorder.begin_training()
+            if self._beginning is not None:
+                self._beginning.is_training = True
+            if recorder is not None:
+                recorder.begin_training()
         self._look_around(board, args, state, kwargs)
 
     @guarded
@@ -219,6 +224,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Note the time."""
+        if self._beginning is not None:
+            self._take_over(args, state, kwargs)
         if self._surroundings is not None:
             self._surroundings.begin_step()
 
@@ -287,28 +294,24 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """End the run and write its tables and its report."""
         _running.pop(id(self), None)
+        self._take_over(args, state, kwargs)
         if self._surroundings is not None:
             self._surroundings.close()
             self._surroundings = None
-        if self._recorder is None:
-            return
         reason = self._early_stop.reason if self._early_stop else None
         completed = reason is None and state.global_step >= state.max_steps
-        ending = self._recorder.end("completed" if completed else "stopped", reason and f"by rldk: {reason}")
-        if ending is None:
-            return
-        run_id = self._recorder.files.run_id
-        if missing := ending.records_in_memory + ending.records_lost:
-            say(f"rldk: {missing} of {ending.records} records of {run_id} could not be written")
-        elif self._jsonl:
-            found = closing_words(self._recorder.watch.diagnosis())
-            say(
-                f"rldk: {ending.records} records of {run_id} are in {self.output_dir}; {found}. "
-                f"Look: rldk doctor {self.output_dir / run_id}"
-            )
-        else:
-            found = closing_words(self._recorder.watch.diagnosis())
-            say(f"rldk: the tables of {run_id} are in {self.output_dir}, its events are off; {found}")
+        how: Literal["completed", "stopped"] = "completed" if completed else "stopped"
+        detail = reason and f"by rldk: {reason}"
+        recorder, ending = self._recorder, None
+        if recorder is not None:
+            ending = recorder.end(how, detail)
+        elif self._beginning is not None:
+            self._beginning.end(how, detail)
+        if recorder is not None and ending is not None:
+            say(closing_line(recorder, ending, self.output_dir))
+        elif self._beginning is not None or (recorder is not None and recorder.is_ending):
+            say(f"rldk: {self.output_dir} does not answer; rldk writes what is missing there when it does")
+        self._beginning = None
 
     def _end_abandoned(self, state: TrainerState) -> None:
         """End what another callback records of a training of this thread that an exception ended.
@@ -328,11 +331,14 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         _running.pop(id(self), None)
         surroundings, self._surroundings = self._surroundings, None
         recorder, self._recorder = self._recorder, None
+        beginning, self._beginning = self._beginning, None
         self._early_stop = None
         if surroundings is not None:
             self.guard.attempt("ending what watched the training before", surroundings.abandon, None)
         if recorder is not None:
             self.guard.attempt("ending the run before", recorder.close, None)
+        if beginning is not None:
+            beginning.end("unknown", None)
 
     def _record(
         self,
@@ -346,24 +352,31 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         # Asked on every rank: what an evaluation's reward functions took is no part of the next step.
         beside = self._measured_beside(phase, state.global_step)
         recorder = self._recorder
-        if recorder is None:  # an evaluation before a training, or without one
-            if self._failed or not _records(state):
+        if recorder is None:  # an evaluation before a training, or without one, or the disk held it up
+            if self._beginning is not None:
+                recorder = self._take_over(args, state, kwargs)
+            elif self._failed or not _records(state):
                 return
-            recorder = self._begin(args, state, kwargs)
-            self._describe(args, state, control, kwargs)
+            else:
+                recorder = self._begin(args, state, kwargs)
+                self._describe(args, state, control, kwargs)
         teller = self._teller
         metrics, notes = measure(logs, teller.canonical)
         for name, value in beside.items():
             metrics.setdefault(name, value)  # what the trainer logged has its name
         event = Event(
             step=state.global_step,
-            wall_time=recorder.wall_time,
+            wall_time=time.monotonic() if recorder is None else recorder.wall_time,
             metrics=metrics,
             rng=teller.rng,
             data_slice=teller.data_slice(phase, logs),
             model_info=teller.info[phase],
             notes=tuple(notes),
         )
+        if recorder is None:
+            if self._beginning is not None:
+                self._beginning.keep(event)
+            return
         recorder.record(event)
         if not recorder.training:  # of an evaluation alone, no lock, file or thread stays
             recorder.end("completed")
@@ -397,8 +410,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             hooked=kwargs,
         )
 
-    def _begin(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Recorder:
-        """Take a run and its files. Should it raise, it is not tried again in this training."""
+    def _begin(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Recorder | None:
+        """Begin a run; None where its disk does not answer yet. Should it raise, it is not tried again."""
         show_messages()
         self._read_keys(args)
         self._failed = True
@@ -407,42 +420,59 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             "the configuration", lambda: training.configuration(args, model), nothing
         ) | self.guard.attempt("the environment", environment, nothing)
         trainer_dir = training.trainer_dir(args)
-        claimed = claim(
-            self.output_dir.absolute(),  # the training may change its folder
-            self.run_id,
-            default=training.run_name(args),
-            trainer_dir=redact_text(trainer_dir),  # as the run's file holds it
-            from_step=state.global_step,
-            logging_steps=training.record_spacing(args, state),
-        )
-        if claimed.resumed:
-            say(f"rldk: going on with {claimed.files.run_id} from step {state.global_step}")
-        self._jsonl = self.enable_jsonl_logging and not _is_set("RLDK_DISABLE_JSONL")
-        self._git_sha = about.get("git", {}).get("sha")
         judging = msgspec.to_builtins(self._settings)
         about |= {"judging": judging, "trainer_dir": os.path.realpath(trainer_dir)}
-        self._end_files = _EndFiles(state, None if self._jsonl else self._history)
-        monitor = self._settings.monitor(as_recorded(about), self.guard.caught)
-        self._recorder = Recorder(
-            claimed,
+        self._jsonl = self.enable_jsonl_logging and not _is_set("RLDK_DISABLE_JSONL")
+        self._git_sha = about.get("git", {}).get("sha")
+        self._end_files = EndFiles(state, None if self._jsonl else self._history)
+        plan = Plan(
+            folder=self.output_dir.absolute(),
+            run_id=self.run_id,
+            default=training.run_name(args),
+            trainer_dir=trainer_dir,
             from_step=state.global_step,
-            writer=JsonlWriter(claimed.files, **self._writing) if self._jsonl else None,
+            spacing=training.record_spacing(args, state),
             about=about,
-            watch=Watch(claimed.files, monitor, self.guard, trainer_dir),
-            write_end=self._end_files,
-            guard=self.guard,
+            settings=self._settings,
+            writing=self._writing if self._jsonl else None,
+            end_files=self._end_files,
         )
-        self.files, self._failed = claimed.files, False
+        self._beginning = Beginning(plan, self.guard)
+        try:
+            self._beginning.wait()
+        except BaseException:
+            self._beginning = None
+            raise
+        self._failed = False
+        return self._take_over(args, state, kwargs)
+
+    def _take_over(
+        self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]
+    ) -> Recorder | None:
+        """The recorder, with what waited for it, if the run has begun by now."""
+        beginning = self._beginning
+        if beginning is not None and beginning.has_failed:
+            self._beginning, self._failed = None, True
+        elif beginning is not None and (recorder := beginning.recorder) is not None:
+            self._beginning, self._recorder, self.files = None, recorder, recorder.files
+            self._teller.rename(recorder.files.run_id)
+            held_up = beginning.hand_over(recorder)
+            if beginning.is_training and self._board is not None:
+                recorder.begin_training()
+                self._look_around(self._board, args, state, kwargs)
+            elif held_up:  # an evaluation alone
+                recorder.end("completed")
         return self._recorder
 
     def _describe(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, kwargs: dict[str, Any]
     ) -> None:
         """Have what the events of the run say again and again."""
-        if self._recorder is not None:
+        if self._recorder is not None or self._beginning is not None:
             if self._end_files is not None:
                 self._end_files.state = state
-            run_id, git_sha = self._recorder.files.run_id, self._git_sha
+            name = self.run_id or training.run_name(args)
+            run_id, git_sha = name if self._recorder is None else self._recorder.files.run_id, self._git_sha
             self._teller.describe(args, state, control, kwargs, run_id=run_id, git_sha=git_sha)
 
     def _read_keys(self, args: TrainingArguments) -> None:
@@ -466,25 +496,6 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         """What `state.log_history` tells of the run."""
         for entry in state.log_history:
             yield self._teller.plain_event(entry["step"], {key: entry[key] for key in entry if key != "step"})
-
-
-class _EndFiles:
-    """Writes the files of the end of one run, also after the callback has gone on to another.
-
-    Args:
-        state: the trainer's state.
-        history: gives the events that are in a state, where no events file holds them.
-    """
-
-    def __init__(
-        self, state: TrainerState, history: Callable[[TrainerState], Iterator[Event]] | None
-    ) -> None:
-        self.state = state
-        self._history = history
-
-    def __call__(self, files: RunFiles, ending: Ending, diagnosis: Diagnosis) -> None:
-        events = Run(files) if self._history is None else list(self._history(self.state))
-        write_end(files, events, ending, diagnosis)
 
 
 def _records(state: TrainerState) -> bool:

@@ -7,12 +7,14 @@ that prints; and a line never contains a newline of its own, nor what a terminal
 import logging
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from rldk.health import Diagnosis
+from rldk.recording.recorder import Ending, Recorder
 from rldk.report.words import plain
 from rldk.speech import logger
 
-__all__ = ["closing_words", "say", "show_messages"]
+__all__ = ["closing_line", "closing_words", "say", "show_messages"]
 
 
 class _Terminal(logging.Handler):
@@ -43,8 +45,28 @@ def say(text: str) -> None:
             print(line, file=sys.stderr)
 
 
+def closing_line(recorder: Recorder, ending: Ending, folder: Path) -> str:
+    """The line at the end of a run.
+
+    Args:
+        recorder: what recorded it.
+        ending: how it ended.
+        folder: the callback's `output_dir`, as the user gave it.
+    """
+    run_id = recorder.files.run_id
+    if missing := ending.records_in_memory + ending.records_lost:
+        return f"rldk: {missing} of {ending.records} records of {run_id} could not be written"
+    found = closing_words(recorder.watch.diagnosis())
+    if not recorder.has_events:
+        return f"rldk: the tables of {run_id} are in {folder}, its events are off; {found}"
+    return (
+        f"rldk: {ending.records} records of {run_id} are in {folder}; {found}. "
+        f"Look: rldk doctor {folder / run_id}"
+    )
+
+
 def closing_words(diagnosis: Diagnosis) -> str:
-    """The verdict on a run in a few words, for the line at its end."""
+    """The verdict on a run in a few words."""
     alarms = [finding.rule for finding in diagnosis.findings if finding.severity != "info"]
     if alarms:
         return f"{diagnosis.status}: {', '.join(alarms)}"

@@ -21,6 +21,7 @@ from rldk.integrations.trl.board import Board, Notice
 from rldk.integrations.trl.rewards import ends_of
 from rldk.recording.appending import LineFile
 from rldk.recording.batch import Ends
+from rldk.recording.disk import EXIT_SECONDS, Disk
 from rldk.recording.guard import Guard
 from rldk.recording.journal import Journal
 from rldk.recording.last_words import LastWords
@@ -81,6 +82,7 @@ class Surroundings:
         self._trainer_dir = Path(training.trainer_dir(args))
         self._is_trial = bool(state.is_hyper_param_search)
         self._trial_name: str | None = state.trial_name if self._is_trial else None
+        self._disk = Disk(guard.caught) if recorder is None else recorder.disk
         self._files: RunFiles | None = None
         self._sizes: dict[str, float] = {}
         if recorder is not None:
@@ -89,7 +91,7 @@ class Surroundings:
         self._from_step = int(state.global_step)
         self._name = Notice(board, RUN, 0)
         self._ended = False
-        self._journal = Journal(board.rank, self._learn, self._from_step)
+        self._journal = Journal(board.rank, self._learn, self._from_step, self._disk)
         self._last_words: LastWords | None = None
         self._watchdog = Watchdog(self._stalled, self._dump, from_step=self._from_step, on_over=self._over)
         self._sampler: ResourceSampler | None = None
@@ -107,13 +109,13 @@ class Surroundings:
             weights=getattr(args, "reward_weights", None),
             samples=wanted.samples if recorder is not None else 0,
         )
-        self._samples = LineFile(recorder.files.samples) if recorder is not None else None
+        self._samples = LineFile(recorder.files.samples, self._disk) if recorder is not None else None
         self._background: Background | None = None
         self._saved_lines: LineFile | None = None
         if wanted.checkpoints and recorder is not None:
             base = guard.attempt("the base model's folder", lambda: training.base_model(model), None)
             self._background = Background(self._analysed, base, self._release)
-            self._saved_lines = LineFile(recorder.files.checkpoints)
+            self._saved_lines = LineFile(recorder.files.checkpoints, self._disk)
         # Last: were something above to raise, or Ctrl-C to come, nobody would beat, and nobody end this.
         at_process_end(self._at_exit)  # an exception ends the process without `close`
         self._watchdog.start()
@@ -203,8 +205,8 @@ class Surroundings:
         kept = self._rewards.drain(phase, step)
         if self._samples is not None and self._recorder is not None:
             attempt = {"attempt": self._recorder.watch.attempt}
-            for sample in kept:
-                self._samples.write(attempt | msgspec.to_builtins(sample))
+            if kept:
+                self._samples.write(*(attempt | msgspec.to_builtins(sample) for sample in kept))
 
     def _learn(self, *, at_once: bool = False) -> RunFiles | None:
         """The files of the run, once rank 0 has told its name; until then it is asked for again."""
@@ -221,6 +223,7 @@ class Surroundings:
             self._from_step,
             step=lambda: self._journal.step,
             finish=lambda _: self._journal.flush(),
+            disk=self._disk,
         )
         self._last_words.begin()
 
@@ -272,6 +275,8 @@ class Surroundings:
         self._note_caught()
         self._watchdog.stop()  # it may be ending the run just now
         self._journal.close()
+        if self._recorder is None:
+            self._disk.settle(EXIT_SECONDS)
         ended_well = self._ended and not hasattr(sys, "last_value")
         seconds = WAIT_SECONDS if ended_well else ABANDONED_SECONDS
         if self._background is not None and (late := self._background.close(seconds)):

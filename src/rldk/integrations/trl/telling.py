@@ -81,6 +81,10 @@ class Teller:
             self.info[phase] = replace(info, phase=phase)
             self._slice[phase] = DataSlice(batch_size=size, sequence_length=length)
 
+    def rename(self, run_id: str) -> None:
+        """The run has another name than it was thought to have."""
+        self.info = {phase: replace(info, run_id=run_id) for phase, info in self.info.items()}
+
     def data_slice(self, phase: Phase, logs: Mapping[Any, Any]) -> DataSlice:
         """The batch of a record, with the tokens since the record before."""
         data = self._slice[phase]

@@ -1,0 +1,244 @@
+"""The beginning of a run: what the disk must do for it, and what waits meanwhile.
+
+Invariant: a training never waits for a disk that does nothing. What is logged before the run has begun waits
+in memory and is recorded as if the run had begun at once; what memory cannot hold is counted as lost.
+"""
+
+import errno
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+from transformers import TrainerState
+
+from rldk.event import Event
+from rldk.files import RunFiles, remove_leftovers
+from rldk.health import Diagnosis, Settings
+from rldk.integrations.trl.messages import say
+from rldk.recording.disk import BEGIN_SECONDS, EXIT_SECONDS, Disk, Job
+from rldk.recording.guard import Guard
+from rldk.recording.naming import claim
+from rldk.recording.process_end import at_process_end, not_at_process_end
+from rldk.recording.recorder import Ending, How, Recorder
+from rldk.recording.redaction import redact_text
+from rldk.recording.watch import Watch, as_recorded
+from rldk.recording.writer import JsonlWriter
+from rldk.report.final import write_end
+from rldk.runs import Run
+from rldk.speech import warn
+
+__all__ = ["Beginning", "EndFiles", "Plan"]
+
+MAX_WAITING_BYTES = 48_000_000
+"""About how much memory the events may take that wait for the beginning; then the oldest are lost."""
+_NOT_THERE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS)
+_EVENT_BYTES, _METRIC_BYTES = 2_000, 150
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a run before its files are."""
+
+    folder: Path
+    """Where the files of runs lie, absolute: the training may change its folder."""
+    run_id: str | None
+    """The name that the user asked for."""
+    default: str
+    """The name that the trainer suggests."""
+    trainer_dir: str
+    """Where the trainer saves."""
+    from_step: int
+    """The step that the training goes on from."""
+    spacing: int
+    """How far apart its records lie."""
+    about: dict[str, Any]
+    """What ran."""
+    settings: Settings
+    """What judges it."""
+    writing: dict[str, Any] | None
+    """Options of the writer; None where the JSONL is off."""
+    end_files: "EndFiles"
+    """Writes the files of the end."""
+
+
+class Beginning:
+    """A run that begins, as of now.
+
+    Args:
+        plan: what is known of it.
+        guard: takes what fails inside.
+    """
+
+    def __init__(self, plan: Plan, guard: Guard) -> None:
+        self.recorder: Recorder | None = None
+        """The recorder, once the run has begun."""
+        self.is_training = False
+        """Whether it is a training that begins, and no evaluation alone."""
+        self.has_failed = False
+        """Whether the run will never begin."""
+        self.lost = 0
+        """Events that were given up."""
+        self._plan = plan
+        self._guard = guard
+        self._began = time.monotonic()
+        self._disk = Disk(guard.caught)
+        self._job = Job(self._begin)
+        self._events: deque[Event] = deque()
+        self._bytes = 0
+
+    def wait(self) -> Recorder | None:
+        """The recorder; None where the disk does not answer in time, or refuses.
+
+        Raises:
+            Exception: the run cannot begin, for another reason than the disk.
+        """
+        if (
+            not self._disk.run(self._job, BEGIN_SECONDS, insists=True, while_it_works=True)
+            or not self.recorder
+        ):
+            at_process_end(self._at_exit)
+        return self.recorder
+
+    def keep(self, event: Event) -> None:
+        """Keep an event, whose `wall_time` is a moment of `time.monotonic`, until the run has begun."""
+        self._events.append(event)
+        self._bytes += _size_of(event)
+        while self._bytes > MAX_WAITING_BYTES and len(self._events) > 1:
+            self._bytes -= _size_of(self._events.popleft())
+            self.lost += 1
+
+    def hand_over(self, recorder: Recorder) -> bool:
+        """Record what waited; whether anything did."""
+        count = len(self._events)
+        not_at_process_end(self._at_exit)
+        recorder.events_lost += self.lost
+        recorder.events_delayed += count
+        while self._events:
+            event = self._events.popleft()
+            recorder.record(
+                replace(
+                    event,
+                    wall_time=recorder.wall_time_at(event.wall_time or 0.0),
+                    model_info=replace(event.model_info, run_id=recorder.files.run_id),
+                )
+            )
+        return count > 0
+
+    def end(self, how: How, detail: str | None) -> None:
+        """End the run as soon as it has begun; the end of the process waits for that."""
+        self._disk.run(Job(partial(self._end, how, detail)), wait_s=0)
+
+    def _begin(self) -> bool:
+        if self.recorder is not None:
+            return True
+        try:
+            with suppress(OSError):  # a folder that cannot be made is reported when it is written to
+                self._plan.folder.mkdir(parents=True, exist_ok=True)
+            _look_into(self._plan.folder)
+            self.recorder = self._make(self._plan)
+        except OSError as error:
+            self._disk.refuse(self._plan.folder, error)
+            return False
+        except BaseException:
+            self.has_failed = True
+            raise
+        self._disk.accept(self._plan.folder)
+        return True
+
+    def _make(self, plan: Plan) -> Recorder:
+        """Take a run and its files."""
+        claimed = claim(
+            plan.folder,
+            plan.run_id,
+            default=plan.default,
+            trainer_dir=redact_text(plan.trainer_dir),  # as the run's file holds it
+            from_step=plan.from_step,
+            logging_steps=plan.spacing,
+        )
+        remove_leftovers(claimed.files)
+        if claimed.resumed:
+            say(f"rldk: going on with {claimed.files.run_id} from step {plan.from_step}")
+        disk, guard = self._disk, self._guard
+        monitor = plan.settings.monitor(as_recorded(plan.about), guard.caught)
+        return Recorder(
+            claimed,
+            from_step=plan.from_step,
+            writer=None if plan.writing is None else JsonlWriter(claimed.files, disk=disk, **plan.writing),
+            about=plan.about,
+            watch=Watch(claimed.files, monitor, guard, plan.trainer_dir, disk),
+            write_end=plan.end_files,
+            guard=guard,
+            disk=disk,
+            began=self._began,
+        )
+
+    def _end(self, how: How, detail: str | None) -> bool:
+        if self.recorder is None:
+            return self.has_failed
+        self.hand_over(self.recorder)
+        self.recorder.training = self.is_training
+        self.recorder.end(how, detail)
+        return True
+
+    def _at_exit(self) -> None:
+        with suppress(Exception):
+            self._disk.run(self._job, EXIT_SECONDS, insists=True, while_it_works=True)
+            if self.recorder is None:
+                lost = len(self._events) + self.lost
+                warn("rldk: %s cannot be used; %d records are lost", self._plan.folder, lost)
+                return
+            self._disk.settle(EXIT_SECONDS)  # if the training has ended, the run ends now
+            self.hand_over(self.recorder)
+            if self.recorder.ended is None:
+                self.recorder.training = self.is_training
+            self.recorder.close()
+
+
+class EndFiles:
+    """Writes the files of the end of one run, also after the callback has gone on to another.
+
+    Args:
+        state: the trainer's state.
+        history: gives the events that are in a state, where no events file holds them.
+    """
+
+    def __init__(
+        self, state: TrainerState, history: Callable[[TrainerState], Iterator[Event]] | None
+    ) -> None:
+        self.state = state
+        self._history = history
+
+    def __call__(self, files: RunFiles, ending: Ending, diagnosis: Diagnosis) -> None:
+        """Write them.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        events = Run(files) if self._history is None else list(self._history(self.state))
+        write_end(files, events, ending, diagnosis)
+
+
+def _look_into(folder: Path) -> None:
+    """Find out whether it can be told which runs are there: a name must not be that of another run.
+
+    Raises:
+        OSError: the folder is there, and cannot be searched now.
+    """
+    try:
+        os.listdir(folder)
+        os.stat(folder / "any")  # a folder may be listed, and not searched
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise
+
+
+def _size_of(event: Event) -> int:
+    return _EVENT_BYTES + _METRIC_BYTES * len(event.metrics)

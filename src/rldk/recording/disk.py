@@ -1,0 +1,345 @@
+"""The log disk of one process: a thread that does what touches it, and whether it answers.
+
+Invariant: jobs run one at a time, in the order in which they came. Nobody waits longer for a job than it has
+patience, and nobody at all while the disk is late. A forked child runs none.
+"""
+
+import threading
+import time
+from _thread import allocate_lock
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from rldk.fork import give_up_in_child
+from rldk.speech import warn
+
+__all__ = ["BEGIN_SECONDS", "END_SECONDS", "EXIT_SECONDS", "Disk", "Job"]
+
+WAIT_SECONDS = 0.2
+"""How long a hook waits for the disk to take what it wrote; then that waits in memory."""
+BEGIN_SECONDS = 0.3
+"""How long the beginning of a training waits for a disk that does nothing."""
+END_SECONDS = 1.0
+"""The same for the end of a training."""
+EXIT_SECONDS = 10.0
+"""The same for the end of the process, and for a signal that ends it."""
+IDLE_SECONDS = 5.0
+"""A thread that has had nothing to do for so long ends; the next job starts another."""
+RETRY_SECONDS = 1.0
+"""How long a disk that refused something is left alone."""
+SLOW_SECONDS = 0.05
+"""A disk that takes longer on average is treated as one that is late."""
+LONGEST_PAUSE_SECONDS = 60.0
+"""A disk that is late again and again is not waited for during pauses that double up to this."""
+QUICK_SECONDS = 0.001
+"""Jobs that follow each other so fast are those of a loop without work between its records."""
+QUICK_JOBS = 16
+"""So many of them, one after the other, make a loop: no step of a training writes as many files."""
+CHECK_SECONDS = 0.01
+"""After so long, also a loop has the thread look at its file again."""
+QUIET_SECONDS = 60.0
+"""At most one report in so long that the disk is ill, and that it is well."""
+WORKING = 0.02
+"""A thread that uses this share of a processor computes; one that the disk holds does not."""
+_POLL_SECONDS = 0.1
+
+
+class Job:
+    """Something to do on the disk, whenever there is reason to.
+
+    Args:
+        call: does it; False asks for another try in a second.
+    """
+
+    __slots__ = ("call", "is_queued")
+
+    def __init__(self, call: Callable[[], bool | None]) -> None:
+        self.call = call
+        self.is_queued = False
+
+
+class _Turn:
+    """One place of a job in the queue."""
+
+    __slots__ = ("error", "is_awaited", "job", "over")
+
+    def __init__(self, job: Job, *, is_awaited: bool) -> None:
+        self.job = job
+        self.is_awaited = is_awaited
+        self.error: BaseException | None = None
+        self.over = allocate_lock()
+        self.over.acquire()
+
+
+class Disk:
+    """Runs jobs in a thread of its own. No method holds a lock that a job needs.
+
+    Args:
+        on_error: takes what a job raised that nobody waited for.
+    """
+
+    def __init__(self, on_error: Callable[[str, Exception], None] = lambda _where, _error: None) -> None:
+        self._longest_s = 0.0
+        self._on_error = on_error
+        self._turns: SimpleQueue[_Turn | None] = SimpleQueue()
+        self._again: list[Job] = []
+        self._thread: threading.Thread | None = None
+        self._runs_in: int | None = None  # the thread that runs a job now
+        self._cpu_clock: int | None = None
+        self._starting = threading.Lock()
+        self._disowned = False
+        self._began = 0.0  # when the job that runs now began
+        self._late_since: float | None = None
+        self._trusted_at = 0.0
+        self._pause_s = 1.0
+        self._usual_s = 0.0
+        self._answered_at = 0.0
+        self._checked_at = 0.0
+        self._streak = 0
+        self._late_report = _Report()
+        self._refused: dict[Path, int | None] = {}
+        self._reports: dict[int | None, _Report] = {}  # by the reason
+        give_up_in_child(self)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the disk answers, and has done so for a while: then it is worth waiting for."""
+        return self._late_since is None and time.monotonic() >= self._trusted_at
+
+    @property
+    def longest_wait_s(self) -> float:
+        """The longest time without an answer."""
+        since = self._late_since
+        return max(self._longest_s, 0.0 if since is None else time.monotonic() - since)
+
+    def is_quick(self) -> bool:
+        """Whether the disk answered less than a millisecond ago, as it does all the time in a loop that does
+        nothing but record: then another thread is a price without a gain.
+        """
+        now = time.monotonic()
+        is_quick = (
+            self._streak >= QUICK_JOBS
+            and now - self._answered_at < QUICK_SECONDS
+            and now - self._checked_at < CHECK_SECONDS
+            and self._runs_in is None
+            and self._turns.empty()
+        )
+        if is_quick:
+            self._answered_at = now
+        return is_quick
+
+    def run(
+        self, job: Job, wait_s: float = WAIT_SECONDS, *, insists: bool = False, while_it_works: bool = False
+    ) -> bool:
+        """Put a job into the queue and wait for it.
+
+        Args:
+            job: one that waits in the queue already is not put there again, unless the caller waits for it.
+            wait_s: how long at most; 0: not at all.
+            insists: wait also for a disk that is late.
+            while_it_works: count the time in which the thread does nothing, and not what it computes.
+
+        Returns:
+            whether the job is done.
+
+        Raises:
+            BaseException: what the job raised while the caller waited.
+        """
+        if self._disowned:
+            return False
+        if threading.get_ident() == self._runs_in:  # a job asks for another: its turn is now
+            self._call(job)
+            return True
+        waits = wait_s > 0 and (insists or self.is_well)
+        if job.is_queued and not waits:
+            return False
+        now = time.monotonic()
+        self._streak = self._streak + 1 if now - self._answered_at < QUICK_SECONDS else 0
+        turn = _Turn(job, is_awaited=waits)
+        job.is_queued = True
+        self._turns.put(turn)
+        if self._thread is None:
+            self._start()
+        if not waits:
+            return False
+        if not (
+            self._wait_while_working(turn, wait_s) if while_it_works else turn.over.acquire(timeout=wait_s)
+        ):
+            turn.is_awaited = False
+            self._note_late(now)
+            return False
+        if turn.error is not None:
+            raise turn.error
+        return True
+
+    def settle(self, wait_s: float) -> bool:
+        """Wait for all that is in the queue."""
+        return self.run(Job(lambda: None), wait_s, insists=True, while_it_works=True)
+
+    def refuse(self, path: Path, error: OSError) -> None:
+        """Report that the disk refused a file: the first of them, for all that it refuses for this reason."""
+        if error.errno not in self._refused.values():
+            self._reports.setdefault(error.errno, _Report()).begin(
+                "rldk: cannot write %s (%s); training goes on, what cannot be written waits in memory",
+                path,
+                error.strerror or error,
+            )
+        self._refused[path] = error.errno
+
+    def accept(self, path: Path) -> None:
+        """Report that the disk takes again what it refused: the last of it, for all."""
+        if path not in self._refused:
+            return
+        reason = self._refused.pop(path)
+        if reason not in self._refused.values():
+            self._reports[reason].end("rldk: %s is written again", path)
+
+    def close(self) -> None:
+        """Let the thread end when its work is done; another job starts one again."""
+        if self._thread is not None:
+            self._turns.put(None)
+
+    def disown(self) -> None:
+        """In a forked child: the thread is not there, and nothing is written."""
+        self._disowned = True
+        self._turns, self._again, self._thread = SimpleQueue(), [], None
+
+    # The waiting side.
+
+    def _start(self) -> None:
+        """Have a thread; where there is none to be had, do the work here."""
+        with self._starting:
+            if self._thread is not None:
+                return
+            self._thread = threading.Thread(target=self._work, name="rldk-disk", daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError:  # no more threads, or the interpreter ends
+                self._thread = None
+                while not self._turns.empty():
+                    if (turn := self._turns.get()) is not None:
+                        self._take(turn)
+
+    def _wait_while_working(self, turn: _Turn, wait_s: float) -> bool:
+        """Wait until nothing was computed for so long: a thread that the disk holds uses no processor."""
+        idle, worked = 0.0, self._worked()
+        while idle < wait_s:
+            part = min(_POLL_SECONDS, wait_s)
+            if turn.over.acquire(timeout=part):
+                return True
+            before, worked = worked, self._worked()
+            works = worked is not None and before is not None and worked - before > WORKING * part
+            idle = 0.0 if works else idle + part
+        return False
+
+    def _worked(self) -> float | None:
+        """Seconds of processor time of the thread; None where the system does not tell."""
+        clock = self._cpu_clock
+        try:
+            return None if clock is None else time.clock_gettime(clock)
+        except OSError:  # the thread has ended
+            return None
+
+    def _note_late(self, since: float) -> None:
+        if self._late_since is None:
+            self._late_since = since
+            self._late_report.begin(
+                "rldk: the log disk does not answer; training goes on, records wait in memory, and a kill "
+                "would lose those"
+            )
+
+    # The thread.
+
+    def _work(self) -> None:
+        me = threading.current_thread()
+        with suppress(AttributeError, OSError):  # macOS has no such clock
+            self._cpu_clock = time.pthread_getcpuclockid(threading.get_ident())
+        while True:
+            turn: _Turn | None
+            try:
+                turn = self._turns.get(timeout=RETRY_SECONDS if self._again else IDLE_SECONDS)
+            except Empty:
+                turn = None
+            if turn is not None:
+                self._take(turn)
+                if self._turns.empty():
+                    self._note_empty()
+            elif self._again:
+                again, self._again = self._again, []
+                for job in again:
+                    self._take(_Turn(job, is_awaited=False))
+            else:
+                self._note_empty()
+                # In this order: who puts a job into the queue looks for a thread afterwards.
+                with self._starting:
+                    self._thread = None
+                    if self._turns.empty() or self._disowned:
+                        return
+                    self._thread = me
+            del turn  # it holds what a training holds
+
+    def _take(self, turn: _Turn) -> None:
+        """Run a job, and note how the disk did."""
+        job = turn.job
+        job.is_queued = False
+        self._began = began = time.monotonic()
+        self._runs_in = threading.get_ident()
+        try:
+            self._call(job)
+        except BaseException as error:
+            turn.error = error
+        self._runs_in = None
+        self._note_answer(began)
+        turn.over.release()
+        if isinstance(turn.error, Exception) and not turn.is_awaited:
+            self._on_error("writing to the log disk", turn.error)
+
+    def _call(self, job: Job) -> None:
+        if job.call() is False and job not in self._again:
+            self._again.append(job)
+
+    def _note_answer(self, began: float) -> None:
+        now = self._answered_at = self._checked_at = time.monotonic()
+        self._usual_s += (now - began - self._usual_s) / 8
+        if self._usual_s > SLOW_SECONDS:
+            self._distrust(now)
+        elif now - self._trusted_at > LONGEST_PAUSE_SECONDS:
+            self._pause_s = 1.0
+
+    def _note_empty(self) -> None:
+        """The queue is empty: a disk that was late answers again."""
+        if self._late_since is not None:
+            now = time.monotonic()
+            waited, self._late_since = now - self._late_since, None
+            self._longest_s = max(self._longest_s, waited)
+            self._distrust(now)
+            self._late_report.end("rldk: the log disk answers again after %.1f s", waited)
+
+    def _distrust(self, now: float) -> None:
+        """Have nobody wait for the disk for a while."""
+        self._trusted_at = now + self._pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_SECONDS)
+        self._usual_s = 0.0
+
+
+class _Report:
+    """Reports that something is wrong, and that it is right again: not both all the time."""
+
+    def __init__(self) -> None:
+        self._begun_at: float | None = None
+        self._is_open = False
+
+    def begin(self, message: str, *values: object) -> None:
+        """Report what is wrong."""
+        now = time.monotonic()
+        if self._begun_at is None or now - self._begun_at >= QUIET_SECONDS:
+            self._begun_at, self._is_open = now, True
+            warn(message, *values)
+
+    def end(self, message: str, *values: object) -> None:
+        """Report that it is right again, if it was reported that it was wrong."""
+        if self._is_open:
+            self._is_open = False
+            warn(message, *values)
