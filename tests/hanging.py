@@ -21,6 +21,11 @@ class HangingDisk:
             "HANG_FLAG": str(self.flag),
         }
 
+    def refuse(self, error):
+        """Refuse with this error number in place of hanging."""
+        self.environment["HANG_ERRNO"] = str(error)
+        self.flag.touch()
+
     def hang(self):
         self.flag.touch()
 

@@ -1,5 +1,6 @@
 """Trainings on a log disk that hangs: they go on, and every record is there when it answers again."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -150,6 +151,34 @@ def test_a_training_begins_on_a_disk_that_hangs_and_is_recorded_when_it_answers(
     first = next(iter(Run(RunFiles(disk.folder, "r"))))
     assert first.wall_time < 30
     assert info(disk)["end"]["how"] == "completed"
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_a_training_whose_folder_cannot_be_looked_into_at_first_is_recorded_whole(disk, begin, error):
+    disk.refuse(error)
+    process = begin(120, -1, 0)
+    until(process, "step 30")
+    disk.answer()
+    finish(process)
+    assert recorded(disk) == list(range(1, 121))
+    end = info(disk)["end"]
+    assert (end["how"], end["records_lost"], end["hook_failures"]) == ("completed", 0, 0)
+    assert (disk.folder / "r_final_report.json").exists()
+
+
+def test_a_full_disk_at_the_start_gets_its_run_json_as_soon_as_there_is_room(disk, begin):
+    disk.folder.mkdir()
+    disk.refuse(errno.ENOSPC)
+    process = begin(10_000, -1, 0)
+    until(process, "step 30")
+    disk.answer()
+    give_up = time.monotonic() + 30
+    while not (disk.folder / "r_run.json").exists():
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert info(disk)["trainer_dir"]
 
 
 def test_a_resume_on_a_disk_that_hangs_goes_on_in_its_run(disk, begin):

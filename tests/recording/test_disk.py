@@ -143,6 +143,16 @@ def test_what_asks_for_another_try_gets_it(disk, monkeypatch):
     assert len(calls) == 3
 
 
+def test_what_asks_for_another_try_gets_it_though_others_work_all_the_time(disk, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    answers = [False, True]
+    disk.run(Job(lambda: answers.pop(0)))
+    give_up = time.monotonic() + WAIT
+    while answers:
+        assert time.monotonic() < give_up
+        disk.run(Job(lambda: None))
+
+
 def test_a_thread_without_work_ends_and_another_takes_the_next_job(disk, monkeypatch):
     monkeypatch.setattr(module, "IDLE_SECONDS", 0.01)
     for _ in range(20):

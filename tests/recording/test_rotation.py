@@ -112,13 +112,13 @@ def test_a_part_that_cannot_be_compressed_stays_plain(files):
 
 def test_a_part_that_cannot_be_renamed_grows_on_and_is_renamed_later(files, caplog, monkeypatch):
     monkeypatch.setattr("rldk.recording.writer.ROTATION_RETRY_SECONDS", 0.0)
+
     def refuse(*_):
         raise OSError(116, "Stale file handle")
 
     writer = JsonlWriter(files, rotate_mb=0.002)
     with monkeypatch.context() as refused:
         refused.setattr("rldk.recording.rotation.os.rename", refuse)
-        )
         for number in range(20):
             writer.write(line_of(number))
         assert files.parts() == [files.events]

@@ -35,9 +35,9 @@ LONGEST_PAUSE_SECONDS = 60.0
 """A disk that is late again and again is not waited for during pauses that double up to this."""
 QUICK_SECONDS = 0.001
 """Jobs that follow each other so fast are those of a loop without work between its records."""
-QUICK_JOBS = 16
+QUICK_JOBS = 8
 """So many of them, one after the other, make a loop: no step of a training writes as many files."""
-CHECK_SECONDS = 0.01
+CHECK_SECONDS = 0.1
 """After so long, also a loop has the thread look at its file again."""
 QUIET_SECONDS = 60.0
 """At most one report in so long that the disk is ill, and that it is well."""
@@ -85,6 +85,7 @@ class Disk:
         self._on_error = on_error
         self._turns: SimpleQueue[_Turn | None] = SimpleQueue()
         self._again: list[Job] = []
+        self._again_at = 0.0
         self._thread: threading.Thread | None = None
         self._runs_in: int | None = None  # the thread that runs a job now
         self._cpu_clock: int | None = None
@@ -170,6 +171,7 @@ class Disk:
             turn.is_awaited = False
             self._note_late(now)
             return False
+        self._answered_at = time.monotonic()  # a busy machine may have been slow to say so
         if turn.error is not None:
             raise turn.error
         return True
@@ -266,11 +268,12 @@ class Disk:
                 self._take(turn)
                 if self._turns.empty():
                     self._note_empty()
-            elif self._again:
-                again, self._again = self._again, []
-                for job in again:
-                    self._take(_Turn(job, is_awaited=False))
-            else:
+            if self._again:
+                if time.monotonic() >= self._again_at:
+                    again, self._again = self._again, []
+                    for job in again:
+                        self._take(_Turn(job, is_awaited=False))
+            elif turn is None:
                 self._note_empty()
                 # In this order: who puts a job into the queue looks for a thread afterwards.
                 with self._starting:
@@ -298,6 +301,8 @@ class Disk:
 
     def _call(self, job: Job) -> None:
         if job.call() is False and job not in self._again:
+            if not self._again:
+                self._again_at = time.monotonic() + RETRY_SECONDS
             self._again.append(job)
 
     def _note_answer(self, began: float) -> None:

@@ -148,6 +148,7 @@ class Recorder:
         self._records = 0
         self._from_step = self._step = from_step
         self._stale = False
+        self._has_failed_to_end = False
         self._disowned = False
         self._notice: str | None = None
         self._monitor_held = False  # by the main thread, which a signal interrupted
@@ -281,7 +282,7 @@ class Recorder:
         if self._writer is not None:
             self._writer.close()
         self._run_file.save(self._info)
-        self._finish_files(self.ended, self._found(self.ended))
+        self._finish_files(self.ended, self._found)
         self._leave_files()
 
     def note_caught(self) -> None:
@@ -327,7 +328,7 @@ class Recorder:
         self.ended = ending = self._note_end(how, detail)
         self.watch.close()
         try:
-            self._finish_files(ending, found(ending))
+            self._finish_files(ending, found)
         finally:
             self._leave_files()
             self._lock.release()
@@ -451,13 +452,15 @@ class Recorder:
             "end": None,
         }
 
-    def _finish_files(self, ending: Ending, found: Diagnosis) -> None:
+    def _finish_files(self, ending: Ending, found: Callable[[Ending], Diagnosis]) -> None:
         self._stale = False
         try:
-            self._write_end(self.files, ending, found)
+            self._write_end(self.files, ending, found(ending))
         except OSError as error:
-            if self._writer is not None and self._writer.waiting:
+            self._stale = True
+            if self._has_failed_to_end or (self._writer is not None and self._writer.waiting):
                 return  # the events are not all there either, as was said when the disk refused them
+            self._has_failed_to_end = True
             warn(
                 "rldk: cannot write the files of the end of %s (%s); when there is room: rldk export %s",
                 self.files.run_id,

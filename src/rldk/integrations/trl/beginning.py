@@ -231,8 +231,9 @@ def _look_into(folder: Path) -> None:
         OSError: the folder is there, and cannot be searched now.
     """
     try:
-        os.listdir(folder)
-        os.stat(folder / "any")  # a folder may be listed, and not searched
+        with suppress(PermissionError):
+            os.listdir(folder)
+        os.stat(folder / "any")  # without this right, no file can be opened there
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
