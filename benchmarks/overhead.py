@@ -43,6 +43,9 @@ LONG_ROUND = 3
 """Loggers of the long round, none of which has threads at work."""
 REST_SECONDS = 0.05
 """Pause after a block of the short round: threads of one logger finish before the next one's turn."""
+PACED_STEPS = 400
+PACE_SECONDS = 0.005
+"""Pause before each step of the paced round, as a short step of a training."""
 BURST = 1_000
 """Records logged as fast as can be before the kill."""
 
@@ -69,11 +72,13 @@ class Clock:
         self.steps = steps
         self._times = array("Q", bytes(8 * steps))
 
-    def turn(self, first: int, rows: Sequence[dict[str, float]]) -> None:
-        """Log `rows` as the steps from `first` on."""
+    def turn(self, first: int, rows: Sequence[dict[str, float]], pause_s: float = 0.0) -> None:
+        """Log `rows` as the steps from `first` on, with a pause before each."""
         logger, times, now = self.logger, self._times, time.perf_counter_ns
         for step, row in enumerate(rows, first):
             item = logger.prepare(step, dict(row))
+            if pause_s:
+                time.sleep(pause_s)
             begun = now()
             logger.log(item)
             times[step - 1] = now() - begun
@@ -125,13 +130,15 @@ def main() -> int:
     warnings.simplefilter("ignore", FutureWarning)
     # What loggers print on the way is no part of the tables.
     with redirect_stdout(sys.stderr):
-        long, grown, short, absent = _measure(options)
+        long, grown, paced, short, absent = _measure(options)
     show = _markdown if options.format == "markdown" else _terminal
     print(_machine(), end="\n\n")
     show([*COLUMNS], [row.cells() for row in long])
     print(
         f"In the last 90% of these steps the process grew by {grown:.1f} MB of resident memory.", end="\n\n"
     )
+    print(f"The same with a pause of {PACE_SECONDS * 1e3:.0f} ms before each step:", end="\n\n")
+    show([*COLUMNS], [row.cells() for row in paced])
     if short:
         show([*COLUMNS, f"kept of {BURST:,}"], short)
     for line in absent:
@@ -142,8 +149,12 @@ def main() -> int:
     return 1 if options.check and missed else 0
 
 
-def _measure(options: argparse.Namespace) -> tuple[list[Row], float, list[list[str]], list[str]]:
-    """The rows of the long round and the MB it grew by, the lines of the short one, who did not start."""
+def _measure(
+    options: argparse.Namespace,
+) -> tuple[list[Row], float, list[Row], list[list[str]], list[str]]:
+    """The rows of the long round and the MB it grew by, those of the paced one, the lines of the short one,
+    who did not start.
+    """
     short, absent = [], []
     with (
         TemporaryDirectory(dir=options.folder, ignore_cleanup_errors=True) as temporary,
@@ -151,11 +162,13 @@ def _measure(options: argparse.Namespace) -> tuple[list[Row], float, list[list[s
     ):
         folder = Path(temporary)
         long, grown, _ = _round((Floor, Recording, Ours), options.steps, BLOCK, folder / "long", progress)
+        kinds = (Floor, Recording, Ours)
+        paced, _, _ = _round(kinds, PACED_STEPS, SHORT_BLOCK, folder / "paced", progress, PACE_SECONDS)
         if options.peer_steps:
             kinds = (Floor, Ours, *PEERS)
             short, _, absent = _round(kinds, options.peer_steps, SHORT_BLOCK, folder / "short", progress)
         lines = [[*row.cells(), _kept(row.name, folder / "burst", progress)] for row in short]
-    return long, grown, lines, absent
+    return long, grown, paced, lines, absent
 
 
 def _options() -> argparse.Namespace:
@@ -170,7 +183,12 @@ def _options() -> argparse.Namespace:
 
 
 def _round(
-    kinds: Sequence[type[Logger]], steps: int, block: int, folder: Path, progress: Progress
+    kinds: Sequence[type[Logger]],
+    steps: int,
+    block: int,
+    folder: Path,
+    progress: Progress,
+    pause_s: float = 0.0,
 ) -> tuple[list[Row], float, list[str]]:
     """Give each logger `steps` steps, in turns of `block`.
 
@@ -190,7 +208,7 @@ def _round(
     for first, rows in _blocks(steps, block):
         clocks.append(clocks.pop(0))  # whoever began begins last
         for clock in clocks:
-            clock.turn(first, rows)
+            clock.turn(first, rows, pause_s)
             if len(kinds) > LONG_ROUND:
                 time.sleep(REST_SECONDS)
         progress.update(task, advance=len(rows), refresh=True)

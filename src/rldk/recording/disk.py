@@ -35,8 +35,8 @@ LONGEST_PAUSE_SECONDS = 60.0
 """A disk that is late again and again is not waited for during pauses that double up to this."""
 QUICK_SECONDS = 0.001
 """Jobs that follow each other so fast are those of a loop without work between its records."""
-QUICK_JOBS = 8
-"""So many of them, one after the other, make a loop: no step of a training writes as many files."""
+QUICK_JOBS = 4
+"""So many of them in a row, after a first one, make a loop: no step of a training writes as many files."""
 CHECK_SECONDS = 0.1
 """After so long, also a loop has the thread look at its file again."""
 QUIET_SECONDS = 60.0
