@@ -21,7 +21,7 @@ from integrations import trainings
 from integrations.trainings import After
 from integrations.witness import of_phase, read
 from rldk.integrations.trl import RLDKCallback, observe_rewards
-from rldk.integrations.trl import callback as callback_module
+from rldk.integrations.trl import beginning as beginning_module
 from rldk.recording.resources import ResourceSampler
 from rldk.runs import Run
 from rldk.runs.tables import WRITERS
@@ -261,7 +261,7 @@ def test_a_training_is_not_recorded_in_the_run_before_whose_end_failed(tmp_path,
     trainer.remove_callback(failure)
     first = callback.files
     with monkeypatch.context() as patched:
-        patched.setattr(callback_module, "write_end", fail)
+        patched.setattr(beginning_module, "write_end", fail)
         trainer.add_callback(Begun(patched.undo))
         trainer.train()
     assert steps(first.events) == [1, 2]

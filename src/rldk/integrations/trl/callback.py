@@ -32,7 +32,7 @@ from rldk.metrics.values import measure
 from rldk.recording.environment import environment
 from rldk.recording.guard import Guard, guarded
 from rldk.recording.place import frames_of_thread, training_frames
-from rldk.recording.recorder import Recorder
+from rldk.recording.recorder import How, Recorder
 from rldk.recording.watch import as_recorded
 from rldk.recording.writer import check_options
 
@@ -172,8 +172,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self.files: RunFiles | None = None
         """The files of the run that is being recorded, or was last; None before it starts."""
         self._recorder: Recorder | None = None
-        self._beginning: Beginning | None = None  # of a run that its disk holds up
         self._board: Board | None = None
+        self._beginning: Beginning | None = None  # of a run that its disk holds up
         self._failed = False
         self._jsonl = enable_jsonl_logging
         self._git_sha: str | None = None
@@ -197,8 +197,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Begin a run, or go on with the one that the checkpoint belongs to."""
         disabled = _is_set("RLDK_DISABLED")
-        self._take_over(args, state, kwargs)
-        before = self._recorder
+        before = self._take_over(args, state, kwargs)
         evaluated_only = before is not None and not before.training
         if disabled or not evaluated_only or state.global_step > 0:
             self._abandon()  # nothing of this training may get into the run before
@@ -299,8 +298,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             self._surroundings.close()
             self._surroundings = None
         reason = self._early_stop.reason if self._early_stop else None
-        completed = reason is None and state.global_step >= state.max_steps
-        how: Literal["completed", "stopped"] = "completed" if completed else "stopped"
+        how: How = "completed" if reason is None and state.global_step >= state.max_steps else "stopped"
         detail = reason and f"by rldk: {reason}"
         recorder, ending = self._recorder, None
         if recorder is not None:
@@ -395,10 +393,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Watch what is no log: on rank 0 for the run, on the others for what they alone can measure."""
         recorder = self._recorder
-        if board.rank == 0 and recorder is None:
-            return
-        if board.rank > 0 and not board.is_there:
-            return  # the run's name will not be known here
+        if (board.rank == 0 and recorder is None) or (board.rank > 0 and not board.is_there):
+            return  # the run's name is not known here, or never will be
         self._surroundings = Surroundings(
             self._wanted,
             board,
@@ -437,19 +433,13 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             writing=self._writing if self._jsonl else None,
             end_files=self._end_files,
         )
-        self._beginning = Beginning(plan, self.guard)
-        try:
-            self._beginning.wait()
-        except BaseException:
-            self._beginning = None
-            raise
-        self._failed = False
+        beginning = Beginning(plan, self.guard)
+        beginning.wait()
+        self._beginning, self._failed = beginning, False
         return self._take_over(args, state, kwargs)
 
-    def _take_over(
-        self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]
-    ) -> Recorder | None:
-        """The recorder, with what waited for it, if the run has begun by now."""
+    def _take_over(self, args: Any, state: TrainerState, kwargs: dict[str, Any]) -> Recorder | None:
+        """The recorder, with what waited for it, if the run has begun."""
         beginning = self._beginning
         if beginning is not None and beginning.has_failed:
             self._beginning, self._failed = None, True
