@@ -223,6 +223,8 @@ for name, actions in {"full": [], "lifted": [After(6, lift)]}.items():
     assert report(lifted)["lost"] == {
         "records": 0,
         "records_in_memory": 0,
+        "records_delayed": 0,
+        "longest_disk_wait": 0.0,
         "lines": 0,
         "sync_error": None,
         "hook_failures": 0,
