@@ -372,8 +372,9 @@ def test_a_folder_that_cannot_be_is_said_and_the_training_goes_on(place, tmp_pat
     trainer.train()
     assert trainer.state.global_step == 4
     assert (tmp_path / "file").read_text() == "mine"
-    (said,) = [text for text in warnings(caplog) if "r_events.jsonl" in text]
-    assert str(folder) in said
+    said = [text for text in warnings(caplog) if "what cannot be written waits in memory" in text]
+    assert 1 <= len(said) <= 2  # one for each reason
+    assert all(str(folder) in text for text in said)
     err = capfd.readouterr().err
     assert "5 of 5 records of r could not be written" in err
     assert "see them with" not in err
