@@ -106,6 +106,8 @@ def test_the_report_says_how_the_run_ended_and_what_was_lost(files):
     assert report["lost"] == {
         "records": 5,
         "records_in_memory": 6,
+        "records_delayed": 0,
+        "longest_disk_wait": 0.0,
         "lines": 8,
         "sync_error": None,
         "hook_failures": 7,

@@ -415,8 +415,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         about = self.guard.attempt(
             "the configuration", lambda: training.configuration(args, model), nothing
         ) | self.guard.attempt("the environment", environment, nothing)
-        trainer_dir = training.trainer_dir(args)
-        judging = msgspec.to_builtins(self._settings)
+        trainer_dir, judging = training.trainer_dir(args), msgspec.to_builtins(self._settings)
         about |= {"judging": judging, "trainer_dir": os.path.realpath(trainer_dir)}
         self._jsonl = self.enable_jsonl_logging and not _is_set("RLDK_DISABLE_JSONL")
         self._git_sha = about.get("git", {}).get("sha")
@@ -462,8 +461,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             if self._end_files is not None:
                 self._end_files.state = state
             name = self.run_id or training.run_name(args)
-            run_id, git_sha = name if self._recorder is None else self._recorder.files.run_id, self._git_sha
-            self._teller.describe(args, state, control, kwargs, run_id=run_id, git_sha=git_sha)
+            run_id = name if self._recorder is None else self._recorder.files.run_id
+            self._teller.describe(args, state, control, kwargs, run_id=run_id, git_sha=self._git_sha)
 
     def _read_keys(self, args: TrainingArguments) -> None:
         """Read the keys of this trainer, also the one that the user calls the truth."""
