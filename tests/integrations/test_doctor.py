@@ -102,7 +102,7 @@ def test_a_copy_keeps_how_it_judges(tmp_path):
     callback = RLDKCallback(tmp_path, select="OPT", stop_on="critical", truth_metric="eval_reward")
     again = copy.deepcopy(callback)
     assert again._settings == callback._settings
-    assert again._stop_on == "critical"
+    assert again._options == callback._options
 
 
 @compat

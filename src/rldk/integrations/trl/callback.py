@@ -14,27 +14,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rldk.event import Event, Phase
 from rldk.files import RunFiles
-from rldk.health import Settings
 from rldk.integrations.trl import training
 from rldk.integrations.trl.beginning import Beginning, EndFiles, Plan
 from rldk.integrations.trl.board import Board
 from rldk.integrations.trl.messages import closing_line, say, show_messages
 from rldk.integrations.trl.stopping import EarlyStop, Stopper
-from rldk.integrations.trl.surroundings import Surroundings, Wanted
+from rldk.integrations.trl.surroundings import Surroundings
 from rldk.integrations.trl.telling import Teller
 from rldk.metrics.dialects import phase_of
 from rldk.metrics.values import measure
 from rldk.recording.environment import environment
 from rldk.recording.guard import Guard, guarded
+from rldk.recording.options import RecordingOptions
 from rldk.recording.place import frames_of_thread, training_frames
 from rldk.recording.recorder import How, Recorder
 from rldk.recording.watch import as_recorded
-from rldk.recording.writer import check_options
 
 __all__ = ["RLDKCallback"]
 
@@ -128,46 +127,27 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         flush_interval: float = 0.0,
     ) -> None:
         training.check_trl()
-        if run_id is not None and not isinstance(run_id, str):
-            raise TypeError(f"run_id must be a str or None, not {type(run_id).__name__}")
-        self.guard = Guard()
+        self._options = options = RecordingOptions(
+            output_dir=output_dir,
+            run_id=run_id,
+            enable_jsonl_logging=enable_jsonl_logging,
+            enable_resource_monitoring=enable_resource_monitoring,
+            enable_checkpoint_analysis=enable_checkpoint_analysis,
+            samples_per_step=samples_per_step,
+            alert_thresholds=alert_thresholds,
+            select=select,
+            ignore=ignore,
+            truth_metric=truth_metric,
+            stop_on=stop_on,
+            rotate_mb=rotate_mb,
+            compress=compress,
+            flush_interval=flush_interval,
+        )
+        self._settings = options.settings()
         self.output_dir = Path(output_dir)
         self.run_id = run_id
-        self.enable_jsonl_logging = enable_jsonl_logging
-        if type(samples_per_step) is not int or samples_per_step < 0:
-            raise ValueError(
-                f"samples_per_step must be a whole number of 0 or more, not {samples_per_step!r}"
-            )
-        self._wanted = Wanted(
-            resources=enable_resource_monitoring,
-            checkpoints=enable_checkpoint_analysis,
-            samples=samples_per_step,
-        )
+        self.guard = Guard()
         self._surroundings: Surroundings | None = None
-        self._writing: dict[str, Any] = {
-            "rotate_mb": rotate_mb,
-            "compress": compress,
-            "flush_interval": flush_interval,
-        }
-        check_options(rotate_mb=rotate_mb, flush_interval=flush_interval)
-        self._judging: dict[str, Any] = {
-            "alert_thresholds": alert_thresholds,
-            "select": select,
-            "ignore": ignore,
-            "truth_metric": truth_metric,
-            "stop_on": stop_on,
-        }
-        if truth_metric is not None and not isinstance(truth_metric, str):
-            raise TypeError(f"truth_metric must be a str or None, not {type(truth_metric).__name__}")
-        if stop_on not in (None, "critical"):
-            raise ValueError(f"stop_on must be 'critical' or None, not {stop_on!r}")
-        self._settings = Settings(
-            select=None if select is None else _names(select),
-            ignore=_names(ignore or ()),
-            thresholds={name: dict(options) for name, options in (alert_thresholds or {}).items()},
-            truth_metric=truth_metric,
-        ).check()
-        self._stop_on = stop_on
         self._early_stop: EarlyStop | None = None
         self.files: RunFiles | None = None
         """The files of the run that is being recorded, or was last; None before it starts."""
@@ -182,13 +162,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
 
     def __reduce__(self) -> tuple[Callable[[], "RLDKCallback"], tuple[()]]:
         """A copy is a fresh callback with the same arguments: a run is recorded by one object only."""
-        wanted = {
-            "enable_resource_monitoring": self._wanted.resources,
-            "enable_checkpoint_analysis": self._wanted.checkpoints,
-            "samples_per_step": self._wanted.samples,
-        }
-        options = wanted | self._judging | self._writing
-        again = partial(type(self), self.output_dir, self.run_id, self.enable_jsonl_logging, **options)
+        again = partial(type(self), **asdict(self._options))
         return again, ()
 
     @guarded
@@ -206,7 +180,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self._end_abandoned(state)
         self._read_keys(args)
         board = self._board = Board(args.process_index, args.world_size)
-        if self._stop_on is not None:
+        if self._options.stop_on is not None:
             make = partial(self._new_early_stop, board, args, state, kwargs)
             self._early_stop = self.guard.attempt("judging for stop_on", make, None)
         if _records(state):
@@ -396,7 +370,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         if (board.rank == 0 and recorder is None) or (board.rank > 0 and not board.is_there):
             return  # the run's name is not known here, or never will be
         self._surroundings = Surroundings(
-            self._wanted,
+            self._options,
             board,
             self.output_dir.absolute(),
             recorder if board.rank == 0 else None,
@@ -417,7 +391,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         ) | self.guard.attempt("the environment", environment, nothing)
         trainer_dir, judging = training.trainer_dir(args), msgspec.to_builtins(self._settings)
         about |= {"judging": judging, "trainer_dir": os.path.realpath(trainer_dir)}
-        self._jsonl = self.enable_jsonl_logging and not _is_set("RLDK_DISABLE_JSONL")
+        self._jsonl = self._options.enable_jsonl_logging and not _is_set("RLDK_DISABLE_JSONL")
         self._git_sha = about.get("git", {}).get("sha")
         self._end_files = EndFiles(state, None if self._jsonl else self._history)
         plan = Plan(
@@ -429,7 +403,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             spacing=training.record_spacing(args, state),
             about=about,
             settings=self._settings,
-            writing=self._writing if self._jsonl else None,
+            writing=self._options.writing() if self._jsonl else None,
             end_files=self._end_files,
         )
         beginning = Beginning(plan, self.guard)
@@ -467,7 +441,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     def _read_keys(self, args: TrainingArguments) -> None:
         """Read the keys of this trainer, also the one that the user calls the truth."""
         canonical = self._teller.canonical = training.dialect().reader(training.algorithm(args))
-        truth = self._judging["truth_metric"]
+        truth = self._options.truth_metric
         self._settings = replace(self._settings, truth_metric=truth and canonical(truth))
 
     def _new_early_stop(
@@ -490,11 +464,6 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
 def _records(state: TrainerState) -> bool:
     """Whether this process records: world rank 0, unless everything is switched off."""
     return bool(state.is_world_process_zero) and not _is_set("RLDK_DISABLED")
-
-
-def _names(given: Sequence[str]) -> tuple[str, ...]:
-    """Names of rules as a tuple: one alone, as text, is meant as one."""
-    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _is_set(variable: str) -> bool:

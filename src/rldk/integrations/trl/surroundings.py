@@ -26,6 +26,7 @@ from rldk.recording.guard import Guard
 from rldk.recording.journal import Journal
 from rldk.recording.last_words import LastWords
 from rldk.recording.machine import GIB
+from rldk.recording.options import RecordingOptions
 from rldk.recording.process_end import at_process_end, not_at_process_end
 from rldk.recording.recorder import Recorder
 from rldk.recording.resources import ResourceSampler, Sample
@@ -33,7 +34,7 @@ from rldk.recording.reward_observer import RewardObserver
 from rldk.recording.watchdog import Stall, Watchdog
 from rldk.speech import warn
 
-__all__ = ["Surroundings", "Wanted"]
+__all__ = ["Surroundings"]
 
 RUN = "run_id"
 """The notice by which rank 0 tells the run's name."""
@@ -43,20 +44,11 @@ ABANDONED_SECONDS = 5.0
 """The same after an exception, as the process holds the GPU's memory, and before the next training."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user wants to be watched."""
-
-    resources: bool
-    checkpoints: bool
-    samples: int
-    """Samples to keep a step."""
-
-
 class Surroundings:
     """Begins to watch when it is made, until `close`.
 
     Args:
-        wanted: what to watch.
+        options: what to watch.
         board: the notices of the ranks.
         folder: the callback's `output_dir`, absolute.
         recorder: records the run, on rank 0; None on the others, which ask for the run's name.
@@ -68,7 +60,7 @@ class Surroundings:
 
     def __init__(
         self,
-        wanted: Wanted,
+        options: RecordingOptions,
         board: Board,
         folder: Path,
         recorder: Recorder | None,
@@ -95,7 +87,7 @@ class Surroundings:
         self._last_words: LastWords | None = None
         self._watchdog = Watchdog(self._stalled, self._dump, from_step=self._from_step, on_over=self._over)
         self._sampler: ResourceSampler | None = None
-        if wanted.resources:
+        if options.enable_resource_monitoring:
             gpus = _own_gpus(board.world_size)
             self._sampler = ResourceSampler(self._trainer_dir, gpus=gpus, on_sample=self._sampled)
         model, tokenizer = hooked.get("model"), hooked.get("processing_class")
@@ -107,12 +99,12 @@ class Surroundings:
                 "the end tokens", lambda: ends_of(args, model, tokenizer, all_counted=all_counted), Ends()
             ),
             weights=getattr(args, "reward_weights", None),
-            samples=wanted.samples if recorder is not None else 0,
+            samples=options.samples_per_step if recorder is not None else 0,
         )
         self._samples = LineFile(recorder.files.samples, self._disk) if recorder is not None else None
         self._background: Background | None = None
         self._saved_lines: LineFile | None = None
-        if wanted.checkpoints and recorder is not None:
+        if options.enable_checkpoint_analysis and recorder is not None:
             base = guard.attempt("the base model's folder", lambda: training.base_model(model), None)
             self._background = Background(self._analysed, base, self._release)
             self._saved_lines = LineFile(recorder.files.checkpoints, self._disk)
