@@ -200,8 +200,12 @@ class Disk:
 
     def close(self) -> None:
         """Let the thread end when its work is done; another job starts one again."""
-        if self._thread is not None:
-            self._turns.put(None)
+        thread = self._thread
+        if thread is None or self._disowned:
+            return
+        self._turns.put(None)
+        if self.is_well and thread is not threading.current_thread():
+            thread.join(WAIT_SECONDS)
 
     def disown(self) -> None:
         """In a forked child: the thread is not there, and nothing is written."""

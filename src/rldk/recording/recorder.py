@@ -252,6 +252,7 @@ class Recorder:
             not_at_process_end(self._at_exit)  # it would keep the training's state alive
             if self.ended is None or self._stale:
                 at_process_end(self._at_exit)
+            self.disk.close()
 
     def close(self) -> None:
         """Bring the files of the end up to date, if events came after it, or end the run as it is."""
