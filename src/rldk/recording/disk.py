@@ -125,7 +125,6 @@ class Disk:
             and now - self._answered_at < QUICK_SECONDS
             and now - self._checked_at < CHECK_SECONDS
             and self._runs_in is None
-            and self._turns.empty()
         )
         if is_quick:
             self._answered_at = now

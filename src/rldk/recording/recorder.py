@@ -187,7 +187,7 @@ class Recorder:
     @property
     def wall_time(self) -> float:
         """Seconds since the run began, going on across resumes."""
-        return self.wall_time_at(time.monotonic())
+        return time.monotonic() - self._origin
 
     def wall_time_at(self, moment: float) -> float:
         """The same at another moment, by `time.monotonic`."""

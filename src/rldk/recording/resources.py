@@ -99,7 +99,7 @@ class ResourceSampler:
         # Two threads share the next two without a lock, for a handler of a signal may come in between.
         self._ready: _Ready | None = None
         self._taken: _Ready | None = None
-        self._torch: dict[str, float] = {}
+        self._again: dict[str, float] = {}  # what joins the Events until the next sample
         self._sums: dict[str, tuple[float, int]] = {}
         give_up_in_child(self)
 
@@ -135,9 +135,10 @@ class ResourceSampler:
             return {}
         if ready is not self._taken:
             self._taken = ready
-            self._torch = torch_memory(self._gpus)
-            return ready.first | self._torch
-        return ready.again | self._torch
+            torch = torch_memory(self._gpus)
+            self._again = ready.again | torch
+            return ready.first | torch
+        return self._again
 
     def disown(self) -> None:
         """In a forked child, which has no such thread: measure nothing from now on."""

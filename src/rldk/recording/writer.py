@@ -131,7 +131,7 @@ class JsonlWriter:
         if self._disowned:
             return
         line += b"\n"
-        if not self._flush_interval and self._disk.is_quick() and self._lock.acquire(blocking=False):
+        if not self._flush_interval and self._disk.is_quick() and self._lock.acquire(False):
             try:
                 is_taken = self._write_here(line)
             finally:

@@ -353,7 +353,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         if not recorder.training:  # of an evaluation alone, no lock, file or thread stays
             recorder.end("completed")
 
-    def _measured_beside(self, phase: Phase, step: int) -> dict[str, float]:
+    def _measured_beside(self, phase: Phase, step: int) -> Mapping[str, float]:
         if self._surroundings is None:
             return {}
         try:

@@ -6,7 +6,7 @@ on; what waits, waits in the background; the training thread notes times and han
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -134,17 +134,18 @@ class Surroundings:
             self._drain("train", step)
         self._journal.end_step(step, rewards.step_seconds)
 
-    def metrics(self, phase: Literal["train", "eval", "summary"], step: int) -> dict[str, float]:
+    def metrics(self, phase: Literal["train", "eval", "summary"], step: int) -> Mapping[str, float]:
         """What joins the record of a phase: the latest resources, and what reward functions did since."""
-        found: dict[str, float] = {}
+        measured: Mapping[str, float] = {}
+        if self._sampler is not None:
+            measured = self._sampler.latest()
+            if self._sizes:
+                measured = {**measured, **self._sizes}
         if self._rewards.called and phase != "summary":
             if phase == "eval":
                 self._drain("eval", step)
-            found.update(self._rewards.take(phase))
-        if self._sampler is not None:
-            found.update(self._sampler.latest())
-            found.update(self._sizes)
-        return found
+            measured = {**self._rewards.take(phase), **measured}
+        return measured
 
     def saved(self, step: int) -> None:
         """A checkpoint was saved."""
