@@ -96,9 +96,9 @@ class Disk:
         self._trusted_at = 0.0
         self._pause_s = 1.0
         self._usual_s = 0.0
-        self._answered_at = 0.0
-        self._checked_at = 0.0
-        self._streak = 0
+        self._soon = 0.0  # a job before this follows the last one quickly
+        self._check_at = 0.0  # the thread is to run a job by then
+        self._streak = 0  # jobs that followed each other quickly
         self._late_report = _Report()
         self._refused: dict[Path, int | None] = {}
         self._reports: dict[int | None, _Report] = {}  # by the reason
@@ -120,15 +120,10 @@ class Disk:
         nothing but record: then another thread is a price without a gain.
         """
         now = time.monotonic()
-        is_quick = (
-            self._streak >= QUICK_JOBS
-            and now - self._answered_at < QUICK_SECONDS
-            and now - self._checked_at < CHECK_SECONDS
-            and self._runs_in is None
-        )
-        if is_quick:
-            self._answered_at = now
-        return is_quick
+        if now < self._soon and now < self._check_at and self._runs_in is None and self._streak >= QUICK_JOBS:
+            self._soon = now + QUICK_SECONDS
+            return True
+        return False
 
     def run(
         self, job: Job, wait_s: float = WAIT_SECONDS, *, insists: bool = False, while_it_works: bool = False
@@ -156,7 +151,7 @@ class Disk:
         if job.is_queued and not waits:
             return False
         now = time.monotonic()
-        self._streak = self._streak + 1 if now - self._answered_at < QUICK_SECONDS else 0
+        self._streak = self._streak + 1 if now < self._soon else 0
         turn = _Turn(job, is_awaited=waits)
         job.is_queued = True
         self._turns.put(turn)
@@ -170,7 +165,7 @@ class Disk:
             turn.is_awaited = False
             self._note_late(now)
             return False
-        self._answered_at = time.monotonic()  # a busy machine may have been slow to say so
+        self._soon = time.monotonic() + QUICK_SECONDS  # a busy machine may have been slow to say so
         if turn.error is not None:
             raise turn.error
         return True
@@ -309,7 +304,8 @@ class Disk:
             self._again.append(job)
 
     def _note_answer(self, began: float) -> None:
-        now = self._answered_at = self._checked_at = time.monotonic()
+        now = time.monotonic()
+        self._soon, self._check_at = now + QUICK_SECONDS, now + CHECK_SECONDS
         self._usual_s += (now - began - self._usual_s) / 8
         if self._usual_s > SLOW_SECONDS:
             self._distrust(now)

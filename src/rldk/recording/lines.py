@@ -9,8 +9,8 @@ from collections import deque
 __all__ = ["Lines"]
 
 
-class Lines:
-    """A queue of lines.
+class Lines(deque[bytes]):
+    """A queue of lines; its length and its truth cost what a deque's do, at each step of a training.
 
     Args:
         max_bytes: beyond this the oldest are dropped, and counted; the newest stays, whatever its size.
@@ -19,29 +19,26 @@ class Lines:
     def __init__(self, max_bytes: int) -> None:
         self.dropped = 0
         """Lines that were dropped."""
+        super().__init__()
         self._max_bytes = max_bytes
-        self._lines: deque[bytes] = deque()
         # Each counter is written by one side alone.
         self._added = self._dropped_bytes = self._taken = 0
-
-    def __len__(self) -> int:
-        return len(self._lines)
 
     @property
     def next_size(self) -> int:
         """Bytes of the oldest line; 0 where none waits."""
         try:
-            return len(self._lines[0])
+            return len(self[0])
         except IndexError:
             return 0
 
     def add(self, line: bytes) -> None:
         """Append a line."""
-        self._lines.append(line)
+        self.append(line)
         self._added += len(line)
-        while self._added - self._dropped_bytes - self._taken > self._max_bytes and len(self._lines) > 1:
+        while self._added - self._dropped_bytes - self._taken > self._max_bytes and len(self) > 1:
             try:
-                oldest = self._lines.popleft()
+                oldest = self.popleft()
             except IndexError:  # the other side was faster
                 return
             self._dropped_bytes += len(oldest)
@@ -52,9 +49,9 @@ class Lines:
         lines: list[bytes] = []
         while True:
             try:
-                if lines and room < len(self._lines[0]):
+                if lines and room < len(self[0]):
                     return lines
-                line = self._lines.popleft()
+                line = self.popleft()
             except IndexError:
                 return lines
             self._taken += len(line)

@@ -334,8 +334,10 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
                 self._describe(args, state, control, kwargs)
         teller = self._teller
         metrics, notes = measure(logs, teller.canonical)
-        for name, value in beside.items():
-            metrics.setdefault(name, value)  # what the trainer logged has its name
+        logged = len(metrics)
+        metrics.update(beside)
+        if len(metrics) < logged + len(beside):  # the trainer logged one of these names: its value counts
+            metrics.update(measure(logs, teller.canonical)[0])
         event = Event(
             step=state.global_step,
             wall_time=time.monotonic() if recorder is None else recorder.wall_time,
