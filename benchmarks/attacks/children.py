@@ -97,7 +97,7 @@ def check(one: Outcome, without: int, report: Report) -> None:
 
 
 def main() -> None:
-    given = options(__doc__, quick=1, full=10, what="trainings of each pool")
+    given = options(__doc__, quick=1, full=20, what="trainings of each pool")
     report = Report("children")
     tasks = []
     for name in chosen_cases(CASES, given.only):
