@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from rldk.event import DataSlice, Event, ModelInfo, Rng, encode
+from rldk.schema.event import DataSlice, Event, ModelInfo, Rng, encode
 
 MAX_SECONDS = 15.0
 COLUMNS = ("what", "records", "seconds", "records/s", "peak MB")

@@ -20,9 +20,9 @@ import msgspec
 import torch
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from rldk.event import Event
 from rldk.integrations.trl import RLDKCallback
 from rldk.runs import open_run
+from rldk.schema.event import Event
 
 __all__ = ["LOGGERS", "PEERS", "SEED", "Floor", "Logger", "Ours", "Recording", "grpo_logs"]
 

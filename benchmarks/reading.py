@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from rldk.event import DataSlice, Event, ModelInfo, Rng, encode
 from rldk.runs import open_run
+from rldk.schema.event import DataSlice, Event, ModelInfo, Rng, encode
 
 METRICS = 27
 COLUMNS = ("reader", "seconds", "x bare loop", "peak MB", "of it data MB")

@@ -22,7 +22,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from rldk.recording.gpus import GPUs
+from rldk.recording.gpu_usage import GPUs
 from rldk.recording.resources import ResourceSampler
 
 INTERVAL = 2.0

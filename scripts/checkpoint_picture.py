@@ -49,7 +49,7 @@ def main() -> None:
     """Train, look, save."""
     from rich.console import Console
 
-    from rldk.cli.checkpoint import look
+    from rldk.cli.checkpoint import examine_checkpoint
     from rldk.report.checkpoint_page import print_checkpoint
 
     console = Console(record=True, width=92, force_terminal=True, highlight=False)
@@ -57,7 +57,7 @@ def main() -> None:
         out = train(Path(folder))
         with contextlib.chdir(out.parent):
             console.print(f"$ rldk checkpoint {out.name}", style="dim")
-            print_checkpoint(console, look(Path(out.name)))
+            print_checkpoint(console, examine_checkpoint(Path(out.name)))
             console.print()  # the frame cuts into the last line
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     console.save_svg(str(PICTURE), title="rldk checkpoint")

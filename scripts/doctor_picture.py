@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from rldk.doctor.judge import context_of, settings_of
 from rldk.report.examination import examine
 from rldk.report.terminal import print_page
 from rldk.runs import open_run
-from rldk.runs.judging import context_of, settings_of
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "benchmarks" / "detection" / "runs"

@@ -20,9 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # So that the pages come from this checkout and not from an rldk that happens to be installed.
 sys.path.insert(0, str(ROOT / "src"))
 
-from rldk import event  # noqa: E402
 from rldk.cli import main as main_command  # noqa: E402
-from rldk.event import json_schema  # noqa: E402
 from rldk.health import RULES, Rule  # noqa: E402
 from rldk.metrics import METRICS  # noqa: E402
 from rldk.metrics.dialects import Dialect  # noqa: E402
@@ -31,6 +29,8 @@ from rldk.metrics.dialects.ms_swift import MS_SWIFT  # noqa: E402
 from rldk.metrics.dialects.trl import TRL, TRL_0  # noqa: E402
 from rldk.report.metric_page import TITLES  # noqa: E402
 from rldk.report.rule_page import as_markdown, index_markdown  # noqa: E402
+from rldk.schema import event  # noqa: E402
+from rldk.schema.event import json_schema  # noqa: E402
 
 NOTICE = "<!-- Made by scripts/generate_docs.py. Change the tables in src/rldk, not this page. -->"
 EVENT_PARTS = {"Top level": "Event", "rng": "Rng", "data_slice": "DataSlice", "model_info": "ModelInfo"}

@@ -32,10 +32,10 @@ def train(folder: Path) -> None:
 
 def main() -> None:
     """Train, show, save."""
+    from rldk.doctor.judge import judge
+    from rldk.doctor.sample_evidence import evidence
     from rldk.report.samples_page import print_samples
     from rldk.runs import Run, open_run
-    from rldk.runs.evidence import evidence
-    from rldk.runs.judging import judge
 
     console = Console(record=True, width=92, force_terminal=True, highlight=False)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):

@@ -13,11 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from rldk.event import DataSlice, Event, ModelInfo, Rng, encode
-from rldk.files import RunFiles
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
-from rldk.runs.records import BadLine, read_lines
+from rldk.runs.event_reader import BadLine, read_lines
+from rldk.schema.event import DataSlice, Event, ModelInfo, Rng, encode
+from rldk.schema.files import RunFiles
 
 MODES = {
     "plain": {},

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from rldk.health import Settings
+from rldk.recording.claim import claim
 from rldk.recording.guard import Guard
-from rldk.recording.naming import claim
+from rldk.recording.live_doctor import LiveDoctor, as_recorded
 from rldk.recording.recorder import Recorder
-from rldk.recording.watch import Watch, as_recorded
 from rldk.recording.writer import JsonlWriter
-from rldk.report.final import write_end
+from rldk.report.final_report import write_end
 from rldk.runs import Run
 
 
@@ -30,8 +30,10 @@ def begin(
         claimed,
         from_step=from_step,
         writer=JsonlWriter(claimed.files) if jsonl else None,
-        about=about,
-        watch=Watch(claimed.files, Settings().monitor(as_recorded(about)), guard, about.get("trainer_dir")),
+        info=about,
+        live_doctor=LiveDoctor(
+            claimed.files, Settings().monitor(as_recorded(about)), guard, about.get("trainer_dir")
+        ),
         write_end=write or (lambda files, *ended: write_end(files, Run(files), *ended)),
         guard=guard,
     )

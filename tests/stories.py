@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from rldk.event import Event
-from rldk.files import RunFiles
-from samples import event, record
+from events import event, record
+from rldk.schema.event import Event
+from rldk.schema.files import RunFiles
 
 GRPO = {
     "beta": 0.0,

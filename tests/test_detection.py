@@ -6,12 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from events import event, found_in, write_run
 from recording_one import begin
+from rldk.doctor.judge import judge
 from rldk.health import Severity
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run, open_run
-from rldk.runs.judging import judge
-from samples import event, found_in, write_run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "detection"))
 import score
@@ -53,7 +53,7 @@ def test_every_run_is_judged_alike_live_and_afterwards(tmp_path, monkeypatch):
         recorder = begin(tmp_path / run.name, about=about, write=lambda *_: None)
         for one in stored:
             recorder.record(msgspec.structs.replace(one, notes=_without_resume(one.notes)))
-        live = recorder.watch.diagnosis()
+        live = recorder.live_doctor.diagnosis()
         recorder.close()
         assert found_in(Run(recorder.files)) == live, run.name
 

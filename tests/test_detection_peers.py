@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rldk.event import DataSlice, Event, ModelInfo, Rng, nonfinite_note
 from rldk.health import RULES
 from rldk.metrics.dialects.trl import TRL
 from rldk.runs import open_run
+from rldk.schema.event import DataSlice, Event, ModelInfo, Rng, nonfinite_note
 
 SET = Path(__file__).resolve().parent.parent / "benchmarks" / "detection"
 sys.path.insert(0, str(SET))

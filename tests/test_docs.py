@@ -12,8 +12,8 @@ from trl import GRPOConfig
 import tiny
 from integrations import trainings
 from rldk.cli import main
-from rldk.event import decode
 from rldk.integrations.trl import observe_rewards
+from rldk.schema.event import decode
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

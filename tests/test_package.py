@@ -35,7 +35,7 @@ def test_reading_a_run_loads_no_training_framework():
 
 
 def test_the_parts_that_record_load_no_training_framework():
-    loaded = loaded_by("import rldk.recording.recorder, rldk.recording.environment, rldk.report.final")
+    loaded = loaded_by("import rldk.recording.recorder, rldk.recording.environment, rldk.report.final_report")
     assert not loaded & {"torch", "transformers", "trl"}
 
 

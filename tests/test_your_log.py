@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from events import logged, record
 from rldk import open_run
 from rldk.cli import main
 from rldk.runs.adapters import adapters
-from samples import logged, record
 
 SEVEN_KEYS = ("step", "wall_time", "metrics", "rng", "data_slice", "model_info", "notes")
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from attack import Report, chosen_cases, options, temporary_folder
 from fork_server import ALONE_WITHIN_S, ForkServer, on_servers
 
-from rldk.files import RunFiles
 from rldk.runs import Run
+from rldk.schema.files import RunFiles
 
 
 class Case(NamedTuple):

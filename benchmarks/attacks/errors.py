@@ -14,8 +14,8 @@ from attack import Report, chosen_cases, options, temporary_folder
 from fork_server import start_fresh
 
 from faulty_disk import FaultyDisk
-from rldk.files import RunFiles, runs_in
 from rldk.runs import Run
+from rldk.schema.files import RunFiles, runs_in
 
 STEPS = 300
 ROTATION = {"rotate_mb": 0.02, "compress": True}

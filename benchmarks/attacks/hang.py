@@ -13,8 +13,8 @@ from attack import Report, chosen_cases, options, temporary_folder
 from fork_server import start_fresh
 
 from faulty_disk import FaultyDisk
-from rldk.files import RunFiles
 from rldk.runs import Run
+from rldk.schema.files import RunFiles
 
 LONGEST_S = 0.5
 PAUSE_S = 0.05

@@ -13,8 +13,8 @@ from typing import Any
 from attack import Report, options, temporary_folder
 from fork_server import ForkServer, on_servers
 
-from rldk.files import RunFiles
 from rldk.runs import Run
+from rldk.schema.files import RunFiles
 
 TIMES = ("eps", "time", "per_second", "flos")
 """Parts of the names of what a clock measured: `eps` is the episodes a second of PPO."""

@@ -17,8 +17,8 @@ from attack import Report
 from fork_server import ALONE_WITHIN_S, HANGS, ForkServer, Script, on_servers, start_fresh
 from marks import BEGINS, ENDS, RETURNED, SAVES, STARTED, Marks
 
-from rldk.files import RunFiles, runs_in
 from rldk.runs import Run
+from rldk.schema.files import RunFiles, runs_in
 
 STEPS = 30
 SAVE_STEPS = 5

@@ -14,8 +14,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from rldk.event import DataSlice, Event, ModelInfo, Rng
 from rldk.health import RunContext, Settings, Severity
+from rldk.schema.event import DataSlice, Event, ModelInfo, Rng
 
 RECORDS = (40, 100, 200, 500)
 Columns = dict[str, np.ndarray]

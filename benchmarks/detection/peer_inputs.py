@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rldk.event import Event
+from rldk.doctor.judge import context_of
 from rldk.metrics.dialects import EVAL_PREFIX, Dialect
 from rldk.metrics.dialects.detect import DIALECTS
 from rldk.metrics.dialects.trl import TRL, TRL_0, TRL_EARLY
 from rldk.runs import Run, open_run
-from rldk.runs.judging import context_of
+from rldk.schema.event import Event
 
 TRUTH = "eval_score"
 """What rldoctor calls a score that the reward cannot move; the others know no such thing."""

@@ -22,10 +22,10 @@ import msgspec
 from rich.console import Console
 from rich.progress import track
 
+from rldk.doctor.judge import context_of, settings_of
 from rldk.errors import RLDKError
 from rldk.health import RULES, Severity, diagnose
 from rldk.runs import open_run
-from rldk.runs.judging import context_of, settings_of
 
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE.parent.parent.parent / "shared" / "corpus"

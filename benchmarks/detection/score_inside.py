@@ -16,10 +16,10 @@ import msgspec
 from inside.table import ROWS, Row, by_run
 from score import Labelled, Said, Scored, into, score, table
 
+from rldk.doctor.judge import context_of, diagnosis_of, settings_of, side_files
 from rldk.health import Severity
 from rldk.runs import open_run
-from rldk.runs.beside import merged
-from rldk.runs.judging import beside, context_of, diagnosis_of, settings_of
+from rldk.runs.side_files import interleaved
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "inside" / "runs"
@@ -54,7 +54,7 @@ def judged(name: str, row: Row) -> Judged:
     monitor = settings_of(run).monitor(context_of(run))
     alerts = {one.rule.name: Said(one.rule.name, one.verdict.severity.word, 0) for one in monitor.begin()}
     steps = []
-    for at, event in merged(run, beside(run)):
+    for at, event in interleaved(run, side_files(run)):
         for one in monitor.observe(at):
             alerts = _with(alerts, Said(one.rule.name, one.verdict.severity.word, at.step))
         if event is not None and event.phase == "train":

@@ -17,11 +17,11 @@ from bases import Columns, Draw
 from series import SERIES, Series
 
 from rldk import __version__
-from rldk.event import SCHEMA_VERSION, DataSlice, Event, ModelInfo, Phase, Rng
-from rldk.files import RunFiles
 from rldk.metrics.dialects.trl import TRL, TRL_0
 from rldk.metrics.dialects.verl import VERL
 from rldk.metrics.values import measure
+from rldk.schema.event import SCHEMA_VERSION, DataSlice, Event, ModelInfo, Phase, Rng
+from rldk.schema.files import RunFiles
 
 RUNS = Path(__file__).resolve().parent / "runs"
 SEEDS = (1, 2)

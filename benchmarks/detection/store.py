@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from rldk.event import Event, ModelInfo, encode
-from rldk.files import RunFiles
+from rldk.schema.event import Event, ModelInfo, encode
+from rldk.schema.files import RunFiles
 
 DIGITS = 6
 ARGS = frozenset(

@@ -22,10 +22,10 @@ from inside.table import Row, by_run
 from rich.console import Console
 from rich.progress import track
 
-from rldk.files import RunFiles
+from rldk.doctor.judge import context_of, judge, settings_of, side_files
 from rldk.runs import Run, open_run
-from rldk.runs.beside import merged
-from rldk.runs.judging import beside, context_of, judge, settings_of
+from rldk.runs.side_files import interleaved
+from rldk.schema.files import RunFiles
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "inside" / "runs"
@@ -110,7 +110,7 @@ def _alerts(run: Run) -> list[tuple[str, str]]:
     """What is alerted when the run is told to a monitor again."""
     monitor = settings_of(run).monitor(context_of(run))
     said = [(one.rule.name, one.verdict.severity.word) for one in monitor.begin()]
-    for at, _ in merged(run, beside(run)):  # an incident goes on changing
+    for at, _ in interleaved(run, side_files(run)):  # an incident goes on changing
         said += [(one.rule.name, one.verdict.severity.word) for one in monitor.observe(at)]
     return sorted(said)
 

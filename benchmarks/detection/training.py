@@ -13,11 +13,11 @@ import store
 import transformers
 from recipes import CONFIGS, Recipe, build
 
-from rldk.event import decode
-from rldk.files import RunFiles
 from rldk.integrations.trl import RLDKCallback
 from rldk.runs import Run
-from rldk.runs.records import read_lines
+from rldk.runs.event_reader import read_lines
+from rldk.schema.event import decode
+from rldk.schema.files import RunFiles
 
 warnings.filterwarnings("ignore")
 transformers.logging.set_verbosity_error()

@@ -7,18 +7,18 @@ transformers, numpy nor rich, so that the command line starts at once.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rldk._version import __version__
+
 if TYPE_CHECKING:
     from rldk.errors import RLDKError
-    from rldk.event import Event
     from rldk.integrations.trl import RLDKCallback
     from rldk.runs import Run, TRLAdapter, open_run
+    from rldk.schema.event import Event
 
 __all__ = ["Event", "RLDKCallback", "RLDKError", "Run", "TRLAdapter", "__version__", "open_run"]
 
-__version__ = "0.1.0"
-
 _HOMES = {
-    "Event": "rldk.event",
+    "Event": "rldk.schema.event",
     "RLDKCallback": "rldk.integrations.trl",
     "RLDKError": "rldk.errors",
     "Run": "rldk.runs",

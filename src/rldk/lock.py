@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from rldk.fork import give_up_in_child
+from rldk._after_fork import disown_in_child
 
 __all__ = ["RunLock", "is_locked"]
 
@@ -24,7 +24,7 @@ class RunLock:
 
     def __init__(self, descriptor: int) -> None:
         self._fd = descriptor
-        give_up_in_child(self)
+        disown_in_child(self)
 
     @classmethod
     def acquire(cls, path: Path) -> "RunLock | None":

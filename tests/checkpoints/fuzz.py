@@ -31,7 +31,7 @@ from checkpoints.hostile import zipped
 from rldk.checkpoints import Analysis, Analyst
 from rldk.checkpoints.optimizer import optimizer_of
 from rldk.checkpoints.scan import Scanner
-from rldk.cli.checkpoint import look
+from rldk.cli.checkpoint import examine_checkpoint
 from rldk.errors import RLDKError
 from rldk.report.checkpoint_page import as_markdown, as_object
 
@@ -391,7 +391,8 @@ def verdict(folder: Path) -> str:
     found.seconds = 0.0
     alone = optimizer_of(str(folder), Scanner())
     return json.dumps(
-        [found.detail(), as_markdown(look(folder)), alone is not None and alone.fault], default=str
+        [found.detail(), as_markdown(examine_checkpoint(folder)), alone is not None and alone.fault],
+        default=str,
     )
 
 
@@ -406,7 +407,7 @@ def attack(folder: Path, rng: Random) -> str:
             else:
                 path.write_bytes(CHANGES[path.suffix](content, rng))
         try:
-            looked = look(folder)
+            looked = examine_checkpoint(folder)
         except (RLDKError, OSError):  # what the command tells in one line
             return "refused"
         as_markdown(looked)

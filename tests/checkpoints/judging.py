@@ -7,7 +7,7 @@ from rldk.health import Finding, Monitor, RunContext, Settings, diagnose
 from rldk.health.observation import Observation
 
 
-def told(monitor: Monitor, found: Analysis) -> None:
+def observe(monitor: Monitor, found: Analysis) -> None:
     """Tell a Monitor of an analysis, through JSON, as a recorded run does."""
     monitor.observe(Observation(found.step or 0, "checkpoint", found.values(), detail=found.detail()))
 
@@ -17,7 +17,7 @@ def findings(*analyses: Analysis, **context: Any) -> dict[str, Finding]:
     monitor = Settings().monitor(RunContext(dialect="trl", **context))
     monitor.begin()
     for found in analyses:
-        told(monitor, found)
+        observe(monitor, found)
     assert not monitor.failed
     return {one.rule: one for one in diagnose(monitor).findings if one.code.startswith("CKP")}
 

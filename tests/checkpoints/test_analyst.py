@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from checkpoints.files import file_bytes, matrix, save
 from rldk.checkpoints import Analyst, analyse
-from rldk.health.saved import Analysis, analysis_of
+from rldk.schema.checkpoint import Analysis, analysis_of
 
 
 def layers(change=None, count=4):

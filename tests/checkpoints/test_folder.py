@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from rldk.checkpoints import folder, reading
+from rldk.checkpoints import folder, safe_open
 from rldk.checkpoints.folder import contents_of, progress_of, state_of
 
 ALL = ["optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
@@ -86,7 +86,7 @@ def test_shards_of_an_adapter_below_are_found_by_their_index(tmp_path):
     single.with_name("adapter_model.safetensors.index.json").write_text(json.dumps(index))
     contents = contents_of(str(tmp_path), names)
     assert contents.parts == ["policy/adapter_model-1.safetensors"]
-    assert contents.placed == {"a": "policy/adapter_model-1.safetensors"}
+    assert contents.files_of_tensors == {"a": "policy/adapter_model-1.safetensors"}
 
 
 def test_shards_by_their_index_which_may_name_no_other_folder(tmp_path):
@@ -120,7 +120,7 @@ def test_a_state_that_cannot_be_read_is_told(tmp_path):
 
 
 def test_a_long_log_is_read_whatever_its_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_JSON", 1000)  # from here on Python's own reader would take too much
+    monkeypatch.setattr(safe_open, "MAX_JSON", 1000)  # from here on Python's own reader would take too much
     log = [{"step": at, "learning_rate": 1e-3, "loss": math.nan, "nan": "x: NaN"} for at in range(1, 101)]
     log[-1] |= {"a": [math.inf, -math.inf], "learning_rate": math.nan}
     state = {"best_model_checkpoint": "out/checkpoint-3", "global_step": 100, "log_history": log}

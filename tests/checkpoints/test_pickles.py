@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from checkpoints.hostile import PICKLES, PROTOCOL
 from rldk.checkpoints import pickles
 from rldk.checkpoints.pickles import read_pickle
-from rldk.checkpoints.reading import TimeLimit, UnreadableError
+from rldk.checkpoints.safe_open import TimeLimit, UnreadableError
 
 SCALARS = (
     st.none()

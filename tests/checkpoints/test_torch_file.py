@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rldk.checkpoints.pickles import TensorStandIn
-from rldk.checkpoints.reading import UnreadableError
+from rldk.checkpoints.safe_open import UnreadableError
 from rldk.checkpoints.scan import Scanner
 from rldk.checkpoints.torch_file import TorchFile, open_torch
 

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 
 from checkpoints.files import file_bytes, matrix, save
 from checkpoints.trained import Trained
+from events import event, write_run
 from rldk.checkpoints import Analysis, Analyst
 from rldk.cli import main
 from rldk.cli.progress import measuring
-from samples import event, write_run
 
 DOCS = Path(__file__).parents[2] / "docs" / "checkpoints.md"
 
@@ -25,7 +25,7 @@ def rldk(*arguments):
     return CliRunner().invoke(main, ["checkpoint", *(str(argument) for argument in arguments)])
 
 
-def told(*arguments):
+def output_of(*arguments):
     """The object that is printed; a number that strict JSON does not know is an error."""
 
     def refuse(word):
@@ -77,7 +77,7 @@ def test_a_good_checkpoint_of_a_real_training(trained):
 @pytest.mark.parametrize("run", ["grpo-sharded", "grpo-bf16", "sft-padded", "grpo-lora"])
 def test_every_kind_of_good_checkpoint_is_healthy(trained, run):
     step = max(trained[run])
-    found = told(trained[run][step].path, "--fail-on", "info")
+    found = output_of(trained[run][step].path, "--fail-on", "info")
     assert found["status"] == "healthy"
     assert found["verdict"] == "The weights are whole and finite. Training can go on from it."
     assert found["not_examined"] == (
@@ -105,7 +105,7 @@ def test_an_adapter_against_its_base(trained):
 @pytest.mark.training
 def test_a_shard_alone_is_not_blamed_for_what_is_in_the_others(trained):
     shard = max(trained["grpo-sharded"][12].path.glob("model-*.safetensors"))
-    found = told(shard, "--fail-on", "info")
+    found = output_of(shard, "--fail-on", "info")
     assert found["status"] == "healthy"
     assert found["compared_with"] == "checkpoint-6 (the newest before it)"
     assert found["checkpoint"]["compared"]["tensors"] == found["checkpoint"]["tensors"] > 0
@@ -121,14 +121,14 @@ def test_a_published_model_lacks_nothing(trained):
 
 def test_the_newest_of_a_trainer_s_folder_is_taken_and_said(out):
     result = rldk(out)
-    assert told(out)["chosen"] == f"checkpoint-20 is the newest checkpoint in {out}."
+    assert output_of(out)["chosen"] == f"checkpoint-20 is the newest checkpoint in {out}."
     assert "checkpoint-20 is the newest checkpoint in" in result.stdout
     assert "checkpoint-10 (the newest before it), 10 steps earlier" in " ".join(result.stdout.split())
 
 
 def test_weights_in_the_folder_itself_come_before_its_checkpoints(out):
     save(out, layers())
-    found = told(out)
+    found = output_of(out)
     assert found["path"] == str(out)
     assert found["chosen"].endswith(f"Its checkpoints: rldk checkpoint {out}/checkpoint-20.")
 
@@ -152,15 +152,15 @@ def test_a_run_names_the_newest_checkpoint_that_its_trainer_saved(out, tmp_path)
 
 def test_what_it_is_compared_with(out, monkeypatch):
     monkeypatch.chdir(out / "checkpoint-20")
-    assert told(".")["compared_with"] == "checkpoint-10 (the newest before it)"
-    found = told(".", "../checkpoint-5")
+    assert output_of(".")["compared_with"] == "checkpoint-10 (the newest before it)"
+    found = output_of(".", "../checkpoint-5")
     assert found["compared_with"] == "../checkpoint-5"
     assert found["checkpoint"]["compared"]["step"] == 5
-    found = told(".", "--no-compare")
+    found = output_of(".", "--no-compare")
     assert found["compared_with"] is found["checkpoint"]["compared"] is None
     assert found["not_examined"] == ["what changed: it was not to be compared"]
-    assert told("../checkpoint-5")["compared_with"] is None
-    found = told("../checkpoint-5", "--base", "../checkpoint-20")
+    assert output_of("../checkpoint-5")["compared_with"] is None
+    found = output_of("../checkpoint-5", "--base", "../checkpoint-20")
     assert found["compared_with"] == "the base model in ../checkpoint-20"
     assert "15 steps later" in " ".join(rldk("../checkpoint-5", "../checkpoint-20").stdout.split())
 
@@ -215,7 +215,7 @@ def test_weights_cut_at_any_byte_are_critical(out, size):
     result = rldk(out)
     assert result.exit_code == 1
     assert "The weights are not whole." in result.stdout
-    assert told(out)["status"] == "critical"
+    assert output_of(out)["status"] == "critical"
     assert "CRITICAL" in rldk(out, "-f", "markdown").stdout
 
 

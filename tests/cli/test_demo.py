@@ -5,9 +5,9 @@ import pytest
 from click.testing import CliRunner
 
 from rldk.cli import main
+from rldk.doctor.judge import judge
 from rldk.health import Severity
 from rldk.runs import open_run
-from rldk.runs.judging import judge
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
 

@@ -8,14 +8,14 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from events import event, record
 from recording_one import begin
 from rldk.cli import main
-from rldk.event import encode
 from rldk.health import Finding, NotChecked
 from rldk.lock import RunLock
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
-from samples import event, record
+from rldk.schema.event import encode
 from stories import collapsing, learning, write
 
 
@@ -225,10 +225,10 @@ def test_no_color_is_heeded_on_a_terminal(ill):
 
     from rich.console import Console
 
+    from rldk.doctor.judge import context_of, settings_of
     from rldk.report.examination import examine
     from rldk.report.terminal import print_page
     from rldk.runs import open_run
-    from rldk.runs.judging import context_of, settings_of
 
     def page(**options):
         run = open_run(ill)

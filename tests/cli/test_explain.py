@@ -3,11 +3,11 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from events import event, record
 from rldk.cli import main
 from rldk.metrics import METRICS
 from rldk.metrics.dialects.detect import DIALECTS
 from rldk.report.metric_page import found_as, keys_of, quantile, rules_of
-from samples import event, record
 from stories import learning, write
 
 

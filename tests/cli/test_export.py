@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from events import logged, record
 from rldk import open_run
 from rldk.cli import main
-from rldk.event import decode
-from samples import logged, record
+from rldk.schema.event import decode
 
 EVENTS = [
     logged(1, loss=0.5, reward_mean=0.1),

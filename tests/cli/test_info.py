@@ -4,8 +4,8 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from events import end, logged, record
 from rldk.cli import main
-from samples import end, logged, record
 
 
 def rldk(*arguments):

@@ -4,10 +4,10 @@ import pytest
 from click.testing import CliRunner
 
 from checkpoints.files import matrix, save
-from recorded import recorded, write_samples
+from events import end, logged, write_run
 from rldk.cli import main
 from rldk.cli.progress import counting, measuring
-from samples import end, logged, write_run
+from sample_lines import recorded, write_samples
 
 NAME = "x\x1b[31mRED\x1b]0;pwn\x07"
 TOLD = r"x\x1b[31mRED\x1b]0;pwn\x07"

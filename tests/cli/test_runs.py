@@ -4,10 +4,10 @@ import os
 import pytest
 from click.testing import CliRunner
 
+from events import end, logged, record
 from rldk.cli import main
 from rldk.lock import RunLock
 from rldk.recording.rotation import compress_parts
-from samples import end, logged, record
 
 
 def rldk(*arguments, **options):

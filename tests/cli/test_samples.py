@@ -10,15 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from recorded import recorded, run_with, write_samples
+from events import event, write_run
 from rldk.cli import main
+from rldk.doctor.judge import judge, monitor_of
+from rldk.doctor.sample_kinds import SAMPLE_KINDS
 from rldk.health import diagnose
 from rldk.recording.recorder import Ending
-from rldk.report.final import write_end
+from rldk.report.final_report import write_end
 from rldk.runs import Run
-from rldk.runs.judging import judge, monitor_of
-from rldk.runs.showing import KINDS
-from samples import event, write_run
+from sample_lines import recorded, run_with, write_samples
 from stories import collapsing, write
 
 
@@ -321,4 +321,4 @@ def test_the_page_of_the_documentation_shows_commands_that_work(ill):
 
 def test_the_page_of_the_documentation_lists_every_finding_that_samples_show():
     listed = PAGE.partition("| finding | its samples |")[2].partition("\n\n")[0]
-    assert set(re.findall(r"\[([a-z-]+)\]\(rules/", listed)) == set(KINDS)
+    assert set(re.findall(r"\[([a-z-]+)\]\(rules/", listed)) == set(SAMPLE_KINDS)

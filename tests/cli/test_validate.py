@@ -4,8 +4,8 @@ import json
 import jsonschema
 from click.testing import CliRunner
 
+from events import logged, record
 from rldk.cli import main
-from samples import logged, record
 
 
 def rldk(*arguments):

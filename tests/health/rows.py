@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any
 
-from rldk.event import Phase, nonfinite_note
+from events import event
 from rldk.health import RULES, Diagnosis, Finding, Monitor, RunContext, diagnose
-from samples import event
+from rldk.schema.event import Phase, nonfinite_note
 
 Row = tuple[int, Phase, Mapping[str, float | None]]
 

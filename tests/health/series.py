@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from events import event
 from rldk.health import Diagnosis, Finding, Monitor, RunContext, Settings, diagnose
-from samples import event
 
 Series = Sequence[float] | np.ndarray
 

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 
+from events import event
 from rldk.health import (
     Monitor,
     Observation,
@@ -14,7 +15,6 @@ from rldk.health import (
     Verdict,
     diagnose,
 )
-from samples import event
 
 
 class Above(Rule):

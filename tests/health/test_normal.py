@@ -2,9 +2,9 @@ import random
 
 import pytest
 
+from events import event
 from rldk.health import RULES, Monitor, RunContext
 from rldk.health.normal import QUESTIONS, Questions
-from samples import event
 
 
 def ask(series, *, algorithm="grpo", **options):
@@ -14,7 +14,7 @@ def ask(series, *, algorithm="grpo", **options):
     questions = Questions(context, monitor.chart)
     for step, values in enumerate(series, 1):
         monitor.feed(event(step, **values))
-    found = {answer.name: answer for one in QUESTIONS for answer in questions.about(one.metrics[0])}
+    found = {answer.name: answer for one in QUESTIONS for answer in questions.for_metric(one.metrics[0])}
     return found, {answer.name for answer in questions.answers()}
 
 

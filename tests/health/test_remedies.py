@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from rldk.health import RULES, Cause, Observation, Rule, RunContext
-from rldk.health.remedies import OPTIONS, Remedy, told
-from rldk.health.statistics import Chart
+from rldk.health.remedies import OPTIONS, Remedy, render_remedies
+from rldk.health.tracks import Chart
 
 ALGORITHMS = ("grpo", "rloo", "dpo", "kto", "sft", "reward", "ppo")
 NAMED = re.compile(r"`(\w+)(?:=([^`]+))?`")
@@ -67,7 +67,7 @@ def test_every_option_named_exists_and_is_not_set_to_what_it_is(algorithm):
     known = {name for other in ALGORITHMS if config(other) for name in defaults(other)}
     context = RunContext(algorithm=algorithm, dialect="trl", options=options)
     for rule in (rule for rule in RULES if applies(rule, algorithm)):
-        for text in told(remedies(rule, context), context):
+        for text in render_remedies(remedies(rule, context), context):
             for name, value in NAMED.findall(text):
                 assert name in options, f"{rule.name}: {text}"
                 if value:
@@ -115,28 +115,32 @@ def test_remedies_say_in_words_what_values_are(rule):
 
 def test_a_value_that_the_run_has_is_not_suggested():
     remedy = [Remedy("set `scale_rewards='batch'`")]
-    assert told(remedy, RunContext(dialect="trl", options={"scale_rewards": "batch"})) == []
-    assert told(remedy, RunContext(dialect="trl", options={"scale_rewards": "group"})) == [remedy[0].text]
+    assert render_remedies(remedy, RunContext(dialect="trl", options={"scale_rewards": "batch"})) == []
+    assert render_remedies(remedy, RunContext(dialect="trl", options={"scale_rewards": "group"})) == [
+        remedy[0].text
+    ]
 
 
 def test_a_number_is_told_with_what_it_is_now_and_what_to_try():
     remedy = [Remedy("lower `learning_rate`", scale=0.1)]
     context = RunContext(dialect="trl", options={"learning_rate": 1e-4})
-    assert told(remedy, context) == ["lower `learning_rate` (now 0.0001, try 1e-05)"]
-    assert told(remedy, RunContext(dialect="trl")) == ["lower `learning_rate`"]
+    assert render_remedies(remedy, context) == ["lower `learning_rate` (now 0.0001, try 1e-05)"]
+    assert render_remedies(remedy, RunContext(dialect="trl")) == ["lower `learning_rate`"]
 
 
 def test_bounds_keep_a_remedy_from_going_the_wrong_way():
     down, up = [Remedy("set `max_grad_norm` to 0.2", down_to=0.2)], [Remedy("set `beta` to 0.04", up_to=0.04)]
-    assert told(down, RunContext(dialect="trl", options={"max_grad_norm": 0.1})) == []
-    assert told(up, RunContext(dialect="trl", options={"beta": 0.1})) == []
+    assert render_remedies(down, RunContext(dialect="trl", options={"max_grad_norm": 0.1})) == []
+    assert render_remedies(up, RunContext(dialect="trl", options={"beta": 0.1})) == []
 
 
 def test_other_frameworks_get_their_own_words_or_common_options_alone():
     remedy = [Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length")]
-    assert told(remedy, RunContext(dialect="verl")) == ["raise data.max_response_length"]
-    assert told(remedy, RunContext(dialect="sb3")) == []
-    assert told([Remedy("lower `learning_rate`")], RunContext(dialect="sb3")) == ["lower `learning_rate`"]
+    assert render_remedies(remedy, RunContext(dialect="verl")) == ["raise data.max_response_length"]
+    assert render_remedies(remedy, RunContext(dialect="sb3")) == []
+    assert render_remedies([Remedy("lower `learning_rate`")], RunContext(dialect="sb3")) == [
+        "lower `learning_rate`"
+    ]
 
 
 def test_rules_without_records_name_causes_without_failing():
@@ -152,11 +156,11 @@ def test_a_remedy_may_depend_on_another_option():
     warm = [Remedy("set `warmup_steps` to a tenth of the run", unless=("warmup_steps", "warmup_ratio"))]
     for ratio, steps, count in ((0.0, 0, 1), (0.1, 0, 0), (0.0, 10, 0), (0.0, 0.1, 0)):
         options = {"warmup_ratio": ratio, "warmup_steps": steps}
-        assert len(told(warm, RunContext(dialect="trl", options=options))) == count
+        assert len(render_remedies(warm, RunContext(dialect="trl", options=options))) == count
     engine = [Remedy("set `vllm_enable_sleep_mode=True`", only_with="use_vllm")]
     for use, count in ((False, 0), (True, 1)):
         options = {"use_vllm": use, "vllm_enable_sleep_mode": False}
-        assert len(told(engine, RunContext(dialect="trl", options=options))) == count
+        assert len(render_remedies(engine, RunContext(dialect="trl", options=options))) == count
 
 
 @pytest.mark.parametrize(
@@ -166,5 +170,5 @@ def test_a_remedy_may_depend_on_another_option():
 def test_a_higher_rate_is_named_only_where_it_is_plausible(model, rate, count):
     context = RunContext(algorithm="grpo", dialect="trl", model_class=model, options={"learning_rate": rate})
     (rule,) = (rule for rule in RULES if rule.name == "no-learning")
-    texts = told(remedies(rule, context), context)
+    texts = render_remedies(remedies(rule, context), context)
     assert sum("learning_rate" in text for text in texts) == count

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hanging import HangingDisk, environment
-from rldk.files import RunFiles
 from rldk.runs import Run
+from rldk.schema.files import RunFiles
 
 TESTS = Path(__file__).parents[1]
 pytestmark = [pytest.mark.training, pytest.mark.compat]

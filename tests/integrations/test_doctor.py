@@ -8,16 +8,16 @@ import trl
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 import tiny
+from events import event, found_in
 from integrations import trainings
 from integrations.trainings import NEW
-from rldk.files import RunFiles
+from rldk.doctor.judge import context_of, judge, settings_of
 from rldk.health import RunContext, Settings
 from rldk.integrations.trl import RLDKCallback
-from rldk.integrations.trl.stopping import HOLDS, EarlyStop, Stopper
+from rldk.integrations.trl.early_stop import HOLDS, EarlyStop, Stopper
 from rldk.recording.guard import Guard
 from rldk.runs import Run
-from rldk.runs.judging import context_of, judge, settings_of
-from samples import event, found_in
+from rldk.schema.files import RunFiles
 
 pytestmark = pytest.mark.training
 compat = pytest.mark.compat
@@ -60,7 +60,7 @@ def test_a_constant_reward_is_named_while_it_trains_and_afterwards(model, tmp_pa
     assert all(any(f": {rule}: " in line for line in lines) for rule in loud)
     report = read(files.final_report)
     assert report["status"] in ("warning", "critical")
-    live = callback._recorder.watch.diagnosis()
+    live = callback._recorder.live_doctor.diagnosis()
     assert found_in(Run(files)) == live
     assert [one["rule"] for one in report["findings"]] == [one.rule for one in live.findings]
 
@@ -133,8 +133,8 @@ def nan(step):
 
 def test_one_critical_record_stops_nothing():
     stopper = Stopper(RunContext(algorithm="sft"), Settings())
-    assert not stopper.see(event(1, loss=1.0, grad_norm=1.0))
-    stops = [stopper.see(nan(step)) for step in range(2, 12)]
+    assert not stopper.observe(event(1, loss=1.0, grad_norm=1.0))
+    stops = [stopper.observe(nan(step)) for step in range(2, 12)]
     assert stops.count(True) == 1
     assert stops.index(True) >= HOLDS - 1
 
@@ -143,7 +143,7 @@ def test_what_a_resumed_run_logged_before_stops_nothing():
     stopper = Stopper(RunContext(algorithm="sft"), Settings())
     stopper.replay(nan(step) for step in range(20))
     assert stopper.reason is None
-    assert not stopper.see(event(20, loss=1.0, grad_norm=1.0))
+    assert not stopper.observe(event(20, loss=1.0, grad_norm=1.0))
 
 
 @pytest.mark.parametrize(
@@ -177,15 +177,15 @@ def test_each_rank_comes_to_the_same_verdict_by_itself(tmp_path, ill, saves):
 
 
 class Unsteady:
-    """A board that cannot be asked at first."""
+    """A rank store that cannot be reached at first."""
 
     def __init__(self, answers):
         self.answers = answers
 
-    def tell(self, what, text):
+    def publish(self, what, text):
         """Take it."""
 
-    def silent(self, what):
+    def missing(self, what):
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -208,7 +208,7 @@ def test_who_judges_is_asked_until_it_is_known_and_not_at_the_verdict(answers, s
     stop = EarlyStop(Stopper(RunContext(algorithm="sft"), Settings()), Unsteady(answers), guard, speaks=False)
     control = TrainerControl()
     for step in range(1, 12):
-        stop.see(nan(step), control)
+        stop.observe(nan(step), control)
     assert control.should_training_stop is stops
     assert (stop.reason is not None) is stops
     assert len(answers) == max(asked - 11, 0)
@@ -218,7 +218,7 @@ def test_a_verdict_that_fails_costs_no_record(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("no verdict")
 
-    monkeypatch.setattr(EarlyStop, "see", fail)
+    monkeypatch.setattr(EarlyStop, "observe", fail)
     callback = trainings.recorder(tmp_path / "logs", stop_on="critical")
     trainings.line(tmp_path, [callback]).train()
     assert [one.step for one in Run(callback.files) if one.phase == "train"] == [1, 2, 3, 4]
@@ -231,7 +231,7 @@ def test_mild_records_long_after_a_bad_time_stop_nothing():
     stopper.replay(event(step, loss=1.0, grad_norm=1.0) for step in range(3, 400))
     note = ("nonfinite:logits_chosen=nan",)
     mild = (event(step, "train", note, loss=1.0, logits_chosen=None) for step in range(400, 410))
-    assert not any(stopper.see(one) for one in mild)
+    assert not any(stopper.observe(one) for one in mild)
 
 
 @compat
@@ -270,7 +270,7 @@ def test_a_killed_and_resumed_run_is_judged_as_it_was_live(model, tmp_path):
     again = trainings.recorder(tmp_path / "logs")
     trainings.grpo(model, tmp_path, [again], **options).train(resume_from_checkpoint=True)
     trainings.settle()
-    assert found_in(Run(RunFiles(tmp_path / "logs", "r"))) == again._recorder.watch.diagnosis()
+    assert found_in(Run(RunFiles(tmp_path / "logs", "r"))) == again._recorder.live_doctor.diagnosis()
 
 
 def _stop():

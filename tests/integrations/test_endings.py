@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from integrations.cases import folders_of, status
 from rldk.cli import main
-from rldk.files import RunFiles
 from rldk.runs import Run
+from rldk.schema.files import RunFiles
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
 
@@ -108,7 +108,7 @@ def at_once():
 
 
 def twice():
-    import rldk.recording.exits as exits
+    import rldk.recording.exit_hooks as exits
     import rldk.recording.recorder as recorder
 
     def slow(*_):
@@ -153,11 +153,11 @@ def full_disk():
 
 def stalled():
     from functools import partial
-    from rldk.integrations.trl import surroundings
+    from rldk.integrations.trl import process_recorder
     from rldk.recording.watchdog import Patience, Watchdog
 
     soon = Patience(steps=3, least=1.0, first=60.0, tick=0.1)
-    surroundings.Watchdog = partial(Watchdog, patience=soon)
+    process_recorder.Watchdog = partial(Watchdog, patience=soon)
     calls = []
 
     def sleepy_reward(completions, **_):

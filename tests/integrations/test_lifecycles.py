@@ -24,7 +24,7 @@ from rldk.integrations.trl import RLDKCallback, observe_rewards
 from rldk.integrations.trl import beginning as beginning_module
 from rldk.recording.resources import ResourceSampler
 from rldk.runs import Run
-from rldk.runs.tables import WRITERS
+from rldk.runs.export import WRITERS
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
 
@@ -221,7 +221,7 @@ def test_what_was_measured_before_a_caught_exception_is_written(tmp_path):
     callback = trainings.recorder(tmp_path / "logs")
     with pytest.raises(ZeroDivisionError):
         trainings.line(tmp_path, [callback, After(3, lambda: 1 / 0)]).train()
-    callback._surroundings._over()  # as the watchdog does when it looks
+    callback._process._over()  # as the watchdog does when it looks
     lines = [json.loads(line) for line in callback.files.resources().read_text().splitlines()]
     assert [line["step"] for line in lines if line["kind"] == "step_time"] == [1, 2, 3]
 

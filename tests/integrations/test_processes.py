@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from integrations.witness import of_phase, read
-from rldk.files import RunFiles
 from rldk.runs import Run
-from rldk.runs.tables import WRITERS
+from rldk.runs.export import WRITERS
+from rldk.schema.files import RunFiles
 
 pytestmark = pytest.mark.training
 compat = pytest.mark.compat

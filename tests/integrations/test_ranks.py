@@ -7,9 +7,9 @@ from statistics import median
 import pytest
 
 from integrations.witness import read
-from rldk.files import RunFiles
+from rldk.doctor.judge import judge
 from rldk.runs import Run
-from rldk.runs.judging import judge
+from rldk.schema.files import RunFiles
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
 

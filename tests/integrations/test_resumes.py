@@ -10,9 +10,9 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import HPSearchBackend
 
 from integrations import trainings
-from rldk.files import RunFiles
-from rldk.recording.place import frames_of_thread, place_of
+from rldk.recording.stack_location import frames_of_thread, locate
 from rldk.runs import Run
+from rldk.schema.files import RunFiles
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
 
@@ -115,7 +115,7 @@ def test_a_slow_callback_is_known_in_a_real_training(tmp_path):
             self.benchmark("epoch")
 
         def benchmark(self, hook):
-            seen[hook] = place_of(frames_of_thread(sys._getframe())).during
+            seen[hook] = locate(frames_of_thread(sys._getframe())).during
 
     train(tmp_path, "out", Bench(), max_steps=-1, num_train_epochs=1)
     assert seen == dict.fromkeys(("step", "epoch"), "the callback Bench")

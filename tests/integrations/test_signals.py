@@ -10,8 +10,8 @@ import signal
 import pytest
 
 from integrations.cases import folders_of, status
-from rldk.files import RunFiles
 from rldk.runs import Run
+from rldk.schema.files import RunFiles
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
 
@@ -27,9 +27,9 @@ import tiny
 from integrations import trainings
 from integrations.cases import run_cases
 from integrations.trainings import After
-from rldk.integrations.trl import RLDKCallback, surroundings
-from rldk.files import RunFiles
-from rldk.recording import exits
+from rldk.integrations.trl import RLDKCallback, process_recorder
+from rldk.schema.files import RunFiles
+from rldk.recording import exit_hooks
 from rldk.recording.watchdog import Patience, Watchdog
 from rldk.runs import Run
 
@@ -52,7 +52,7 @@ def fail():
 
 
 def soon():
-    surroundings.Watchdog = partial(Watchdog, patience=Patience(tick=0.1))
+    process_recorder.Watchdog = partial(Watchdog, patience=Patience(tick=0.1))
 
 
 def until(is_so):
@@ -113,7 +113,7 @@ def later():
 def kept_by_a_terminal():
     import tqdm
 
-    exits.DYING_SECONDS = 600
+    exit_hooks.DYING_SECONDS = 600
     tqdm.tqdm.set_lock(threading.RLock())
 
     def hold():
@@ -224,8 +224,8 @@ def waits(**changes):
     def close(self, seconds):
         os.write(1, f"waits {seconds:g}\\n".encode())
 
-    surroundings.Background.close = close
-    surroundings.Background.finish = lambda self: False
+    process_recorder.Background.close = close
+    process_recorder.Background.finish = lambda self: False
     return line(save_strategy="steps", save_steps=2, **changes)
 
 
@@ -243,7 +243,7 @@ def interrupted_while_it_begins():
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    surroundings.RewardObserver = interrupt
+    process_recorder.RewardObserver = interrupt
     line().train()
 
 

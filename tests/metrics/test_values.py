@@ -12,9 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rldk.event import DataSlice, Event, ModelInfo, Rng, decode, encode
 from rldk.metrics.dialects.trl import TRL
 from rldk.metrics.values import measure
+from rldk.schema.event import DataSlice, Event, ModelInfo, Rng, decode, encode
 
 canonical = TRL.reader("grpo")
 
@@ -158,7 +158,7 @@ def leaves(value, within=()):
     return 1
 
 
-def told(notes, kinds=("nonfinite:", "text:", "not_recorded:")):
+def notes_of_kinds(notes, kinds=("nonfinite:", "text:", "not_recorded:")):
     return sum(note.startswith(kinds) for note in notes)
 
 
@@ -182,8 +182,8 @@ def test_any_logs_are_measured_and_nothing_in_them_is_changed_lost_or_unwritable
 
     # Each value is a number, or a note says what it was; a None has both.
     missing = sum(value is None for value in metrics.values())
-    assert missing == told(notes, ("nonfinite:",))
-    assert len(metrics) - missing + told(notes) == leaves(given_logs)
+    assert missing == notes_of_kinds(notes, ("nonfinite:",))
+    assert len(metrics) - missing + notes_of_kinds(notes) == leaves(given_logs)
 
     event = Event(
         step=1,

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from events import event
 from processes import run_script
-from rldk.event import encode
-from rldk.files import RunFiles
 from rldk.recording import crash
 from rldk.recording.crash import CrashFile, last_lines, one_line, traceback_text
-from rldk.recording.last_words import LastWords
-from rldk.runs.crash_file import CrashNote, read_crash
-from samples import event
+from rldk.recording.crash_recorder import CrashRecorder
+from rldk.schema.crash_file import CrashNote, read_crash
+from rldk.schema.event import encode
+from rldk.schema.files import RunFiles
 
 NOTE = CrashNote(
     how="exception", detail="ValueError: boom", where="f (a.py:1)", step=7, time="2026-01-01T00:00:00"
@@ -192,7 +192,7 @@ def test_a_run_that_ends_well_leaves_no_crash_file(tmp_path):
         from pathlib import Path
         sys.path.insert(0, {str(Path(__file__).parents[1])!r})
         from recording_one import begin
-        from samples import event
+        from events import event
         recorder = begin(Path(sys.argv[1]))
         assert recorder.files.crash().exists()
         recorder.record(event(1))
@@ -208,7 +208,9 @@ def test_a_run_that_ends_well_leaves_no_crash_file(tmp_path):
 
 def test_what_was_noted_first_stands(tmp_path):
     told = []
-    words = LastWords(tmp_path / "crash.txt", step=lambda: 3, account=lambda death: told.append(death) or [])
+    words = CrashRecorder(
+        tmp_path / "crash.txt", step=lambda: 3, account=lambda death: told.append(death) or []
+    )
     for error in (ValueError("boom"), KeyboardInterrupt()):
         words.note(error)
     assert [death.detail for death in told] == ["ValueError: boom"]
@@ -217,7 +219,7 @@ def test_what_was_noted_first_stands(tmp_path):
 
 
 def test_an_account_that_fails_does_not_cost_the_record(tmp_path):
-    words = LastWords(tmp_path / "crash.txt", step=lambda: 3, account=lambda _: 1 / 0)
+    words = CrashRecorder(tmp_path / "crash.txt", step=lambda: 3, account=lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         words.note(ValueError("boom"))
     assert read_crash(tmp_path / "crash.txt").detail == "ValueError: boom"
@@ -228,9 +230,9 @@ def test_a_rank_without_a_recorder_writes_its_own_file(tmp_path):
         """
         import sys
         from pathlib import Path
-        from rldk.recording.last_words import LastWords
+        from rldk.recording.crash_recorder import CrashRecorder
 
-        words = LastWords(Path(sys.argv[1]), step=lambda: 12)
+        words = CrashRecorder(Path(sys.argv[1]), step=lambda: 12)
         words.begin()
         raise ValueError("of rank 1")
         """,
@@ -247,9 +249,9 @@ def test_a_child_that_ends_well_leaves_its_parent_the_file(tmp_path):
         """
         import os, sys
         from pathlib import Path
-        from rldk.recording.last_words import LastWords
+        from rldk.recording.crash_recorder import CrashRecorder
 
-        words = LastWords(Path(sys.argv[1]), step=lambda: 12)
+        words = CrashRecorder(Path(sys.argv[1]), step=lambda: 12)
         words.begin()
         if (child := os.fork()) == 0:
             sys.exit()  # which calls what is registered for the end of the parent

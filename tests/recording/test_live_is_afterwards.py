@@ -6,12 +6,12 @@ import random
 
 import pytest
 
+from events import event, found_in
 from recording_one import begin
+from rldk.doctor.judge import monitor_of
 from rldk.health import diagnose
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
-from rldk.runs.judging import monitor_of
-from samples import event, found_in
 
 RUNS = 1000
 LEVELS = {
@@ -93,7 +93,7 @@ def test_generated_runs(tmp_path, chunk, monkeypatch):
             for one in events:
                 if one.step > recorder._step and one.step > from_step:
                     recorder.record(one)
-        live = recorder.watch.diagnosis()
+        live = recorder.live_doctor.diagnosis()
         recorder.close()
         assert found_in(Run(recorder.files)) == live, seed
         assert recorder._guard.failures == 0, seed

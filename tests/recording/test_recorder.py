@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from events import event
 from processes import run_script, script
 from recording_one import begin
-from rldk.files import RunFiles
-from rldk.report.final import write_end
+from rldk.report.final_report import write_end
 from rldk.runs import Run
-from samples import event
+from rldk.schema.files import RunFiles
 
 ALERT = {"time": "2026-01-01T00:00:00+00:00", "step": 3, "finding": {"rule": "x", "severity": "warning"}}
 PREAMBLE = f"""
@@ -21,14 +21,14 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from recording_one import begin
-from samples import event
+from events import event
 recorder = begin(Path(sys.argv[1]))
 """
 
 EVALUATION = PREAMBLE.replace("argv[1])", "argv[1]), training=False") + "recorder.record(event(0, 'eval'))\n"
 WRITES = """
 import os, signal, time
-from rldk.report.final import write_end
+from rldk.report.final_report import write_end
 from rldk.runs import Run
 def write(files, *ended):
     os.kill(os.getpid(), signal.SIGTERM)
@@ -308,7 +308,7 @@ import os, signal, time
 import rldk.recording.recorder
 rldk.recording.recorder.LOCK_SECONDS = 0.2
 recorder.record(event(1, loss=1))
-with recorder._writer._lock, recorder.watch._lock:
+with recorder._writer._lock, recorder.live_doctor._lock:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(60)
 """
@@ -463,8 +463,8 @@ def test_a_signal_that_interrupts_whoever_holds_the_terminal_ends_the_process_wi
         PREAMBLE
         + """
 import logging, os, signal, time
-from rldk.recording import exits
-exits.DYING_SECONDS = 600
+from rldk.recording import exit_hooks
+exit_hooks.DYING_SECONDS = 600
 handler = logging.StreamHandler()
 logging.getLogger("rldk").addHandler(handler)
 recorder.record(event(1, loss=1))

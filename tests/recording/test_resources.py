@@ -11,9 +11,9 @@ import pytest
 from recording.nvml import RecordedNVML, gpu
 from rldk.metrics import METRICS, metric_of
 from rldk.recording import resources
-from rldk.recording.allocator import torch_memory
-from rldk.recording.machine import Machine, MemoryLimit
+from rldk.recording.host_usage import HostUsage, MemoryLimit
 from rldk.recording.resources import ResourceSampler
+from rldk.recording.torch_memory import torch_memory
 
 GIB = 2**30
 
@@ -207,7 +207,7 @@ def test_a_forked_child_measures_nothing(tmp_path):
 
 
 def test_the_process_is_measured(tmp_path):
-    machine = Machine(tmp_path)
+    machine = HostUsage(tmp_path)
     first = machine.read()
     assert "process_cpu" not in first  # a rate needs two samples
     spend = time.process_time() + 0.05
@@ -227,7 +227,7 @@ def test_a_reading_that_fails_leaves_the_others_and_is_told(tmp_path, monkeypatc
         raise OSError(5, "Input/output error", str(path))
 
     monkeypatch.setattr(os, "statvfs", gone)
-    machine = Machine(tmp_path)
+    machine = HostUsage(tmp_path)
     assert "disk_free" not in machine.read()
     assert "memory_used" in machine.read()
     assert "cannot read the disk" in machine.missing["the disk"]

@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 
 from rldk.metrics import metric_of
-from rldk.recording.batch import Ends
+from rldk.recording.completion_stats import Ends
 from rldk.recording.guard import Guard
 from rldk.recording.reward_observer import RewardObserver, observer_of
 

@@ -5,12 +5,12 @@ import threading
 
 import pytest
 
-from rldk.files import RunFiles
+from events import line_of
 from rldk.recording import rotation
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
-from rldk.runs.records import last_event
-from samples import line_of
+from rldk.runs.event_reader import last_event
+from rldk.schema.files import RunFiles
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recording_one import begin
-from rldk.event import DataSlice, Event, ModelInfo, Rng
 from rldk.recording.environment import environment
 from rldk.recording.redaction import redact_command
 from rldk.recording.token_shapes import SHAPES
+from rldk.schema.event import DataSlice, Event, ModelInfo, Rng
 
 NAMES = [
     "hub_token", "HF_TOKEN", "hfToken", "accessToken", "apiKey", "api_key", "apikey", "openai_key",
@@ -187,7 +187,7 @@ def _files(*, about=None, notes=(), error=None):
         try:
             recorder.record(_event(*notes))
             if error is not None:
-                recorder._last_words.note(error)
+                recorder._crash_recorder.note(error)
         finally:
             recorder.close()
         return {path.name: path.read_text() for path in Path(folder).iterdir()}

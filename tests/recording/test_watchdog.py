@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from rldk.recording.place import Place
-from rldk.recording.watchdog import Patience, Stall, Watchdog
-from rldk.runs.beside import observation
-from rldk.runs.crash_file import read_crash
+from rldk.recording.stack_location import StackLocation
+from rldk.recording.watchdog import Patience, StallRecord, Watchdog
+from rldk.runs.side_files import observation
+from rldk.schema.crash_file import read_crash
 
 PATIENCE = Patience(steps=10, least=300, first=1800, slow=3600)
 
@@ -120,7 +120,7 @@ def test_an_evaluation_or_a_save_may_take_an_hour(name, dog, clock):
     assert looking_from(dog, (name, "transformers/trainer.py")) is None
     clock.now += 2
     stall = looking_from(dog, (name, "transformers/trainer.py"))
-    assert stall.place.during in ("a save", "an evaluation")
+    assert stall.location.during in ("a save", "an evaluation")
 
 
 CALLBACK = (("call_event", "transformers/trainer_callback.py"), ("on_step_end", "bench.py"))
@@ -131,7 +131,7 @@ def test_a_callback_may_take_an_hour(dog, clock):
     clock.now += 3599
     assert looking_from(dog, *CALLBACK) is None
     clock.now += 2
-    assert looking_from(dog, *CALLBACK).place.during == "the callback on_step_end"
+    assert looking_from(dog, *CALLBACK).location.during == "the callback on_step_end"
 
 
 @pytest.mark.parametrize("slow", [CALLBACK, [("evaluate", "transformers/trainer.py")]])
@@ -194,7 +194,7 @@ def test_a_training_within_a_callback_of_another_has_a_patience_of_its_own(clock
     within([TRAIN], train_outer)
     outer, inner = seen
     assert outer is None
-    assert (inner.stalled_seconds, inner.place.during) == (301, None)
+    assert (inner.stalled_seconds, inner.location.during) == (301, None)
     assert over == [False, True]
 
 
@@ -202,7 +202,7 @@ def test_it_says_where_the_training_hangs(dog, clock):
     trained(dog, clock)
     clock.now += 301
     stall = looking_from(dog, ("_calculate_rewards", "trl/trainer/grpo_trainer.py"), ("judge", "rewards.py"))
-    assert stall.place.activity == "the reward function judge (rewards.py:2)"
+    assert stall.location.activity == "the reward function judge (rewards.py:2)"
 
 
 def test_a_training_that_ended_without_a_word_does_not_stall(dog, clock):
@@ -263,8 +263,8 @@ def test_a_stall_without_a_name_for_its_file_or_that_nobody_can_be_told_ends_not
 
 
 def test_a_line_is_what_a_monitor_is_told():
-    place = Place(where="get (api.py:3)", activity="the reward function judge (rewards.py:7)")
-    stall = Stall(step=7, time=1.0, stalled_seconds=301.0, usual_seconds=2.0, place=place)
+    place = StackLocation(where="get (api.py:3)", activity="the reward function judge (rewards.py:7)")
+    stall = StallRecord(step=7, time=1.0, stalled_seconds=301.0, usual_seconds=2.0, location=place)
     at = observation(stall.line())
     assert (at.kind, at.step) == ("step_time", 7)
     assert at.values["stalled_seconds"] == 301

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from events import line_of
 from processes import run_script
-from rldk.files import RunFiles
 from rldk.recording import writer as module
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
-from samples import line_of
+from rldk.schema.files import RunFiles
 
 KILLER = Path(__file__).parents[1] / "kill_writer.py"
 WAIT = 20  # seconds until a background that never comes fails a test
@@ -140,9 +140,9 @@ def test_eight_processes_on_one_file_do_not_tear_each_others_lines(files):
     code = """
         import sys
         from pathlib import Path
-        from rldk.files import RunFiles
+        from rldk.schema.files import RunFiles
         from rldk.recording.writer import JsonlWriter
-        from samples import line_of
+        from events import line_of
         writer = JsonlWriter(RunFiles(Path(sys.argv[1]), "run"))
         lines = [line_of(int(sys.argv[2]) * 1000 + i, width=50 + 37 * i % 3000) for i in range(1000)]
         sys.stdin.readline()
@@ -225,7 +225,7 @@ def test_workers_of_a_data_loader_leave_the_run_to_the_trainer(files):
         import sys
         from pathlib import Path
         from torch.utils.data import DataLoader
-        from rldk.files import RunFiles
+        from rldk.schema.files import RunFiles
         from rldk.recording.writer import JsonlWriter
 
         class Data:
@@ -304,8 +304,8 @@ def test_a_file_size_limit_makes_records_wait_and_the_torn_line_whole_again(file
         """
         import logging, resource, sys
         from pathlib import Path
-        from rldk.event import DataSlice, Event, ModelInfo, Rng, encode
-        from rldk.files import RunFiles
+        from rldk.schema.event import DataSlice, Event, ModelInfo, Rng, encode
+        from rldk.schema.files import RunFiles
         from rldk.recording.writer import JsonlWriter
 
         logging.basicConfig(format="%(message)s")
@@ -337,7 +337,7 @@ def test_a_line_that_was_torn_is_whole_again_though_the_writer_was_closed_in_bet
         """
         import resource, sys
         from pathlib import Path
-        from rldk.files import RunFiles
+        from rldk.schema.files import RunFiles
         from rldk.recording.writer import JsonlWriter
         unlimited = resource.RLIM_INFINITY
         resource.setrlimit(resource.RLIMIT_FSIZE, (15, unlimited))
@@ -360,7 +360,7 @@ def test_a_torn_line_is_given_up_where_another_process_wrote_behind_it(files):
         """
         import resource, sys
         from pathlib import Path
-        from rldk.files import RunFiles
+        from rldk.schema.files import RunFiles
         from rldk.recording.writer import JsonlWriter
         unlimited = resource.RLIM_INFINITY
         resource.setrlimit(resource.RLIMIT_FSIZE, (15, unlimited))
@@ -532,7 +532,7 @@ def test_the_background_ends_with_the_writer(files):
         """
         import sys, threading
         from pathlib import Path
-        from rldk.files import RunFiles
+        from rldk.schema.files import RunFiles
         from rldk.recording.writer import JsonlWriter
         for options in ({}, {"flush_interval": 3600}, {"compress": True, "rotate_mb": 1}):
             writer = JsonlWriter(RunFiles(Path(sys.argv[1]), "run"), **options)
@@ -554,7 +554,7 @@ def test_a_process_that_never_closes_the_writer_ends_at_once_with_all_lines(file
         """
         import sys
         from pathlib import Path
-        from rldk.files import RunFiles
+        from rldk.schema.files import RunFiles
         from rldk.recording.writer import JsonlWriter
         JsonlWriter(RunFiles(Path(sys.argv[1]), "run")).write(b"1")
         """,

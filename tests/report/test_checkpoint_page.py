@@ -14,11 +14,20 @@ from rich.console import Console
 
 from checkpoints.judging import findings
 from rldk.health import Diagnosis
-from rldk.health.saved import Adapter, Analysis, Comparison, Group, NonFinite, Optimizer, Part, Vocabulary
 from rldk.report.checkpoint_page import as_markdown, as_object, print_checkpoint
+from rldk.report.checkpoint_phrases import CheckpointReport, share, size, unexamined, verdict
 from rldk.report.checkpoint_table import rows_of
-from rldk.report.checkpoint_words import Looked, share, size, unexamined, verdict
 from rldk.report.sparkline import sparkline
+from rldk.schema.checkpoint import (
+    Analysis,
+    Comparison,
+    Group,
+    LoraAdapter,
+    NonFiniteTensor,
+    Optimizer,
+    Part,
+    Vocabulary,
+)
 
 hostile = st.text(
     st.characters(codec="utf-8") | st.sampled_from("\x1b\x00\x08\x9b\u202e\u2066\u200b[]`<@|.\r\n\t"),
@@ -49,7 +58,7 @@ def looked(*groups, diagnosis=None, chosen="", **facts):
     about["parts"] = [Part(name="model.safetensors", bytes=18_100, tensors=9)]
     compared = Comparison(path="/runs/checkpoint-1", step=1, steps=1, tensors=9, unchanged=0.9, drift=0.001)
     about |= {"compared": compared, "groups": list(groups), "step": 2, "path": "/runs/checkpoint-2"} | facts
-    return Looked(
+    return CheckpointReport(
         source="checkpoint-2",
         name="checkpoint-2",
         found=Analysis(**about),
@@ -116,7 +125,7 @@ def test_a_drift_that_no_float_holds_is_shown():
 
 
 def test_a_tensor_with_nan_marks_its_row():
-    spoiled = [NonFinite(name="model.layers.3.mlp.up_proj.weight", nan=1, elements=10)]
+    spoiled = [NonFiniteTensor(name="model.layers.3.mlp.up_proj.weight", nan=1, elements=10)]
     one = judged(*deep(8), non_finite=spoiled, non_finite_tensors=1)
     assert re.search(r"^model\.layers\.3\.mlp .* NaN$", page(one), re.MULTILINE)
     assert verdict(one).startswith("The weights are whole, but 1 of 9 tensors holds NaN or infinities.")
@@ -190,7 +199,7 @@ def test_the_verdict(facts, words):
 def test_what_an_adapter_an_optimizer_and_a_vocabulary_are_said_to_be():
     one = looked(
         kind="adapter",
-        adapter=Adapter(
+        adapter=LoraAdapter(
             kind="LORA",
             modules=56,
             r=16,
@@ -249,7 +258,7 @@ def test_names_are_text(name, width):
         faults=[name],
         missing=[name],
         state="partial",
-        non_finite=[NonFinite(name=name, nan=1)],
+        non_finite=[NonFiniteTensor(name=name, nan=1)],
         non_finite_tensors=1,
     )
     for text in (page(one, width), page(one, width, verbose=True), as_markdown(one)):

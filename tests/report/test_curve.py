@@ -3,8 +3,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
+from events import event
 from rldk.report.curve import MARK, POINTS, Curve, Curves
-from samples import event
 
 
 def curve_of(values):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from rldk.doctor.sample_evidence import SampleEvidence
 from rldk.report.samples_page import HEAD, TAIL, as_markdown, as_object, print_samples
 from rldk.runs import Sample
-from rldk.runs.evidence import Shown
 
 HOSTILE = (
     "\x1b[2J\x1b[31mred\x1b]0;title\x07 \u202eltr \u2066x [bold]markup[/bold] [link=file:///x]y[/link] "
@@ -34,12 +34,14 @@ def sample(completion="an answer", **changes):
 def page(*samples, width=80, full=False, why="", end=False, more="", terminal=False):
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=terminal, color_system=None, highlight=False)
-    print_samples(console, "the title", [Shown(one, why, end) for one in samples], full=full, more=more)
+    print_samples(
+        console, "the title", [SampleEvidence(one, why, end) for one in samples], full=full, more=more
+    )
     return out.getvalue()
 
 
 def markdown(*samples, full=False, why=""):
-    return as_markdown("the title", [Shown(one, why, end=False) for one in samples], full=full)
+    return as_markdown("the title", [SampleEvidence(one, why, end=False) for one in samples], full=full)
 
 
 def test_all_that_is_known_of_a_sample_is_told():
@@ -151,7 +153,7 @@ def test_any_text_stands_there_and_nothing_else(text, prompt, name, full):
     cannot_do_anything(told)
     assert max(map(cell_len, told.splitlines())) <= 80
     cannot_do_anything(markdown(one, full=full))
-    json.dumps(as_object(Shown(one, "", end=False), None), allow_nan=False).encode()
+    json.dumps(as_object(SampleEvidence(one, "", end=False), None), allow_nan=False).encode()
 
 
 @given(text=hostile)
@@ -180,7 +182,7 @@ def test_an_object_is_strict_json_and_whole():
     one = sample(
         "x" * 9_000, rewards={"f": math.inf}, extra={"note": math.nan, "raw": b"\xff"}, why=("best",)
     )
-    told = as_object(Shown(one, "cut", end=True), "truncation")
+    told = as_object(SampleEvidence(one, "cut", end=True), "truncation")
     assert json.loads(json.dumps(told, allow_nan=False)) == {
         "step": 1_200,
         "prompt": "a question",
@@ -199,4 +201,4 @@ def test_an_object_is_strict_json_and_whole():
         "finding": "truncation",
         "shows": "cut",
     }
-    assert "finding" not in as_object(Shown(one, "", end=False), None)
+    assert "finding" not in as_object(SampleEvidence(one, "", end=False), None)

@@ -6,7 +6,7 @@ from pathlib import Path
 from rldk import open_run
 from rldk.runs import bad_lines
 from rldk.runs.bad_lines import BadLines
-from rldk.runs.records import BadLine
+from rldk.runs.event_reader import BadLine
 
 PATH = Path("log")
 

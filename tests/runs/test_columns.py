@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from events import event, lines, logged, record, resumed, write_run
 from processes import run_script
 from rldk import open_run
-from rldk.event import PHASES, encode, nonfinite_note
-from rldk.files import RunFiles
 from rldk.runs import Run
 from rldk.runs.columns import columns_of
-from samples import event, lines, logged, record, resumed, write_run
+from rldk.schema.event import PHASES, encode, nonfinite_note
+from rldk.schema.files import RunFiles
 
 
 def naive(events, phase="train"):

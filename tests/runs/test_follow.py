@@ -9,24 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import rldk.files
+import rldk.schema.files
+from events import end, event, lines, logged, write_run
 from processes import hold_lock, script
 from rldk import open_run
-from rldk.event import encode
-from rldk.files import RunFiles
 from rldk.recording.rotation import compress_parts, rotate
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
 from rldk.runs.follow import follow
-from samples import end, event, lines, logged, write_run
+from rldk.schema.event import encode
+from rldk.schema.files import RunFiles
 
 WRITER = """
     import os, signal, sys
     from pathlib import Path
-    from rldk.event import encode
-    from rldk.files import RunFiles
+    from rldk.schema.event import encode
+    from rldk.schema.files import RunFiles
     from rldk.recording.writer import JsonlWriter
-    from rldk.event import DataSlice, Event, ModelInfo, Rng
+    from rldk.schema.event import DataSlice, Event, ModelInfo, Rng
     first, last, torn = map(int, sys.argv[2:5])
     files = RunFiles(Path(sys.argv[1]), "run")
     def line(step):
@@ -209,7 +209,7 @@ def test_any_interleaving_with_a_writer_gives_each_event_once_and_in_order(tmp_p
         elif what == "compress":
             compress_parts(files)
 
-    looked = rldk.files._names
+    looked = rldk.schema.files._names
     opened = Path.open
 
     def look(folder):
@@ -240,7 +240,7 @@ def test_any_interleaving_with_a_writer_gives_each_event_once_and_in_order(tmp_p
         return not plan
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rldk.files, "_names", look)
+        patch.setattr(rldk.schema.files, "_names", look)
         patch.setattr(Path, "open", open_)
         assert following(files, until) == written
 

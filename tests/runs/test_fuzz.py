@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from events import lines, logged, resumed
 from rldk import RLDKError, open_run
 from rldk.runs.adapters import adapters
-from samples import lines, logged, resumed
 
 FILES = 715
 """Damaged files of each format: 14 formats, 10,010 files."""

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
+from events import lines, logged
 from processes import run_script
-from samples import lines, logged
 
 SIZE = 1 << 31
 READ = """
@@ -31,7 +31,7 @@ CONSOLE = b"".join(b"{'loss': 0.%d, 'step': %d}\n" % (step, step) for step in ra
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are another matter here")
 
 
-def said(*paths):
+def output_of(*paths):
     done = run_script(READ, *paths)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
@@ -50,7 +50,7 @@ def test_two_gigabytes_of_nothing_are_refused_at_once(tmp_path):
     for path in paths:
         path.touch()
         os.truncate(path, SIZE)
-    assert said(*paths) == ["UnknownFormatError"] * len(JUNK)
+    assert output_of(*paths) == ["UnknownFormatError"] * len(JUNK)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_two_gigabytes_of_nothing_are_refused_at_once(tmp_path):
 def test_a_hole_of_two_gigabytes_in_a_log_costs_no_record(tmp_path, name, text, record, format_):
     path = sparse(tmp_path / name, text, record)
     assert path.stat().st_size > SIZE
-    (shown,) = said(path)
+    (shown,) = output_of(path)
     reason = (
         "a line of more than 33,554,432 characters"
         if format_ == "rldk"

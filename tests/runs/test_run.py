@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from events import event, lines, write_run
 from processes import hold_lock
 from rldk import RLDKError, Run, open_run
 from rldk.errors import AmbiguousRunError, RunNotFoundError
-from rldk.files import RunFiles
-from samples import event, lines, write_run
+from rldk.schema.files import RunFiles
 
 
 def test_a_run_can_be_iterated_as_often_as_one_likes(tmp_path):

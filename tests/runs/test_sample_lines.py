@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorded import line, recorded, run_with, write_samples
+from events import event, write_run
 from rldk import open_run
 from rldk.runs import Run, Sample
-from rldk.runs.lines import MAX_LINE
+from rldk.runs.line_reader import MAX_LINE
 from rldk.runs.sample_lines import SampleLines, holds_samples
-from samples import event, write_run
+from sample_lines import line, recorded, run_with, write_samples
 
 MESSAGES = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "1 + 1?"}]
 

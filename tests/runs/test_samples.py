@@ -11,6 +11,7 @@ import pytest
 from trl import GRPOConfig, GRPOTrainer
 
 import tiny
+from events import logged, write_run
 from integrations import trainings
 from processes import run_script
 from rldk import RLDKError, open_run
@@ -18,7 +19,6 @@ from rldk.errors import MissingDependencyError
 from rldk.integrations.trl import observe_rewards
 from rldk.runs import Run, Sample
 from rldk.runs.sample_tables import reward_functions, tables_of
-from samples import logged, write_run
 
 SEEN = []
 """What the reward functions were given and gave: `(step, prompt, completion, letters, length)`."""

@@ -3,11 +3,11 @@
 import pytest
 
 import rldk
+from events import logged, write_run
 from integrations import trainings
 from rldk.errors import RunNotFoundError, UnknownFormatError
 from rldk.integrations.trl import RLDKCallback, TRLAdapter
 from rldk.runs import Run
-from samples import logged, write_run
 
 STATE = '{"global_step": 1, "log_history": [{"step": 1, "my_score": 0.5, "loss": 2.0}]}'
 

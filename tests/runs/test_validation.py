@@ -4,9 +4,9 @@ import gzip
 
 import pytest
 
-from rldk.event import encode
+from events import event, lines, resumed, write_run
 from rldk.runs.validation import MAX_SHOWN, check
-from samples import event, lines, resumed, write_run
+from rldk.schema.event import encode
 
 
 def test_a_sound_file_is_counted(tmp_path):

@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 import store
 
-from rldk.event import decode
-from rldk.files import RunFiles
+from rldk.doctor.sample_evidence import evidence
 from rldk.health import Diagnosis
 from rldk.runs import Run
-from rldk.runs.evidence import evidence
-from rldk.runs.records import read_lines
+from rldk.runs.event_reader import read_lines
+from rldk.schema.event import decode
+from rldk.schema.files import RunFiles
 
 __all__ = ["keep"]
 

@@ -2,6 +2,6 @@
 
 from rldk.checkpoints.analyst import Analyst, analyse
 from rldk.checkpoints.background import Background
-from rldk.health.saved import Analysis
+from rldk.schema.checkpoint import Analysis
 
 __all__ = ["Analysis", "Analyst", "Background", "analyse"]

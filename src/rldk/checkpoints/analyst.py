@@ -10,17 +10,17 @@ import time
 from typing import Any
 
 from rldk.checkpoints.folder import best_of, progress_of, size_of, state_of, step_of
+from rldk.checkpoints.layer_groups import LayerGroups, Tensor
 from rldk.checkpoints.lora import Pairs, adapter_of, config_of
 from rldk.checkpoints.optimizer import optimizer_of
-from rldk.checkpoints.predecessor import Fingerprint, Known, Predecessor
-from rldk.checkpoints.reading import read_json
+from rldk.checkpoints.previous import Fingerprint, KnownTensor, PreviousCheckpoint
+from rldk.checkpoints.safe_open import read_json
 from rldk.checkpoints.safetensors import Entry
 from rldk.checkpoints.scan import CutShortError, Measured, Scanner
-from rldk.checkpoints.tally import Tally, Tensor
 from rldk.checkpoints.vocabulary import TokensCache, vocabulary_of
 from rldk.checkpoints.weights import Weights
-from rldk.health.saved import MAX_NAMED, Analysis, NonFinite
-from rldk.runs.checkpoints import last_checkpoint
+from rldk.doctor.good_checkpoint import last_checkpoint
+from rldk.schema.checkpoint import MAX_NAMED, Analysis, NonFiniteTensor
 
 __all__ = ["Analyst", "analyse"]
 
@@ -69,24 +69,24 @@ class Analyst:
                 else the base model. It may be gone: what is remembered of it tells which tensors changed.
         """
         started, read = time.perf_counter(), self._scanner.bytes_read
-        place = os.path.abspath(os.fspath(path))
-        found = Analysis(path=place, step=step_of(place))
+        folder = os.path.abspath(os.fspath(path))
+        found = Analysis(path=folder, step=step_of(folder))
         try:
-            weights = Weights(place)
+            weights = Weights(folder)
         except OSError as error:
-            found.gone = f"{place} cannot be read ({error.strerror or error})"
+            found.gone = f"{folder} cannot be read ({error.strerror or error})"
             return found
-        known: dict[str, Known] = {}
+        known: dict[str, KnownTensor] = {}
         try:
             known = self._fill(found, weights, None if previous is None else os.fspath(previous))
         except OSError as error:
-            found.notes.append(f"{error.filename or place} cannot be read ({error.strerror or error})")
+            found.notes.append(f"{error.filename or folder} cannot be read ({error.strerror or error})")
         finally:
             weights.close()
         if weights.has_vanished():
-            found.gone = f"{place} was deleted while it was read"
+            found.gone = f"{folder} was deleted while it was read"
         elif known:
-            self.last = Fingerprint(place, found.step, found.bytes, known)
+            self.last = Fingerprint(folder, found.step, found.bytes, known)
         found.seconds = round(time.perf_counter() - started, 3)
         found.bytes_read = self._scanner.bytes_read - read
         return found
@@ -105,7 +105,7 @@ class Analyst:
             found.step = step
         return found
 
-    def _fill(self, found: Analysis, weights: Weights, previous: str | None) -> dict[str, Known]:
+    def _fill(self, found: Analysis, weights: Weights, previous: str | None) -> dict[str, KnownTensor]:
         """Tell all facts; what is to be remembered of each tensor."""
         folder = weights.folder
         found.kind, found.parts, found.notes = weights.contents.kind, weights.parts, weights.notes
@@ -117,9 +117,12 @@ class Analyst:
         if found.progress is not None and found.progress.unread:
             found.notes.append(f"trainer_state.json: {found.progress.unread}")
         before = self._before(found, previous)
-        known: dict[str, Known] = {}
-        about = config_of(os.path.join(folder, weights.contents.below))
-        pairs, tally = Pairs(measuring=found.kind == "adapter" and not about.of_parameters), Tally()
+        known: dict[str, KnownTensor] = {}
+        lora_config = config_of(os.path.join(folder, weights.contents.below))
+        pairs, tally = (
+            Pairs(measuring=found.kind == "adapter" and not lora_config.of_parameters),
+            LayerGroups(),
+        )
         try:
             self._read(found, weights, before, known, pairs, tally)
             if before is not None:
@@ -130,52 +133,54 @@ class Analyst:
                 before.close()
         found.groups = tally.groups()
         if found.kind == "adapter":
-            found.adapter = adapter_of(about, pairs, weights.places, found.bytes, self._norms(pairs))
+            found.adapter = adapter_of(lora_config, pairs, weights.locations, found.bytes, self._norms(pairs))
             found.notes += pairs.notes()
-        self._beside(found, weights, known)
+        self._add_small_files(found, weights, known)
         return known
 
-    def _before(self, found: Analysis, previous: str | None) -> Predecessor | None:
+    def _before(self, found: Analysis, previous: str | None) -> PreviousCheckpoint | None:
         """What the checkpoint is compared with."""
         last, step = self.last, found.step
         if previous is not None:
             known = last is not None and os.path.abspath(previous) == last.path
-            return Predecessor(previous, last if known else None)
+            return PreviousCheckpoint(previous, last if known else None)
         if last is not None and (last.step is None or step is None or last.step < step):
-            return Predecessor(last.path, last)
+            return PreviousCheckpoint(last.path, last)
         if self._base is None or found.kind == "adapter":  # an adapter has no tensor in common with it
             return None
-        return Predecessor(self._base, base=True)
+        return PreviousCheckpoint(self._base, base=True)
 
     def _read(
         self,
         found: Analysis,
         weights: Weights,
-        before: Predecessor | None,
-        known: dict[str, Known],
+        before: PreviousCheckpoint | None,
+        known: dict[str, KnownTensor],
         pairs: Pairs,
-        tally: Tally,
+        tally: LayerGroups,
     ) -> None:
         """Measure every tensor, a file at a time."""
         entries: dict[str, list[Entry]] = {}
-        for place in weights.places.values():
-            entries.setdefault(place.part, []).append(place.entry)
+        for location in weights.locations.values():
+            entries.setdefault(location.part, []).append(location.entry)
         for part in found.parts:
             try:
                 fd = weights.descriptor(part.name)
                 for entry in entries.get(part.name, ()):
                     measured = self._measure(fd, entry, before, tally)
-                    known[entry.name] = Known(entry.dtype, entry.shape, measured.crc)
+                    known[entry.name] = KnownTensor(entry.dtype, entry.shape, measured.crc)
                     _count(found, entry, measured)
                     self._pair(fd, entry, measured, pairs)
             except CutShortError:
                 part.fault = part.fault or "cut short while it was read"
             except OSError as error:
                 found.notes.append(f"{part.name}: it cannot be read ({error.strerror or error})")
-        found.tensors, found.parameters = len(weights.places), sum(found.dtypes.values())
+        found.tensors, found.parameters = len(weights.locations), sum(found.dtypes.values())
         found.bytes = sum(part.bytes for part in found.parts)
 
-    def _measure(self, fd: int, entry: Entry, before: Predecessor | None, tally: Tally) -> Measured:
+    def _measure(
+        self, fd: int, entry: Entry, before: PreviousCheckpoint | None, tally: LayerGroups
+    ) -> Measured:
         if before is not None:
             measured, tensor = before.measure(self._scanner, fd, entry)
         else:
@@ -191,17 +196,17 @@ class Analyst:
             if values is not None:
                 pairs.add(entry.name, values)
 
-    def _beside(self, found: Analysis, weights: Weights, known: dict[str, Known]) -> None:
+    def _add_small_files(self, found: Analysis, weights: Weights, known: dict[str, KnownTensor]) -> None:
         """What is in the folder besides the weights."""
         folder, names = weights.folder, set(weights.names)
-        entries = [place.entry for place in weights.places.values()]
+        entries = [location.entry for location in weights.locations.values()]
         crcs = {name: one.crc for name, one in known.items()}
         alone = not os.path.samefile(folder, found.path)  # then what else should be there is not its matter
         if not alone:
             found.vocabulary = vocabulary_of(folder, entries, crcs, self._tokens)
         config, unread = read_json(os.path.join(folder, "config.json"), dict[str, Any])
-        told = config is not None and any(key in config for key in _UNROUTED)
-        found.experts = told or any(map(_UNROUTED_PARTS.search, weights.places))
+        is_unrouted = config is not None and any(key in config for key in _UNROUTED)
+        found.experts = is_unrouted or any(map(_UNROUTED_PARTS.search, weights.locations))
         if unread is not None:
             (found.faults if unread.damaged else found.notes).append(f"config.json: {unread.why}")
         if found.kind == "adapter":
@@ -227,7 +232,7 @@ class Analyst:
         if self._base is None or not pairs.done:
             return {}
         if self._base_norms is None:
-            base = Predecessor(self._base, base=True)
+            base = PreviousCheckpoint(self._base, base=True)
             self._base_norms = base.norms(self._scanner, pairs.modules())
             base.close()
         return self._base_norms
@@ -241,7 +246,7 @@ def _count(found: Analysis, entry: Entry, measured: Measured) -> None:
         if len(found.empty) < MAX_NAMED:
             found.empty.append(entry.name[:200])
     if measured.nan or measured.inf:
-        told = NonFinite(
+        nonfinite = NonFiniteTensor(
             name=entry.name[:200],
             nan=measured.nan,
             inf=measured.inf,
@@ -251,8 +256,8 @@ def _count(found: Analysis, entry: Entry, measured: Measured) -> None:
             unchanged=None if measured.changed is None else measured.changed == 0,
         )
         found.non_finite_tensors += 1
-        found.masks += told.mask
-        found.non_finite.append(told)
+        found.masks += nonfinite.mask
+        found.non_finite.append(nonfinite)
         found.non_finite.sort(key=lambda one: (one.mask, one.lasting))  # masks come by the layer
         del found.non_finite[MAX_NAMED:]
 

@@ -10,10 +10,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from rldk._after_fork import disown_in_child
+from rldk._log import warn
 from rldk.checkpoints.worker import Worker
-from rldk.fork import give_up_in_child
-from rldk.health.saved import Analysis
-from rldk.speech import warn
+from rldk.schema.checkpoint import Analysis
 
 __all__ = ["Background"]
 
@@ -41,14 +41,14 @@ class Background:
         self._done = done
         self._over = over
         self._worker = Worker(base)
-        self._told = 0
+        self._reported = 0
         self._waiting: deque[tuple[str, int]] = deque()
         self._busy: str | None = None  # the checkpoint that is being analysed
         self._closed = False
         self._abandoned = False
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
-        give_up_in_child(self)
+        disown_in_child(self)
 
     def submit(self, path: str | os.PathLike[str], step: int) -> None:
         """Have a checkpoint analysed that was just saved."""
@@ -141,8 +141,8 @@ class Background:
     def _analysis(self, path: str, step: int) -> Analysis:
         found = self._worker.analyse(path, step)
         with self._condition:
-            skipped, self._told = self.skipped[self._told :], len(self.skipped)
+            skipped, self._reported = self.skipped[self._reported :], len(self.skipped)
         if skipped:
-            words = ", ".join(map(str, skipped[-10:]))
-            found.notes.append(f"saves came faster than analyses: not analysed were the steps {words}")
+            steps = ", ".join(map(str, skipped[-10:]))
+            found.notes.append(f"saves came faster than analyses: not analysed were the steps {steps}")
         return found

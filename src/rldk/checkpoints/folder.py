@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from rldk.checkpoints.reading import finite, integer, read_json
-from rldk.health.saved import MAX_NAMED, Best, Progress
+from rldk.checkpoints.safe_open import finite, integer, read_json
+from rldk.schema.checkpoint import MAX_NAMED, Best, TrainerProgress
 
 __all__ = [
     "Contents",
@@ -61,7 +61,7 @@ class Contents(msgspec.Struct, frozen=True):
     """Files that should be there and are not."""
     notes: list[str] = []
     """Weights that are there and are not read."""
-    placed: dict[str, str] = {}
+    files_of_tensors: dict[str, str] = {}
     """Tensor -> file, by the index; empty where there is none."""
     below: str = ""
     """Folder in this one in which an adapter and its configuration lie; empty: they lie in this one."""
@@ -128,19 +128,19 @@ def _below(folder: str, names: Collection[str]) -> Contents | None:
         [f"{taken}/{part}" for part in inner.parts],
         [f"{taken}: {fault}" for fault in inner.faults],
         [f"{taken}: {note}" for note in inner.notes] + others[:5],
-        {tensor: f"{taken}/{file}" for tensor, file in inner.placed.items()},
+        {tensor: f"{taken}/{file}" for tensor, file in inner.files_of_tensors.items()},
         taken,
     )
 
 
 def _indexed(folder: str, index: str, kind: str, names: Collection[str]) -> Contents:
-    told, unread = read_json(os.path.join(folder, index), _Index, MAX_INDEX)
-    placed = told.weight_map if told else None
-    if placed is None:
+    content, unread = read_json(os.path.join(folder, index), _Index, MAX_INDEX)
+    weight_map = content.weight_map if content else None
+    if weight_map is None:
         return Contents(kind, [], [f"{index}: {unread.why if unread else 'it has no weight_map'}"])  # type: ignore[arg-type]
-    listed = sorted(set(placed.values()))
+    listed = sorted(set(weight_map.values()))
     faults = [f"{name[:100]}, which {index} lists, is missing" for name in listed if name not in names]
-    return Contents(kind, [name for name in listed if name in names], faults[:MAX_NAMED], [], placed)  # type: ignore[arg-type]
+    return Contents(kind, [name for name in listed if name in names], faults[:MAX_NAMED], [], weight_map)  # type: ignore[arg-type]
 
 
 class _Index(msgspec.Struct):
@@ -194,21 +194,25 @@ def _scalar(raw: msgspec.Raw) -> Any:
     return None
 
 
-def progress_of(folder: str) -> tuple[Progress | None, list[tuple[int, float]], str | None]:
+def progress_of(folder: str) -> tuple[TrainerProgress | None, list[tuple[int, float]], str | None]:
     """`trainer_state.json`: the progress, each logged (step, learning rate), the best checkpoint's path."""
-    told, unread = read_json(os.path.join(folder, "trainer_state.json"), _State, MAX_STATE, MAX_RECORDS)
+    state, unread = read_json(os.path.join(folder, "trainer_state.json"), _State, MAX_STATE, MAX_RECORDS)
     if unread is not None:
-        return Progress(fault=unread.why) if unread.damaged else Progress(unread=unread.why), [], None
-    if told is None:
+        return (
+            TrainerProgress(fault=unread.why) if unread.damaged else TrainerProgress(unread=unread.why),
+            [],
+            None,
+        )
+    if state is None:
         return None, [], None
     rates = [
         (at, rate)
-        for record in told.log_history
+        for record in state.log_history
         if (step := finite(_scalar(record.step))) is not None
         and (at := integer(int(step))) is not None
         and (rate := finite(_scalar(record.learning_rate))) is not None
     ]
-    progress = Progress(step=_whole(_scalar(told.global_step)))
+    progress = TrainerProgress(step=_whole(_scalar(state.global_step)))
     if rates:
         progress.logged_step, progress.logged_lr = rates[-1]
         progress.updates = _updates(rates)
@@ -218,7 +222,7 @@ def progress_of(folder: str) -> tuple[Progress | None, list[tuple[int, float]], 
         if after[0] > before[0]
     ]
     progress.steepest = max(changes, default=None)
-    best = _scalar(told.best_model_checkpoint)
+    best = _scalar(state.best_model_checkpoint)
     return progress, rates, best if isinstance(best, str) else None
 
 
@@ -234,16 +238,16 @@ def _updates(rates: list[tuple[int, float]]) -> int:
     return sum(max(steps[i + 1] - steps[i], 0) for i, (_, rate) in enumerate(rates) if rate > 0)
 
 
-def best_of(folder: str, told: str | None) -> Best | None:
+def best_of(folder: str, saved_path: str | None) -> Best | None:
     """Whether the best checkpoint is where the trainer remembers it, or beside this one."""
-    if not told:
+    if not saved_path:
         return None
     parent = os.path.dirname(os.path.abspath(folder))
-    beside = os.path.join(parent, os.path.basename(told.rstrip("/\\")))
-    exists = os.path.isdir(told) or os.path.isdir(beside)
+    sibling = os.path.join(parent, os.path.basename(saved_path.rstrip("/\\")))
+    exists = os.path.isdir(saved_path) or os.path.isdir(sibling)
     # a path of the trainer may be relative to a folder that is not ours
-    recorded = os.path.normpath(os.path.dirname(told.rstrip("/\\")) or ".").lstrip("./")
-    return Best(path=told[:500], exists=exists, moved=not parent.endswith(recorded))
+    recorded = os.path.normpath(os.path.dirname(saved_path.rstrip("/\\")) or ".").lstrip("./")
+    return Best(path=saved_path[:500], exists=exists, moved=not parent.endswith(recorded))
 
 
 def step_of(folder: str) -> int | None:

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rldk.checkpoints.elements import Floats
-from rldk.checkpoints.reading import finite, integer, read_json
-from rldk.health.saved import MAX_NAMED, Adapter
+from rldk.checkpoints.dtypes import Floats
+from rldk.checkpoints.safe_open import finite, integer, read_json
+from rldk.schema.checkpoint import MAX_NAMED, LoraAdapter
 
-__all__ = ["AdapterConfig", "Pairs", "adapter_of", "config_of"]
+__all__ = ["LoraConfig", "Pairs", "adapter_of", "config_of"]
 
 MAX_ELEMENTS = 1 << 24
 """Elements of a lora_A or lora_B that are looked at in one piece: 64 MB as float32."""
@@ -165,10 +165,10 @@ def _gram(matrix: NDArray[Any]) -> NDArray[np.float64]:
     return product
 
 
-class AdapterConfig(NamedTuple):
+class LoraConfig(NamedTuple):
     """`adapter_config.json`."""
 
-    told: dict[str, Any] | None
+    content: dict[str, Any] | None
     """Its content; None: there is none that can be read."""
     fault: str | None
     """Why it cannot be read, in words."""
@@ -180,29 +180,29 @@ class AdapterConfig(NamedTuple):
         Then peft puts the ranks of all of them into one lora_A, and names the module that it wraps: neither
         rank nor name nor product is what it is of a layer.
         """
-        return bool(self.told and self.told.get("target_parameters"))
+        return bool(self.content and self.content.get("target_parameters"))
 
 
-def config_of(folder: str) -> AdapterConfig:
+def config_of(folder: str) -> LoraConfig:
     """The configuration of the adapter in a folder."""
-    told, unread = read_json(os.path.join(folder, "adapter_config.json"), dict[str, Any])
-    return AdapterConfig(told, unread.why if unread else None)
+    content, unread = read_json(os.path.join(folder, "adapter_config.json"), dict[str, Any])
+    return LoraConfig(content, unread.why if unread else None)
 
 
 def adapter_of(
-    about: AdapterConfig, pairs: Pairs, tensors: Iterable[str], size: int, norms: Mapping[str, float]
-) -> Adapter:
+    lora_config: LoraConfig, pairs: Pairs, tensors: Iterable[str], size: int, norms: Mapping[str, float]
+) -> LoraAdapter:
     """The facts of an adapter.
 
     Args:
-        about: its configuration.
+        lora_config: its configuration.
         pairs: its tensors, measured.
         tensors: the names of all its tensors.
         size: bytes of its weights.
         norms: ||W||_F of modules of the base model, where that is at hand.
     """
-    config = about.told or {}
-    found = Adapter(kind=_text(config.get("peft_type")), bytes=size, fault=about.fault)
+    config = lora_config.content or {}
+    found = LoraAdapter(kind=_text(config.get("peft_type")), bytes=size, fault=lora_config.fault)
     found.base = _text(config.get("base_model_name_or_path"))
     found.base_missing = bool(found.base and os.path.isabs(found.base) and not os.path.isdir(found.base))
     found.r, found.alpha = integer(config.get("r")), finite(config.get("lora_alpha"))
@@ -210,16 +210,16 @@ def adapter_of(
         found.scale = found.alpha / (math.sqrt(found.r) if config.get("use_rslora") else found.r)
     found.modules, found.zero_b = len(pairs.modules()), len(pairs.zero)
     found.unpaired = pairs.unpaired()[:MAX_NAMED]
-    if about.of_parameters:
+    if lora_config.of_parameters:
         return found
-    if about.told is not None:
+    if lora_config.content is not None:
         _targets(config, list(tensors), pairs, found)
         _ranks(config, pairs, found)
     _size(config, pairs, norms, found)
     return found
 
 
-def _targets(config: Mapping[str, Any], tensors: list[str], pairs: Pairs, found: Adapter) -> None:
+def _targets(config: Mapping[str, Any], tensors: list[str], pairs: Pairs, found: LoraAdapter) -> None:
     """A module is matched by peft if its name is an entry of `target_modules` or ends with `.` and the entry.
 
     A text is a regular expression, which peft alone may run: a slow one would hold the interpreter.
@@ -242,14 +242,14 @@ def _ends(module: str) -> Iterable[str]:
     return (".".join(parts[i:]) for i in range(len(parts)))
 
 
-def _ranks(config: Mapping[str, Any], pairs: Pairs, found: Adapter) -> None:
+def _ranks(config: Mapping[str, Any], pairs: Pairs, found: LoraAdapter) -> None:
     if found.kind != "LORA" or found.r is None or config.get("rank_pattern"):
         return
     wrong = [f"{module} has rank {rank}" for module, rank in pairs.ranks.items() if rank != found.r]
     found.wrong_rank = wrong[:MAX_NAMED]
 
 
-def _size(config: Mapping[str, Any], pairs: Pairs, norms: Mapping[str, float], found: Adapter) -> None:
+def _size(config: Mapping[str, Any], pairs: Pairs, norms: Mapping[str, float], found: LoraAdapter) -> None:
     alive = [pair for pair in pairs.done.values() if pair.largest > 0]
     if alive:
         found.stable_rank = statistics.median(pair.square / pair.largest for pair in alive)

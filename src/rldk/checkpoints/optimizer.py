@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from rldk.checkpoints.elements import FLOATS
+from rldk.checkpoints.dtypes import FLOATS
 from rldk.checkpoints.pickles import TensorStandIn
-from rldk.checkpoints.reading import TimeLimit, UnreadableError, finite, integer, opened
+from rldk.checkpoints.safe_open import TimeLimit, UnreadableError, finite, integer, opened
 from rldk.checkpoints.scan import CutShortError, Scanner
 from rldk.checkpoints.torch_file import TorchFile, open_torch
-from rldk.health.saved import MAX_NAMED, NonFinite, Optimizer
+from rldk.schema.checkpoint import MAX_NAMED, NonFiniteTensor, Optimizer
 
 __all__ = ["optimizer_of"]
 
@@ -118,7 +118,7 @@ def _state(fd: int, file: TorchFile, found: Optimizer, scanner: Scanner) -> None
         measured = scanner.measure(fd, entry)
         if (measured.nan or measured.inf) and len(found.non_finite) < MAX_NAMED:
             found.non_finite.append(
-                NonFinite(
+                NonFiniteTensor(
                     name=f"{param}.{what}"[:200],
                     nan=measured.nan,
                     inf=measured.inf,

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from rldk.checkpoints.reading import TimeLimit, UnreadableError
+from rldk.checkpoints.safe_open import TimeLimit, UnreadableError
 
 __all__ = ["MAX_OPERATIONS", "TensorStandIn", "read_pickle"]
 

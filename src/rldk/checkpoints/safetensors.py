@@ -70,7 +70,7 @@ class Header(msgspec.Struct, frozen=True):
     """Why it was not examined although it may be good, in words."""
 
 
-class _Told(msgspec.Struct):
+class _TensorInfo(msgspec.Struct):
     """A tensor, as the JSON has it."""
 
     dtype: str
@@ -98,10 +98,11 @@ def read_header(fd: int, size: int) -> Header:
     if len(raw) < length:
         return Header(fault="cut short in its header while it was read")
     try:
-        told = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-        told.pop("__metadata__", None)
+        entries_by_name = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        entries_by_name.pop("__metadata__", None)
         entries = [
-            _entry(name, msgspec.json.decode(one, type=_Told), 8 + length) for name, one in told.items()
+            _entry(name, msgspec.json.decode(one, type=_TensorInfo), 8 + length)
+            for name, one in entries_by_name.items()
         ]
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
         return Header(fault=f"wrong header: {_short(error)}")
@@ -120,24 +121,24 @@ def _wrong_length(length: int, size: int) -> str | None:
     return None
 
 
-def _entry(name: str, told: _Told, begin: int) -> Entry:
+def _entry(name: str, info: _TensorInfo, begin: int) -> Entry:
     """A tensor of the header.
 
     Raises:
         ValueError: what is said of it cannot be.
     """
-    first, last = told.data_offsets
+    first, last = info.data_offsets
     elements = 1
-    for extent in told.shape:
+    for extent in info.shape:
         if extent < 0:
             raise ValueError(f"{name} has a negative shape")
         elements = min(elements * extent, 1 << 62)  # a hostile shape is no reason to multiply for long
-    bits = BITS.get(told.dtype)
+    bits = BITS.get(info.dtype)
     if first < 0 or last < first:
         raise ValueError(f"{name} ends before it begins")
     if bits is not None and elements * bits != (last - first) * 8:
-        raise ValueError(f"{name} has {last - first:,} bytes, but {told.dtype} {told.shape}"[:200])
-    return Entry(name, told.dtype, tuple(told.shape), elements, begin + first, begin + last)
+        raise ValueError(f"{name} has {last - first:,} bytes, but {info.dtype} {info.shape}"[:200])
+    return Entry(name, info.dtype, tuple(info.shape), elements, begin + first, begin + last)
 
 
 def _checked(entries: list[Entry], begin: int, size: int) -> Header:

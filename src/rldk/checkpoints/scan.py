@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rldk.checkpoints.elements import FLOATS, Floats, into_float32
+from rldk.checkpoints.dtypes import FLOATS, Floats, into_float32
 from rldk.checkpoints.safetensors import Entry
 
 __all__ = ["CutShortError", "Measured", "Scanner"]

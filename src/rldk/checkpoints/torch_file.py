@@ -15,7 +15,7 @@ import zlib
 from typing import Any, NamedTuple
 
 from rldk.checkpoints.pickles import TensorStandIn, read_pickle
-from rldk.checkpoints.reading import TimeLimit, UnreadableError
+from rldk.checkpoints.safe_open import TimeLimit, UnreadableError
 from rldk.checkpoints.safetensors import BITS, Entry
 
 __all__ = ["TorchFile", "open_torch"]
@@ -59,8 +59,8 @@ def open_torch(fd: int, limit: TimeLimit | None = None) -> TorchFile:
     if os.pread(fd, 2, 0) != b"PK":
         # before torch 1.6: a bare pickle, which begins with its protocol
         old = os.pread(fd, 1, 0) == b"\x80"
-        words = "it is in the format before torch 1.6" if old else "it is no file of torch.save"
-        raise UnreadableError(words, damaged=not old)
+        reason = "it is in the format before torch 1.6" if old else "it is no file of torch.save"
+        raise UnreadableError(reason, damaged=not old)
     limit = limit or TimeLimit()
     try:
         with zipfile.ZipFile(_Bounded(fd)) as archive:
@@ -68,8 +68,8 @@ def open_torch(fd: int, limit: TimeLimit | None = None) -> TorchFile:
     except (UnreadableError, OSError):
         raise
     except Exception as error:  # zipfile raises struct.error, UnicodeDecodeError, OverflowError and its own
-        words = f"cut short, or no zip ({error})"[:200]
-        raise UnreadableError(words, damaged=True) from None
+        reason = f"cut short, or no zip ({error})"[:200]
+        raise UnreadableError(reason, damaged=True) from None
     limit.check()
     return _read(fd, parts, limit)
 
@@ -89,8 +89,8 @@ def _read(fd: int, parts: list[zipfile.ZipInfo], limit: TimeLimit) -> TorchFile:
     if pickled is None:
         raise UnreadableError("its data.pkl is missing", damaged=True)
     if pickled.file_size > MAX_PICKLE:
-        words = f"its pickle of {pickled.file_size:,} bytes is too large to examine"
-        raise UnreadableError(words, damaged=False)
+        reason = f"its pickle of {pickled.file_size:,} bytes is too large to examine"
+        raise UnreadableError(reason, damaged=False)
     raw = os.pread(fd, pickled.file_size, places[pickled.filename])
     if zlib.crc32(raw) != pickled.CRC:
         raise UnreadableError("its pickle cannot be read (the checksum is wrong)", damaged=True)

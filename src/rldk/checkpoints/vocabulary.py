@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from rldk.checkpoints.reading import integer, opened, read_json
+from rldk.checkpoints.safe_open import integer, opened, read_json
 from rldk.checkpoints.safetensors import Entry
-from rldk.health.saved import MAX_NAMED, Vocabulary
+from rldk.schema.checkpoint import MAX_NAMED, Vocabulary
 
 __all__ = ["TokensCache", "vocabulary_of"]
 
@@ -76,12 +76,12 @@ class TokensCache:
 
 def _parsed(raw: bytes) -> _Tokens | None:
     try:
-        told = msgspec.json.decode(raw, type=_Tokenizer)
+        tokenizer = msgspec.json.decode(raw, type=_Tokenizer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    vocab = told.model.vocab
+    vocab = tokenizer.model.vocab
     plain = max(vocab.values(), default=-1) + 1 if isinstance(vocab, dict) else len(vocab)
-    return _Tokens(plain, {one.id: one.content for one in told.added_tokens})
+    return _Tokens(plain, {one.id: one.content for one in tokenizer.added_tokens})
 
 
 def vocabulary_of(
@@ -112,8 +112,8 @@ def vocabulary_of(
         found.config_rows = integer(inner.get("vocab_size", config.get("vocab_size")))
         tied = config.get("tie_word_embeddings", inner.get("tie_word_embeddings"))
         found.tied = tied if isinstance(tied, bool) else None
-        told = config.get("architectures")
-        names = told if isinstance(told, list) else []
+        architectures = config.get("architectures")
+        names = architectures if isinstance(architectures, list) else []
         predicts = any(end in name for name in names if isinstance(name, str) for end in _PREDICTS)
         # a matrix of the same size may be the head under another name: `output` of InternLM2, for one
         alike = any(entry.shape == inputs.shape and entry.name != inputs.name for entry in entries)

@@ -9,18 +9,18 @@ from itertools import islice
 from typing import NamedTuple
 
 from rldk.checkpoints.folder import Contents, contents_of
-from rldk.checkpoints.reading import opened
+from rldk.checkpoints.safe_open import opened
 from rldk.checkpoints.safetensors import Entry, Header, read_header
-from rldk.health.saved import MAX_NAMED, Part
+from rldk.schema.checkpoint import MAX_NAMED, Part
 
-__all__ = ["Place", "Weights"]
+__all__ = ["TensorLocation", "Weights"]
 
 
 MAX_TENSORS = 400_000
 """Tensors of one checkpoint that are examined; each takes about 1 kB and 20 us, whatever its size."""
 
 
-class Place(NamedTuple):
+class TensorLocation(NamedTuple):
     """Where a tensor is."""
 
     part: str
@@ -50,7 +50,7 @@ class Weights:
         """Each file, and what is wrong with it."""
         self.notes: list[str] = list(self.contents.notes)
         """What was not examined."""
-        self.places: dict[str, Place] = {}
+        self.locations: dict[str, TensorLocation] = {}
         """By tensor, in the order of the files."""
         self.vanished: list[str] = []
         """Files that were there and could not be opened."""
@@ -68,12 +68,12 @@ class Weights:
             return
         except OSError as error:
             header, size = Header(unread=f"it cannot be read ({error.strerror or error})"), 0
-        if len(self.places) + len(header.entries) > MAX_TENSORS:
+        if len(self.locations) + len(header.entries) > MAX_TENSORS:
             header = Header(unread=f"rldk examines {MAX_TENSORS:,} tensors of a checkpoint: not this file")
         if header.unread:
             self.notes.append(f"{name}: {header.unread}")
         self.parts.append(Part(name=name, bytes=size, tensors=len(header.entries), fault=header.fault))
-        self.places.update((entry.name, Place(name, entry)) for entry in header.entries)
+        self.locations.update((entry.name, TensorLocation(name, entry)) for entry in header.entries)
 
     def descriptor(self, name: str) -> int:
         """A descriptor of a file, good until another one is asked for.
@@ -98,8 +98,8 @@ class Weights:
         read = {part.name for part in self.parts if part.fault is None and part.tensors}
         missing = (
             f"{tensor[:100]} is not in {file}, where the index has it"
-            for tensor, file in self.contents.placed.items()
-            if file in read and (tensor not in self.places or self.places[tensor].part != file)
+            for tensor, file in self.contents.files_of_tensors.items()
+            if file in read and (tensor not in self.locations or self.locations[tensor].part != file)
         )
         return list(islice(missing, MAX_NAMED))
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 import msgspec
 
 from rldk.checkpoints.analyst import Analyst
-from rldk.health.saved import Analysis
+from rldk.schema.checkpoint import Analysis
 
 __all__ = ["Worker", "WorkerEndedError"]
 

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rldk.cli.judging import fail_on_option, merged, rule_options
 from rldk.cli.output import echo_json, echo_lines
 from rldk.cli.progress import measuring
+from rldk.cli.rule_options import fail_on_option, merged, rule_options
+from rldk.doctor.judge import context_of, settings_of
 from rldk.errors import RLDKError
 from rldk.health import Diagnosis, RunContext, Settings, Severity, diagnose
-from rldk.health.saved import Analysis
-from rldk.runs.beside import observation
-from rldk.runs.judging import context_of, settings_of
+from rldk.runs.side_files import observation
+from rldk.schema.checkpoint import Analysis
 
 if TYPE_CHECKING:
-    from rldk.cli.which_checkpoint import Against, Chosen
-    from rldk.report.checkpoint_words import Looked
+    from rldk.cli.checkpoint_path import ChosenCheckpoint, ComparedWith
+    from rldk.report.checkpoint_phrases import CheckpointReport
 
-__all__ = ["checkpoint", "look"]
+__all__ = ["checkpoint", "examine_checkpoint"]
 
 FAMILY = "CKP"
 
@@ -77,17 +77,17 @@ def checkpoint(
     """
     if no_compare and other is not None:
         raise click.UsageError("--no-compare and OTHER exclude each other")
-    looked = look(path, other, base, compare=not no_compare, **judging)
-    _print(looked, kind, verbose=verbose)
-    bad = fail_on != "never" and bool(looked.diagnosis.at_least(Severity.of(fail_on)))
-    if not looked.read:
-        echo_lines(f"rldk: no weights of {looked.found.path} could be read", err=True)
-    click.get_current_context().exit(int(bad) if looked.read else 2)
+    report = examine_checkpoint(path, other, base, compare=not no_compare, **judging)
+    _print(report, kind, verbose=verbose)
+    bad = fail_on != "never" and bool(report.diagnosis.at_least(Severity.of(fail_on)))
+    if not report.read:
+        echo_lines(f"rldk: no weights of {report.found.path} could be read", err=True)
+    click.get_current_context().exit(int(bad) if report.read else 2)
 
 
-def look(
+def examine_checkpoint(
     path: Path, other: Path | None = None, base: Path | None = None, *, compare: bool = True, **judging: Any
-) -> "Looked":
+) -> "CheckpointReport":
     """Analyse and judge a checkpoint; the arguments are those of the command.
 
     Raises:
@@ -95,28 +95,28 @@ def look(
         OSError: it cannot be listed.
     """
     from rldk.checkpoints.folder import step_of  # all this with numpy, which no other command needs
-    from rldk.cli.which_checkpoint import Against, checkpoint_at
-    from rldk.report.checkpoint_words import Looked
+    from rldk.cli.checkpoint_path import ComparedWith, checkpoint_at
+    from rldk.report.checkpoint_phrases import CheckpointReport
 
     chosen = checkpoint_at(path)
-    against = Against(chosen.path, other, base, compare=compare)
+    against = ComparedWith(chosen.path, other, base, compare=compare)
     found = _analysed(chosen, against)
     if found.gone is not None:
         raise RLDKError(found.gone)
     there = Path(found.path)
-    return Looked(
+    return CheckpointReport(
         source=str(path),
         name=there.name if step_of(str(there.parent)) is None else f"{there.parent.name}/{there.name}",
         found=found,
         diagnosis=_judged(found, chosen, **judging),
         chosen=chosen.how,
-        compared_with=against.words if found.compared is not None else "",
+        compared_with=against.description if found.compared is not None else "",
         earlier=str(against.earlier) if against.earlier else None,
         run=str(path) if chosen.run else None,
     )
 
 
-def _analysed(chosen: "Chosen", against: "Against") -> Analysis:
+def _analysed(chosen: "ChosenCheckpoint", against: "ComparedWith") -> Analysis:
     from rldk.checkpoints import Analyst
 
     analyst = Analyst(against.base)
@@ -135,7 +135,7 @@ def _size(path: Path) -> int:
 
 def _judged(
     found: Analysis,
-    chosen: "Chosen",
+    chosen: "ChosenCheckpoint",
     select: tuple[str, ...] = (),
     ignore: tuple[str, ...] = (),
     thresholds: Mapping[str, Mapping[str, Any]] = {},
@@ -156,13 +156,13 @@ def _judged(
     return diagnose(monitor)
 
 
-def _print(looked: "Looked", kind: str, *, verbose: bool) -> None:
+def _print(report: "CheckpointReport", kind: str, *, verbose: bool) -> None:
     from rldk.report.checkpoint_page import as_markdown, as_object, print_checkpoint
     from rldk.report.terminal import console_on
 
     if kind == "json":
-        echo_json(as_object(looked))
+        echo_json(as_object(report))
     elif kind == "markdown":
-        click.echo(as_markdown(looked), nl=False)
+        click.echo(as_markdown(report), nl=False)
     else:
-        print_checkpoint(console_on(sys.stdout), looked, verbose=verbose)
+        print_checkpoint(console_on(sys.stdout), report, verbose=verbose)

@@ -91,7 +91,7 @@ def show(console: "Console", run: "Run") -> None:
     from rich.table import Table
 
     from rldk.report.sparkline import sparkline
-    from rldk.report.words import plain
+    from rldk.report.text import plain
 
     events = [event for event in run if event.phase == "train"]
     rewards = [event.metrics["reward_mean"] for event in events]
@@ -127,9 +127,9 @@ def show(console: "Console", run: "Run") -> None:
 
 def show_found(console: "Console", run: "Run") -> None:
     """The doctor's page of a run."""
+    from rldk.doctor.judge import context_of, settings_of
     from rldk.report.examination import examine
     from rldk.report.terminal import print_page
-    from rldk.runs.judging import context_of, settings_of
 
     source = os.path.relpath(run.files.folder / run.run_id)
     monitor = settings_of(run).monitor(context_of(run))
@@ -141,7 +141,7 @@ def show_next(console: "Console", output_dir: Path, command: str = "rldk") -> No
     """What to type next: `command` starts rldk."""
     from rich.markup import escape
 
-    from rldk.report.words import plain
+    from rldk.report.text import plain
 
     folder = escape(plain(os.path.relpath(output_dir)))
     console.print("\n[bold]Next[/], type:")
@@ -157,10 +157,10 @@ def show_next(console: "Console", output_dir: Path, command: str = "rldk") -> No
 
 
 def _verdict(run: "Run") -> str:
-    from rldk.integrations.trl.messages import closing_words
-    from rldk.runs.judging import judge
+    from rldk.doctor.judge import judge
+    from rldk.integrations.trl.terminal_lines import verdict_line
 
-    return closing_words(judge(run))
+    return verdict_line(judge(run))
 
 
 def _meanings(run: "Run") -> list[tuple[Path, str]]:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from rldk.cli.judging import fail_on_option, judging_options, merged
+from rldk.cli.log_options import input_options, log_of
+from rldk.cli.many_runs import expanded, for_each, identity
 from rldk.cli.output import echo_json
 from rldk.cli.progress import counting
-from rldk.cli.reading import input_options, log_of
-from rldk.cli.several import expanded, for_each, identity
+from rldk.cli.rule_options import fail_on_option, merged, settings_options
+from rldk.doctor.judge import context_of, settings_of
 from rldk.errors import RLDKError
 from rldk.health import Incident, Monitor, Settings, Severity
 from rldk.runs import Run
-from rldk.runs.foreign import ForeignRun
-from rldk.runs.judging import context_of, settings_of
+from rldk.runs.foreign_run import ForeignRun
 
 if TYPE_CHECKING:
     from rldk.report.examination import Examination
@@ -53,7 +53,7 @@ class _Judging(msgspec.Struct, frozen=True):
 @click.command(short_help="Tell what is wrong with a run, and what to do.")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @input_options
-@judging_options
+@settings_options
 @click.option(
     "-f",
     "--format",
@@ -103,13 +103,13 @@ def doctor(
             return None
         if follow:
             _follow(run, rules, path, to_stderr=kind != "terminal")
-        about = _examine(run, rules, path)
+        exam = _examine(run, rules, path)
         seen.add(known)
-        return about
+        return exam
 
     found, failed = for_each(chosen, one)
     _print(found, kind, several=len(paths) > 1 or chosen != list(paths), verbose=verbose)
-    bad = fail_on != "never" and any(about.diagnosis.at_least(Severity.of(fail_on)) for about in found)
+    bad = fail_on != "never" and any(exam.diagnosis.at_least(Severity.of(fail_on)) for exam in found)
     click.get_current_context().exit(2 if failed else int(bad))
 
 
@@ -137,20 +137,20 @@ def _follow(run: Run, rules: _Judging, path: Path, *, to_stderr: bool) -> None:
     console = console_on(sys.stderr if to_stderr else sys.stdout)
     monitor = rules.monitor(run)
 
-    def told(incident: Incident) -> None:
+    def on_incident(incident: Incident) -> None:
         console.print(alert_line(finding_of(incident, monitor)), soft_wrap=True)
 
     try:
-        examine(run, monitor, source=str(path), events=run.follow(), told=told)
+        examine(run, monitor, source=str(path), events=run.follow(), on_incident=on_incident)
     except KeyboardInterrupt:
         click.echo("rldk: no longer following; what was found so far:", err=True)
 
 
 def _print(found: "list[Examination]", kind: str, *, several: bool, verbose: bool) -> None:
     if kind == "json":
-        from rldk.report.json_form import as_json
+        from rldk.report.json_report import as_json
 
-        objects = [as_json(about) for about in found]
+        objects = [as_json(exam) for exam in found]
         echo_json(objects if several else objects[0])
     elif kind == "terminal":
         _show(found, verbose=verbose)
@@ -161,17 +161,17 @@ def _print(found: "list[Examination]", kind: str, *, several: bool, verbose: boo
         else:
             from rldk.report.github import as_github
 
-            def write(about: "Examination") -> str:
-                return "\n".join(as_github(about))
+            def write(exam: "Examination") -> str:
+                return "\n".join(as_github(exam))
 
-        click.echo("\n".join(write(about).rstrip("\n") + "\n" * (kind == "markdown") for about in found))
+        click.echo("\n".join(write(exam).rstrip("\n") + "\n" * (kind == "markdown") for exam in found))
 
 
 def _show(found: "list[Examination]", *, verbose: bool) -> None:
     from rldk.report.terminal import console_on, print_page
 
     console = console_on(sys.stdout)
-    for number, about in enumerate(found):
+    for number, exam in enumerate(found):
         if number:
             console.print()
-        print_page(console, about, verbose=verbose)
+        print_page(console, exam, verbose=verbose)

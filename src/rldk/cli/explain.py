@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rldk.cli.log_options import input_options, log_of
 from rldk.cli.progress import counting
-from rldk.cli.reading import input_options, log_of
+from rldk.doctor.judge import context_of
 from rldk.errors import RLDKError
 from rldk.health import Monitor
 from rldk.health.normal import QUESTIONS, Answer, Questions
 from rldk.metrics import Metric
 from rldk.report.curve import Curve
 from rldk.report.metric_page import found_as, keys_of, nearest, quantile, rules_of
-from rldk.report.words import counted, number, plain
-from rldk.runs.judging import context_of
+from rldk.report.text import counted, number, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,7 +66,7 @@ def explain(metric: str, run: Path | None, input_format: str | None, mapping: di
         if run is not None:
             _standing(console, run, series, answers)
         elif known:
-            _asked(console, known)
+            _print_questions(console, known)
 
 
 class _Series:
@@ -97,25 +97,25 @@ def _read(
     monitor = Monitor(context_of(run), ())
     questions = Questions(monitor.context, monitor.chart)
     series: dict[str, _Series] = {}
-    wanted = {name for one in names for name in (one, f"eval_{one}")}
+    series_names = {name for one in names for name in (one, f"eval_{one}")}
     for event in counting(run, "reading"):
         monitor.feed(event)
         if event.phase == "summary":
             continue
-        for name in wanted & event.metrics.keys():
+        for name in series_names & event.metrics.keys():
             series.setdefault(name, _Series()).push(event.step, event.metrics[name])
-    told: dict[str, Answer] = {}
+    answers: dict[str, Answer] = {}
     for name in names:
-        told |= {answer.name: answer for answer in questions.about(name)}
-    return series, list(told.values())
+        answers |= {answer.name: answer for answer in questions.for_metric(name)}
+    return series, list(answers.values())
 
 
-def _meaning(console: "Console", metric: Metric, asked: str) -> None:
+def _meaning(console: "Console", metric: Metric, name: str) -> None:
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    also = "" if metric.name in (asked, asked.removeprefix("eval_")) else f" ({asked})"
+    also = "" if metric.name in (name, name.removeprefix("eval_")) else f" ({name})"
     console.print(Text.assemble((metric.name, "bold"), f"{also}: {metric.unit}; {BETTER[metric.direction]}"))
     console.print(Padding(Text(metric.meaning), (0, 0, 0, 2)))
     grid = Table.grid(padding=(0, 2, 0, 0))
@@ -159,7 +159,7 @@ def _figures(console: "Console", found: _Series) -> None:
     console.print(table)
 
 
-def _asked(console: "Console", known: list[Metric]) -> None:
+def _print_questions(console: "Console", known: list[Metric]) -> None:
     """What a run would be asked about."""
     from rich.text import Text
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
+from rldk.cli.log_options import input_options, log_of
+from rldk.cli.many_runs import expanded, for_each, identity
 from rldk.cli.output import echo_lines
 from rldk.cli.progress import counting
-from rldk.cli.reading import input_options, log_of
-from rldk.cli.several import expanded, for_each, identity
-from rldk.files import RunFiles, replacing, safe_run_id
 from rldk.runs import Run
-from rldk.runs.tables import WRITERS
+from rldk.runs.export import WRITERS
+from rldk.schema.files import RunFiles, replacing, safe_run_id
 
 __all__ = ["export"]
 
@@ -84,8 +84,8 @@ def export(
     elif len(runs) == 1:
         _to_file(*runs[0], None if output is None else Path(output), kind)
     elif output is None or Path(output).suffix or Path(output).exists():
-        said = "name a folder for their tables" if output is None else f"{output} is one file; name a folder"
-        raise click.UsageError(f"these are {len(runs)} runs: {said} with -o FOLDER")
+        hint = "name a folder for their tables" if output is None else f"{output} is one file; name a folder"
+        raise click.UsageError(f"these are {len(runs)} runs: {hint} with -o FOLDER")
     else:
         failed |= _to_folder(runs, Path(output), kind or "csv")
     ctx.exit(2 if failed else 0)

@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 
+from rldk.cli.log_options import input_options, log_of
+from rldk.cli.many_runs import expanded, for_each, identity
 from rldk.cli.output import echo_json, echo_lines, text_or_json
 from rldk.cli.progress import counting
-from rldk.cli.reading import input_options, log_of
-from rldk.cli.several import expanded, for_each, identity
 from rldk.errors import MissingDependencyError
-from rldk.event import escaped
 from rldk.metrics import metric_of
 from rldk.runs import Run
-from rldk.runs.foreign import ForeignRun
+from rldk.runs.foreign_run import ForeignRun
+from rldk.schema.event import escaped
 
 __all__ = ["info"]
 
@@ -51,11 +51,11 @@ def info(
         run = log_of(path, input_format, mapping)
         if (known := identity(run)) in seen:
             return None
-        about: dict[str, Any] = escaped(describe(run))
+        summary: dict[str, Any] = escaped(describe(run))
         if kind == "text":
-            echo_lines(*[""] * bool(seen), *_page(about))
+            echo_lines(*[""] * bool(seen), *_page(summary))
         seen.add(known)
-        return about
+        return summary
 
     found, failed = for_each(expanded(paths), one)
     if kind == "json":
@@ -118,28 +118,29 @@ def _samples(run: Run) -> int | str:
         return str(error)
 
 
-def _page(about: dict[str, Any]) -> list[str]:
+def _page(summary: dict[str, Any]) -> list[str]:
     """The description, for people, in lines."""
-    records = ", ".join(f"{count:,} {phase}" for phase, count in about["records"].items()) or "none"
+    records = ", ".join(f"{count:,} {phase}" for phase, count in summary["records"].items()) or "none"
     lines = [
-        about["path"],
-        f"  format     {about['format']}" + (f", dialect {about['dialect']}" if about["dialect"] else ""),
-        f"  algorithm  {about['algorithm'] or 'not told'}",
-        f"  state      {about['state']}",
+        summary["path"],
+        f"  format     {summary['format']}"
+        + (f", dialect {summary['dialect']}" if summary["dialect"] else ""),
+        f"  algorithm  {summary['algorithm'] or 'not told'}",
+        f"  state      {summary['state']}",
         f"  records    {records}",
     ]
-    if about["last_step"] is not None:
-        every = f", every {about['every']:,}" if about["every"] else ""
-        lines.append(f"  steps      {about['first_step']:,} to {about['last_step']:,}{every}")
-    if samples := about["samples"]:
+    if summary["last_step"] is not None:
+        every = f", every {summary['every']:,}" if summary["every"] else ""
+        lines.append(f"  steps      {summary['first_step']:,} to {summary['last_step']:,}{every}")
+    if samples := summary["samples"]:
         lines.append(f"  samples    {samples:,}" if isinstance(samples, int) else f"  samples    {samples}")
-    lines += [f"  note       {quirk}" for quirk in _quirks(about)]
+    lines += [f"  note       {quirk}" for quirk in _quirks(summary)]
     for kind in ("known", "unknown"):
-        lines += _wrapped(f"  {kind:<9}  ", about[kind])
+        lines += _wrapped(f"  {kind:<9}  ", summary[kind])
     return lines
 
 
-def _quirks(about: dict[str, Any]) -> list[str]:
+def _quirks(summary: dict[str, Any]) -> list[str]:
     counts = {
         "gaps": "gaps between steps",
         "repeated_steps": "train records repeat a step",
@@ -147,10 +148,10 @@ def _quirks(about: dict[str, Any]) -> list[str]:
         "records_with_nonfinite": "records hold a value that is not finite",
         "bad_lines": "lines could not be read",
     }
-    said = [f"{about[name]:,} {text}" for name, text in counts.items() if about[name]]
-    if about["steps_counted"]:
-        said.insert(0, "the log names no steps: the train records are counted")
-    return [*said, *about["first_bad_lines"]]
+    quirks = [f"{summary[name]:,} {text}" for name, text in counts.items() if summary[name]]
+    if summary["steps_counted"]:
+        quirks.insert(0, "the log names no steps: the train records are counted")
+    return [*quirks, *summary["first_bad_lines"]]
 
 
 def _wrapped(head: str, names: list[str]) -> list[str]:

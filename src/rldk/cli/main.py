@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from rldk import __version__
+from rldk._version import __version__
 from rldk.cli.checkpoint import checkpoint
 from rldk.cli.demo import demo
 from rldk.cli.doctor import doctor

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from rldk.errors import RLDKError
-from rldk.report.words import plain
+from rldk.report.text import plain
 
 __all__ = ["echo_json", "echo_lines", "message_of", "text_or_json"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from rldk.report.words import plain
+from rldk.report.text import plain
 
 __all__ = ["counting", "measuring"]
 

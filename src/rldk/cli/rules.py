@@ -39,8 +39,8 @@ def rules(names: tuple[str, ...], kind: str) -> None:
     if kind == "json":
         from rldk.report.rule_page import row
 
-        told = [row(rule) | ({"page": rule.page()} if names else {}) for rule in chosen]
-        echo_json(told)
+        rows = [row(rule) | ({"page": rule.page()} if names else {}) for rule in chosen]
+        echo_json(rows)
         return
     from rldk.report.terminal import WIDEST, console_on, printing
 
@@ -73,15 +73,15 @@ def _page(console: "Console", rule: type[Rule]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rldk.report.rule_page import about, options, sections
+    from rldk.report.rule_page import options, properties, sections
 
     (_, lead), *rest = sections(rule)
     console.print(Text.assemble((rule.name, "bold"), f" ({rule.code})"))
     console.print(Text(_joined(lead)))
     console.print()
     grid = Table.grid(padding=(0, 2, 0, 0))
-    for word, said in about(rule):
-        grid.add_row(Text(word, "dim"), Text(said))
+    for word, value in properties(rule):
+        grid.add_row(Text(word, "dim"), Text(value))
     console.print(grid)
     for title, text in rest:
         console.print(Text(f"\n{title}", "bold"))

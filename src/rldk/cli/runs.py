@@ -11,11 +11,11 @@ import click
 
 from rldk.cli.output import echo_json, echo_lines, text_or_json
 from rldk.errors import RLDKError
-from rldk.event import Event, Phase
-from rldk.files import RunFiles, list_runs
-from rldk.report.words import plain
+from rldk.report.text import plain
 from rldk.runs import Run
-from rldk.runs.records import last_event
+from rldk.runs.event_reader import last_event
+from rldk.schema.event import Event, Phase
+from rldk.schema.files import RunFiles, list_runs
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -58,9 +58,9 @@ def runs(folder: Path, kind: str) -> None:
 
 def _find(folder: Path) -> Iterator[tuple[RunFiles, list[Path]]]:
     """The runs below a folder, with the files of their events."""
-    for place, below, _ in os.walk(folder):
+    for parent, below, _ in os.walk(folder):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        for files, listing in list_runs(Path(place)).items():
+        for files, listing in list_runs(Path(parent)).items():
             if listing.parts or files.run in listing.others:
                 yield files, listing.parts
 

@@ -9,18 +9,18 @@ from pathlib import Path
 import click
 import msgspec
 
+from rldk.cli.log_options import input_options, log_of
 from rldk.cli.output import echo_json, echo_lines
 from rldk.cli.progress import counting
-from rldk.cli.reading import input_options, log_of
-from rldk.cli.wanted import SORTS, Wanted, in_order
+from rldk.cli.sample_filter import SORTS, SampleFilter, in_order
+from rldk.doctor.judge import judge
+from rldk.doctor.sample_evidence import SampleEvidence, evidence
 from rldk.errors import RLDKError
-from rldk.event import Phase
 from rldk.health import find_rule
-from rldk.report.words import counted, listed, plain
+from rldk.report.text import counted, listed, plain
 from rldk.runs import Run
-from rldk.runs.evidence import Shown, evidence
-from rldk.runs.judging import judge
 from rldk.runs.samples import Samples
+from rldk.schema.event import Phase
 
 __all__ = ["samples"]
 
@@ -114,28 +114,28 @@ def samples(
             "reward_funcs=observe_rewards(reward_funcs), from rldk.integrations.trl; or set "
             "log_completions=True in the trainer's configuration"
         )
-    wanted = Wanted(steps, phase, function, grep)
+    sample_filter = SampleFilter(steps, phase, function, grep)
     if finding is None:
-        shown = in_order(wanted.of(_all(found, path)), sort or "-step", function, limit or None)
+        shown = in_order(sample_filter.of(_all(found, path)), sort or "-step", function, limit or None)
     else:
-        chosen = wanted.of(_of_finding(run, found, finding, path))
+        chosen = sample_filter.of(_of_finding(run, found, finding, path))
         shown = in_order(chosen, sort, function, limit or None)
     if kind == "jsonl":
         _print_lines(shown, finding)
     else:
-        _print(list(shown), wanted, kind, path, finding, full=full or finding is not None)
-    _tell_bad(run, found)
-    if not wanted.taken:
-        _explain_none(run, found, wanted, path, finding, function)
+        _print(list(shown), sample_filter, kind, path, finding, full=full or finding is not None)
+    _report_bad(run, found)
+    if not sample_filter.taken:
+        _explain_none(run, found, sample_filter, path, finding, function)
         click.get_current_context().exit(1)
 
 
-def _all(found: Samples, path: Path) -> Iterator[Shown]:
+def _all(found: Samples, path: Path) -> Iterator[SampleEvidence]:
     for sample in counting(found, f"reading {path.name}"):
-        yield Shown(sample, "", end=False)
+        yield SampleEvidence(sample, "", end=False)
 
 
-def _of_finding(run: Run, found: Samples, rule: str, path: Path) -> list[Shown]:
+def _of_finding(run: Run, found: Samples, rule: str, path: Path) -> list[SampleEvidence]:
     """The samples that show a finding of the doctor; where there are none, it is said why."""
     diagnosis = judge(run)
     shown = evidence(diagnosis, found).get(rule, [])
@@ -149,7 +149,7 @@ def _of_finding(run: Run, found: Samples, rule: str, path: Path) -> list[Shown]:
     return shown
 
 
-def _print_lines(shown: Iterable[Shown], finding: str | None) -> None:
+def _print_lines(shown: Iterable[SampleEvidence], finding: str | None) -> None:
     from rldk.report.samples_page import as_object
 
     for one in shown:
@@ -157,7 +157,13 @@ def _print_lines(shown: Iterable[Shown], finding: str | None) -> None:
 
 
 def _print(
-    shown: list[Shown], wanted: Wanted, kind: str, path: Path, finding: str | None, *, full: bool
+    shown: list[SampleEvidence],
+    sample_filter: SampleFilter,
+    kind: str,
+    path: Path,
+    finding: str | None,
+    *,
+    full: bool,
 ) -> None:
     from rldk.report.samples_page import as_markdown, as_object, print_samples
     from rldk.report.terminal import console_on
@@ -170,43 +176,52 @@ def _print(
     if finding is not None:
         title = f"{path}: {counted(len(shown), 'sample')} of {finding}"
     else:
-        title = f"{path}: {len(shown):,} of {counted(wanted.taken, 'sample')}"
-        title += f" that match, of {wanted.seen:,}" if wanted.taken < wanted.seen else ""
+        title = f"{path}: {len(shown):,} of {counted(sample_filter.taken, 'sample')}"
+        title += (
+            f" that match, of {sample_filter.checked:,}"
+            if sample_filter.taken < sample_filter.checked
+            else ""
+        )
     if kind == "markdown":
         click.echo(as_markdown(title, shown, full=full), nl=False)
         return
     more = [] if full else ["Whole texts: --full."]
-    if len(shown) < wanted.taken:
+    if len(shown) < sample_filter.taken:
         more += ["More of them: --limit 50.", "The highest rewards: --sort -reward."]
     print_samples(console_on(sys.stdout), title, shown, full=full, more=" ".join(more))
 
 
-def _tell_bad(run: Run, found: Samples) -> None:
+def _report_bad(run: Run, found: Samples) -> None:
     files = {source.path for source in found.sources}
     bad = [line for line in run.bad_lines if line.path in files]
     if bad:
         first = f"{bad[0].path}:{bad[0].number}: {bad[0].reason}"
-        told = f"rldk: {counted(len(bad), 'sample')} could not be read; the first: {first}"
-        echo_lines(told, err=True)
+        warning = f"rldk: {counted(len(bad), 'sample')} could not be read; the first: {first}"
+        echo_lines(warning, err=True)
 
 
 def _explain_none(
-    run: Run, found: Samples, wanted: Wanted, path: Path, finding: str | None, function: str | None
+    run: Run,
+    found: Samples,
+    sample_filter: SampleFilter,
+    path: Path,
+    finding: str | None,
+    function: str | None,
 ) -> None:
     """Say why nothing is shown.
 
     Raises:
         RLDKError: nothing could be read, or there is no such reward function.
     """
-    if not wanted.seen:
+    if not sample_filter.checked:
         if finding is not None:
             return  # it has been said
         if any(line.path in {source.path for source in found.sources} for line in run.bad_lines):
             raise RLDKError(f"no sample of {path} could be read")
         echo_lines(f"rldk: {path} holds no sample yet", err=True)
         return
-    if function is not None and function not in wanted.functions:
-        names = list(wanted.functions)
+    if function is not None and function not in sample_filter.functions:
+        names = list(sample_filter.functions)
         known = listed([plain(name) for name in names[:NAMES]]) or "none"
         raise RLDKError(f"no sample of {path} has a reward function {function!r}; they have: {known}")
-    echo_lines(f"rldk: none of {counted(wanted.seen, 'sample')} matches", err=True)
+    echo_lines(f"rldk: none of {counted(sample_filter.checked, 'sample')} matches", err=True)

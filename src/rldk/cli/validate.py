@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
+from rldk.cli.log_options import input_options, log_of
+from rldk.cli.many_runs import expanded, for_each, identity
 from rldk.cli.output import echo_json, echo_lines, text_or_json
 from rldk.cli.progress import counting
-from rldk.cli.reading import input_options, log_of
-from rldk.cli.several import expanded, for_each, identity
 from rldk.errors import UnknownFormatError
-from rldk.event import escaped, json_schema
 from rldk.runs.validation import Validation, check, check_run
+from rldk.schema.event import escaped, json_schema
 
 __all__ = ["validate"]
 

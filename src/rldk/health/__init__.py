@@ -1,13 +1,14 @@
 """Judging a run: rules, the Monitor that applies them, the Diagnosis of what they found. Reads no files."""
 
 from rldk.health.context import RunContext
-from rldk.health.diagnosis import Diagnosis, Finding, NotChecked, diagnose, finding_of
+from rldk.health.diagnosis import Diagnosis, NotChecked, diagnose, finding_of
 from rldk.health.monitor import Incident, Monitor
 from rldk.health.observation import Observation
-from rldk.health.remedies import told
+from rldk.health.remedies import render_remedies
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules import RULES
-from rldk.health.selection import Settings, find_rule, options_of, select
+from rldk.health.settings import Settings, find_rule, options_of, select
+from rldk.schema.alert import Finding
 
 __all__ = [
     "RULES",
@@ -28,6 +29,6 @@ __all__ = [
     "find_rule",
     "finding_of",
     "options_of",
+    "render_remedies",
     "select",
-    "told",
 ]

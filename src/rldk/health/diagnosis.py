@@ -10,50 +10,19 @@ from typing import Any, Literal
 
 import msgspec
 
+from rldk.health.causality import cause_of
 from rldk.health.context import OFFLINE
 from rldk.health.monitor import Incident, Monitor
-from rldk.health.remedies import told
+from rldk.health.remedies import render_remedies
 from rldk.health.rule import Cause, Severity
-from rldk.health.signals import LOSS, REWARD
-from rldk.health.story import cause_of
+from rldk.metrics.aliases import LOSS, REWARD
+from rldk.schema.alert import Finding
 
-__all__ = ["Diagnosis", "Finding", "NotChecked", "Status", "as_a_story", "diagnose", "finding_of"]
+__all__ = ["Diagnosis", "NotChecked", "Status", "by_cause", "diagnose", "finding_of"]
 
 Status = Literal["healthy", "info", "warning", "critical", "insufficient-data"]
 ENOUGH = 20
 """Train records from which a run without findings is called healthy: with fewer, most rules are silent."""
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One condition that was found, as `rldk doctor --format json` prints it."""
-
-    rule: str
-    code: str
-    severity: Literal["info", "warning", "critical"]
-    confidence: float
-    """0 to 1."""
-    onset_step: int
-    """Step at which it began."""
-    first_step: int
-    """Step at which it was first reported."""
-    last_step: int
-    """Step at which it last held."""
-    message: str
-    evidence: Mapping[str, Any]
-    caused_by: str | None
-    """The finding that explains this one, by its rule's name."""
-    causes: list[str]
-    """Possible causes, the likeliest first."""
-    remedies: list[str]
-    """What to change, the first thing first."""
-    last_good_step: int | None
-    """The last train record before the onset."""
-    last_good_checkpoint: str | None
-    """The newest checkpoint up to that step that is still there and not known to be bad."""
-    samples: list[Any]
-    """Completions that show it."""
-    last_good_because: str | None = None
-    """How it is known that the checkpoint is good."""
 
 
 class NotChecked(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,8 +53,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
 def diagnose(monitor: Monitor) -> Diagnosis:
     """The diagnosis of what the monitor has been told so far."""
-    incidents = [incident for incident in monitor.incidents.values() if _told(incident)]
-    findings = as_a_story([finding_of(incident, monitor) for incident in incidents])
+    incidents = [incident for incident in monitor.incidents.values() if _is_reported(incident)]
+    findings = by_cause([finding_of(incident, monitor) for incident in incidents])
     enough = bool(monitor.rules) and monitor.records >= ENOUGH and _shows_its_goal(monitor)
     status: Status = "healthy" if enough else "insufficient-data"
     if findings:
@@ -93,7 +62,7 @@ def diagnose(monitor: Monitor) -> Diagnosis:
     return Diagnosis(status=status, findings=findings, not_checked=_unchecked(monitor), enough=enough)
 
 
-def _told(incident: Incident) -> bool:
+def _is_reported(incident: Incident) -> bool:
     return incident.open or incident.rule.when_over != "forget"
 
 
@@ -107,7 +76,9 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
     """What is to be told of one incident, beside the others that the monitor has found so far."""
     rule, verdict = incident.rule, incident.verdict
     others = [
-        other for other in monitor.incidents.values() if _told(other) and other.rule.explains(rule.name)
+        other
+        for other in monitor.incidents.values()
+        if _is_reported(other) and other.rule.explains(rule.name)
     ]
     onsets = {other.rule.name: other.onset_step for other in others}
     span = (monitor.last_step or 0) - (monitor.first_step or 0)
@@ -126,7 +97,7 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
         evidence=_spelled(dict(verdict.evidence)),
         caused_by=cause_of(rule.name, incident.onset_step, onsets, spacing),
         causes=[cause.text for cause in causes],
-        remedies=told([remedy for cause in causes for remedy in cause.remedies], monitor.context),
+        remedies=render_remedies([remedy for cause in causes for remedy in cause.remedies], monitor.context),
         last_good_step=incident.last_good_step,
         last_good_checkpoint=None,
         samples=[],
@@ -153,7 +124,7 @@ def likely_causes(incident: Incident) -> list[Cause]:
     return sorted(causes, key=lambda cause: -cause.likelihood)
 
 
-def as_a_story(findings: list[Finding]) -> list[Finding]:
+def by_cause(findings: list[Finding]) -> list[Finding]:
     """Roots by severity and onset, each followed by what it explains."""
     by_name = {finding.rule: finding for finding in findings}
 
@@ -161,14 +132,14 @@ def as_a_story(findings: list[Finding]) -> list[Finding]:
         return (-Severity.of(finding.severity), finding.onset_step, finding.code)
 
     def worst(finding: Finding) -> tuple[int, int, str]:
-        return min(rank(told) for told in tree(finding))
+        return min(rank(below) for below in tree(finding))
 
     def tree(finding: Finding) -> list[Finding]:
         children = sorted((f for f in findings if f.caused_by == finding.rule), key=rank)
-        return [finding, *(told for child in children for told in tree(child))]
+        return [finding, *(below for child in children for below in tree(child))]
 
     roots = [finding for finding in findings if finding.caused_by not in by_name]
-    return [told for root in sorted(roots, key=worst) for told in tree(root)]
+    return [below for root in sorted(roots, key=worst) for below in tree(root)]
 
 
 def _shows_its_goal(monitor: Monitor) -> bool:
@@ -193,7 +164,7 @@ def _unchecked(monitor: Monitor) -> list[NotChecked]:
         elif rule in monitor.unable:
             how = monitor.unable[rule]
             unchecked.append(NotChecked(rule=rule.name, code=rule.code, needs=[], how=how))
-        elif rule not in monitor.seen:
+        elif rule not in monitor.checked:
             inputs = rule.inputs()
             needs = [need for need in inputs if not monitor.chart.holds(need)]
             how = rule.enable or f"log {' and '.join(need.replace('|', ' or ') for need in inputs)}"

@@ -11,12 +11,12 @@ from math import isfinite
 
 import msgspec
 
-from rldk.event import Event
 from rldk.health.context import RunContext
 from rldk.health.observation import Observation
 from rldk.health.rule import Rule, RuleOptions, Severity, Verdict
-from rldk.health.signals import LOSS, REWARD
-from rldk.health.statistics import Chart, Track
+from rldk.health.tracks import Chart, Track
+from rldk.metrics.aliases import LOSS, REWARD
+from rldk.schema.event import Event
 
 __all__ = ["Incident", "Monitor"]
 
@@ -47,7 +47,7 @@ class Incident(msgspec.Struct):
     """Records seen by the rule since it last held."""
     now: Severity = Severity.INFO
     """The severity of the newest verdict."""
-    told: Severity = Severity.INFO
+    highest_reported: Severity = Severity.INFO
     """The highest severity that was news."""
     milder: int = 0
     """Records in a row in which it held with a lower severity."""
@@ -89,7 +89,7 @@ class Monitor:
         """Step of the newest record."""
         self.incidents: dict[Rule, Incident] = {}
         """What each rule found, in the order in which it was found."""
-        self.seen: set[Rule] = set()
+        self.checked: set[Rule] = set()
         """The rules that saw a record, or what else they look at."""
         self.failed: dict[Rule, str] = {}
         """Rules that raised, and what."""
@@ -132,7 +132,7 @@ class Monitor:
                 self._put_aside(rule, error)
                 continue
             if not rule.phases:
-                self.seen.add(rule)  # the configuration is all that it looks at
+                self.checked.add(rule)  # the configuration is all that it looks at
             if verdict is not None:
                 self._hold(rule, verdict, 0, news)
         return news
@@ -197,7 +197,7 @@ class Monitor:
             except Exception as error:
                 self._put_aside(rule, error)
                 continue
-            self.seen.add(rule)
+            self.checked.add(rule)
             rules.append(rule)
         feeds = self.chart.feeders(at.values) if at.kind == "log" and at.phase != "summary" else []
         return _Shape(tuple(feeds), tuple(rules))
@@ -212,7 +212,9 @@ class Monitor:
         onset = step if verdict.onset is None else min(verdict.onset, step)
         if incident is None:
             before = self._step_before(onset)
-            incident = Incident(rule, verdict, onset, step, step, before, now=severity, told=severity)
+            incident = Incident(
+                rule, verdict, onset, step, step, before, now=severity, highest_reported=severity
+            )
             self.incidents[rule] = incident
             news.append(incident)
             return
@@ -225,8 +227,8 @@ class Monitor:
         subsided = rule.when_over != "keep" and (again or incident.milder >= rule.patience)
         if not milder or subsided:
             incident.verdict, incident.milder = verdict, 0
-        if severity > incident.told:
-            incident.told = severity
+        if severity > incident.highest_reported:
+            incident.highest_reported = severity
             news.append(incident)
 
     def _release(self, incident: Incident) -> None:

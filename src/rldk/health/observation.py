@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from rldk.event import Event, Phase
+from rldk.schema.event import Event, Phase
 
-__all__ = ["Kind", "Observation"]
+__all__ = ["Observation", "ObservationKind"]
 
-Kind = Literal["log", "resource", "checkpoint", "samples", "step_time"]
+ObservationKind = Literal["log", "resource", "checkpoint", "samples", "step_time"]
 
 
 MAX_VALUES = 2000
@@ -22,7 +22,7 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
 
     step: int
     """Optimizer steps done."""
-    kind: Kind
+    kind: ObservationKind
     """Where the values come from; an Event is a `log`."""
     values: Mapping[str, float | None]
     """By canonical name. NaN and infinities are in their places; None is what the trainer gave as None."""

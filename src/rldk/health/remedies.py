@@ -12,7 +12,7 @@ import msgspec
 
 from rldk.health.context import RunContext
 
-__all__ = ["OPTIONS", "WARMUP", "Remedy", "told"]
+__all__ = ["OPTIONS", "WARMUP", "Remedy", "render_remedies"]
 
 
 class Remedy(msgspec.Struct, frozen=True):
@@ -86,7 +86,7 @@ COMMON = frozenset({"learning_rate", "max_grad_norm", "warmup_steps", "num_train
 """Options that every framework has, under whatever name."""
 
 
-def told(remedies: Iterable[Remedy], context: RunContext) -> list[str]:
+def render_remedies(remedies: Iterable[Remedy], context: RunContext) -> list[str]:
     """The texts of the remedies that this run can follow, each once, in order."""
     texts = (_text(remedy, context) for remedy in remedies)
     return list(dict.fromkeys(text for text in texts if text))

@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from rldk.health.context import RunContext
-from rldk.health.observation import Kind, Observation
+from rldk.health.observation import Observation, ObservationKind
 from rldk.health.remedies import Remedy
-from rldk.health.statistics import Chart
+from rldk.health.tracks import Chart
 
 __all__ = ["Cause", "Rule", "RuleOptions", "Severity", "Verdict"]
 
@@ -93,7 +93,7 @@ class Rule:
     needs: ClassVar[tuple[str, ...]] = ()
     """Canonical metrics that a record must hold for the rule to see it, `|` between such that will do
     instead of each other, `*` for any text. Empty: it sees every record."""
-    kinds: ClassVar[tuple[Kind, ...]] = ("log",)
+    kinds: ClassVar[tuple[ObservationKind, ...]] = ("log",)
     """Kinds of observations that it sees."""
     phases: ClassVar[tuple[str, ...]] = ("train",)
     """Phases of the records that it sees; none, where the configuration alone is judged."""
@@ -151,7 +151,7 @@ class Rule:
         return []
 
     def explains(self, rule: str) -> bool:
-        """Whether what this rule found may be the cause of what another did, where `story` says it can."""
+        """Whether what this rule found may be the cause of what another did, as `causality` has it."""
         return True
 
     @classmethod

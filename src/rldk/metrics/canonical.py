@@ -6,15 +6,29 @@ record, of what the sentence describes for one batch, across all processes. In t
 versions that were read of other trainers stand in their dialects.
 """
 
-from rldk.metrics.machine_rows import MACHINE_ROWS
 from rldk.metrics.metric import Metric
 from rldk.metrics.objective_rows import OBJECTIVE_ROWS
 from rldk.metrics.policy_rows import POLICY_ROWS
+from rldk.metrics.preference_rows import PREFERENCE_ROWS
+from rldk.metrics.resource_rows import RESOURCE_ROWS
 from rldk.metrics.reward_observer_rows import REWARD_OBSERVER_ROWS
+from rldk.metrics.reward_rows import REWARD_ROWS
+from rldk.metrics.runtime_rows import RUNTIME_ROWS
+from rldk.metrics.trainer_rows import TRAINER_ROWS
 
 __all__ = ["METRICS"]
 
 METRICS: dict[str, Metric] = {
-    metric.name: metric for metric in (*POLICY_ROWS, *OBJECTIVE_ROWS, *MACHINE_ROWS, *REWARD_OBSERVER_ROWS)
+    metric.name: metric
+    for metric in (
+        *TRAINER_ROWS,
+        *REWARD_ROWS,
+        *POLICY_ROWS,
+        *OBJECTIVE_ROWS,
+        *PREFERENCE_ROWS,
+        *RUNTIME_ROWS,
+        *RESOURCE_ROWS,
+        *REWARD_OBSERVER_ROWS,
+    )
 }
 """Every canonical metric by its name."""

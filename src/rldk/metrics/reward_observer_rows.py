@@ -1,6 +1,6 @@
 """Owns the metrics of what the reward functions were given and what they did, as `observe_rewards` sees them.
 
-Each is of the process that records, rank 0, alone. `rldk.recording.batch` computes them.
+Each is of the process that records, rank 0, alone. `rldk.recording.completion_stats` computes them.
 """
 
 from rldk.metrics.metric import Metric

@@ -11,7 +11,7 @@ from numbers import Number as AbstractNumber
 from numbers import Real
 from typing import Any
 
-from rldk.event import Number, nonfinite_note
+from rldk.schema.event import Number, nonfinite_note
 
 __all__ = ["measure"]
 

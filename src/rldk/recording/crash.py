@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from rldk.event import escaped
-from rldk.files import RunFiles
-from rldk.fork import give_up_in_child
+from rldk._after_fork import disown_in_child
+from rldk._log import warn
 from rldk.recording.redaction import redact_text, shortened
-from rldk.runs.crash_file import BEGAN, ENDED, FIELDS, CrashNote
-from rldk.speech import warn
+from rldk.schema.crash_file import BEGAN, ENDED, FIELDS, CrashNote
+from rldk.schema.event import escaped
+from rldk.schema.files import RunFiles
 
 __all__ = ["CrashFile", "last_lines", "one_line", "traceback_text"]
 
@@ -48,7 +48,7 @@ class CrashFile:
         self._file: IO[bytes] | None = None
         self._references = 0
         self._disowned = False
-        self._said = False
+        self._has_warned = False
 
     def open(self) -> None:
         """Begin a training. Errors below Python (a segmentation fault, an abort) are written here from now
@@ -57,7 +57,7 @@ class CrashFile:
         with suppress(OSError):
             if self.path.stat().st_size:
                 self.add([f"{BEGAN} {self._from_step}, {now()}"])
-        give_up_in_child(self)
+        disown_in_child(self)
         if faulthandler.is_enabled():
             return
         with suppress(Exception):
@@ -82,8 +82,8 @@ class CrashFile:
             finally:
                 os.close(file)
         except OSError as error:
-            if not self._said:
-                self._said = True
+            if not self._has_warned:
+                self._has_warned = True
                 warn("rldk: cannot write %s (%s)", self.path, error.strerror or error)
 
     def add_end(self, note: CrashNote, sections: Iterable[tuple[str, Sequence[str]]]) -> None:
@@ -98,7 +98,7 @@ class CrashFile:
             ENDED,
             *(f"{field}: {one_line(str(value))}" for field, value in fields.items() if value is not None),
         ]
-        lines += [text for title, told in sections if told for text in ("", title, *_bounded(told))]
+        lines += [text for title, content in sections if content for text in ("", title, *_bounded(content))]
         self._append(lines, stacks=True)
 
     def close(self) -> None:
@@ -137,10 +137,10 @@ def one_line(text: str) -> str:
 def traceback_text(error: BaseException) -> list[str]:
     """An exception as Python prints it, its frames bounded; `CrashFile.add_end` blanks its secrets."""
     try:
-        told = traceback.TracebackException(
+        formatted = traceback.TracebackException(
             type(error), error, error.__traceback__, limit=-FRAMES, compact=True
         )
-        text = "".join(told.format())
+        text = "".join(formatted.format())
     except Exception as failure:  # an exception can be anything
         text = f"{type(error).__name__} (its traceback cannot be shown: {type(failure).__name__})"
     return text.splitlines()

@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from rldk.fork import give_up_in_child
-from rldk.speech import warn
+from rldk._after_fork import disown_in_child
+from rldk._log import warn
 
 __all__ = ["BEGIN_SECONDS", "END_SECONDS", "EXIT_SECONDS", "Disk", "Job"]
 
@@ -102,7 +102,7 @@ class Disk:
         self._late_report = _Report()
         self._refused: dict[Path, int | None] = {}
         self._reports: dict[int | None, _Report] = {}  # by the reason
-        give_up_in_child(self)
+        disown_in_child(self)
 
     @property
     def is_well(self) -> bool:

@@ -16,8 +16,8 @@ from typing import Any
 
 import psutil
 
-from rldk import __version__
-from rldk.recording.exits import within
+from rldk._version import __version__
+from rldk.recording.exit_hooks import within
 from rldk.recording.redaction import redact_command
 
 __all__ = ["environment", "git_state"]
@@ -89,9 +89,9 @@ def _head(git: Path) -> dict[str, str | None]:
     with suppress(OSError):
         common = git / (git / "commondir").read_text().strip()
     branch = reference.removeprefix("refs/heads/")
-    for place in (git, common):
+    for git_folder in (git, common):
         with suppress(OSError):
-            return {"sha": (place / reference).read_text().strip(), "branch": branch}
+            return {"sha": (git_folder / reference).read_text().strip(), "branch": branch}
     with suppress(OSError):
         for line in (common / "packed-refs").read_text().splitlines():
             sha, _, name = line.partition(" ")

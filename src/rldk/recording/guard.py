@@ -10,8 +10,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+from rldk._log import warn
 from rldk.recording.redaction import redact_text, shortened
-from rldk.speech import warn
 
 __all__ = ["Guard", "guarded"]
 
@@ -27,22 +27,22 @@ class Guard:
     def __init__(self) -> None:
         self.failures = 0
         """Exceptions caught so far."""
-        self._said: set[str] = set()
+        self._warned: set[str] = set()
 
     def caught(self, where: str, error: Exception) -> None:
         """Count `error`; the first of its kind at this place is logged with the line it came from."""
         self.failures += 1
         frame = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
-        place = f"{frame.filename}:{frame.lineno}" if frame else "unknown place"
-        kind = f"{where} {type(error).__name__} {place}"
-        if kind not in self._said and len(self._said) < 100:
-            self._said.add(kind)
+        location = f"{frame.filename}:{frame.lineno}" if frame else "unknown place"
+        kind = f"{where} {type(error).__name__} {location}"
+        if kind not in self._warned and len(self._warned) < 100:
+            self._warned.add(kind)
             warn(
                 "rldk: %s failed, training goes on: %s: %s (%s)",
                 where,
                 type(error).__name__,
                 _first_line(error),
-                place,
+                location,
             )
 
     def attempt(self, what: str, make: Callable[[], T], default: T) -> T:

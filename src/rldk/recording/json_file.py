@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from rldk.event import escaped
-from rldk.files import replacing
 from rldk.recording.disk import WAIT_SECONDS, Disk, Job
 from rldk.recording.guard import Guard
+from rldk.schema.event import escaped
+from rldk.schema.files import replacing
 
 __all__ = ["JsonFile"]
 

@@ -13,27 +13,27 @@ from typing import Any, Literal
 
 import msgspec
 
-from rldk import __version__
-from rldk.event import SCHEMA_VERSION, Event, encode_into, escaped, resumed_note
-from rldk.files import RunFiles
-from rldk.fork import give_up_in_child
+from rldk._after_fork import disown_in_child
+from rldk._log import warn
+from rldk._version import __version__
+from rldk.doctor.run_end import RunEnd, how_it_ended, with_ending
 from rldk.health import Diagnosis
 from rldk.lock import RunLock
+from rldk.recording.claim import Claim
 from rldk.recording.crash import last_lines, now
+from rldk.recording.crash_recorder import CrashRecorder, ProcessEnd, Section
 from rldk.recording.disk import BEGIN_SECONDS, END_SECONDS, EXIT_SECONDS, Disk, Job
-from rldk.recording.exits import within
+from rldk.recording.exit_hooks import within
 from rldk.recording.guard import Guard
 from rldk.recording.json_file import JsonFile
-from rldk.recording.last_words import Death, LastWords, Section
-from rldk.recording.naming import Claim
-from rldk.recording.place import Place
+from rldk.recording.live_doctor import LiveDoctor, without_secrets
 from rldk.recording.process_end import at_process_end, not_at_process_end
 from rldk.recording.redaction import redact, redact_texts, shortened
-from rldk.recording.watch import Watch, without_secrets
+from rldk.recording.stack_location import StackLocation
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
-from rldk.runs.endings import End, how_it_ended, with_ending
-from rldk.speech import warn
+from rldk.schema.event import SCHEMA_VERSION, Event, encode_into, escaped, resumed_note
+from rldk.schema.files import RunFiles
 
 __all__ = ["Ending", "How", "Recorder"]
 
@@ -97,8 +97,8 @@ class Recorder:
         claimed: the run and its lock (`naming.claim`).
         from_step: the step that the training goes on from.
         writer: takes the events; None where the JSONL is off.
-        about: what ran; goes into `{run_id}_run.json`, its secrets blanked.
-        watch: judges the events, and says what is wrong.
+        info: what ran; goes into `{run_id}_run.json`, its secrets blanked.
+        live_doctor: judges the events, and says what is wrong.
         write_end: makes the files of the end (tables, report) when the run ends.
         guard: counts the exceptions that were kept from the training.
         disk: the disk of the files; one of its own by default.
@@ -113,8 +113,8 @@ class Recorder:
         *,
         from_step: int,
         writer: JsonlWriter | None,
-        about: dict[str, Any],
-        watch: Watch,
+        info: dict[str, Any],
+        live_doctor: LiveDoctor,
         write_end: Callable[[RunFiles, Ending, Diagnosis], None],
         guard: Guard,
         disk: Disk | None = None,
@@ -124,7 +124,7 @@ class Recorder:
         """Where the run is recorded."""
         self.ended: Ending | None = None
         """How the run ended; None while it is going on."""
-        self.watch = watch
+        self.live_doctor = live_doctor
         """What judges it."""
         self.training = False
         """Whether a training is recorded, and not evaluations alone, which end without saying so."""
@@ -158,12 +158,12 @@ class Recorder:
             last = Run(self.files).last() if claimed.resumed else None
         before = (last and last.wall_time) or 0.0
         self._origin = (time.monotonic() if began is None else began) - before
-        about = without_secrets(about) | {"from_seconds": before}
-        self._info = self._begin_info(from_step, about, claimed.resumed)
+        info = without_secrets(info) | {"from_seconds": before}
+        self._info = self._begin_info(from_step, info, claimed.resumed)
         self._run_file.save(self._info)
-        self._begin_watch(claimed, from_step)
-        give_up_in_child(self)
-        self._last_words = self._new_last_words()
+        self._begin_live_doctor(claimed, from_step)
+        disown_in_child(self)
+        self._crash_recorder = self._new_crash_recorder()
         at_process_end(self._at_exit)
 
     def begin_training(self) -> None:
@@ -176,9 +176,9 @@ class Recorder:
             self.ended = self._info["end"] = None
             self.is_ending = False
             self._is_done(self._begin_again, BEGIN_SECONDS)
-        self._last_words = self._new_last_words()
-        self._last_words.begin()
-        at_process_end(self._at_exit)  # again, to come before the end of the last words
+        self._crash_recorder = self._new_crash_recorder()
+        self._crash_recorder.begin()
+        at_process_end(self._at_exit)  # again, to come before the end of the crash recorder
 
     def _begin_again(self) -> None:
         self._lock = RunLock.acquire(self.files.lock) or self._lock
@@ -207,7 +207,7 @@ class Recorder:
         self._step = event.step
         if not self._stale:
             self.outdate()
-        if self.watch.see(event):
+        if self.live_doctor.observe(event):
             self.sync()
 
     @property
@@ -239,7 +239,7 @@ class Recorder:
     ) -> Ending | None:
         self.is_ending = True
         try:
-            with self._last_words.undisturbed():
+            with self._crash_recorder.undisturbed():
                 done = self._is_done(
                     partial(self._close_and_end, how, detail, self._found, once=once), wait_s
                 )
@@ -248,7 +248,7 @@ class Recorder:
             self.is_ending = False
             raise
         finally:
-            self._last_words.end()
+            self._crash_recorder.end()
             not_at_process_end(self._at_exit)  # it would keep the training's state alive
             if self.ended is None or self._stale:
                 at_process_end(self._at_exit)
@@ -263,14 +263,14 @@ class Recorder:
             done = self._is_done(self._renew, EXIT_SECONDS)
         else:
             self.note_caught()
-            death = self._last_words.death
+            death = self._crash_recorder.death
             how: How = death.how if death else "unknown" if self.training else "completed"
             detail = death.detail if death else None
             done = self._end_within(EXIT_SECONDS, how, detail, once=True) is not None
             if self.training and (self.ended is None or self.ended.how != "completed"):
-                self._say_where()
+                self._print_location()
         if not done:
-            self._say_what_is_missing()
+            self._warn_of_missing()
 
     def _is_done(self, call: Callable[[], None], wait_s: float) -> bool:
         """Have something done by the disk's thread, which may compute for as long as it needs."""
@@ -289,7 +289,7 @@ class Recorder:
     def note_caught(self) -> None:
         """Note the exception that ended the training and was caught, where it can still be found."""
         if self.training and self.ended is None:
-            within(EXIT_SECONDS, self._last_words.note_caught)
+            within(EXIT_SECONDS, self._crash_recorder.note_caught)
 
     @property
     def goes_on_elsewhere(self) -> bool:
@@ -304,8 +304,8 @@ class Recorder:
         self._disowned = True
         self._writer = None
 
-    def _new_last_words(self) -> LastWords:
-        return LastWords(
+    def _new_crash_recorder(self) -> CrashRecorder:
+        return CrashRecorder(
             self.files.crash(),
             self._from_step,
             step=lambda: self._step,
@@ -325,9 +325,9 @@ class Recorder:
             self._writer.close()
         if detail is None and how in ("stopped", "unknown") and self._notice:
             detail = f"after {self._notice}"
-        self._last_words.close_file()
+        self._crash_recorder.close_file()
         self.ended = ending = self._note_end(how, detail)
-        self.watch.close()
+        self.live_doctor.close()
         try:
             self._finish_files(ending, found)
         finally:
@@ -342,8 +342,8 @@ class Recorder:
 
     def _note_end(self, how: How, detail: str | None) -> Ending:
         """Note in the run's file how it ends."""
-        death = self._last_words.death
-        place = death.place if death and death.how == how else Place()
+        death = self._crash_recorder.death
+        location = death.location if death and death.how == how else StackLocation()
         ending = Ending(
             how=how,
             detail=redact_texts(escaped(detail)),
@@ -355,9 +355,9 @@ class Recorder:
             records_in_memory=self._writer.waiting if self._writer else 0,
             sync_error=redact_texts(self._writer.sync_error) if self._writer else None,
             hook_failures=self._guard.failures,
-            where=place.where,
-            activity=place.activity,
-            during=place.during,
+            where=location.where,
+            activity=location.activity,
+            during=location.during,
             lines_lost=self.lines_lost,
             records_delayed=self.events_delayed + (self._writer.delayed if self._writer else 0),
             longest_disk_wait=round(self.disk.longest_wait_s, 3),
@@ -366,14 +366,14 @@ class Recorder:
         self._run_file.save(self._info)
         return ending
 
-    def _say_where(self) -> None:
+    def _print_location(self) -> None:
         warn(
             "rldk: the training did not end by itself (%s); its records are in %s",
             (self.ended and (self.ended.detail or self.ended.how)) or "unknown",
             self.files.folder / self.files.run_id,
         )
 
-    def _say_what_is_missing(self) -> None:
+    def _warn_of_missing(self) -> None:
         waiting = self._writer.waiting if self._writer is not None else 0
         warn(
             "rldk: the log disk does not answer; %d records of %s and the files of its end are not on it",
@@ -385,38 +385,40 @@ class Recorder:
         with suppress(Exception):
             self.close()
 
-    def _account(self, death: Death) -> list[Section]:
+    def _account(self, death: ProcessEnd) -> list[Section]:
         """Note a death in the run's file, and tell what the crash file is to say of the run."""
         ending = self._note_end(death.how, death.detail)
         resources = self._end_of(ending).resources
         events = last_lines(self.files, LAST_RECORDS) if self._writer is not None else []
         return [
-            ("What the doctor found", _told(self._found_soon(ending))),
+            ("What the doctor found", _summary_lines(self._found_soon(ending))),
             ("The machine at the last record", [f"{name} {value}" for name, value in resources.items()]),
             (f"The last records, as in {self.files.events.name}", events),
         ]
 
-    def _finish_at_signal(self, death: Death) -> None:
+    def _finish_at_signal(self, death: ProcessEnd) -> None:
         """End the run while the main thread, which was interrupted anywhere, waits for it."""
         if self.ended is not None or self._disowned:
             return
         if not self._is_done(
             partial(self._close_and_end, death.how, death.detail, self._found_soon, once=True), EXIT_SECONDS
         ):
-            self._say_what_is_missing()
-        within(SAYING_SECONDS, self._say_where)  # the main thread may hold the lock of the terminal
+            self._warn_of_missing()
+        within(SAYING_SECONDS, self._print_location)  # the main thread may hold the lock of the terminal
 
     def _noticed(self, name: str) -> None:
         self._notice = name
         within(0, self.sync)  # the main thread may have been interrupted in there
 
-    def _end_of(self, ending: Ending) -> End:
+    def _end_of(self, ending: Ending) -> RunEnd:
         return how_it_ended(Run(self.files), msgspec.to_builtins(ending), ending.step)
 
     def _found(self, ending: Ending) -> Diagnosis:
         """What was found, with what the end shows."""
-        found = with_ending(self.watch.diagnosis(), self.watch.monitor.context, self._end_of(ending))
-        return self.watch.with_checkpoints(found)
+        found = with_ending(
+            self.live_doctor.diagnosis(), self.live_doctor.monitor.context, self._end_of(ending)
+        )
+        return self.live_doctor.with_checkpoints(found)
 
     def _found_soon(self, ending: Ending) -> Diagnosis:
         """The same where nobody holds the monitor, else what the end alone shows."""
@@ -429,26 +431,26 @@ class Recorder:
             return found[0]
         self._monitor_held = True
         nothing = Diagnosis(status="insufficient-data", findings=[], not_checked=[])
-        return with_ending(nothing, self.watch.monitor.context, self._end_of(ending))
+        return with_ending(nothing, self.live_doctor.monitor.context, self._end_of(ending))
 
-    def _begin_watch(self, claimed: Claim, from_step: int) -> None:
+    def _begin_live_doctor(self, claimed: Claim, from_step: int) -> None:
         if not claimed.resumed:
-            self.watch.begin()
+            self.live_doctor.begin()
             return
         with suppress(OSError):
             # Of the attempt before, what came after the checkpoint is superseded.
-            self.watch.resume(event for event in Run(self.files) if event.step <= from_step)
+            self.live_doctor.resume(event for event in Run(self.files) if event.step <= from_step)
 
-    def _begin_info(self, from_step: int, about: dict[str, Any], resumed: bool) -> dict[str, Any]:
+    def _begin_info(self, from_step: int, description: dict[str, Any], resumed: bool) -> dict[str, Any]:
         info = Run(self.files).info if resumed else {}
         attempts = info.get("attempts")
-        attempt = {"started": now(), "from_step": from_step, **about}
+        attempt = {"started": now(), "from_step": from_step, **description}
         return {
             "rldk": __version__,
             "event_schema": SCHEMA_VERSION,
             "run_id": self.files.run_id,
             "name": self._name,
-            "trainer_dir": about.get("trainer_dir"),
+            "trainer_dir": description.get("trainer_dir"),
             "attempts": [*(attempts if isinstance(attempts, list) else []), attempt],
             "end": None,
         }
@@ -478,7 +480,7 @@ def _safe_note(note: str) -> str:
     return f"{TEXT_NOTE}{name}{equals}{redact(shortened(text, NOTE_CHARS), name)}"
 
 
-def _told(found: Diagnosis) -> list[str]:
+def _summary_lines(found: Diagnosis) -> list[str]:
     """A diagnosis in a line each, with what to do about the first finding."""
     lines = [
         f"{one.severity} {one.rule} since step {one.onset_step}: {one.message}" for one in found.findings

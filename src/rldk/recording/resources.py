@@ -13,13 +13,13 @@ from typing import Protocol
 
 import msgspec
 
-from rldk.fork import give_up_in_child
-from rldk.recording.allocator import torch_memory
-from rldk.recording.gpus import GPUs
-from rldk.recording.machine import Machine
-from rldk.speech import logger
+from rldk._after_fork import disown_in_child
+from rldk._log import logger
+from rldk.recording.gpu_usage import GPUs
+from rldk.recording.host_usage import HostUsage
+from rldk.recording.torch_memory import torch_memory
 
-__all__ = ["ResourceSampler", "Sample"]
+__all__ = ["ResourceSample", "ResourceSampler"]
 
 PREFIX = "resource/"
 RATES = ("_cpu", "_utilization", "_power", "_throttled")
@@ -31,7 +31,7 @@ _STALE = (5.0, 10.0)
 """A sample older than so many intervals, and than so many seconds, joins no Event."""
 
 
-class Sample(msgspec.Struct, frozen=True):
+class ResourceSample(msgspec.Struct, frozen=True):
     """What was measured at one time."""
 
     time: float
@@ -40,7 +40,7 @@ class Sample(msgspec.Struct, frozen=True):
     """By canonical name."""
 
 
-class Source(Protocol):
+class ResourceSource(Protocol):
     """Something that is measured."""
 
     missing: dict[str, str]
@@ -83,16 +83,16 @@ class ResourceSampler:
         *,
         interval: float = 2.0,
         gpus: Sequence[int] | None = None,
-        on_sample: Callable[[Sample], None] | None = None,
+        on_sample: Callable[[ResourceSample], None] | None = None,
     ) -> None:
-        self.last: Sample | None = None
+        self.last: ResourceSample | None = None
         """The newest sample."""
         self.sources: dict[str, str] = {}
         """What is not measured, and why."""
         self._interval = interval
         self._gpus = gpus
         self._on_sample = on_sample
-        self._measured: tuple[Source, ...] = (Machine(folder), GPUs(gpus))
+        self._measured: tuple[ResourceSource, ...] = (HostUsage(folder), GPUs(gpus))
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self._disowned = False
@@ -101,7 +101,7 @@ class ResourceSampler:
         self._taken: _Ready | None = None
         self._again: dict[str, float] = {}  # what joins the Events until the next sample
         self._sums: dict[str, tuple[float, int]] = {}
-        give_up_in_child(self)
+        disown_in_child(self)
 
     def start(self) -> None:
         """Begin to measure; a second call does nothing."""
@@ -112,7 +112,7 @@ class ResourceSampler:
         try:
             thread.start()
         except RuntimeError as error:  # no more threads, or the interpreter is on its way out
-            self._say("thread", f"resources are not measured: {error}")
+            self._warn("thread", f"resources are not measured: {error}")
             return
         self._thread = thread
 
@@ -164,8 +164,8 @@ class ResourceSampler:
             for name, value in source.read().items():
                 values[PREFIX + name] = value
             for what, why in list(source.missing.items()):
-                self._say(what, why)
-        self.last = sample = Sample(now, values)
+                self._warn(what, why)
+        self.last = sample = ResourceSample(now, values)
         self._publish(values)
         if self._on_sample is not None:
             self._on_sample(sample)
@@ -185,7 +185,7 @@ class ResourceSampler:
         means = {name: total / count for name, (total, count) in self._sums.items()}
         self._ready = _Ready(time.monotonic(), values | means, values)
 
-    def _say(self, what: str, why: str) -> None:
+    def _warn(self, what: str, why: str) -> None:
         if self.sources.get(what) != why:
             self.sources[what] = why
             with suppress(Exception):  # a log handler of the user's may fail

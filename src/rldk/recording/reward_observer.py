@@ -14,10 +14,10 @@ from time import perf_counter
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
-from rldk.recording.batch import Batch, Ends, function_facts, numbers, text_facts, total_rewards
-from rldk.recording.choosing import Chooser
+from rldk.recording.completion_stats import Batch, Ends, function_facts, numbers, text_facts, total_rewards
 from rldk.recording.guard import Guard
-from rldk.sample import RecordedSample
+from rldk.recording.sample_selection import SampleReservoir
+from rldk.schema.sample import RecordedSample
 
 __all__ = ["PREFIX", "SAMPLES_A_STEP", "Call", "RewardObserver", "observer_of"]
 
@@ -44,7 +44,7 @@ class Call:
     Args:
         function: what tells the function from others of its name.
         name: the name that the trainer knows it by.
-        place: its place in the list of reward functions; None where not known.
+        index: its place in the list of reward functions; None where not known.
         of: how many reward functions the trainer has; None where not known.
         inputs: the keyword arguments of the call.
     """
@@ -56,20 +56,20 @@ class Call:
         "error",
         "function",
         "ids",
+        "index",
         "name",
         "of",
         "output",
-        "place",
         "prompts",
         "size",
     )
 
     def __init__(
-        self, function: Any, name: str, place: int | None, of: int | None, inputs: dict[str, Any]
+        self, function: Any, name: str, index: int | None, of: int | None, inputs: dict[str, Any]
     ) -> None:
         self.function = function
         self.name = name
-        self.place = place
+        self.index = index
         self.of = of
         self.prompts = inputs.get("prompts")
         self.completions: Sequence[Any] = inputs["completions"]
@@ -164,7 +164,7 @@ class RewardObserver:
         self._guard = guard
         self._ends = ends
         self._weights = None if weights is None else [float(weight) for weight in weights]
-        self._chooser = Chooser(samples, Random(0))  # noqa: S311 - a choice of samples is no secret
+        self._chooser = SampleReservoir(samples, Random(0))  # noqa: S311 - a choice of samples is no secret
         self._calls: deque[Call] = deque()
         self._names: dict[int, tuple[str, Any]] = {}
         self._now = _Window()
@@ -174,7 +174,7 @@ class RewardObserver:
         _observers[id(state)] = self
 
     def begin(
-        self, function: Any, name: str, place: int | None, of: int | None, inputs: dict[str, Any]
+        self, function: Any, name: str, index: int | None, of: int | None, inputs: dict[str, Any]
     ) -> Call | None:
         """A reward function is called; what `finish` is to be told when it is over, None if nothing is."""
         try:
@@ -183,7 +183,7 @@ class RewardObserver:
             self.called = True
             if self._calls and self._calls[0].completions is not inputs["completions"]:
                 self._reduce()
-            return Call(function, name, place, of, inputs)
+            return Call(function, name, index, of, inputs)
         except Exception as error:
             self._guard.caught("observing a reward function", error)
             return None
@@ -266,7 +266,7 @@ class RewardObserver:
 
     def _take_in(self, calls: list[Call]) -> None:
         """Reduce one batch."""
-        calls.sort(key=lambda call: (call.place or 0, call.began))
+        calls.sort(key=lambda call: (call.index or 0, call.began))
         values: dict[str, list[float | None] | None] = {}
         now = self._now
         for call in calls:
@@ -295,7 +295,7 @@ class RewardObserver:
         if len(known) != len(calls) or not _is_whole(calls):
             return None
         weights = self._weights if self._weights is not None else [1.0] * len(known)
-        ordered = calls[0].place is not None or len(calls) == 1
+        ordered = calls[0].index is not None or len(calls) == 1
         if len(weights) != len(known) or (self._weights is not None and not ordered):
             return None
         return total_rewards(known, weights)

@@ -10,7 +10,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from rldk.files import RunFiles, replacing
+from rldk.schema.files import RunFiles, replacing
 
 __all__ = ["compress_parts", "rotate"]
 

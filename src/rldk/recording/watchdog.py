@@ -18,10 +18,17 @@ from typing import Any
 import msgspec
 
 from rldk.recording.crash import CrashFile
-from rldk.recording.place import Frame, Place, frames_of_thread, inside_training, place_of, training_frames
-from rldk.runs.crash_file import STALLED
+from rldk.recording.stack_location import (
+    Frame,
+    StackLocation,
+    frames_of_thread,
+    inside_training,
+    locate,
+    training_frames,
+)
+from rldk.schema.crash_file import STALLED
 
-__all__ = ["Patience", "Stall", "Watchdog"]
+__all__ = ["Patience", "StallRecord", "Watchdog"]
 
 PACES = 50
 """Steps, the last ones, whose median is the usual time of a step."""
@@ -44,7 +51,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """Between two looks."""
 
 
-class Stall(msgspec.Struct, frozen=True, kw_only=True):
+class StallRecord(msgspec.Struct, frozen=True, kw_only=True):
     """No step has ended for a long time."""
 
     step: int
@@ -55,7 +62,7 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
     """Since the last sign of life."""
     usual_seconds: float | None
     """The usual time of a step; None in the first."""
-    place: Place
+    location: StackLocation
     """Where the training thread is."""
 
     def line(self) -> dict[str, Any]:
@@ -66,9 +73,9 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
             "step": self.step,
             "stalled_seconds": self.stalled_seconds,
             "usual_seconds": self.usual_seconds,
-            "where": self.place.where,
-            "activity": self.place.activity,
-            "during": self.place.during,
+            "where": self.location.where,
+            "activity": self.location.activity,
+            "during": self.location.during,
         }
 
 
@@ -87,7 +94,7 @@ class Watchdog:
 
     def __init__(
         self,
-        on_stall: Callable[[Stall], None],
+        on_stall: Callable[[StallRecord], None],
         dump: Callable[[], Path | None],
         patience: Patience = Patience(),  # noqa: B008 - frozen
         clock: Callable[[], float] = time.monotonic,
@@ -108,7 +115,7 @@ class Watchdog:
         self._longest = 0.0  # silence so far that ended well: one step may generate for many
         self._paces: deque[float] = deque(maxlen=PACES)
         self._slow = -inf  # when the thread was last seen in what may take the slow patience
-        self._told: float | None = None  # the sign of life after which a stall was told
+        self._reported: float | None = None  # the sign of life after which a stall was told
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -126,7 +133,7 @@ class Watchdog:
             step: the step that ended just now; None where none did.
         """
         now = self._clock()
-        if self._told != self._alive:
+        if self._reported != self._alive:
             self._longest = max(self._longest, now - self._alive)
         self._alive = now
         if step is not None:
@@ -145,7 +152,7 @@ class Watchdog:
         """Whether the training ended without a word, by an exception in a notebook."""
         return not self._frames()
 
-    def look(self) -> Stall | None:
+    def look(self) -> StallRecord | None:
         """What is to be told now, if anything: once an episode."""
         alive, now = self._alive, self._clock()
         silent = now - alive
@@ -154,32 +161,32 @@ class Watchdog:
         if usual is not None:
             before = min(2 * self._longest, self._patience.first)
             limit = max(self._patience.steps * usual, self._patience.least, before)
-        if silent <= limit / 2 or self._told == alive:
+        if silent <= limit / 2 or self._reported == alive:
             return None
         frames = self._frames()
         if not frames or self._alive != alive:  # over, or it goes on since
             return None
-        place = place_of(frames)
-        if place.during is not None:
+        location = locate(frames)
+        if location.during is not None:
             self._slow = now
             waited, limit = silent, max(limit, self._patience.slow)
         else:  # what comes after an evaluation is not late for the time that this took
             waited = now - max(alive, self._slow)
         if waited <= limit:
             return None
-        self._told = alive
-        return Stall(
+        self._reported = alive
+        return StallRecord(
             step=self._step,
             time=time.time(),
             stalled_seconds=round(silent, 3),
             usual_seconds=None if usual is None else round(usual, 3),
-            place=place,
+            location=location,
         )
 
     def slept(self, seconds: float) -> None:
         """So long, nobody ran: it counts for nothing."""
-        if self._told == self._alive:
-            self._told += seconds
+        if self._reported == self._alive:
+            self._reported += seconds
         self._alive += seconds
         self._slow += seconds
         if self._began is not None:
@@ -205,12 +212,12 @@ class Watchdog:
                     return
                 stall = self.look()
                 if stall is not None:
-                    self._tell(stall)
+                    self._report(stall)
 
-    def _tell(self, stall: Stall) -> None:
+    def _report(self, stall: StallRecord) -> None:
         path = self._dump()
         if path is not None:
             usual = "" if stall.usual_seconds is None else f", usually {stall.usual_seconds:.3g} s a step"
-            head = f"{STALLED} {stall.stalled_seconds:.0f} s after step {stall.step}{usual}, {stall.place}"
+            head = f"{STALLED} {stall.stalled_seconds:.0f} s after step {stall.step}{usual}, {stall.location}"
             CrashFile(path).add([head], stacks=True)
         self._on_stall(stall)

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rldk.files import RunFiles
-from rldk.fork import give_up_in_child
+from rldk._after_fork import disown_in_child
+from rldk._log import warn
 from rldk.recording.disk import EXIT_SECONDS, RETRY_SECONDS, Disk, Job
 from rldk.recording.lines import Lines
 from rldk.recording.rotation import compress_parts, rotate
-from rldk.speech import warn
+from rldk.schema.files import RunFiles
 
 __all__ = ["MAX_WAITING_BYTES", "JsonlWriter", "check_options"]
 
@@ -114,7 +114,7 @@ class JsonlWriter:
         self._lock = threading.Lock()  # of all that writes to the file; `write` never waits for it
         self._wake = threading.Event()
         self._background: threading.Thread | None = None
-        give_up_in_child(self)
+        disown_in_child(self)
 
     @property
     def waiting(self) -> int:

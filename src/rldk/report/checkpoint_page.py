@@ -14,14 +14,22 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from rldk import __version__
-from rldk.report.checkpoint_table import Row, rows_of
-from rldk.report.checkpoint_words import Looked, about, amount, facts, share, unexamined, verdict
+from rldk._version import __version__
+from rldk.report.checkpoint_phrases import (
+    CheckpointReport,
+    amount,
+    facts,
+    share,
+    subject,
+    unexamined,
+    verdict,
+)
+from rldk.report.checkpoint_table import LayerRow, rows_of
+from rldk.report.markdown import family_lines as story_in_markdown
 from rldk.report.markdown import folded, literal
-from rldk.report.markdown import story as story_in_markdown
 from rldk.report.sparkline import sparkline
-from rldk.report.terminal import COLOURS, WIDEST, commands_to_type, printing, story
-from rldk.report.words import number, plain, sentence, strict
+from rldk.report.terminal import COLOURS, WIDEST, commands_to_type, family_parts, printing
+from rldk.report.text import number, plain, sentence, strict
 
 __all__ = ["as_markdown", "as_object", "print_checkpoint"]
 
@@ -36,105 +44,105 @@ BLOCKS = 12
 """Columns for the layers of a row."""
 
 
-def print_checkpoint(console: Console, looked: Looked, *, verbose: bool = False) -> None:
+def print_checkpoint(console: Console, report: CheckpointReport, *, verbose: bool = False) -> None:
     """Print the page.
 
     Args:
         console: where to.
-        looked: the checkpoint.
+        report: the checkpoint.
         verbose: each group of tensors in a row of its own, every remedy, all that was not examined.
     """
     width = min(console.width, WIDEST)
     with printing(console) as out:
-        out.print(Group(*_parts(looked, width, verbose)), width=width)
-        for line in commands_to_type(_commands(looked, verbose=verbose), width):
+        out.print(Group(*_parts(report, width, verbose)), width=width)
+        for line in commands_to_type(_commands(report, verbose=verbose), width):
             out.print(line, soft_wrap=True)
 
 
-def as_markdown(looked: Looked) -> str:
+def as_markdown(report: CheckpointReport) -> str:
     """The page as Markdown."""
-    lines = [f"### rldk: {looked.status.upper()}", "", literal(about(looked)), ""]
-    lines += [f"**{literal(verdict(looked))}**", ""]
-    lines += [literal(looked.chosen), ""] if looked.chosen else []
-    findings = looked.diagnosis.findings
+    lines = [f"### rldk: {report.status.upper()}", "", literal(subject(report)), ""]
+    lines += [f"**{literal(verdict(report))}**", ""]
+    lines += [literal(report.chosen), ""] if report.chosen else []
+    findings = report.diagnosis.findings
     for finding in findings:
         if finding.caused_by is None:
-            lines += story_in_markdown(finding, findings, looked.place)
-    lines += [f"- {title}: {literal(text)}" for title, text in facts(looked)]
-    rows = rows_of(looked.found, findings, every=False)
+            lines += story_in_markdown(finding, findings, report.location)
+    lines += [f"- {title}: {literal(text)}" for title, text in facts(report)]
+    rows = rows_of(report.found, findings, every=False)
     if rows:
         lines += ["", *folded("By layer", _markdown_table(rows))]
-    if told := unexamined(looked):
-        lines += ["", *folded("Not examined", [f"- {literal(sentence(one))}" for one in told])]
+    if notes := unexamined(report):
+        lines += ["", *folded("Not examined", [f"- {literal(sentence(one))}" for one in notes])]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def as_object(looked: Looked) -> dict[str, Any]:
+def as_object(report: CheckpointReport) -> dict[str, Any]:
     """The page as plain data that strict JSON holds; `checkpoint` is the analysis, as a run records it."""
-    findings = msgspec.to_builtins(looked.diagnosis.findings, enc_hook=str)
+    findings = msgspec.to_builtins(report.diagnosis.findings, enc_hook=str)
     found: dict[str, Any] = strict(
         {
             "rldk": __version__,
-            "source": looked.source,
-            "path": looked.found.path,
-            "chosen": looked.chosen or None,
-            "compared_with": looked.compared_with or None,
-            "status": looked.status,
-            "verdict": verdict(looked),
+            "source": report.source,
+            "path": report.found.path,
+            "chosen": report.chosen or None,
+            "compared_with": report.compared_with or None,
+            "status": report.status,
+            "verdict": verdict(report),
             "findings": findings,
-            "not_examined": unexamined(looked),
-            "checkpoint": looked.found.detail(),
+            "not_examined": unexamined(report),
+            "checkpoint": report.found.detail(),
         }
     )
     return found
 
 
-def _parts(looked: Looked, width: int, verbose: bool) -> list[RenderableType]:
-    status, findings = looked.status, looked.diagnosis.findings
+def _parts(report: CheckpointReport, width: int, verbose: bool) -> list[RenderableType]:
+    status, findings = report.status, report.diagnosis.findings
     parts: list[RenderableType] = [
-        Text.assemble((status.upper(), COLOURS[status]), "  ", (about(looked), "bold")),
-        Text(verdict(looked)),
+        Text.assemble((status.upper(), COLOURS[status]), "  ", (subject(report), "bold")),
+        Text(verdict(report)),
     ]
-    if looked.chosen:
-        parts.append(Text(plain(looked.chosen), "dim"))
+    if report.chosen:
+        parts.append(Text(plain(report.chosen), "dim"))
     for finding in findings:
         if finding.caused_by is None:
-            parts += [Text(), *story(finding, findings, looked.place, verbose=verbose)]
-    parts += [Text(), _facts(looked)]
-    rows = rows_of(looked.found, findings, every=verbose)
+            parts += [Text(), *family_parts(finding, findings, report.location, verbose=verbose)]
+    parts += [Text(), _facts(report)]
+    rows = rows_of(report.found, findings, every=verbose)
     if rows:
         shown = rows if verbose else rows[:ROWS]
         parts += [Text(), _table(shown, width)]
         if len(shown) < len(rows):
             parts.append(Text(f"  and {len(rows) - len(shown):,} more: --verbose lists them", "dim"))
-    if told := unexamined(looked):
+    if notes := unexamined(report):
         parts += [Text(), Text("Not examined", "bold")]
-        shown_notes = told if verbose else told[:NOTES]
+        shown_notes = notes if verbose else notes[:NOTES]
         parts += [Padding(Text(sentence(one), "dim"), (0, 0, 0, 2)) for one in shown_notes]
-        if len(shown_notes) < len(told):
-            parts.append(Text(f"  and {len(told) - NOTES} more: --verbose lists them", "dim"))
+        if len(shown_notes) < len(notes):
+            parts.append(Text(f"  and {len(notes) - NOTES} more: --verbose lists them", "dim"))
     return [*parts, Text(), Text("Next", "bold")]
 
 
-def _facts(looked: Looked) -> Table:
+def _facts(report: CheckpointReport) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column()
-    for title, text in facts(looked):
+    for title, text in facts(report):
         grid.add_row(title, Text(text))
     return grid
 
 
-def _compared(rows: Sequence[Row]) -> bool:
+def _compared(rows: Sequence[LayerRow]) -> bool:
     return any(row.unchanged is not None or row.drift is not None for row in rows)
 
 
-def _top(rows: Sequence[Row]) -> float:
+def _top(rows: Sequence[LayerRow]) -> float:
     """The value of the highest block: one scale for all, so that rows can be compared."""
     return max((value or 0.0 for row in rows if not row.mark for value in row.series), default=0.0)
 
 
-def _table(rows: Sequence[Row], width: int) -> Table:
+def _table(rows: Sequence[LayerRow], width: int) -> Table:
     """By part and layer; in the last column what is odd, or the drift (else the norm) of each layer."""
     compared, top = _compared(rows), _top(rows)
     last = max([len(row.mark) for row in rows] + [BLOCKS, len(LAYERS)])
@@ -155,23 +163,23 @@ def _table(rows: Sequence[Row], width: int) -> Table:
     table.add_column(LAYERS, no_wrap=True)
     for row in rows:
         values = [*([amount(row.parameters)] if wide else []), *_values(row, compared=compared)]
-        told = Text(row.mark, "bold yellow") if row.mark else Text(_blocks(row, top), "cyan")
-        table.add_row(Text(plain(row.name)), *values, told)
+        cell = Text(row.mark, "bold yellow") if row.mark else Text(_blocks(row, top), "cyan")
+        table.add_row(Text(plain(row.name)), *values, cell)
     return table
 
 
-def _values(row: Row, *, compared: bool) -> list[str]:
+def _values(row: LayerRow, *, compared: bool) -> list[str]:
     if not compared:
         return [number(row.norm)]
     unchanged = "-" if row.unchanged is None else share(row.unchanged)
     return [unchanged, "-" if row.drift is None else f"{row.drift:.2g}"]
 
 
-def _blocks(row: Row, top: float) -> str:
+def _blocks(row: LayerRow, top: float) -> str:
     return sparkline([value or None for value in row.series], BLOCKS, top).rstrip()
 
 
-def _markdown_table(rows: Sequence[Row]) -> list[str]:
+def _markdown_table(rows: Sequence[LayerRow]) -> list[str]:
     compared, top = _compared(rows), _top(rows)
     titles = ["bit-equal", "drift"] if compared else ["norm"]
     lines = [
@@ -184,18 +192,20 @@ def _markdown_table(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _commands(looked: Looked, *, verbose: bool) -> list[tuple[str, str]]:
+def _commands(report: CheckpointReport, *, verbose: bool) -> list[tuple[str, str]]:
     """What to type next, and what it does."""
-    path, findings = shlex.quote(plain(looked.source)), looked.diagnosis.findings
-    told = []
+    path, findings = shlex.quote(plain(report.source)), report.diagnosis.findings
+    commands = []
     if findings:
-        told.append((f"rldk rules {findings[0].rule}", "how this was decided, and what looks alike"))
-    if looked.status in ("critical", "warning") and looked.earlier is not None:
-        told.append((f"rldk checkpoint {shlex.quote(plain(looked.earlier))}", "is the one before it good?"))
-    if looked.run is not None:
-        told.append((f"rldk doctor {shlex.quote(plain(looked.run))}", "what the run says"))
-    if looked.found.compared is None and looked.read:
-        told.append((f"rldk checkpoint {path} OTHER", "what changed since another one"))
-    if not verbose and any(row.layers > 1 for row in rows_of(looked.found, (), every=False)):
-        told.append((f"rldk checkpoint {path} -v", "each layer in a row"))
-    return told or [(f"rldk checkpoint {path} --format json", "all facts")]
+        commands.append((f"rldk rules {findings[0].rule}", "how this was decided, and what looks alike"))
+    if report.status in ("critical", "warning") and report.earlier is not None:
+        commands.append(
+            (f"rldk checkpoint {shlex.quote(plain(report.earlier))}", "is the one before it good?")
+        )
+    if report.run is not None:
+        commands.append((f"rldk doctor {shlex.quote(plain(report.run))}", "what the run says"))
+    if report.found.compared is None and report.read:
+        commands.append((f"rldk checkpoint {path} OTHER", "what changed since another one"))
+    if not verbose and any(row.layers > 1 for row in rows_of(report.found, (), every=False)):
+        commands.append((f"rldk checkpoint {path} -v", "each layer in a row"))
+    return commands or [(f"rldk checkpoint {path} --format json", "all facts")]

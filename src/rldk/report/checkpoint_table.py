@@ -9,17 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from rldk.checkpoints.tally import group_of
+from rldk.checkpoints.layer_groups import group_of
 from rldk.health import Finding
-from rldk.health.saved import Analysis, Group
+from rldk.schema.checkpoint import Analysis, Group
 
-__all__ = ["Row", "rows_of"]
+__all__ = ["LayerRow", "rows_of"]
 
 SPANS = 3
 """Spans of layers that a name spells out."""
 
 
-class Row(msgspec.Struct, frozen=True):
+class LayerRow(msgspec.Struct, frozen=True):
     """One part, in one layer or in several."""
 
     name: str
@@ -40,7 +40,7 @@ class Row(msgspec.Struct, frozen=True):
     """What is odd about it, in words."""
 
 
-def rows_of(found: Analysis, findings: Iterable[Finding], *, every: bool) -> list[Row]:
+def rows_of(found: Analysis, findings: Iterable[Finding], *, every: bool) -> list[LayerRow]:
     """The rows, in the order of the files.
 
     Args:
@@ -87,13 +87,13 @@ def _layer(name: str) -> tuple[str, int | None, str]:
     return ".".join(parts[:at]), int(parts[at]), ".".join(parts[at + 1 :])
 
 
-def _row(key: tuple[str, ...], held: Sequence[tuple[int, Group]], mark: str, *, compared: bool) -> Row:
+def _row(key: tuple[str, ...], held: Sequence[tuple[int, Group]], mark: str, *, compared: bool) -> LayerRow:
     groups = [group for _, group in held]
     name = groups[0].name
     if len(groups) > 1:
         name = ".".join(filter(None, (key[0], _spans([layer for layer, _ in held]), key[1])))
     drifts = [group.drift for group in groups]
-    return Row(
+    return LayerRow(
         name,
         len(groups),
         sum(group.parameters for group in groups),
@@ -113,8 +113,8 @@ def _spans(layers: Sequence[int]) -> str:
             spans[-1][1] = layer
         else:
             spans.append([layer, layer])
-    told = [str(first) if first == last else f"{first}-{last}" for first, last in spans]
-    return ",".join([*told[:SPANS], *["…"] * (len(told) > SPANS)])
+    texts = [str(first) if first == last else f"{first}-{last}" for first, last in spans]
+    return ",".join([*texts[:SPANS], *["…"] * (len(texts) > SPANS)])
 
 
 def _mean(groups: Sequence[Group]) -> float | None:

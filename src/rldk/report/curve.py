@@ -6,8 +6,8 @@ Invariant: memory is bounded, the work of a value is constant, and first, last a
 import math
 from collections.abc import Iterable, Mapping
 
-from rldk.event import Event
 from rldk.report.sparkline import sparkline
+from rldk.schema.event import Event
 
 __all__ = ["Curve", "Curves"]
 

@@ -8,14 +8,14 @@ from typing import Literal
 
 import msgspec
 
-from rldk.event import Event
+from rldk.doctor.judge import compare_ranks, diagnosis_of, side_files
 from rldk.health import Diagnosis, Finding, Incident, Monitor
 from rldk.health.normal import Answer, Questions
 from rldk.report.curve import Curves
 from rldk.runs import Run
-from rldk.runs.beside import merged
-from rldk.runs.foreign import ForeignRun
-from rldk.runs.judging import beside, compare_ranks, diagnosis_of
+from rldk.runs.foreign_run import ForeignRun
+from rldk.runs.side_files import interleaved
+from rldk.schema.event import Event
 
 __all__ = ["Examination", "examine"]
 
@@ -64,7 +64,7 @@ def examine(
     *,
     source: str,
     events: Iterable[Event] | None = None,
-    told: Callable[[Incident], None] | None = None,
+    on_incident: Callable[[Incident], None] | None = None,
 ) -> Examination:
     """Feed a run to a monitor that was told nothing yet, and gather what reports need.
 
@@ -73,18 +73,18 @@ def examine(
         monitor: what judges it.
         source: the run as the user named it.
         events: its events, where they are not to be read straight from it: counted, or as they come.
-        told: called with each incident as it opens or becomes more severe.
+        on_incident: called with each incident as it opens or becomes more severe.
     """
-    tell = told or _nobody
+    report = on_incident or _nobody
     questions = Questions(monitor.context, monitor.chart)
     curves = Curves()
     low = high = None
     summary = False
     for incident in monitor.begin():
-        tell(incident)
-    for at, event in merged(run if events is None else events, beside(run)):
+        report(incident)
+    for at, event in interleaved(run if events is None else events, side_files(run)):
         for incident in monitor.observe(at):
-            tell(incident)
+            report(incident)
         if event is None:
             continue
         curves.take(event)

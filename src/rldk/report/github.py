@@ -5,28 +5,28 @@ Invariant: a line is one command, whatever the run's names and messages hold.
 
 from rldk.health import Finding
 from rldk.report.examination import Examination
-from rldk.report.verdict import headline, since
-from rldk.report.words import plain, sentence
+from rldk.report.phrases import headline, since
+from rldk.report.text import plain, sentence
 
 __all__ = ["as_github"]
 
 _LEVELS = {"critical": "error", "warning": "warning", "info": "notice"}
 
 
-def as_github(about: Examination) -> list[str]:
+def as_github(exam: Examination) -> list[str]:
     """The workflow commands of one run; a run without findings has one notice."""
-    lines = [_annotation(about, finding) for finding in about.diagnosis.findings]
-    return lines or [_command("notice", f"rldk: {about.name}", headline(about))]
+    lines = [_annotation(exam, finding) for finding in exam.diagnosis.findings]
+    return lines or [_command("notice", f"rldk: {exam.name}", headline(exam))]
 
 
-def _annotation(about: Examination, finding: Finding) -> str:
-    text = [f"{since(about, finding)}: {finding.message}."]
+def _annotation(exam: Examination, finding: Finding) -> str:
+    text = [f"{since(exam, finding)}: {finding.message}."]
     if finding.caused_by:
         text.append(f"Explained by {finding.caused_by}.")
     if finding.causes:
         text.append(f"Likely: {'; '.join(finding.causes[:3])}.")
     text += [f"{number}. {sentence(remedy)}" for number, remedy in enumerate(finding.remedies[:4], 1)]
-    title = f"{finding.code} {finding.rule}: {about.name}"
+    title = f"{finding.code} {finding.rule}: {exam.name}"
     return _command(_LEVELS[finding.severity], title, "\n".join(plain(line) for line in text))
 
 

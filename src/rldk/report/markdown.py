@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from rldk.health import Finding
 from rldk.report.examination import Examination
-from rldk.report.verdict import (
+from rldk.report.phrases import (
     evidence,
     family,
     headline,
@@ -19,9 +19,9 @@ from rldk.report.verdict import (
     since,
     unchecked,
 )
-from rldk.report.words import counted, number, plain, sentence
+from rldk.report.text import counted, number, plain, sentence
 
-__all__ = ["as_markdown", "folded", "literal", "story"]
+__all__ = ["as_markdown", "family_lines", "folded", "literal"]
 
 SAMPLES = 2
 """Samples of a finding."""
@@ -30,36 +30,36 @@ _SPECIAL = re.compile(r"([\\*\[\]<>|#~]|(?<!\w)_|_(?!\w))")
 _CODE = re.compile(r"(`[\w.='\"/*-]+`)")
 
 
-def as_markdown(about: Examination) -> str:
+def as_markdown(exam: Examination) -> str:
     """The page of one run."""
-    status = about.diagnosis.status
+    status = exam.diagnosis.status
     lines = [
         f"### rldk: {status.upper()}",
         "",
-        f"{literal(named(about))}",
+        f"{literal(named(exam))}",
         "",
-        f"**{literal(headline(about))}**",
+        f"**{literal(headline(exam))}**",
         "",
     ]
-    if about.bad_lines:
-        lines += [f"{counted(about.bad_lines, 'line')} of the log could not be read.", ""]
-    findings = about.diagnosis.findings
+    if exam.bad_lines:
+        lines += [f"{counted(exam.bad_lines, 'line')} of the log could not be read.", ""]
+    findings = exam.diagnosis.findings
     for finding in findings:
         if finding.caused_by is None:
-            lines += story(finding, findings, lambda one: since(about, one).lower())
-    if about.records:
-        lines += folded("The numbers", _numbers(about))
-    if about.answers:
-        told = [f"- *{literal(answer.question)}* {literal(answer.text)}" for answer in about.answers[:3]]
-        lines += folded("Is this normal?", told)
-    groups = unchecked(about)
+            lines += family_lines(finding, findings, lambda one: since(exam, one).lower())
+    if exam.records:
+        lines += folded("The numbers", _numbers(exam))
+    if exam.answers:
+        answers = [f"- *{literal(answer.question)}* {literal(answer.text)}" for answer in exam.answers[:3]]
+        lines += folded("Is this normal?", answers)
+    groups = unchecked(exam)
     if groups:
-        told = [f"- {', '.join(f'`{rule}`' for rule in rules)}: {literal(how)}" for how, rules in groups]
-        lines += folded(f"Not checked ({counted(len(about.diagnosis.not_checked), 'rule')})", told)
+        answers = [f"- {', '.join(f'`{rule}`' for rule in rules)}: {literal(how)}" for how, rules in groups]
+        lines += folded(f"Not checked ({counted(len(exam.diagnosis.not_checked), 'rule')})", answers)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def story(finding: Finding, findings: Sequence[Finding], when: Callable[[Finding], str]) -> list[str]:
+def family_lines(finding: Finding, findings: Sequence[Finding], when: Callable[[Finding], str]) -> list[str]:
     """A finding that nothing else explains, and what it explains.
 
     Args:
@@ -90,16 +90,16 @@ def story(finding: Finding, findings: Sequence[Finding], when: Callable[[Finding
     if explained:
         lines += ["This explains", ""]
         for depth, one in explained:
-            told = f"{one.severity}: `{one.rule}` {literal(when(one))}: {literal(sentence(one.message))}"
-            lines.append(f"{'  ' * (depth - 1)}- {told}")
+            line = f"{one.severity}: `{one.rule}` {literal(when(one))}: {literal(sentence(one.message))}"
+            lines.append(f"{'  ' * (depth - 1)}- {line}")
         lines.append("")
     return lines
 
 
-def _numbers(about: Examination) -> list[str]:
+def _numbers(exam: Examination) -> list[str]:
     rows = ["| metric | first | last | lowest | highest | curve |", "| --- | --: | --: | --: | --: | --- |"]
-    for name in main_metrics(about):
-        curve = about.curves[name]
+    for name in main_metrics(exam):
+        curve = exam.curves[name]
         cells = [literal(plain(name)), *map(number, (curve.first, curve.newest, curve.low, curve.high))]
         rows.append(f"| {' | '.join([*cells, curve.spark(24)])} |")
     return rows

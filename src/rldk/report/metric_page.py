@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from rldk.health import RULES, Rule, RunContext
-from rldk.health.statistics import Chart
+from rldk.health.tracks import Chart
 from rldk.metrics import METRICS, Metric, metric_of
 from rldk.metrics.dialects import Dialect
 from rldk.metrics.dialects.detect import COMMON, DIALECTS
@@ -40,12 +40,12 @@ def found_as(name: str) -> list[Metric]:
 
 def keys_of(metric: Metric) -> list[tuple[str, str]]:
     """Each framework that logs a metric, and the keys that hold it, with the trainers where not all do."""
-    told = []
+    texts = []
     for dialect in DIALECTS.values():
         keys = _keys(dialect, metric.name)
         if keys:
-            told.append((TITLES[dialect.name], ", ".join(keys)))
-    return told
+            texts.append((TITLES[dialect.name], ", ".join(keys)))
+    return texts
 
 
 def _keys(dialect: Dialect, name: str) -> list[str]:
@@ -64,17 +64,17 @@ def _keys(dialect: Dialect, name: str) -> list[str]:
 
 def rules_of(name: str) -> list[type[Rule]]:
     """The rules that need a metric, or look at it besides."""
-    return [rule for rule in RULES if any(_is(asked, name) for asked in _asked(rule))]
+    return [rule for rule in RULES if any(_is(need, name) for need in _needs_of(rule))]
 
 
-def _asked(rule: type[Rule]) -> set[str]:
+def _needs_of(rule: type[Rule]) -> set[str]:
     chart = Chart()
     rule(rule.Options(), RunContext(), chart)
     return {name for names in (*rule.needs, *chart.tracks) for name in names.split("|")}
 
 
-def _is(asked: str, name: str) -> bool:
-    return asked == name or ("*" in asked and fnmatchcase(name, asked))
+def _is(need: str, name: str) -> bool:
+    return need == name or ("*" in need and fnmatchcase(name, need))
 
 
 def nearest(name: str, besides: Iterable[str] = ()) -> list[str]:
@@ -88,7 +88,7 @@ def nearest(name: str, besides: Iterable[str] = ()) -> list[str]:
 
 def quantile(ordered: Sequence[float], share: float) -> float:
     """The value below which a share of the sorted values lies, between two of them in proportion."""
-    place = share * (len(ordered) - 1)
-    low = int(place)
+    position = share * (len(ordered) - 1)
+    low = int(position)
     high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)

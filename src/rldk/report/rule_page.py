@@ -13,7 +13,7 @@ import msgspec
 
 from rldk.health import Rule
 
-__all__ = ["Option", "about", "as_markdown", "index_markdown", "options", "row", "sections"]
+__all__ = ["Option", "as_markdown", "index_markdown", "options", "properties", "row", "sections"]
 
 WHEN_OVER = {
     "keep": "it stays what it was",
@@ -74,19 +74,19 @@ def sections(rule: type[Rule]) -> list[tuple[str, str]]:
     return [(title, text.strip("\n")) for title, text in found]
 
 
-def about(rule: type[Rule]) -> list[tuple[str, str]]:
+def properties(rule: type[Rule]) -> list[tuple[str, str]]:
     """What a rule is, in pairs of a word and what it says."""
     algorithms = "all" if rule.algorithms is None else ", ".join(sorted(rule.algorithms))
     needs = "; ".join(" or ".join(need.split("|")) for need in rule.needs)
-    told = [("up to", rule.severity.word), ("applies to", algorithms)]
+    rows = [("up to", rule.severity.word), ("applies to", algorithms)]
     if rule.phases:
-        told.append(("needs", needs or "any record"))
+        rows.append(("needs", needs or "any record"))
     else:
-        told.append(("needs", "the configuration alone"))
+        rows.append(("needs", "the configuration alone"))
     if rule.enable:
-        told.append(("to enable", rule.enable))
-    told.append(("once over", WHEN_OVER[rule.when_over]))
-    return told
+        rows.append(("to enable", rule.enable))
+    rows.append(("once over", WHEN_OVER[rule.when_over]))
+    return rows
 
 
 def row(rule: type[Rule]) -> dict[str, object]:
@@ -105,7 +105,7 @@ def row(rule: type[Rule]) -> dict[str, object]:
 def as_markdown(rule: type[Rule]) -> str:
     """The page as docs/rules/ has it."""
     lines = [f"# {rule.name} ({rule.code})", "", *_paragraphs(sections(rule)[0][1]), ""]
-    lines += [f"- {word}: {_code(said) if word == 'needs' else said}" for word, said in about(rule)]
+    lines += [f"- {word}: {_code(value) if word == 'needs' else value}" for word, value in properties(rule)]
     for title, text in sections(rule)[1:]:
         lines += ["", f"## {title}", "", *_paragraphs(text)]
     chosen = options(rule)

@@ -14,12 +14,12 @@ from rich.padding import Padding
 from rich.rule import Rule as Line
 from rich.text import Text
 
+from rldk.doctor.sample_evidence import SampleEvidence
 from rldk.report.markdown import literal
 from rldk.report.terminal import WIDEST, printing
-from rldk.report.words import counted, number, plain, strict
-from rldk.runs.evidence import Shown
+from rldk.report.text import counted, number, plain, strict
+from rldk.runs.message_text import completion_text, excerpt, last_user_text
 from rldk.runs.samples import Sample
-from rldk.runs.texts import asked, excerpt, written
 
 __all__ = ["as_markdown", "as_object", "print_samples"]
 
@@ -42,7 +42,9 @@ WRAPPED = 100_000
 """Characters up to which lines are wrapped: that takes half a second, of ten megabytes a minute."""
 
 
-def print_samples(console: Console, title: str, samples: Sequence[Shown], *, full: bool, more: str) -> None:
+def print_samples(
+    console: Console, title: str, samples: Sequence[SampleEvidence], *, full: bool, more: str
+) -> None:
     """Print a page.
 
     Args:
@@ -68,7 +70,7 @@ def print_samples(console: Console, title: str, samples: Sequence[Shown], *, ful
             out.print(Text(f"\n{more}", "dim"), soft_wrap=True)
 
 
-def as_markdown(title: str, samples: Iterable[Shown], *, full: bool) -> str:
+def as_markdown(title: str, samples: Iterable[SampleEvidence], *, full: bool) -> str:
     """The page as Markdown."""
     lines = [f"### {literal(title)}", ""]
     for shown in samples:
@@ -79,33 +81,33 @@ def as_markdown(title: str, samples: Iterable[Shown], *, full: bool) -> str:
         fence = "`" * max(longest + 1, 3)
         lines += [f"#### {literal(' · '.join(_worth(sample)))}", ""]
         lines += [f"**{literal(shown.why)}**", ""] if shown.why else []
-        lines += [f"{literal('; '.join(_about(sample)))}", "", f"> {literal(_prompt(sample))}", ""]
+        lines += [f"{literal('; '.join(_summary(sample)))}", "", f"> {literal(_prompt(sample))}", ""]
         lines += [f"{fence}text", *body, fence, ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def as_object(shown: Shown, finding: str | None) -> dict[str, Any]:
+def as_object(shown: SampleEvidence, finding: str | None) -> dict[str, Any]:
     """A sample as plain data that strict JSON holds.
 
     Args:
         shown: the sample.
         finding: the rule whose finding it shows; None where it was not asked for.
     """
-    told: dict[str, Any] = msgspec.to_builtins(shown.sample, enc_hook=str)
+    result: dict[str, Any] = msgspec.to_builtins(shown.sample, enc_hook=str)
     if finding is not None:
-        told |= {"finding": finding, "shows": shown.why}
-    found: dict[str, Any] = strict(told)
+        result |= {"finding": finding, "shows": shown.why}
+    found: dict[str, Any] = strict(result)
     return found
 
 
-def _head(shown: Shown) -> Iterable[RenderableType]:
+def _head(shown: SampleEvidence) -> Iterable[RenderableType]:
     sample = shown.sample
     step, *worth = _worth(sample)
     head = Text.assemble((step, "bold"), *(f" · {one}" for one in worth))
     yield Line(head, align="left", style="cyan", characters="─")
     if shown.why:
         yield _indented(Text(plain(shown.why), "bold yellow"))
-    yield _indented(Text("; ".join(_about(sample)), "yellow" if sample.end == "cut" else "default"))
+    yield _indented(Text("; ".join(_summary(sample)), "yellow" if sample.end == "cut" else "default"))
     yield _indented(Text(_prompt(sample), "dim"))
 
 
@@ -136,30 +138,30 @@ def _value(value: float | None) -> str:
     return "none" if value is None else number(value)
 
 
-def _about(sample: Sample) -> list[str]:
+def _summary(sample: Sample) -> list[str]:
     """Its size, how it ended, why it was kept, what is missing of it."""
-    size = f"{len(written(sample.completion)):,} characters"
+    size = f"{len(completion_text(sample.completion)):,} characters"
     if sample.length is not None:
         size = counted(sample.length, "token")
-    told = [f"{size}, {ENDS[sample.end]}" if sample.end else size]
+    texts = [f"{size}, {ENDS[sample.end]}" if sample.end else size]
     if sample.why:
-        told.append(f"kept as {' and '.join(WHYS[why] for why in sample.why)}")
+        texts.append(f"kept as {' and '.join(WHYS[why] for why in sample.why)}")
     if sample.group is not None and sample.index is not None:
-        told.append(f"completion {sample.index}, prompt {sample.group}")
+        texts.append(f"completion {sample.index}, prompt {sample.group}")
     if sample.cut_chars:
-        told.append(f"{counted(sample.cut_chars, 'character')} of its texts were not recorded")
-    return told
+        texts.append(f"{counted(sample.cut_chars, 'character')} of its texts were not recorded")
+    return texts
 
 
 def _prompt(sample: Sample) -> str:
     earlier = 0 if isinstance(sample.prompt, str) else len(sample.prompt) - 1
-    place = f" (after {counted(earlier, 'message')})" if earlier > 0 else ""
-    return f"asked{place}: {plain(excerpt(asked(sample.prompt), PROMPT))}"
+    suffix = f" (after {counted(earlier, 'message')})" if earlier > 0 else ""
+    return f"asked{suffix}: {plain(excerpt(last_user_text(sample.prompt), PROMPT))}"
 
 
 def _shortened(sample: Sample, *, full: bool, end: bool) -> tuple[list[str], int, list[str]]:
     """The first lines of a completion, how many characters are left out behind them, and the last lines."""
-    text = written(sample.completion)
+    text = completion_text(sample.completion)
     lines = text.splitlines()
     head, tail = (HEAD // 2, TAIL + HEAD // 2) if end else (HEAD, TAIL)
     if full or (len(text) <= head + tail and len(lines) <= 2 * LINES):

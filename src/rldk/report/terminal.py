@@ -17,7 +17,7 @@ from rich.text import Text
 from rldk.health import Finding
 from rldk.report.curve import GAP, MARK
 from rldk.report.examination import Examination
-from rldk.report.verdict import (
+from rldk.report.phrases import (
     commands,
     family,
     headline,
@@ -28,9 +28,17 @@ from rldk.report.verdict import (
     since,
     unchecked,
 )
-from rldk.report.words import counted, listed, number, plain, sentence
+from rldk.report.text import counted, listed, number, plain, sentence
 
-__all__ = ["COLOURS", "alert_line", "commands_to_type", "console_on", "print_page", "printing", "story"]
+__all__ = [
+    "COLOURS",
+    "alert_line",
+    "commands_to_type",
+    "console_on",
+    "family_parts",
+    "print_page",
+    "printing",
+]
 
 COLOURS = {
     "healthy": "bold green",
@@ -45,12 +53,12 @@ CAUSES, REMEDIES, ANSWERS, GROUPS, NAMES, SAMPLES = 3, 5, 3, 3, 4, 2
 """How many of each are told."""
 
 
-def print_page(console: Console, about: Examination, *, verbose: bool = False) -> None:
+def print_page(console: Console, exam: Examination, *, verbose: bool = False) -> None:
     """Print the page of one run."""
     width = min(console.width, WIDEST)
     with printing(console) as out:
-        out.print(Group(*_parts(about, width, verbose)), width=width)
-        for line in commands_to_type(commands(about), width):
+        out.print(Group(*_parts(exam, width, verbose)), width=width)
+        for line in commands_to_type(commands(exam), width):
             out.print(line, soft_wrap=True)  # never wrapped or cut: commands are there to be copied
 
 
@@ -77,8 +85,8 @@ def printing(console: Console) -> Iterator[Console]:
         return
     with console.capture() as page:
         yield console
-    if told := page.get():
-        console.out("\n".join(line.rstrip() for line in told.splitlines()), highlight=False)
+    if text := page.get():
+        console.out("\n".join(line.rstrip() for line in text.splitlines()), highlight=False)
 
 
 def alert_line(finding: Finding) -> Text:
@@ -90,26 +98,26 @@ def alert_line(finding: Finding) -> Text:
     )
 
 
-def _parts(about: Examination, width: int, verbose: bool) -> list[RenderableType]:
-    status = about.diagnosis.status
+def _parts(exam: Examination, width: int, verbose: bool) -> list[RenderableType]:
+    status = exam.diagnosis.status
     parts: list[RenderableType] = [
-        Text.assemble((status.upper(), COLOURS[status]), "  ", (named(about), "bold")),
-        Text(headline(about)),
+        Text.assemble((status.upper(), COLOURS[status]), "  ", (named(exam), "bold")),
+        Text(headline(exam)),
     ]
-    if about.bad_lines:
-        parts.append(Text(f"{counted(about.bad_lines, 'line')} of the log could not be read.", "yellow"))
-    findings = about.diagnosis.findings
+    if exam.bad_lines:
+        parts.append(Text(f"{counted(exam.bad_lines, 'line')} of the log could not be read.", "yellow"))
+    findings = exam.diagnosis.findings
     for finding in findings:
         if finding.caused_by is None:
-            when = partial(_when, about)
-            parts += [Text(), *story(finding, findings, when, verbose=verbose)]
-    if about.records:
-        parts += [Text(), _numbers(about, width)]
-    if about.answers:
+            when = partial(_when, exam)
+            parts += [Text(), *family_parts(finding, findings, when, verbose=verbose)]
+    if exam.records:
+        parts += [Text(), _numbers(exam, width)]
+    if exam.answers:
         parts += [Text(), _title("Is this normal?")]
-        parts += [_indented(_answer(answer.question, answer.text)) for answer in about.answers[:ANSWERS]]
-    if about.diagnosis.not_checked:
-        parts += [Text(), *_unchecked(about, verbose)]
+        parts += [_indented(_answer(answer.question, answer.text)) for answer in exam.answers[:ANSWERS]]
+    if exam.diagnosis.not_checked:
+        parts += [Text(), *_unchecked(exam, verbose)]
     parts += [Text(), _title("Next")]
     return parts
 
@@ -122,11 +130,11 @@ def _indented(part: RenderableType, by: int = 2) -> Padding:
     return Padding(part, (0, 0, 0, by))
 
 
-def _when(about: Examination, finding: Finding) -> str:
-    return since(about, finding).lower()
+def _when(exam: Examination, finding: Finding) -> str:
+    return since(exam, finding).lower()
 
 
-def story(
+def family_parts(
     finding: Finding, findings: Sequence[Finding], when: Callable[[Finding], str], *, verbose: bool
 ) -> list[RenderableType]:
     """A finding that nothing else explains, and what it explains.
@@ -164,8 +172,10 @@ def story(
 def _advice(finding: Finding, verbose: bool) -> list[RenderableType]:
     """Why, and what to do; a line each for what is no alarm."""
     if finding.severity == "info" and not verbose:
-        told = (("Likely: ", finding.causes), ("Try: ", finding.remedies))
-        return [_indented(Text.assemble((word, "bold"), sentence(items[0]))) for word, items in told if items]
+        lists = (("Likely: ", finding.causes), ("Try: ", finding.remedies))
+        return [
+            _indented(Text.assemble((word, "bold"), sentence(items[0]))) for word, items in lists if items
+        ]
     causes = finding.causes if verbose else finding.causes[:CAUSES]
     remedies = finding.remedies if verbose else finding.remedies[:REMEDIES]
     parts: list[RenderableType] = []
@@ -178,10 +188,10 @@ def _advice(finding: Finding, verbose: bool) -> list[RenderableType]:
 
 def _samples(finding: Finding) -> list[RenderableType]:
     """The first and the last of the samples that show a finding."""
-    told = samples_of(finding, SAMPLES)
-    if not told:
+    evidence = samples_of(finding, SAMPLES)
+    if not evidence:
         return []
-    lines = [Text.assemble(f"{where}: ", (text, "italic")) for where, text in told]
+    lines = [Text.assemble(f"{where}: ", (text, "italic")) for where, text in evidence]
     return [_indented(Text("In the samples", "bold")), *(_indented(line, 4) for line in lines)]
 
 
@@ -190,17 +200,17 @@ def _list(items: list[str], mark: str) -> Table:
     grid.add_column(no_wrap=True)
     grid.add_column()
     for index, item in enumerate(items, 1):
-        told = Text(sentence(item))
-        told.highlight_regex("`[^`]+`", "cyan")  # options
-        grid.add_row(mark or f"{index}.", told)
+        text = Text(sentence(item))
+        text.highlight_regex("`[^`]+`", "cyan")  # options
+        grid.add_row(mark or f"{index}.", text)
     return grid
 
 
-def _numbers(about: Examination, width: int) -> RenderableType:
+def _numbers(exam: Examination, width: int) -> RenderableType:
     """The main metrics, with a curve each in which the onset of the worst finding is marked."""
-    worst, first = about.worst, about.first_step or 0
+    worst, first = exam.worst, exam.first_step or 0
     onset = worst.onset_step if worst is not None and worst.onset_step > first else None
-    names = main_metrics(about)
+    names = main_metrics(exam)
     longest = min(max(len(plain(name)) for name in [*names, "The numbers"]), 28)
     columns = 3 if onset is not None else 2
     spark = max(min(width - longest - 11 * columns - 4, 48), 8)
@@ -212,11 +222,11 @@ def _numbers(about: Examination, width: int) -> RenderableType:
     if onset is not None:
         table.add_column(f"at {onset:,}", justify="right", no_wrap=True, min_width=9)
     table.add_column("last", justify="right", no_wrap=True, min_width=9)
-    broken = any(about.curves[name].nonfinite for name in names)
+    broken = any(exam.curves[name].nonfinite for name in names)
     legend = [f"{MARK} the onset"] * (onset is not None) + [f"{GAP} not finite"] * broken
     table.add_column(", ".join(legend), no_wrap=True)
     for name in names:
-        curve = about.curves[name]
+        curve = exam.curves[name]
         values = (
             [curve.first, curve.newest] if onset is None else [curve.first, curve.at(onset), curve.newest]
         )
@@ -228,10 +238,10 @@ def _answer(question: str, text: str) -> Text:
     return Text.assemble((f"{question} ", "italic"), plain(text))
 
 
-def _unchecked(about: Examination, verbose: bool) -> list[RenderableType]:
-    groups = unchecked(about)
+def _unchecked(exam: Examination, verbose: bool) -> list[RenderableType]:
+    groups = unchecked(exam)
     shown = groups if verbose else groups[:GROUPS]
-    total = len(about.diagnosis.not_checked)
+    total = len(exam.diagnosis.not_checked)
     parts: list[RenderableType] = [_title(f"Not checked ({counted(total, 'rule')})")]
     for how, rules in shown:
         names = (
@@ -246,10 +256,10 @@ def _unchecked(about: Examination, verbose: bool) -> list[RenderableType]:
     return parts
 
 
-def commands_to_type(told: Sequence[tuple[str, str]], width: int) -> list[Text]:
+def commands_to_type(commands: Sequence[tuple[str, str]], width: int) -> list[Text]:
     """Commands, each with its reason where that fits. Print them without wrapping: they are to be copied."""
     lines = []
-    for command, why in told:
+    for command, why in commands:
         fits = len(command) + len(why) + 6 <= width
         lines.append(Text.assemble("  ", (command, "cyan"), (f"  # {why}" if fits else "", "dim")))
     return lines

@@ -1,6 +1,6 @@
 """Reading a run, ours or another tool's: its events, its columns, tables of its metrics."""
 
-from rldk.runs.opening import TRLAdapter, open_run
+from rldk.runs.opener import TRLAdapter, open_run
 from rldk.runs.run import Run
 from rldk.runs.samples import Sample, Samples
 

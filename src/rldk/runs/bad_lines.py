@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rldk.runs.lines import BadLine
+from rldk.runs.line_reader import BadLine
 
 __all__ = ["MAX_KEPT", "BadLines"]
 
@@ -32,10 +32,10 @@ class BadLines:
             counts[bad.path] += 1
             self._counts[bad.path] = max(self._counts[bad.path], counts[bad.path])
             if len(here) < MAX_KEPT:
-                place = (bad.path, bad.number)
-                here[place] += 1
+                position = (bad.path, bad.number)
+                here[position] += 1
                 if len(self._kept) < MAX_KEPT:
-                    self._kept.setdefault((*place, here[place]), bad)
+                    self._kept.setdefault((*position, here[position]), bad)
 
         return refuse
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Columns", "Record", "columns_of"]
+__all__ = ["ColumnRecord", "Columns", "columns_of"]
 
 Columns = dict[str, npt.NDArray[Any]]
 """`step` (int64) and `wall_time` and each metric (float64) by name, all of one length.
@@ -23,7 +23,7 @@ _MAX_STEP = (1 << 63) - 1
 """What stands for a step beyond int64: no run has one, and one damaged line must not cost all columns."""
 
 
-class Record(Protocol):
+class ColumnRecord(Protocol):
     """What a row is made of: an Event, or the part of it that columns need."""
 
     @property
@@ -34,7 +34,7 @@ class Record(Protocol):
     def metrics(self) -> Mapping[str, float | None]: ...  # noqa: D102
 
 
-def columns_of(records: Iterable[Record]) -> Columns:
+def columns_of(records: Iterable[ColumnRecord]) -> Columns:
     """The columns of `records`; each is read once.
 
     Most records of a run hold one of a few sets of metrics: the numbers of each set are gathered row by

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rldk.errors import EventError
-from rldk.event import Event, decode
-from rldk.files import RunFiles
-from rldk.runs.lines import MAX_LINE, BadLine, read_lines, too_long
+from rldk.runs.line_reader import MAX_LINE, BadLine, read_lines, too_long
+from rldk.schema.event import Event, decode
+from rldk.schema.files import RunFiles
 
 __all__ = ["follow"]
 
@@ -40,7 +40,7 @@ def follow(
         until: whether nothing more is to come; asked when everything that is there has been yielded,
             and followed by one more look.
     """
-    tail = _Tail(files, on_bad)
+    tail = _EventTail(files, on_bad)
     last_look = False
     try:
         while True:
@@ -61,7 +61,7 @@ def follow(
         tail.close()
 
 
-class _Tail:
+class _EventTail:
     """The lines of a run that were added since the last look."""
 
     def __init__(self, files: RunFiles, on_bad: Callable[[BadLine], None]) -> None:

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from rldk.errors import MissingDependencyError
-from rldk.event import Event, Phase, decode_slim
-from rldk.files import RunFiles
 from rldk.lock import is_locked
-from rldk.runs.attempts import newest_attempt
 from rldk.runs.bad_lines import BadLines
+from rldk.runs.event_reader import last_event, read_events, read_records
 from rldk.runs.follow import follow
-from rldk.runs.lines import BadLine
-from rldk.runs.records import last_event, read_events, read_records
+from rldk.runs.line_reader import BadLine
 from rldk.runs.sample_lines import SampleLines
 from rldk.runs.sample_tables import Table, reward_functions, tables_of
 from rldk.runs.samples import Samples
+from rldk.schema.event import Event, Phase, decode_slim
+from rldk.schema.files import RunFiles
+from rldk.schema.run_info import newest_attempt
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from rldk.runs.columns import Columns, Record
+    from rldk.runs.columns import ColumnRecord, Columns
 
 __all__ = ["Run", "State"]
 
@@ -140,7 +140,7 @@ class Run:
 
         return columns_of(self._of_phase(phase))
 
-    def _of_phase(self, phase: Phase) -> Iterator["Record"]:
+    def _of_phase(self, phase: Phase) -> Iterator["ColumnRecord"]:
         records = read_records(self._source, decode_slim, self._bad.new_pass())
         return (record for record in records if record.model_info.phase == phase)
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from rldk.runs.attempts import Attempts
-from rldk.runs.lines import BadLine, ignore, read_lines
+from rldk.runs.line_reader import BadLine, ignore, read_lines
 from rldk.runs.samples import OnBad, Sample
-from rldk.sample import RecordedSample
+from rldk.schema.run_info import Attempts
+from rldk.schema.sample import RecordedSample
 
 __all__ = ["SampleLines", "holds_samples"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from rldk.errors import MissingDependencyError
-from rldk.runs.lines import BadLine
+from rldk.runs.line_reader import BadLine
 from rldk.runs.samples import OnBad, Sample
 
 __all__ = ["TABLE", "Table", "reward_functions", "tables_of"]

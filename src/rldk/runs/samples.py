@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from rldk.event import Phase
-from rldk.runs.lines import BadLine
-from rldk.sample import End, Text, Why
+from rldk.runs.line_reader import BadLine
+from rldk.schema.event import Phase
+from rldk.schema.sample import End, Text, Why
 
-__all__ = ["OnBad", "Sample", "Samples", "Source", "Text"]
+__all__ = ["OnBad", "Sample", "SampleSource", "Samples", "Text"]
 
 OnBad = Callable[[BadLine], None]
 
@@ -65,7 +65,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
         return [name for name, value in self.rewards.items() if value is None or value != value]  # noqa: PLR0124
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """A file of samples."""
 
     @property
@@ -97,7 +97,7 @@ class Samples:
         new_pass: gives what takes the lines and tables that cannot be read.
     """
 
-    def __init__(self, sources: Sequence[Source], new_pass: Callable[[], OnBad]) -> None:
+    def __init__(self, sources: Sequence[SampleSource], new_pass: Callable[[], OnBad]) -> None:
         self.sources = sources
         """The files."""
         self._new_pass = new_pass

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rldk.errors import EventError
-from rldk.event import Event, decode
-from rldk.runs.foreign import ForeignRun
-from rldk.runs.lines import BadLine, read_lines
+from rldk.runs.foreign_run import ForeignRun
+from rldk.runs.line_reader import BadLine, read_lines
 from rldk.runs.run import Run
+from rldk.schema.event import Event, decode
 
 __all__ = ["Validation", "check", "check_run"]
 

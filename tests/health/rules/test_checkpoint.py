@@ -4,19 +4,19 @@ import math
 
 import pytest
 
-from checkpoints.judging import findings, told
+from checkpoints.judging import findings, observe
 from rldk.health import Monitor, RunContext, Settings, diagnose
 from rldk.health.observation import Observation
-from rldk.health.saved import (
-    Adapter,
+from rldk.schema.checkpoint import (
     Analysis,
     Best,
     Comparison,
     Group,
-    NonFinite,
+    LoraAdapter,
+    NonFiniteTensor,
     Optimizer,
     Part,
-    Progress,
+    TrainerProgress,
     Vocabulary,
 )
 
@@ -32,7 +32,7 @@ def facts(step=20, **changes):
         "tensors": 3,
         "state": "whole",
         "resumable": True,
-        "progress": Progress(step=step, logged_step=step, logged_lr=1e-3, steepest=1e-5, updates=step),
+        "progress": TrainerProgress(step=step, logged_step=step, logged_lr=1e-3, steepest=1e-5, updates=step),
     }
     return Analysis(**(whole | changes))
 
@@ -74,7 +74,7 @@ def test_a_record_of_another_make_is_let_be():
         ({"best": Best(path="out/checkpoint-3")}, {}, None),
         ({"best": Best(path="out/checkpoint-3", exists=False)}, {}, "warning"),
         ({"best": Best(path="out/checkpoint-3", exists=False, moved=True)}, {}, "info"),
-        ({"progress": Progress(fault="cut short")}, {}, "critical"),
+        ({"progress": TrainerProgress(fault="cut short")}, {}, "critical"),
         ({"optimizer": Optimizer(scheduler_fault="no zip")}, {}, "critical"),
     ],
 )
@@ -121,9 +121,9 @@ def test_several_faults_are_counted():
 
 
 def test_masks_may_hold_infinities():
-    mask = NonFinite(name="model.layers.0.attn.causal_mask", inf=9, elements=81)
+    mask = NonFiniteTensor(name="model.layers.0.attn.causal_mask", inf=9, elements=81)
     assert found("checkpoint-non-finite", facts(non_finite=[mask], non_finite_tensors=1)) is None
-    weight = NonFinite(name="model.mask_decoder.weight", nan=1, elements=81)
+    weight = NonFiniteTensor(name="model.mask_decoder.weight", nan=1, elements=81)
     one = found("checkpoint-non-finite", facts(non_finite=[mask, weight], non_finite_tensors=2))
     assert "1 of 3 tensors" in one.message
     assert one.evidence["tensors"] == [weight.name]
@@ -142,10 +142,10 @@ def test_masks_may_hold_infinities():
     ],
 )
 def test_a_bias_of_minus_infinity_that_does_not_change_is_no_fault(changes, severity):
-    bias = NonFinite(**({"name": "h.0.attn.bias", "inf": 9, "elements": 81, "lowest": True} | changes))
+    bias = NonFiniteTensor(**({"name": "h.0.attn.bias", "inf": 9, "elements": 81, "lowest": True} | changes))
     one = found("checkpoint-non-finite", facts(non_finite=[bias], non_finite_tensors=1))
     assert (one and one.severity) == severity
-    weight = NonFinite(name="w", nan=1)
+    weight = NonFiniteTensor(name="w", nan=1)
     both = facts(non_finite=[weight, bias], non_finite_tensors=25, masks=20)
     one = found("checkpoint-non-finite", both)
     assert (one.severity, "5 of 3 tensors" in one.message) == ("critical", True)
@@ -182,7 +182,7 @@ def test_a_rate_that_is_logged_less_often_than_is_saved_is_taken_from_before():
     unlogged = compared(highest_lr=None)
     assert found("weights-unchanged", facts(compared=unlogged)).severity == "critical"
     assert found("weights-unchanged", facts(compared=unlogged, progress=None)).severity == "info"
-    warming = Progress(step=20, logged_step=1, logged_lr=0.0)
+    warming = TrainerProgress(step=20, logged_step=1, logged_lr=0.0)
     assert found("weights-unchanged", facts(compared=unlogged, progress=warming)) is None
 
 
@@ -196,7 +196,7 @@ def test_weights_that_change_later_are_told_as_over():
 
 
 def adapter(**changes):
-    return Adapter(
+    return LoraAdapter(
         **({"kind": "LORA", "bytes": 5000, "base": "m", "r": 8, "modules": 4, "zero_b": 4} | changes)
     )
 
@@ -213,7 +213,7 @@ def adapter(**changes):
     ],
 )
 def test_zeros_are_dead_once_they_could_have_changed(step, updates, changes, speaks):
-    progress = Progress(step=step, updates=updates)
+    progress = TrainerProgress(step=step, updates=updates)
     one = found("lora-dead", facts(step, kind="adapter", adapter=adapter(**changes), progress=progress))
     assert (one is not None) == speaks
 
@@ -337,7 +337,7 @@ def optimizer(**changes):
         ({"fewest_steps": 4}, True, "info"),
         ({"fewest_steps": 6, "most_steps": 6}, False, "info"),
         ({"fewest_steps": 18, "most_steps": 18}, False, None),  # fp16 skipped two
-        ({"non_finite": [NonFinite(name="3.exp_avg_sq", nan=1)]}, False, "warning"),
+        ({"non_finite": [NonFiniteTensor(name="3.exp_avg_sq", nan=1)]}, False, "warning"),
         ({"lr": [1e-3], "scheduled_lr": [9e-4]}, False, "warning"),
         ({"lr": [9e-4, 9e-4], "scheduled_lr": [9e-4]}, False, None),
         ({"fault": "cut short", "without_state": 9}, False, None),  # checkpoint-incomplete says it
@@ -382,7 +382,9 @@ def test_what_has_no_state_and_did_not_change_got_no_gradient(tensors, unchanged
     ],
 )
 def test_the_next_learning_rate_follows_the_last(following, schedule, changes, severity):
-    progress = Progress(**({"step": 20, "logged_step": 20, "logged_lr": 1e-3, "steepest": 1e-5} | changes))
+    progress = TrainerProgress(
+        **({"step": 20, "logged_step": 20, "logged_lr": 1e-3, "steepest": 1e-5} | changes)
+    )
     state = optimizer(lr=[following], scheduled_lr=[following])
     options = {"lr_scheduler_type": schedule} if schedule else {}
     one = found("optimizer-state", facts(progress=progress, optimizer=state), options=options)
@@ -419,12 +421,12 @@ def test_what_an_adapters_configuration_must_say(changes, severity):
 
 def test_each_rule_names_causes_with_something_to_do():
     monitor: Monitor = Settings().monitor(RunContext(dialect="trl", algorithm="grpo"))
-    told(
+    observe(
         monitor,
         facts(
             compared=compared(),
             faults=["x is missing"],
-            non_finite=[NonFinite(name="w", nan=1)],
+            non_finite=[NonFiniteTensor(name="w", nan=1)],
             non_finite_tensors=1,
             adapter=adapter(base=None),
             vocabulary=Vocabulary(embedding_rows=3, config_rows=4),

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from events import event
 from health.series import diagnosis, found, judged, line, noise
 from rldk.health import diagnose
-from samples import event
 
 N = 160
 

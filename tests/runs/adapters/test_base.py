@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rldk.runs import lines
+from rldk.runs import line_reader
 from rldk.runs.adapters import base
 from rldk.runs.adapters.base import HEAD_BYTES, Probe, open_binary, text_lines
 
@@ -168,7 +168,7 @@ def test_a_hole_longer_than_any_line_costs_no_record_behind_it(file, monkeypatch
 
 
 def test_a_line_beyond_all_reason_is_passed_over_and_told_once(file, monkeypatch):
-    for module in (base, lines):
+    for module in (base, line_reader):
         monkeypatch.setattr(module, "MAX_LINE", 100)
     found, bad = read(file("a\n" + "x" * 1_000 + "\nb\n" + "y" * 99 + "\n"))
     assert found == [(1, "a"), (3, "b"), (4, "y" * 99)]

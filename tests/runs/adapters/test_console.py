@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rldk.runs.adapters.base import Probe
 from rldk.runs.adapters.console import ADAPTER
-from rldk.runs.foreign import COUNTED, ForeignRun
+from rldk.runs.foreign_run import COUNTED, ForeignRun
 
 
 def rows_of(text, bad=None):

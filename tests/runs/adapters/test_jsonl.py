@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rldk.event import encode
+from events import event
 from rldk.runs.adapters.base import Probe
 from rldk.runs.adapters.jsonl import ADAPTER
-from rldk.runs.foreign import ForeignRun
-from samples import event
+from rldk.runs.foreign_run import ForeignRun
+from rldk.schema.event import encode
 
 
 @pytest.fixture

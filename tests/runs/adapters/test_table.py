@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from events import event
 from rldk.runs.adapters.base import Probe
 from rldk.runs.adapters.table import ADAPTER
-from rldk.runs.foreign import ForeignRun
-from rldk.runs.tables import write_csv
-from samples import event
+from rldk.runs.export import write_csv
+from rldk.runs.foreign_run import ForeignRun
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from rldk.errors import AmbiguousRunError, MissingDependencyError
 from rldk.runs.adapters.base import Probe
 from rldk.runs.adapters.tensorboard import ADAPTER
-from rldk.runs.foreign import ForeignRun
+from rldk.runs.foreign_run import ForeignRun
 
 pytest.importorskip("tensorboard")
 

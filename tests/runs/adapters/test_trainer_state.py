@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rldk.runs.adapters.base import Probe
 from rldk.runs.adapters.trainer_state import ADAPTER
-from rldk.runs.foreign import ForeignRun
+from rldk.runs.foreign_run import ForeignRun
 
 
 def state(*entries, step=None):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rldk.runs.adapters.base import Probe
 from rldk.runs.adapters.verl_console import ADAPTER
-from rldk.runs.foreign import ForeignRun
+from rldk.runs.foreign_run import ForeignRun
 
 RAY = "\x1b[36m(TaskRunner pid=46086)\x1b[0m "
 

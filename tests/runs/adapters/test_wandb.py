@@ -12,7 +12,7 @@ from rldk.errors import MissingDependencyError
 from rldk.runs.adapters.base import Probe
 from rldk.runs.adapters.wandb import ADAPTERS
 from rldk.runs.adapters.wandb_records import BLOCK, MAGIC, records
-from rldk.runs.foreign import ForeignRun
+from rldk.runs.foreign_run import ForeignRun
 
 pytest.importorskip("wandb")
 

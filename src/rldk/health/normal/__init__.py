@@ -5,8 +5,8 @@ Invariant: an answer begins with yes or no, is made of what the run shows, and i
 
 from rldk.health.context import RunContext
 from rldk.health.normal import outcomes, updates
-from rldk.health.normal.question import Answer, Facts, Question
-from rldk.health.statistics import Chart
+from rldk.health.normal.question import Answer, Question, RunFacts
+from rldk.health.tracks import Chart
 
 __all__ = ["QUESTIONS", "Answer", "Question", "Questions"]
 
@@ -110,9 +110,9 @@ class Questions:
     """The questions, put to one run. Make it before the Monitor is told the first record."""
 
     def __init__(self, context: RunContext, chart: Chart) -> None:
-        self._facts = Facts(context, chart)
+        self._facts = RunFacts(context, chart)
 
-    def about(self, metric: str) -> list[Answer]:
+    def for_metric(self, metric: str) -> list[Answer]:
         """The answers to questions about a metric, whether or not this run makes one ask."""
         return [
             answer for question in QUESTIONS if metric in question.metrics and (answer := self._ask(question))
@@ -124,15 +124,15 @@ class Questions:
         return [answer for answer in every if answer and answer.striking and answer.normal]
 
     def _ask(self, question: Question) -> Answer | None:
-        told = question.ask(self._facts)
-        if told is None:
+        reply = question.ask(self._facts)
+        if reply is None:
             return None
         return Answer(
             name=question.name,
             question=question.question,
-            normal=told.normal,
-            text=f"{'Yes' if told.normal else 'No'}: {told.text}",
+            normal=reply.normal,
+            text=f"{'Yes' if reply.normal else 'No'}: {reply.text}",
             source=question.source,
             rules=question.rules,
-            striking=told.striking,
+            striking=reply.striking,
         )

@@ -3,13 +3,13 @@
 Invariant: no answer where the run does not hold what it is about.
 """
 
-from rldk.health.normal.question import DEAD, Facts, Told, no, yes
-from rldk.health.signals import in_noise, solved
+from rldk.health.normal.question import DEAD, Reply, RunFacts, no, yes
+from rldk.health.reward_state import in_noise, solved
 
 __all__ = ["chosen", "flat", "spread", "truncated"]
 
 
-def spread(facts: Facts) -> Told | None:
+def spread(facts: RunFacts) -> Reply | None:
     """Rewards without spread."""
     spread = facts.spread
     if not spread.count:
@@ -34,7 +34,7 @@ def spread(facts: Facts) -> Told | None:
     )
 
 
-def chosen(facts: Facts) -> Told | None:
+def chosen(facts: RunFacts) -> Reply | None:
     """Rewards of the chosen completions that fall."""
     chosen, margins = facts.chosen, facts.margins
     if chosen.count < 5 or not margins.count:
@@ -60,7 +60,7 @@ def chosen(facts: Facts) -> Told | None:
     )
 
 
-def flat(facts: Facts) -> Told | None:
+def flat(facts: RunFacts) -> Reply | None:
     """Groups without spread."""
     flat, reward = facts.flat, facts.reward
     if not flat.count or not reward.count:
@@ -86,7 +86,7 @@ def flat(facts: Facts) -> Told | None:
     )
 
 
-def truncated(facts: Facts) -> Told | None:
+def truncated(facts: RunFacts) -> Reply | None:
     """Completions that are all cut."""
     cut, longest = facts.truncated, facts.length_max
     if not cut.count:

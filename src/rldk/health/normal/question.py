@@ -5,10 +5,11 @@ from collections.abc import Callable
 import msgspec
 
 from rldk.health.context import GROUPED, RunContext
-from rldk.health.signals import ENTROPY, KL, LOSS, REWARD, in_noise
-from rldk.health.statistics import Chart
+from rldk.health.reward_state import in_noise
+from rldk.health.tracks import Chart
+from rldk.metrics.aliases import ENTROPY, KL, LOSS, REWARD
 
-__all__ = ["DEAD", "Answer", "Facts", "Question", "Told", "no", "told", "yes"]
+__all__ = ["DEAD", "Answer", "Question", "Reply", "RunFacts", "no", "reply", "yes"]
 
 DEAD = 1e-8
 """A spread or a gradient below this is none."""
@@ -33,7 +34,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Whether this run's numbers make one ask."""
 
 
-class Told(msgspec.Struct, frozen=True):
+class Reply(msgspec.Struct, frozen=True):
     """What a question comes to in one run."""
 
     normal: bool
@@ -57,11 +58,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """Where to read on."""
     rules: tuple[str, ...]
     """Rules that judge the same."""
-    ask: Callable[["Facts"], Told | None]
+    ask: Callable[["RunFacts"], Reply | None]
     """None where the run does not hold what it is about."""
 
 
-class Facts:
+class RunFacts:
     """The tracks and options that answers are made of."""
 
     def __init__(self, context: RunContext, chart: Chart) -> None:
@@ -104,16 +105,16 @@ class Facts:
         return reward.count >= 10 and in_noise(reward, rise) >= 2 and rise >= 0.2 * (reward.high - reward.low)
 
 
-def told(normal: bool, striking: bool, text: str) -> Told:
+def reply(normal: bool, striking: bool, text: str) -> Reply:
     """An answer that the numbers decide."""
-    return Told(normal, striking, text)
+    return Reply(normal, striking, text)
 
 
-def yes(striking: bool, text: str) -> Told:
+def yes(striking: bool, text: str) -> Reply:
     """It is normal."""
-    return Told(True, striking, text)
+    return Reply(True, striking, text)
 
 
-def no(striking: bool, text: str) -> Told:
+def no(striking: bool, text: str) -> Reply:
     """It is not."""
-    return Told(False, striking, text)
+    return Reply(False, striking, text)

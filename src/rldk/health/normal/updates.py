@@ -3,13 +3,13 @@
 Invariant: no answer where the run does not hold what it is about.
 """
 
-from rldk.health.normal.question import DEAD, Facts, Told, no, told, yes
-from rldk.health.signals import solved
+from rldk.health.normal.question import DEAD, Reply, RunFacts, no, reply, yes
+from rldk.health.reward_state import solved
 
 __all__ = ["clip", "entropy", "kl_absent", "loss", "negative", "spikes"]
 
 
-def loss(facts: Facts) -> Told | None:
+def loss(facts: RunFacts) -> Reply | None:
     """A loss near 0."""
     loss, gradient = facts.loss, facts.gradient
     if not (facts.grouped and loss.count and facts.reward.count):
@@ -33,13 +33,13 @@ def loss(facts: Facts) -> Told | None:
     )
 
 
-def clip(facts: Facts) -> Told | None:
+def clip(facts: RunFacts) -> Reply | None:
     """A clip ratio of 0."""
     clip, context = facts.clip, facts.context
     if not clip.count:
         return None
     if clip.high > 0:
-        return told(
+        return reply(
             clip.ema10 <= 0.2,
             False,
             f"the share of clipped tokens is {clip.ema10:.2g} and has been at most {clip.high:.2g}. "
@@ -68,7 +68,7 @@ def clip(facts: Facts) -> Told | None:
     )
 
 
-def kl_absent(facts: Facts) -> Told | None:
+def kl_absent(facts: RunFacts) -> Reply | None:
     """No KL in the log."""
     if facts.kl.count or not facts.grouped or not facts.reward.count:
         return None
@@ -87,7 +87,7 @@ def kl_absent(facts: Facts) -> Told | None:
     )
 
 
-def negative(facts: Facts) -> Told | None:
+def negative(facts: RunFacts) -> Reply | None:
     """A KL below 0."""
     kl = facts.kl
     if not kl.count:
@@ -114,7 +114,7 @@ def negative(facts: Facts) -> Told | None:
     )
 
 
-def entropy(facts: Facts) -> Told | None:
+def entropy(facts: RunFacts) -> Reply | None:
     """The level of entropy."""
     entropy = facts.entropy
     if entropy.count < 5:
@@ -138,7 +138,7 @@ def entropy(facts: Facts) -> Told | None:
     )
 
 
-def spikes(facts: Facts) -> Told | None:
+def spikes(facts: RunFacts) -> Reply | None:
     """Spikes of the gradient norm."""
     gradient = facts.gradient
     if gradient.count < 10:

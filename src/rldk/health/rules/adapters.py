@@ -6,7 +6,7 @@ Invariant: an adapter that had no chance to learn yet is not called dead.
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.checkpoint_rule import CheckpointRule, named
-from rldk.health.saved import Adapter, Analysis
+from rldk.schema.checkpoint import Analysis, LoraAdapter
 
 __all__ = ["RULES"]
 
@@ -171,17 +171,17 @@ class AdapterConfig(CheckpointRule):
         adapter = found.adapter
         if adapter is None or found.config_missing:
             return None
-        warnings, told = _contradictions(adapter), []
+        warnings, notes = _contradictions(adapter), []
         if adapter.unmatched_targets and adapter.modules:
-            told.append(f"no module for the target_modules {named(adapter.unmatched_targets)}")
+            notes.append(f"no module for the target_modules {named(adapter.unmatched_targets)}")
         if adapter.base_missing:
-            told.append(f"the base model {adapter.base} is not there")
-        words = warnings + told
-        if not words:
+            notes.append(f"the base model {adapter.base} is not there")
+        texts = warnings + notes
+        if not texts:
             return None
         return Verdict(
             severity=Severity.WARNING if warnings else Severity.INFO,
-            message="; ".join(words[:3]),
+            message="; ".join(texts[:3]),
             evidence={
                 "base": adapter.base,
                 "r": adapter.r,
@@ -208,22 +208,22 @@ class AdapterConfig(CheckpointRule):
         ]
 
 
-def _contradictions(adapter: Adapter) -> list[str]:
+def _contradictions(adapter: LoraAdapter) -> list[str]:
     """What of the configuration cannot be right, in words."""
-    words = []
+    texts = []
     if adapter.fault:
-        words.append(f"adapter_config.json: {adapter.fault}")
+        texts.append(f"adapter_config.json: {adapter.fault}")
     elif adapter.base is None:
-        words.append("adapter_config.json names no base model")
+        texts.append("adapter_config.json names no base model")
     if adapter.untargeted:
-        words.append(f"target_modules leave out {named(adapter.untargeted)}")
+        texts.append(f"target_modules leave out {named(adapter.untargeted)}")
     if adapter.wrong_rank:
-        words.append(f"r={adapter.r}, but {named(adapter.wrong_rank)}")
+        texts.append(f"r={adapter.r}, but {named(adapter.wrong_rank)}")
     if adapter.unpaired:
-        words.append(f"one of lora_A and lora_B is missing for {named(adapter.unpaired)}")
+        texts.append(f"one of lora_A and lora_B is missing for {named(adapter.unpaired)}")
     if adapter.scale == 0:
-        words.append("lora_alpha is 0: the adapter has no effect")
-    return words
+        texts.append("lora_alpha is 0: the adapter has no effect")
+    return texts
 
 
 RULES: tuple[type[Rule], ...] = (LoraDead, LoraRank, AdapterConfig)

@@ -6,9 +6,10 @@ Invariant: what the first records show is told at once, and stays told.
 from rldk.health.context import OFFLINE, ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import thrives
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.signals import ENTROPY, KL, REWARD, thrives
-from rldk.health.statistics import Streak
+from rldk.health.tracks import Streak
+from rldk.metrics.aliases import ENTROPY, KL, REWARD
 
 __all__ = ["RULES"]
 
@@ -84,18 +85,18 @@ class BrokenStart(Rule):
             self.broken = [index for index, part in enumerate(self.parts) if part[0].ema10 > part[1]]
         if not self.broken:
             return None
-        told = [
+        deviations = [
             self.parts[index] for index in self.broken if self.parts[index][0].ema10 > self.parts[index][1]
         ]
-        if not told:
+        if not deviations:
             self.broken = []
             return None
         compared = any(track.count for track, *_ in self.parts[:2])
-        critical = any(track.ema10 > limit for track, _, limit, _ in told)
-        words = " and ".join(text.format(track.first) for track, _, _, text in told)
+        critical = any(track.ema10 > limit for track, _, limit, _ in deviations)
+        joined = " and ".join(text.format(track.first) for track, _, _, text in deviations)
         return Verdict(
             severity=Severity.CRITICAL if critical else Severity.WARNING,
-            message=f"before anything could be learned, {words}: "
+            message=f"before anything could be learned, {joined}: "
             + ("generation and training are not one model" if compared else "as of random weights"),
             evidence={
                 "difference": [track.first for track, *_ in self.parts[:2] if track.count],
@@ -187,14 +188,14 @@ class BadCritic(Rule):
         self.begin = 0
 
     def observe(self, at: Observation) -> Verdict | None:
-        told, since = self._explains_nothing(at.step), self.begin
-        if told is None:
-            told = self._explodes()
-            held = self.bad.feed(told is not None, at.step)
+        text, since = self._explains_nothing(at.step), self.begin
+        if text is None:
+            text = self._explodes()
+            held = self.bad.feed(text is not None, at.step)
             since = self.bad.since
             if held < self.options.records:
                 return None
-        if told is None:
+        if text is None:
             return None
         thriving = thrives(self.reward)
         if thriving and (not self.negative or self.alarmed):
@@ -202,7 +203,7 @@ class BadCritic(Rule):
         self.alarmed = not thriving and self.reward.count > 0
         return Verdict(
             severity=Severity.INFO if thriving or not self.reward.count else Severity.WARNING,
-            message=told + (", but the reward does well" if thriving else ""),
+            message=text + (", but the reward does well" if thriving else ""),
             evidence={
                 "value_explained_variance": self.median if self.explained.count else None,
                 "value_loss": [self.loss.baseline, self.loss.ema10],

@@ -11,7 +11,7 @@ from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules import adapters, checkpoint_state
 from rldk.health.rules.checkpoint_rule import CheckpointRule, named
-from rldk.health.saved import Analysis, Group
+from rldk.schema.checkpoint import Analysis, Group
 
 __all__ = ["RULES"]
 
@@ -61,14 +61,14 @@ class CheckpointIncomplete(CheckpointRule):
         problems = sorted(self._problems(found), key=lambda problem: -problem[0])
         if not problems:
             return None
-        words = [text for _, text in problems]
-        meant = words == [_ALONE] and self.context.option("save_only_model") is None
+        texts = [text for _, text in problems]
+        meant = texts == [_ALONE] and self.context.option("save_only_model") is None
         self._alone = meant and self._alone is not False
-        more = f" (and {len(words) - 1} more)" if len(words) > 1 else ""
+        more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
         return Verdict(
             severity=problems[0][0],
-            message=f"{_folder(found)}: {words[0]}{more}",
-            evidence={"problems": words[:20], "resumable": found.resumable, "path": found.path},
+            message=f"{_folder(found)}: {texts[0]}{more}",
+            evidence={"problems": texts[:20], "resumable": found.resumable, "path": found.path},
             confidence=0.95,
         )
 
@@ -308,22 +308,22 @@ class WeightDrift(CheckpointRule):
         compared = found.compared
         if compared is None:
             return None
-        words = []
+        texts = []
         if not compared.base and not found.damaged:  # else it is another rule's to say why the size changed
             if compared.retyped:
-                words.append(f"dtype or shape changed since step {compared.step}: {named(compared.retyped)}")
+                texts.append(f"dtype or shape changed since step {compared.step}: {named(compared.retyped)}")
             related = compared.tensors or compared.retyped
             if related and self._resized(found.bytes, compared.bytes_before):
-                words.append(f"the weights had {compared.bytes_before:,} bytes and have {found.bytes:,}")
+                texts.append(f"the weights had {compared.bytes_before:,} bytes and have {found.bytes:,}")
         outliers = self._outliers(found.groups)
-        words += [
+        texts += [
             f"{group.name} moved by {drift:.2g}, its like by {usual:.2g}" for group, drift, usual in outliers
         ]
-        if not words:
+        if not texts:
             return None
         return Verdict(
             severity=Severity.INFO,
-            message=f"{_folder(found)}: {named(words)}",
+            message=f"{_folder(found)}: {named(texts)}",
             evidence={
                 "drift": {group.name: [drift, usual] for group, drift, usual in outliers[:20]},
                 "retyped": compared.retyped,

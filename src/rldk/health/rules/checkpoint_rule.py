@@ -5,7 +5,7 @@ Invariant: a checkpoint that was deleted while it was read is not judged.
 
 from rldk.health.observation import Observation
 from rldk.health.rule import Rule, Verdict
-from rldk.health.saved import Analysis, analysis_of
+from rldk.schema.checkpoint import Analysis, analysis_of
 
 __all__ = ["CheckpointRule", "named"]
 

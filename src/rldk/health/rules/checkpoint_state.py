@@ -8,7 +8,7 @@ import re
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.checkpoint_rule import CheckpointRule, named
-from rldk.health.saved import Analysis, Optimizer, Vocabulary
+from rldk.schema.checkpoint import Analysis, Optimizer, Vocabulary
 
 __all__ = ["RULES"]
 
@@ -49,20 +49,20 @@ class VocabularyMismatch(CheckpointRule):
     code, name, severity = "CKP007", "vocabulary-mismatch", Severity.WARNING
 
     def judge(self, found: Analysis) -> Verdict | None:
-        told = found.vocabulary
-        words = _disagreements(told) if told is not None else []
-        if told is None or not words:
+        sizes = found.vocabulary
+        texts = _disagreements(sizes) if sizes is not None else []
+        if sizes is None or not texts:
             return None
         return Verdict(
             severity=Severity.WARNING,
-            message="; ".join(words[:3]),
+            message="; ".join(texts[:3]),
             evidence={
-                "embedding_rows": told.embedding_rows,
-                "head_rows": told.head_rows,
-                "vocab_size": told.config_rows,
-                "tokens": told.tokens,
-                "tied": told.tied,
-                "beyond": told.beyond,
+                "embedding_rows": sizes.embedding_rows,
+                "head_rows": sizes.head_rows,
+                "vocab_size": sizes.config_rows,
+                "tokens": sizes.tokens,
+                "tied": sizes.tied,
+                "beyond": sizes.beyond,
             },
             confidence=0.9,
         )
@@ -82,26 +82,26 @@ class VocabularyMismatch(CheckpointRule):
         ]
 
 
-def _disagreements(told: Vocabulary) -> list[str]:
-    rows, words = told.embedding_rows or 0, []
-    beyond = [token for token in told.beyond if not _OTHER_SENSES.search(token)]
+def _disagreements(sizes: Vocabulary) -> list[str]:
+    rows, texts = sizes.embedding_rows or 0, []
+    beyond = [token for token in sizes.beyond if not _OTHER_SENSES.search(token)]
     if beyond:
-        words.append(
-            f"the embeddings have {rows:,} rows, the tokenizer {told.tokens:,}: none for {named(beyond)}"
+        texts.append(
+            f"the embeddings have {rows:,} rows, the tokenizer {sizes.tokens:,}: none for {named(beyond)}"
         )
-    elif told.tokens is not None and told.tokens > rows and not told.beyond:
-        words.append(f"the embeddings have {rows:,} rows, the tokenizer {told.tokens:,} tokens")
+    elif sizes.tokens is not None and sizes.tokens > rows and not sizes.beyond:
+        texts.append(f"the embeddings have {rows:,} rows, the tokenizer {sizes.tokens:,} tokens")
     # Mllama embeds its image tokens too, and predicts none of them
-    spare = told.head_rows is not None and told.head_rows == told.config_rows and told.head_rows < rows
-    if told.head_rows is not None and told.head_rows != rows and not spare:
-        words.append(f"the embeddings have {rows:,} rows, the head {told.head_rows:,}")
-    if told.config_rows is not None and told.config_rows != rows and not spare:
-        words.append(f"the embeddings have {rows:,} rows, config.json says {told.config_rows:,}")
-    if told.tied is False and told.head_rows is None and told.needs_head:
-        words.append("the output head is missing, and config.json says that it is not tied to the embeddings")
-    if told.tied and told.heads_equal is False and told.head_rows == rows:
-        words.append("config.json says that the head is tied to the embeddings, but the two differ")
-    return words
+    spare = sizes.head_rows is not None and sizes.head_rows == sizes.config_rows and sizes.head_rows < rows
+    if sizes.head_rows is not None and sizes.head_rows != rows and not spare:
+        texts.append(f"the embeddings have {rows:,} rows, the head {sizes.head_rows:,}")
+    if sizes.config_rows is not None and sizes.config_rows != rows and not spare:
+        texts.append(f"the embeddings have {rows:,} rows, config.json says {sizes.config_rows:,}")
+    if sizes.tied is False and sizes.head_rows is None and sizes.needs_head:
+        texts.append("the output head is missing, and config.json says that it is not tied to the embeddings")
+    if sizes.tied and sizes.heads_equal is False and sizes.head_rows == rows:
+        texts.append("config.json says that the head is tied to the embeddings, but the two differ")
+    return texts
 
 
 class OptimizerState(CheckpointRule):
@@ -148,11 +148,11 @@ class OptimizerState(CheckpointRule):
     """What has no state seems to have got no gradient."""
 
     def judge(self, found: Analysis) -> Verdict | None:
-        told = found.optimizer
-        if told is None or told.fault:
+        state = found.optimizer
+        if state is None or state.fault:
             return None
-        resting = _resting(found, told)
-        problems = self._states(found, told, resting=resting) + self._rates(found, told)
+        resting = _has_zero_rate(found, state)
+        problems = self._states(found, state, resting=resting) + self._rates(found, state)
         if not problems:
             return None
         self._resting = resting
@@ -162,29 +162,29 @@ class OptimizerState(CheckpointRule):
             severity=problems[0][0],
             message="; ".join(text for _, text in problems[:3]),
             evidence={
-                "parameters": told.parameters,
-                "without_state": told.without_state,
-                "steps": [told.fewest_steps, told.most_steps],
-                "non_finite": [one.name for one in told.non_finite],
-                "optimizer_lr": told.lr,
-                "scheduler_lr": told.scheduled_lr,
+                "parameters": state.parameters,
+                "without_state": state.without_state,
+                "steps": [state.fewest_steps, state.most_steps],
+                "non_finite": [one.name for one in state.non_finite],
+                "optimizer_lr": state.lr,
+                "scheduler_lr": state.scheduled_lr,
                 "logged_lr": progress.logged_lr if progress else None,
             },
             confidence=0.85,
         )
 
     @staticmethod
-    def _states(found: Analysis, told: Optimizer, *, resting: bool) -> list[tuple[Severity, str]]:
+    def _states(found: Analysis, state: Optimizer, *, resting: bool) -> list[tuple[Severity, str]]:
         problems, step = [], found.step or 0
         unsure = Severity.INFO if found.experts else Severity.WARNING
-        if told.non_finite:
-            names = named([one.name for one in told.non_finite])
+        if state.non_finite:
+            names = named([one.name for one in state.non_finite])
             problems.append((Severity.WARNING, f"states of the optimizer hold NaN or infinities: {names}"))
-        if told.moments and told.without_state and step > 0:
-            none = told.without_state == told.parameters
-            text = f"{told.without_state} of {told.parameters} parameters have no state in the optimizer"
+        if state.moments and state.without_state and step > 0:
+            none = state.without_state == state.parameters
+            text = f"{state.without_state} of {state.parameters} parameters have no state in the optimizer"
             problems.append((Severity.WARNING if none else Severity.INFO if resting else unsure, text))
-        low, high = told.fewest_steps, told.most_steps
+        low, high = state.fewest_steps, state.most_steps
         if low is not None and high is not None and low != high:
             problems.append((unsure, f"the parameters have taken from {low} to {high} steps"))
         elif high is not None and high < step / 2:
@@ -193,20 +193,20 @@ class OptimizerState(CheckpointRule):
             )
         return problems
 
-    def _rates(self, found: Analysis, told: Optimizer) -> list[tuple[Severity, str]]:
-        pairs = list(zip(told.lr, told.scheduled_lr, strict=False))
+    def _rates(self, found: Analysis, state: Optimizer) -> list[tuple[Severity, str]]:
+        pairs = list(zip(state.lr, state.scheduled_lr, strict=False))
         apart = [pair for pair in pairs if abs(pair[0] - pair[1]) > 1e-6 * max(pair)]
-        if apart and len(told.lr) == len(told.scheduled_lr):
+        if apart and len(state.lr) == len(state.scheduled_lr):
             rate, scheduled = apart[0]
             text = f"the optimizer's learning rate is {rate:.3g}, the scheduler's {scheduled:.3g}"
             return [(Severity.WARNING, text)]
         progress, schedule = found.progress, self.context.option("lr_scheduler_type")
-        if told.plateau or schedule in _JUMPING or progress is None or progress.logged_step != found.step:
+        if state.plateau or schedule in _JUMPING or progress is None or progress.logged_step != found.step:
             return []
         logged, steepest = progress.logged_lr, progress.steepest
-        if logged is None or steepest is None or not told.scheduled_lr:
+        if logged is None or steepest is None or not state.scheduled_lr:
             return []
-        following = told.scheduled_lr[0]  # the trainer logs that of the first group
+        following = state.scheduled_lr[0]  # the trainer logs that of the first group
         low, high = sorted((following, logged))
         if high <= self.options.ratio * low or high - low <= self.options.steepest * steepest:
             return []
@@ -236,17 +236,17 @@ class OptimizerState(CheckpointRule):
         ]
 
 
-def _resting(found: Analysis, told: Optimizer) -> bool:
+def _has_zero_rate(found: Analysis, state: Optimizer) -> bool:
     """Whether parameters are without a state, and may be such that never got a gradient.
 
     Those that did have taken all the steps, and are all that changed. More tensors than parameters: they were
     cut differently for the file, and tell nothing.
     """
-    low, high, compared = told.fewest_steps, told.most_steps, found.compared
-    if not told.without_state or low is None or low != high or low < (found.step or 0) / 2:
+    low, high, compared = state.fewest_steps, state.most_steps, found.compared
+    if not state.without_state or low is None or low != high or low < (found.step or 0) / 2:
         return False
     changed = compared.tensors - compared.unchanged_tensors if compared is not None else 0
-    return not told.parameters - told.without_state < changed <= told.parameters
+    return not state.parameters - state.without_state < changed <= state.parameters
 
 
 RULES: tuple[type[Rule], ...] = (VocabularyMismatch, OptimizerState)

@@ -7,8 +7,8 @@ from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.signals import ENTROPY, LENGTH, REWARD, TRUNCATED
-from rldk.health.statistics import Streak
+from rldk.health.tracks import Streak
+from rldk.metrics.aliases import ENTROPY, LENGTH, REWARD, TRUNCATED
 
 __all__ = ["RULES"]
 

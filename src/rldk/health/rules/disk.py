@@ -11,7 +11,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.outlook import Trail, planned_steps, steps_ahead
-from rldk.health.statistics import Streak
+from rldk.health.tracks import Streak
 
 __all__ = ["RULES"]
 
@@ -200,11 +200,11 @@ def least_size(context: RunContext) -> float | None:
     model = context.model
     width = model.get("hidden_size", model.get("n_embd"))
     layers = model.get("num_hidden_layers", model.get("n_layer"))
-    words = model.get("vocab_size")
+    vocabulary_size = model.get("vocab_size")
     inner = model.get("intermediate_size", width)
-    if not all(isinstance(number, int) and number > 0 for number in (width, layers, words, inner)):
+    if not all(isinstance(number, int) and number > 0 for number in (width, layers, vocabulary_size, inner)):
         return None
-    weights = words * width + layers * (2 * width * width + 2 * width * inner)
+    weights = vocabulary_size * width + layers * (2 * width * width + 2 * width * inner)
     return float(2 * weights / 2**30)
 
 

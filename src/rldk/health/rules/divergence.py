@@ -10,8 +10,8 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import WARMUP, Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.offline import JUDGED, PAIR_ACCURACY, is_offline
-from rldk.health.signals import LOSS
-from rldk.health.statistics import Streak
+from rldk.health.tracks import Streak
+from rldk.metrics.aliases import LOSS
 
 __all__ = ["RULES"]
 
@@ -92,7 +92,7 @@ class Divergence(Rule):
         self.least, self.least_count = inf, 0
         self.noise, self.early_noise, self.calm = 0.0, 0.0, 0
         self.usual_gradient = self.first_gradient = self.calm_gradient = 0.0
-        self.burst = self.told = False
+        self.burst = self.is_reported = False
         self.peak = self.top = -inf
         self.first_step: int | None = None
         option = self.context.option
@@ -112,7 +112,7 @@ class Divergence(Rule):
             self._begin()
         if not self.leap.count and not self.high.count and (count % 10 == 0 or count < 10):
             self.calm_gradient = self.gradient.median(50)
-        expired = count == BEGUN and self.least_count < EARLY and not self.told
+        expired = count == BEGUN and self.least_count < EARLY and not self.is_reported
         leapt = self._leapt(at.step)
         if level < self.least or expired:
             self.least, self.least_count = level, count
@@ -252,7 +252,7 @@ class Divergence(Rule):
         loss = self.loss
         excuse = self._excuse(rise)
         if self.least_count < EARLY and not excuse:
-            self.told = True
+            self.is_reported = True
             self.when_over = "keep"  # type: ignore[misc]
         worst = loss.ema20 >= self.options.critical_ratio * self.least and rise >= 0.9 * fallen
         severity = Severity.CRITICAL if worst else Severity.WARNING

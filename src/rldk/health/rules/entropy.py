@@ -7,14 +7,15 @@ decides.
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import gained, improving, solved
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.signals import ENTROPY, KL, REWARD, gained, improving, solved
-from rldk.health.statistics import BASELINE, Streak, Track
+from rldk.health.tracks import BASELINE, Streak, Track
+from rldk.metrics.aliases import ENTROPY, KL, REWARD
 
 __all__ = ["RULES"]
 
 
-class _Entropy(Rule):
+class EntropyRule(Rule):
     """What both rules of entropy go by."""
 
     needs = (ENTROPY,)
@@ -48,12 +49,12 @@ class _Entropy(Rule):
             "reward_mean": [reward.start, reward.ema20] if reward.count else None,
         }
 
-    def _reward_told(self) -> str:
+    def _reward_text(self) -> str:
         reward = self.reward
         return f", the reward from {reward.start:.3g} to {reward.ema20:.3g}" if reward.count else ""
 
 
-class EntropyCollapse(_Entropy):
+class EntropyCollapse(EntropyRule):
     """The policy became deterministic, and the reward does not gain from it.
 
     ## What it looks for
@@ -123,7 +124,7 @@ class EntropyCollapse(_Entropy):
             return None
         return Verdict(
             severity=severity,
-            message=f"entropy fell from {own:.2g} to {entropy.ema10:.2g} nats{self._reward_told()}",
+            message=f"entropy fell from {own:.2g} to {entropy.ema10:.2g} nats{self._reward_text()}",
             evidence=self._evidence(own),
             onset=self.beyond.since,
             confidence=0.9 if severity is Severity.CRITICAL else 0.7,
@@ -183,7 +184,7 @@ class EntropyCollapse(_Entropy):
         ]
 
 
-class EntropyExplosion(_Entropy):
+class EntropyExplosion(EntropyRule):
     """Entropy climbs, and text turns to noise.
 
     ## What it looks for
@@ -243,7 +244,7 @@ class EntropyExplosion(_Entropy):
             return None
         return Verdict(
             severity=Severity.WARNING if reward.count else Severity.INFO,
-            message=f"entropy rose from {own:.2g} to {entropy.ema10:.2g} nats{self._reward_told()}",
+            message=f"entropy rose from {own:.2g} to {entropy.ema10:.2g} nats{self._reward_text()}",
             evidence=self._evidence(own),
             onset=self.beyond.since if self.beyond.count else self.far.since,
             confidence=0.9 if far else 0.7,

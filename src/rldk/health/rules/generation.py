@@ -7,17 +7,11 @@ or a level under which the reward does not learn.
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import course, improving, thrives
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules import lengths, sampling, texts
-from rldk.health.signals import (
-    LENGTH,
-    REWARD,
-    TRUNCATED,
-    course,
-    improving,
-    thrives,
-)
-from rldk.health.statistics import Streak
+from rldk.health.tracks import Streak
+from rldk.metrics.aliases import LENGTH, REWARD, TRUNCATED
 
 __all__ = ["RULES"]
 
@@ -89,7 +83,7 @@ class Truncation(Rule):
         self.full = Streak()
         self.alarmed = False
         self.least = self.before = 1.0
-        self.said: Verdict | None = None
+        self.last_verdict: Verdict | None = None
 
     def observe(self, at: Observation) -> Verdict | None:
         cut, options = self.cut, self.options
@@ -108,19 +102,19 @@ class Truncation(Rule):
         rose = risen >= options.records
         severity = self._severity(level, rose=rose, full=full, whole=whole)
         if severity is None:
-            self.said = None
+            self.last_verdict = None
             return None
-        if self.said is not None and self.said.severity is severity and cut.count % 10:
-            return self.said  # a level changes slowly, and words cost time
+        if self.last_verdict is not None and self.last_verdict.severity is severity and cut.count % 10:
+            return self.last_verdict  # a level changes slowly, and words cost time
         self.alarmed = self.alarmed or severity > Severity.INFO
         since = self.sudden.since if sudden >= risen else self.risen.since
         reward = self.reward
-        told = f"; the reward {course(reward.start, reward.ema20)}" if reward.count else ""
-        self.said = Verdict(
+        reward_text = f"; the reward {course(reward.start, reward.ema20)}" if reward.count else ""
+        self.last_verdict = Verdict(
             severity=severity,
             message=f"{level:.0%} of the completions are cut off at the length limit"
             + (f", up from {own:.0%}" if rose else ", as from the start")
-            + told,
+            + reward_text,
             evidence={
                 TRUNCATED: [cut.start, own, level],
                 "completion_length": [self.shortest.last, self.longest.last],
@@ -129,7 +123,7 @@ class Truncation(Rule):
             onset=since if rose else self.high.since,
             confidence=0.9 if severity is Severity.CRITICAL else 0.75,
         )
-        return self.said
+        return self.last_verdict
 
     def _severity(self, level: float, *, rose: bool, full: bool, whole: int) -> Severity | None:
         reward, options = self.reward, self.options
@@ -146,8 +140,8 @@ class Truncation(Rule):
         if not well or lost_its_end or (full and not top and not improving(reward, records=20, sd=fast)):
             return Severity.WARNING
         falls = self.cut.ema10 < self.cut.best - 0.2
-        worth_telling = rose or level >= options.most
-        return Severity.INFO if worth_telling and not falls and not self.alarmed else None
+        is_notable = rose or level >= options.most
+        return Severity.INFO if is_notable and not falls and not self.alarmed else None
 
     def explains(self, rule: str) -> bool:
         """Only where all is cut is it the reason for a reward that no completion gets."""

@@ -9,10 +9,11 @@ from math import isfinite, sqrt
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import in_noise
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.functions import MEAN, PREFIX, functions_of
-from rldk.health.signals import LENGTH, REWARD, in_noise
-from rldk.health.statistics import Streak, Track
+from rldk.health.tracks import Streak, Track
+from rldk.metrics.aliases import LENGTH, REWARD
 
 __all__ = ["RULES"]
 

@@ -14,7 +14,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.pace import MAX_NAMED, SCORING, STEP_TIME
-from rldk.health.statistics import Track
+from rldk.health.tracks import Track
 
 __all__ = ["RULES"]
 
@@ -126,11 +126,11 @@ class GPUIdle(Rule):
         if min(use, power) >= share:
             return None
         waiting = takewhile(lambda one: min(one.use, one.power) < share * one.seconds, window)
-        told = [f"in use for {use:.0%} of the time"] if use < 1 else []
-        told += [f"at {power:.0%} of its power limit"] if power < 1 else []
+        texts = [f"in use for {use:.0%} of the time"] if use < 1 else []
+        texts += [f"at {power:.0%} of its power limit"] if power < 1 else []
         return Verdict(
             severity=Severity.INFO,
-            message=f"in the last {seconds / 60:.0f} minutes the busiest GPU was {' and '.join(told)}",
+            message=f"in the last {seconds / 60:.0f} minutes the busiest GPU was {' and '.join(texts)}",
             evidence={"use": use, "power": power, "seconds": seconds},
             onset=min(one.step for one in (window[0], *waiting)),
             confidence=0.8 if use < share else 0.6,

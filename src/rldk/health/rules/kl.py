@@ -8,9 +8,10 @@ import math
 from rldk.health.context import GROUPED, ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import at_ceiling, falls, improving
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.signals import KL, LOSS, REWARD, at_ceiling, falls, improving
-from rldk.health.statistics import BASELINE, Streak, Track
+from rldk.health.tracks import BASELINE, Streak, Track
+from rldk.metrics.aliases import KL, LOSS, REWARD
 
 __all__ = ["LOWER_RATE", "RULES"]
 
@@ -115,11 +116,11 @@ class KLBlowup(Rule):
         if not reward.count and kl is not self.kto:
             severity = Severity.INFO
         level = kl.median(5)
-        told = f", the reward from {reward.start:.3g} to {reward.ema20:.3g}" if reward.count else ""
+        reward_text = f", the reward from {reward.start:.3g} to {reward.ema20:.3g}" if reward.count else ""
         return Verdict(
             severity=severity,
             message=f"the KL to the reference rose from {min(kl.first, kl.start):.3g} to {level:.3g} nats "
-            f"{'a token' if kl is self.token else 'a completion'}{told}",
+            f"{'a token' if kl is self.token else 'a completion'}{reward_text}",
             evidence={
                 "kl": [kl.first, kl.baseline, level],
                 "limit": limit if math.isfinite(limit) else None,
@@ -238,9 +239,9 @@ class NegativeKL(Rule):
         per_token = self.token.count > 0
         kl = self.token if per_token else self.sequence
         least = self.options.token if per_token else self.options.sequence
-        told = least if per_token else 0.1 * least
+        threshold = least if per_token else 0.1 * least
         level = kl.ema10
-        if level > -told:
+        if level > -threshold:
             self.below.feed(False, at.step)
             return None
         held = self.below.feed(level <= -kl.noise, at.step)

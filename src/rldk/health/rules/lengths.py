@@ -6,19 +6,10 @@ Invariant: a length is compared with that of the run's beginning, and the reward
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import at_ceiling, course, gained, improving, in_noise, solved
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.signals import (
-    LENGTH,
-    REWARD,
-    TRUNCATED,
-    at_ceiling,
-    course,
-    gained,
-    improving,
-    in_noise,
-    solved,
-)
-from rldk.health.statistics import Streak, Track
+from rldk.health.tracks import Streak, Track
+from rldk.metrics.aliases import LENGTH, REWARD, TRUNCATED
 
 __all__ = ["RULES"]
 
@@ -126,8 +117,8 @@ class LengthRunaway(Rule):
         places = range(8, len(lengths) - 7)
         jumps, changes = steps(lengths), steps(rewards)
         at = max(range(len(jumps)), key=jumps.__getitem__)
-        place = places[at]
-        near = sum(lengths[place + 1 : place + 4]) / 3 - sum(lengths[place - 4 : place - 1]) / 3
+        position = places[at]
+        near = sum(lengths[position + 1 : position + 4]) / 3 - sum(lengths[position - 4 : position - 1]) / 3
         abrupt = min(jumps[at], near) >= 0.7 * (self.length.ema10 - own)
         return abrupt and abs(in_noise(self.reward, changes[at])) >= 2.0
 

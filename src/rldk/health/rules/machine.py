@@ -4,12 +4,12 @@ Invariant: each rule here is told as not checked until its data is recorded.
 """
 
 from rldk.health.rule import Rule, Severity
-from rldk.health.rules.pending import Pending
+from rldk.health.rules.pending import NotCheckable
 
 __all__ = ["RULES"]
 
 
-class UnfinishedRun(Pending):
+class UnfinishedRun(NotCheckable):
     """The files of the run show no end.
 
     ## What it looks for
@@ -39,7 +39,7 @@ class UnfinishedRun(Pending):
     missing = "it needs the files of a run that rldk recorded, which say whether it ended"
 
 
-class Crash(Pending):
+class Crash(NotCheckable):
     """The run ended by an exception, a signal or for want of memory.
 
     ## What it looks for

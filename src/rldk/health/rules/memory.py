@@ -13,8 +13,8 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.outlook import Trail, steps_ahead
-from rldk.health.signals import LENGTH
-from rldk.health.statistics import Streak, Track
+from rldk.health.tracks import Streak, Track
+from rldk.metrics.aliases import LENGTH
 
 __all__ = ["RULES"]
 
@@ -172,7 +172,7 @@ class MemoryCreep(Rule):
                 continue
             return Verdict(
                 severity=Severity.WARNING,
-                message=f"{_spoken(name)} rose evenly by {rise:.3g} to {now:.3g} GiB; at this pace the "
+                message=f"{_memory_name(name)} rose evenly by {rise:.3g} to {now:.3g} GiB; at this pace the "
                 f"{max(spare, 0.0):.3g} GiB that are left are used up in {max(spare, 0.0) / pace:.0f} steps",
                 evidence={name: [now - rise, now], "gib_per_step": pace, "gib_left": spare},
                 onset=self.since,
@@ -282,7 +282,7 @@ def _grew(length: Track) -> bool:
     return len(lengths) >= 50 and sum(lengths[-25:]) > 1.1 * sum(lengths[:25])
 
 
-def _spoken(name: str) -> str:
+def _memory_name(name: str) -> str:
     if match := GPU.fullmatch(name):
         return f"the memory of GPU {match[1]} beside torch's cache"
     return "the memory of the process" if name == PROCESS else "the most that tensors take"

@@ -10,8 +10,8 @@ from rldk.health.context import OFFLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.signals import LOSS
-from rldk.health.statistics import Chart, Streak
+from rldk.health.tracks import Chart, Streak
+from rldk.metrics.aliases import LOSS
 
 __all__ = ["ACCURACY", "JUDGED", "PAIR_ACCURACY", "RULES", "is_offline"]
 
@@ -21,7 +21,7 @@ PAIR_ACCURACY = (
 """Share of pairs that the model tells right."""
 ACCURACY = f"{PAIR_ACCURACY}|token_accuracy_mean"
 """Share of what is trained on that the model gets right."""
-TELLING = f"{ACCURACY}|rewards_margins*|reward_model_*|logps_chosen*|log_odds_*|kl_reference_point_mean"
+PROGRESS = f"{ACCURACY}|rewards_margins*|reward_model_*|logps_chosen*|log_odds_*|kl_reference_point_mean"
 """Metrics that only offline training logs."""
 EVAL_ACCURACY = "|".join(f"eval_{name}" for name in ACCURACY.split("|"))
 EVAL_PAIR_ACCURACY = "|".join(f"eval_{name}" for name in PAIR_ACCURACY.split("|"))
@@ -30,7 +30,7 @@ JUDGED = OFFLINE | {"trainer"}
 
 def is_offline(algorithm: str | None, chart: Chart) -> bool:
     """Whether the run trains on given sequences, by its algorithm or else by what it logs."""
-    return algorithm in JUDGED or (algorithm is None and chart.holds(TELLING))
+    return algorithm in JUDGED or (algorithm is None and chart.holds(PROGRESS))
 
 
 class LabelsMasked(Rule):
@@ -87,7 +87,7 @@ class LabelsMasked(Rule):
         known = accuracy is not None or self.context.algorithm is not None
         return Verdict(
             severity=Severity.CRITICAL if known else Severity.INFO,
-            message=f"the loss is exactly 0 and nothing is trained ({self._shown(accuracy, gradient)}): "
+            message=f"the loss is exactly 0 and nothing is trained ({self._figures(accuracy, gradient)}): "
             "every label seems to be masked",
             evidence={"loss": loss, "token_accuracy_mean": accuracy, "grad_norm": str(gradient)},
             onset=self.streak.since,
@@ -108,9 +108,9 @@ class LabelsMasked(Rule):
         return gradient == 0.0 and self.last >= 0.05
 
     @staticmethod
-    def _shown(accuracy: float | None, gradient: float | None) -> str:
-        said = [] if accuracy is None else [f"token accuracy {accuracy:.3g}"]
-        return ", ".join(said + ([] if gradient is None else [f"gradient {gradient:.3g}"]))
+    def _figures(accuracy: float | None, gradient: float | None) -> str:
+        texts = [] if accuracy is None else [f"token accuracy {accuracy:.3g}"]
+        return ", ".join(texts + ([] if gradient is None else [f"gradient {gradient:.3g}"]))
 
     def causes(self) -> list[Cause]:
         part = self.context.option("completion_only_loss") or self.context.option("assistant_only_loss")

@@ -10,10 +10,11 @@ from statistics import median
 from rldk.health.context import OFFLINE, ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import improving, solved
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules import divergence, offline, standstill
 from rldk.health.rules.nonfinite import NonFinite
-from rldk.health.signals import LOSS, REWARD, improving, solved
+from rldk.metrics.aliases import LOSS, REWARD
 
 __all__ = ["RULES"]
 

@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.signals import LENGTH
-from rldk.health.statistics import Streak, Track
+from rldk.health.tracks import Streak, Track
+from rldk.metrics.aliases import LENGTH
 
 __all__ = ["MAX_NAMED", "RULES", "SCORING", "STEP_TIME"]
 

@@ -5,10 +5,10 @@ from typing import ClassVar
 from rldk.health.observation import Observation
 from rldk.health.rule import Rule, Verdict
 
-__all__ = ["Pending"]
+__all__ = ["NotCheckable"]
 
 
-class Pending(Rule):
+class NotCheckable(Rule):
     """A rule that waits for data that logs do not hold."""
 
     missing: ClassVar[str]

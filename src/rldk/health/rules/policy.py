@@ -7,11 +7,12 @@ small explains is no fault.
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import thrives
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules import agreement, entropy, kl
 from rldk.health.rules.kl import LOWER_RATE
-from rldk.health.signals import KL, LOSS, REWARD, thrives
-from rldk.health.statistics import Streak
+from rldk.health.tracks import Streak
+from rldk.metrics.aliases import KL, LOSS, REWARD
 
 __all__ = ["RULES"]
 
@@ -222,10 +223,10 @@ class OffPolicy(Rule):
         self.wait = 100 if (self.context.number("num_iterations") or 1) > 1 else EARLY
 
     def observe(self, at: Observation) -> Verdict | None:
-        told = self._told()
-        held = self.high.feed(told is not None, at.step)
+        text = self._deviation_text()
+        held = self.high.feed(text is not None, at.step)
         if (
-            told is None
+            text is None
             or held < self.options.records
             or max(t.count for t in (self.clipped, self.both, self.kl, self.ratio)) < 10
         ):
@@ -239,7 +240,7 @@ class OffPolicy(Rule):
         self.alarmed = not thriving and known
         return Verdict(
             severity=Severity.INFO if thriving or not known else Severity.WARNING,
-            message=f"updates leave the trust region: {told}"
+            message=f"updates leave the trust region: {text}"
             + (", but the reward does well" if thriving else ""),
             evidence={
                 "clip_frac": self.clipped.ema10 if self.clipped.count else self.both.ema10,
@@ -254,7 +255,7 @@ class OffPolicy(Rule):
         clipped = self.clipped
         return clipped.count > 20 and clipped.ema10 > max(self.options.clipped, 3 * clipped.start)
 
-    def _told(self) -> str | None:
+    def _deviation_text(self) -> str | None:
         options = self.options
         if self.clipped.ema10 > options.clipped or self.both.ema10 > 2 * options.clipped:
             return f"{max(self.clipped.ema10, self.both.ema10):.0%} of the tokens are clipped"

@@ -7,11 +7,11 @@ best, and accuracies by their evaluations.
 from rldk.health.context import PAIRS
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import in_noise
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules import preference_accuracy
 from rldk.health.rules.preference_accuracy import ACCURACY, MARGIN
-from rldk.health.signals import in_noise
-from rldk.health.statistics import Streak
+from rldk.health.tracks import Streak
 
 __all__ = ["RULES"]
 

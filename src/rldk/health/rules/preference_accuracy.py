@@ -7,7 +7,7 @@ from rldk.health.context import PAIRS
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.statistics import Streak
+from rldk.health.tracks import Streak
 
 __all__ = ["ACCURACY", "MARGIN", "RULES"]
 

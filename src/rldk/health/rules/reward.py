@@ -8,10 +8,11 @@ import math
 from rldk.health.context import GROUPED, ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import at_ceiling, improving, in_noise
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.scored import COMPLETIONS, is_constant, is_early
-from rldk.health.signals import REWARD, TRUNCATED, at_ceiling, improving, in_noise
-from rldk.health.statistics import Streak
+from rldk.health.tracks import Streak
+from rldk.metrics.aliases import REWARD, TRUNCATED
 
 __all__ = ["RULES"]
 

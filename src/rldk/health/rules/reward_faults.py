@@ -19,7 +19,7 @@ from rldk.health.rules.functions import (
     functions_of,
     observed_functions,
 )
-from rldk.health.statistics import Streak, Track
+from rldk.health.tracks import Streak, Track
 
 __all__ = ["OBSERVE", "RULES"]
 
@@ -130,12 +130,12 @@ class MissingRewards(Rule):
             return None
         alone = len(self.missing) == 1 and len(self._names) <= 1
         bare = self.uncovered.count >= records or (alone and not self.unscored.count)
-        told = ", ".join(f"{name} to {self.missing[name].ema10:.0%}" for name in patchy)
+        texts = ", ".join(f"{name} to {self.missing[name].ema10:.0%}" for name in patchy)
         left = f"; {self.unscored.ema10:.0%} got no reward from any function"
         rest = left if self.unscored.count and not alone else ""
         return Verdict(
             severity=Severity.WARNING if bare else Severity.INFO,
-            message=f"None or NaN instead of a reward: {told} of the completions{rest}",
+            message=f"None or NaN instead of a reward: {texts} of the completions{rest}",
             evidence={f"{OBSERVED}{name}/missing_frac": self.missing[name].ema10 for name in patchy}
             | ({UNSCORED: self.unscored.ema10} if self.unscored.count else {}),
             onset=min(self.held[name].since for name in patchy),
@@ -189,22 +189,24 @@ class RewardFunctionErrors(Rule):
                 self.names.append(name)
 
     def observe(self, at: Observation) -> Verdict | None:
-        told, evidence = [], {}
+        texts, evidence = [], {}
         for name in self.names:
             errors = at.values.get(f"{OBSERVED}{name}/errors")
             infinite = at.values.get(f"{OBSERVED}{name}/nonfinite_frac")
             if errors:
                 calls = at.values.get(f"{OBSERVED}{name}/calls") or errors
-                told.append(
+                texts.append(
                     f"{name} failed, or gave a wrong number of values, in {errors:.0f} of {calls:.0f} calls"
                 )
                 evidence[f"{OBSERVED}{name}/errors"] = errors
             if infinite:
-                told.append(f"{name} gave an infinity to {infinite:.2g} of the completions")
+                texts.append(f"{name} gave an infinity to {infinite:.2g} of the completions")
                 evidence[f"{OBSERVED}{name}/nonfinite_frac"] = infinite
-        if not told:
+        if not texts:
             return None
-        return Verdict(severity=Severity.WARNING, message="; ".join(told), evidence=evidence, confidence=0.95)
+        return Verdict(
+            severity=Severity.WARNING, message="; ".join(texts), evidence=evidence, confidence=0.95
+        )
 
     def causes(self) -> list[Cause]:
         return [

@@ -12,12 +12,12 @@ from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules import reward_faults
 from rldk.health.rules.functions import MAX_FUNCTIONS, MEAN, PREFIX, STD, functions_of
-from rldk.health.statistics import Track
+from rldk.health.tracks import Track
 
 __all__ = ["RULES"]
 
 
-class _ByFunction(Rule):
+class RewardFunctionRule(Rule):
     """A rule that follows each reward function by itself."""
 
     needs = ("rewards/*/std",)
@@ -49,7 +49,7 @@ class _ByFunction(Rule):
         raise NotImplementedError
 
 
-class DeadRewardComponent(_ByFunction):
+class DeadRewardComponent(RewardFunctionRule):
     """One of several reward functions gives every completion the same.
 
     ## What it looks for
@@ -91,10 +91,10 @@ class DeadRewardComponent(_ByFunction):
         if not dead or len(flat) == len(self.stds):
             return None
         levels = {name: self.means[name].ema20 for name in dead}
-        told = ", ".join(f"{name} (always {level:.3g})" for name, level in levels.items())
+        texts = ", ".join(f"{name} (always {level:.3g})" for name, level in levels.items())
         return Verdict(
             severity=Severity.INFO,
-            message=f"gives every completion the same reward: {told}",
+            message=f"gives every completion the same reward: {texts}",
             evidence={f"{PREFIX}{name}{MEAN}": level for name, level in levels.items()},
             onset=self.last.onset if self.last else None,
             confidence=0.8,
@@ -111,7 +111,7 @@ class DeadRewardComponent(_ByFunction):
         ]
 
 
-class DominantRewardComponent(_ByFunction):
+class DominantRewardComponent(RewardFunctionRule):
     """One of several reward functions owns almost all of the variance, so the others are not trained.
 
     ## What it looks for

@@ -7,9 +7,10 @@ thresholds, and they are never compared with one another.
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import improving, in_noise, thrives
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.signals import LENGTH, REWARD, improving, in_noise, thrives
-from rldk.health.statistics import Streak, Track
+from rldk.health.tracks import Streak, Track
+from rldk.metrics.aliases import LENGTH, REWARD
 
 __all__ = ["RULES"]
 
@@ -94,23 +95,23 @@ class SamplingMismatch(Rule):
     def observe(self, at: Observation) -> Verdict | None:
         options = self.options
         if self.logp.count:
-            size, told = self._size(self.logp, options.logp_floor, options.logp, "log-probabilities")
+            size, text = self._size(self.logp, options.logp_floor, options.logp, "log-probabilities")
             rose = self.logp.ema10 >= options.times * self._own(self.logp)
         elif self.prob.count:
-            size, told = self._size(self.prob, options.prob_floor, options.prob, "probabilities")
+            size, text = self._size(self.prob, options.prob_floor, options.prob, "probabilities")
             rose = self.prob.ema10 >= options.times * self._own(self.prob)
         else:
-            size, told, rose = 0, "", False
+            size, text, rose = 0, "", False
         for track, limit, what in self.others:
             if size == 0 and track.count >= 5 and abs(track.ema10) > limit:
-                size, told = 1, f"the {what} between engine and trainer is {track.ema10:.2g}"
+                size, text = 1, f"the {what} between engine and trainer is {track.ema10:.2g}"
         held = self.high.feed(size > 0, at.step)
         lasting = options.records if rose or size > 1 else 3 * options.records
         if held < lasting or (size == 1 and thrives(self.reward)):
             return None
         return Verdict(
             severity=Severity.CRITICAL if size == 3 else Severity.WARNING,
-            message=told,
+            message=text,
             evidence={
                 LOGP: [self._own(self.logp), self.logp.ema10] if self.logp.count else None,
                 PROB: [self._own(self.prob), self.prob.ema10] if self.prob.count else None,
@@ -221,9 +222,9 @@ class ImportanceStarvation(Rule):
         self.alarmed = False
 
     def observe(self, at: Observation) -> Verdict | None:
-        told = self._told()
-        held = self.low.feed(told is not None, at.step)
-        if told is None or held < self.options.records:
+        text = self._starvation_text()
+        held = self.low.feed(text is not None, at.step)
+        if text is None or held < self.options.records:
             return None
         thriving = thrives(self.reward) and not 0 < self.ratio.ema10 < self.options.worst
         if thriving and self.alarmed:
@@ -232,7 +233,7 @@ class ImportanceStarvation(Rule):
         summed = self.difference.ema10 * self.length.ema10
         return Verdict(
             severity=Severity.INFO if thriving or not self.reward.count else Severity.WARNING,
-            message=told
+            message=text
             + (f"; the difference adds up to {summed:.1f} nats a completion" if summed > 1 else "")
             + (". The reward does well all the same" if thriving else ""),
             evidence={
@@ -244,7 +245,7 @@ class ImportanceStarvation(Rule):
             confidence=0.75,
         )
 
-    def _told(self) -> str | None:
+    def _starvation_text(self) -> str | None:
         options = self.options
         if self.ratio.count >= 5 and self.ratio.ema10 < options.ratio:
             return f"the mean importance ratio is {self.ratio.ema10:.2f}: much of the batch is discarded"

@@ -4,9 +4,9 @@ Invariant: a batch size that is not known is not guessed; there records count.
 """
 
 from rldk.health.context import RunContext
-from rldk.health.statistics import Track
+from rldk.health.tracks import Track
 
-__all__ = ["COMPLETIONS", "RECORDS", "completions", "is_constant", "is_early"]
+__all__ = ["COMPLETIONS", "RECORDS", "is_constant", "is_early", "scored_completions"]
 
 COMPLETIONS = 500
 """Scored completions before which a reward without a success may be a sparse one."""
@@ -14,7 +14,7 @@ RECORDS = 60
 """The same in records (or steps, where a record covers several) where the batch size is not known."""
 
 
-def completions(context: RunContext, step: int) -> float | None:
+def scored_completions(context: RunContext, step: int) -> float | None:
     """Completions generated and scored up to a step, or None where the batch size is not known."""
     batch = context.number("per_device_train_batch_size")
     if batch is None:
@@ -26,7 +26,7 @@ def completions(context: RunContext, step: int) -> float | None:
 
 def is_early(context: RunContext, reward: Track, step: int, least: float = COMPLETIONS) -> bool:
     """Whether too little was scored to say that nothing ever succeeds."""
-    scored = completions(context, step)
+    scored = scored_completions(context, step)
     if scored is not None:
         return scored < least
     return reward.count < RECORDS and (reward.count < RECORDS / 3 or step < RECORDS)

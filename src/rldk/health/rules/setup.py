@@ -7,13 +7,13 @@ listed as not checked, with what would enable it.
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, Severity, Verdict
 from rldk.health.rules import setup_generation
-from rldk.health.rules.pending import Pending
+from rldk.health.rules.pending import NotCheckable
 from rldk.health.rules.setup_rule import SetupRule
 
 __all__ = ["RULES"]
 
 
-class EosNeverLearned(Pending):
+class EosNeverLearned(NotCheckable):
     """The model cannot learn to stop: the end of the answer is not among the trained labels.
 
     ## What it looks for
@@ -166,7 +166,7 @@ class SparseLogging(SetupRule):
         return [Cause("sparse logging", (Remedy("set `logging_steps` to 1", down_to=1),))]
 
 
-class RowsCut(Pending):
+class RowsCut(NotCheckable):
     """Rows are cut by the length limit of supervised fine-tuning, and their answers with them.
 
     ## What it looks for

@@ -8,7 +8,7 @@ from typing import Any
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules.pending import Pending
+from rldk.health.rules.pending import NotCheckable
 from rldk.health.rules.setup_rule import RECORD, SetupRule
 
 __all__ = ["RULES"]
@@ -16,7 +16,7 @@ __all__ = ["RULES"]
 GENERATING = frozenset({"grpo", "rloo"})
 
 
-class UncoveredEos(Pending):
+class UncoveredEos(NotCheckable):
     """The model ends its answers with a token that the trainer does not take for an end.
 
     ## What it looks for
@@ -144,8 +144,8 @@ class BiasedSampling(SetupRule):
         }
         if not cut:
             return None
-        said = ", ".join(f"{name} = {value:g}" for name, value in cut.items())
-        return self.info(f"{said} biases the correction of the difference between vLLM and trainer", cut)
+        texts = ", ".join(f"{name} = {value:g}" for name, value in cut.items())
+        return self.info(f"{texts} biases the correction of the difference between vLLM and trainer", cut)
 
     def causes(self) -> list[Cause]:
         return [

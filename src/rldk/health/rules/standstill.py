@@ -7,11 +7,12 @@ from math import log
 
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import in_noise, solved
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.offline import ACCURACY
 from rldk.health.rules.scored import is_constant, is_early
-from rldk.health.signals import LOSS, REWARD, in_noise, solved
-from rldk.health.statistics import Streak
+from rldk.health.tracks import Streak
+from rldk.metrics.aliases import LOSS, REWARD
 
 __all__ = ["RULES"]
 
@@ -66,7 +67,7 @@ class ZeroGradient(Rule):
         self.accuracy = self.chart.track(ACCURACY)
         self.zero_std = self.chart.track("frac_reward_zero_std")
         self.gradient = self.chart.track(GRADIENT)
-        self.told: Verdict | None = None
+        self.last_verdict: Verdict | None = None
         self.zeros = Streak()
         self.records = self.seen = self.before = 0
         self.levels = (0.0, 0.0)
@@ -102,14 +103,14 @@ class ZeroGradient(Rule):
             onset=self.zeros.since,
             confidence=0.6 if why else 0.95,
         )
-        self.told = None if why else verdict
+        self.last_verdict = None if why else verdict
         return verdict
 
     def _still(self) -> Verdict | None:
         """The last verdict: a record that is nearly 0 among many that are 0 ends nothing."""
-        if self.told is not None and self.gradient.median(10) >= 1e-8:
-            self.told = None
-        return self.told
+        if self.last_verdict is not None and self.gradient.median(10) >= 1e-8:
+            self.last_verdict = None
+        return self.last_verdict
 
     def _excuse(self) -> str:
         reward, loss = self.reward, self.loss

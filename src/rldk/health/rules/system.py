@@ -11,7 +11,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules import disk, idle, machine, memory, pace, straggler
-from rldk.health.signals import LOSS, REWARD
+from rldk.metrics.aliases import LOSS, REWARD
 
 __all__ = ["RULES"]
 

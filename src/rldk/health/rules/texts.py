@@ -8,10 +8,11 @@ from typing import ClassVar
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import at_ceiling, course, in_noise, thrives
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.reward_faults import OBSERVE
-from rldk.health.signals import REWARD, at_ceiling, course, in_noise, thrives
-from rldk.health.statistics import Streak, Track
+from rldk.health.tracks import Streak, Track
+from rldk.metrics.aliases import REWARD
 
 __all__ = ["RULES"]
 
@@ -112,7 +113,7 @@ class MissingEOS(Rule):
         ]
 
 
-class _RisesAboveItsOwn(Rule):
+class RisesAboveOwnLevel(Rule):
     """A share among the texts that rises above the run's own."""
 
     algorithms = ONLINE
@@ -136,12 +137,12 @@ class _RisesAboveItsOwn(Rule):
         if self.high.feed(high, at.step) < self.enough(options.records):
             return None
         reward = self.reward
-        if self.wanted(reward):
+        if self.is_rewarded(reward):
             return None
-        told = f"; the reward {course(reward.start, reward.ema20)}" if reward.count else ""
+        reward_text = f"; the reward {course(reward.start, reward.ema20)}" if reward.count else ""
         return Verdict(
             severity=Severity.INFO if not reward.count or thrives(reward) else Severity.WARNING,
-            message=self.words(own, track.ema10) + told,
+            message=self.describe(own, track.ema10) + reward_text,
             evidence={
                 self.share: [own, track.ema10],
                 "reward_mean": [reward.start, reward.ema20] if reward.count else None,
@@ -150,16 +151,16 @@ class _RisesAboveItsOwn(Rule):
             confidence=min(0.6 + rise / 2, 0.9),
         )
 
-    def wanted(self, reward: Track) -> bool:
+    def is_rewarded(self, reward: Track) -> bool:
         """Whether the reward says that such texts are what the task asks for."""
         return False
 
-    def words(self, own: float, now: float) -> str:
+    def describe(self, own: float, now: float) -> str:
         """What is the matter, with the numbers."""
         raise NotImplementedError
 
 
-class DuplicateCompletions(_RisesAboveItsOwn):
+class DuplicateCompletions(RisesAboveOwnLevel):
     """More and more completions of one prompt are the same.
 
     ## What it looks for
@@ -199,11 +200,11 @@ class DuplicateCompletions(_RisesAboveItsOwn):
         records: int = 10
         """Records in a row."""
 
-    def wanted(self, reward: Track) -> bool:
+    def is_rewarded(self, reward: Track) -> bool:
         """A solved task has few answers left."""
         return at_ceiling(reward)
 
-    def words(self, own: float, now: float) -> str:
+    def describe(self, own: float, now: float) -> str:
         return f"{now:.0%} of the completions are the same as another one of their prompt, up from {own:.0%}"
 
     def causes(self) -> list[Cause]:
@@ -225,7 +226,7 @@ class DuplicateCompletions(_RisesAboveItsOwn):
         ]
 
 
-class Repetition(_RisesAboveItsOwn):
+class Repetition(RisesAboveOwnLevel):
     """Completions repeat themselves.
 
     ## What it looks for
@@ -265,7 +266,7 @@ class Repetition(_RisesAboveItsOwn):
         records: int = 10
         """Records in a row."""
 
-    def words(self, own: float, now: float) -> str:
+    def describe(self, own: float, now: float) -> str:
         return f"{now:.0%} of the 4-grams of a completion stood in it before, up from {own:.0%}"
 
     def causes(self) -> list[Cause]:

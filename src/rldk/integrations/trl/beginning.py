@@ -18,21 +18,21 @@ import msgspec
 from msgspec.structs import replace
 from transformers import TrainerState
 
-from rldk.event import Event
-from rldk.files import RunFiles, remove_leftovers
+from rldk._log import warn
 from rldk.health import Diagnosis, Settings
-from rldk.integrations.trl.messages import say
+from rldk.integrations.trl.terminal_lines import print_line
+from rldk.recording.claim import claim
 from rldk.recording.disk import BEGIN_SECONDS, EXIT_SECONDS, Disk, Job
 from rldk.recording.guard import Guard
-from rldk.recording.naming import claim
+from rldk.recording.live_doctor import LiveDoctor, as_recorded
 from rldk.recording.process_end import at_process_end, not_at_process_end
 from rldk.recording.recorder import Ending, How, Recorder
 from rldk.recording.redaction import redact_text
-from rldk.recording.watch import Watch, as_recorded
 from rldk.recording.writer import JsonlWriter
-from rldk.report.final import write_end
+from rldk.report.final_report import write_end
 from rldk.runs import Run
-from rldk.speech import warn
+from rldk.schema.event import Event
+from rldk.schema.files import RunFiles, remove_leftovers
 
 __all__ = ["Beginning", "EndFiles", "Plan"]
 
@@ -163,15 +163,15 @@ class Beginning:
         )
         remove_leftovers(claimed.files)
         if claimed.resumed:
-            say(f"rldk: going on with {claimed.files.run_id} from step {plan.from_step}")
+            print_line(f"rldk: going on with {claimed.files.run_id} from step {plan.from_step}")
         disk, guard = self._disk, self._guard
         monitor = plan.settings.monitor(as_recorded(plan.about), guard.caught)
         return Recorder(
             claimed,
             from_step=plan.from_step,
             writer=None if plan.writing is None else JsonlWriter(claimed.files, disk=disk, **plan.writing),
-            about=plan.about,
-            watch=Watch(claimed.files, monitor, guard, plan.trainer_dir, disk),
+            info=plan.about,
+            live_doctor=LiveDoctor(claimed.files, monitor, guard, plan.trainer_dir, disk),
             write_end=plan.end_files,
             guard=guard,
             disk=disk,

@@ -17,23 +17,23 @@ import msgspec
 from msgspec.structs import asdict, replace
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rldk.event import Event, Phase
-from rldk.files import RunFiles
-from rldk.integrations.trl import training
+from rldk.integrations.trl import trainer_info
 from rldk.integrations.trl.beginning import Beginning, EndFiles, Plan
-from rldk.integrations.trl.board import Board
-from rldk.integrations.trl.messages import closing_line, say, show_messages
-from rldk.integrations.trl.stopping import EarlyStop, Stopper
-from rldk.integrations.trl.surroundings import Surroundings
-from rldk.integrations.trl.telling import Teller
+from rldk.integrations.trl.early_stop import EarlyStop, Stopper
+from rldk.integrations.trl.event_builder import EventBuilder
+from rldk.integrations.trl.process_recorder import ProcessRecorder
+from rldk.integrations.trl.rank_store import RankStore
+from rldk.integrations.trl.terminal_lines import closing_line, print_line, show_warnings
 from rldk.metrics.dialects import phase_of
 from rldk.metrics.values import measure
 from rldk.recording.environment import environment
 from rldk.recording.guard import Guard, guarded
+from rldk.recording.live_doctor import as_recorded
 from rldk.recording.options import RecordingOptions
-from rldk.recording.place import frames_of_thread, training_frames
 from rldk.recording.recorder import How, Recorder
-from rldk.recording.watch import as_recorded
+from rldk.recording.stack_location import frames_of_thread, training_frames
+from rldk.schema.event import Event, Phase
+from rldk.schema.files import RunFiles
 
 __all__ = ["RLDKCallback"]
 
@@ -126,7 +126,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         compress: bool = False,
         flush_interval: float = 0.0,
     ) -> None:
-        training.check_trl()
+        trainer_info.check_trl()
         self._options = options = RecordingOptions(
             output_dir=output_dir,
             run_id=run_id,
@@ -147,18 +147,18 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self.output_dir = Path(output_dir)
         self.run_id = run_id
         self.guard = Guard()
-        self._surroundings: Surroundings | None = None
+        self._process: ProcessRecorder | None = None
         self._early_stop: EarlyStop | None = None
         self.files: RunFiles | None = None
         """The files of the run that is being recorded, or was last; None before it starts."""
         self._recorder: Recorder | None = None
-        self._board: Board | None = None
+        self._store: RankStore | None = None
         self._beginning: Beginning | None = None  # of a run that its disk holds up
         self._failed = False
         self._jsonl = enable_jsonl_logging
         self._git_sha: str | None = None
         self._end_files: EndFiles | None = None
-        self._teller = Teller(self.guard)
+        self._events = EventBuilder(self.guard)
 
     def __reduce__(self) -> tuple[Callable[[], "RLDKCallback"], tuple[()]]:
         """A copy is a fresh callback with the same arguments: a run is recorded by one object only."""
@@ -179,9 +179,9 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             return
         self._end_abandoned(state)
         self._read_keys(args)
-        board = self._board = Board(args.process_index, args.world_size)
+        store = self._store = RankStore(args.process_index, args.world_size)
         if self._options.stop_on is not None:
-            make = partial(self._new_early_stop, board, args, state, kwargs)
+            make = partial(self._new_early_stop, store, args, state, kwargs)
             self._early_stop = self.guard.attempt("judging for stop_on", make, None)
         if _records(state):
             recorder = self._recorder or self._begin(args, state, kwargs)
@@ -190,7 +190,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
                 self._beginning.is_training = True
             if recorder is not None:
                 recorder.begin_training()
-        self._look_around(board, args, state, kwargs)
+        self._record_process(store, args, state, kwargs)
 
     @guarded
     def on_step_begin(
@@ -199,26 +199,26 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         """Note the time."""
         if self._beginning is not None:
             self._take_over(args, state, kwargs)
-        if self._surroundings is not None:
-            self._surroundings.begin_step()
+        if self._process is not None:
+            self._process.begin_step()
 
     @guarded
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Count a micro-batch."""
-        self._teller.micro_batches += 1
-        if self._surroundings is not None:
-            self._surroundings.beat()
+        self._events.micro_batches += 1
+        if self._process is not None:
+            self._process.beat()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Count the last micro-batch of a step, and take what its reward functions did."""
         try:  # what @guarded does, as in on_log
-            self._teller.micro_batches += 1
-            if self._surroundings is not None:
-                self._surroundings.end_step(state.global_step)
+            self._events.micro_batches += 1
+            if self._process is not None:
+                self._process.end_step(state.global_step)
         except Exception as error:
             self.guard.caught("on_step_end", error)
 
@@ -227,8 +227,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """A batch of an evaluation is done: the training lives."""
-        if self._surroundings is not None:
-            self._surroundings.beat()
+        if self._process is not None:
+            self._process.beat()
 
     def on_log(
         self,
@@ -247,7 +247,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             self.guard.caught("on_log", error)
         if self._early_stop is not None:
             try:
-                self._early_stop.see(self._teller.plain_event(state.global_step, logs), control)
+                self._early_stop.observe(self._events.plain_event(state.global_step, logs), control)
             except Exception as error:
                 self.guard.caught("judging for stop_on", error)
 
@@ -258,8 +258,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         """With a checkpoint, have the events on the medium too, and look at what was saved."""
         if self._recorder is not None:
             self._recorder.sync()
-        if self._surroundings is not None:
-            self._surroundings.saved(state.global_step)
+        if self._process is not None:
+            self._process.checkpoint_saved(state.global_step)
 
     @guarded
     def on_train_end(
@@ -268,9 +268,9 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         """End the run and write its tables and its report."""
         _running.pop(id(self), None)
         self._take_over(args, state, kwargs)
-        if self._surroundings is not None:
-            self._surroundings.close()
-            self._surroundings = None
+        if self._process is not None:
+            self._process.close()
+            self._process = None
         reason = self._early_stop.reason if self._early_stop else None
         how: How = "completed" if reason is None and state.global_step >= state.max_steps else "stopped"
         detail = reason and f"by rldk: {reason}"
@@ -280,9 +280,11 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         elif self._beginning is not None:
             self._beginning.end(how, detail)
         if recorder is not None and ending is not None:
-            say(closing_line(recorder, ending, self.output_dir))
+            print_line(closing_line(recorder, ending, self.output_dir))
         elif self._beginning is not None or (recorder is not None and recorder.is_ending):
-            say(f"rldk: {self.output_dir} does not answer; rldk writes what is missing there when it does")
+            print_line(
+                f"rldk: {self.output_dir} does not answer; rldk writes what is missing there when it does"
+            )
         self._beginning = None
 
     def _end_abandoned(self, state: TrainerState) -> None:
@@ -301,12 +303,12 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     def _abandon(self) -> None:
         """Let go of what was recorded before, and end it where it ended without a word."""
         _running.pop(id(self), None)
-        surroundings, self._surroundings = self._surroundings, None
+        process, self._process = self._process, None
         recorder, self._recorder = self._recorder, None
         beginning, self._beginning = self._beginning, None
         self._early_stop = None
-        if surroundings is not None:
-            self.guard.attempt("ending what watched the training before", surroundings.abandon, None)
+        if process is not None:
+            self.guard.attempt("ending what watched the training before", process.abandon, None)
         if recorder is not None:
             self.guard.attempt("ending the run before", recorder.close, None)
         if beginning is not None:
@@ -322,7 +324,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         phase = phase_of(logs)
         # Asked on every rank: what an evaluation's reward functions took is no part of the next step.
-        beside = self._measured_beside(phase, state.global_step)
+        measured = self._process_metrics(phase, state.global_step)
         recorder = self._recorder
         if recorder is None:  # an evaluation before a training, or without one, or the disk held it up
             if self._beginning is not None:
@@ -332,19 +334,19 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             else:
                 recorder = self._begin(args, state, kwargs)
                 self._describe(args, state, control, kwargs)
-        teller = self._teller
-        metrics, notes = measure(logs, teller.canonical)
+        events = self._events
+        metrics, notes = measure(logs, events.canonical)
         logged = len(metrics)
-        metrics.update(beside)
-        if len(metrics) < logged + len(beside):  # the trainer logged one of these names: its value counts
-            metrics.update(measure(logs, teller.canonical)[0])
+        metrics.update(measured)
+        if len(metrics) < logged + len(measured):  # the trainer logged one of these names: its value counts
+            metrics.update(measure(logs, events.canonical)[0])
         event = Event(
             step=state.global_step,
             wall_time=time.monotonic() if recorder is None else recorder.wall_time,
             metrics=metrics,
-            rng=teller.rng,
-            data_slice=teller.data_slice(phase, logs),
-            model_info=teller.info[phase],
+            rng=events.rng,
+            data_slice=events.data_slice(phase, logs),
+            model_info=events.info[phase],
             notes=tuple(notes),
         )
         if recorder is None:
@@ -355,27 +357,27 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         if not recorder.training:  # of an evaluation alone, no lock, file or thread stays
             recorder.end("completed")
 
-    def _measured_beside(self, phase: Phase, step: int) -> Mapping[str, float]:
-        if self._surroundings is None:
+    def _process_metrics(self, phase: Phase, step: int) -> Mapping[str, float]:
+        if self._process is None:
             return {}
         try:
-            return self._surroundings.metrics(phase, step)
+            return self._process.metrics(phase, step)
         except Exception as error:  # the record is worth more
             self.guard.caught("measuring beside the log", error)
             return {}
 
-    def _look_around(
-        self, board: Board, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]
+    def _record_process(
+        self, store: RankStore, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]
     ) -> None:
         """Watch what is no log: on rank 0 for the run, on the others for what they alone can measure."""
         recorder = self._recorder
-        if (board.rank == 0 and recorder is None) or (board.rank > 0 and not board.is_there):
+        if (store.rank == 0 and recorder is None) or (store.rank > 0 and not store.is_available):
             return  # the run's name is not known here, or never will be
-        self._surroundings = Surroundings(
+        self._process = ProcessRecorder(
             self._options,
-            board,
+            store,
             self.output_dir.absolute(),
-            recorder if board.rank == 0 else None,
+            recorder if store.rank == 0 else None,
             self.guard,
             args=args,
             state=state,
@@ -384,26 +386,26 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
 
     def _begin(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Recorder | None:
         """Begin a run; None where its disk does not answer yet. Should it raise, it is not tried again."""
-        show_messages()
+        show_warnings()
         self._read_keys(args)
         self._failed = True
         model, nothing = kwargs.get("model"), dict[str, Any]()
-        about = self.guard.attempt(
-            "the configuration", lambda: training.configuration(args, model), nothing
+        info = self.guard.attempt(
+            "the configuration", lambda: trainer_info.configuration(args, model), nothing
         ) | self.guard.attempt("the environment", environment, nothing)
-        trainer_dir, judging = training.trainer_dir(args), msgspec.to_builtins(self._settings)
-        about |= {"judging": judging, "trainer_dir": os.path.realpath(trainer_dir)}
+        trainer_dir, judging = trainer_info.trainer_dir(args), msgspec.to_builtins(self._settings)
+        info |= {"judging": judging, "trainer_dir": os.path.realpath(trainer_dir)}
         self._jsonl = self._options.enable_jsonl_logging and not _is_set("RLDK_DISABLE_JSONL")
-        self._git_sha = about.get("git", {}).get("sha")
+        self._git_sha = info.get("git", {}).get("sha")
         self._end_files = EndFiles(state, None if self._jsonl else self._history)
         plan = Plan(
             folder=self.output_dir.absolute(),
             run_id=self.run_id,
-            default=training.run_name(args),
+            default=trainer_info.run_name(args),
             trainer_dir=trainer_dir,
             from_step=state.global_step,
-            spacing=training.record_spacing(args, state),
-            about=about,
+            spacing=trainer_info.record_spacing(args, state),
+            about=info,
             settings=self._settings,
             writing=self._options.writing() if self._jsonl else None,
             end_files=self._end_files,
@@ -420,11 +422,11 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             self._beginning, self._failed = None, True
         elif beginning is not None and (recorder := beginning.recorder) is not None:
             self._beginning, self._recorder, self.files = None, recorder, recorder.files
-            self._teller.rename(recorder.files.run_id)
+            self._events.rename(recorder.files.run_id)
             held_up = beginning.hand_over(recorder)
-            if beginning.is_training and self._board is not None:
+            if beginning.is_training and self._store is not None:
                 recorder.begin_training()
-                self._look_around(self._board, args, state, kwargs)
+                self._record_process(self._store, args, state, kwargs)
             elif held_up:  # an evaluation alone
                 recorder.end("completed")
         return self._recorder
@@ -436,31 +438,31 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         if self._recorder is not None or self._beginning is not None:
             if self._end_files is not None:
                 self._end_files.state = state
-            name = self.run_id or training.run_name(args)
+            name = self.run_id or trainer_info.run_name(args)
             run_id = name if self._recorder is None else self._recorder.files.run_id
-            self._teller.describe(args, state, control, kwargs, run_id=run_id, git_sha=self._git_sha)
+            self._events.describe(args, state, control, kwargs, run_id=run_id, git_sha=self._git_sha)
 
     def _read_keys(self, args: TrainingArguments) -> None:
         """Read the keys of this trainer, also the one that the user calls the truth."""
-        canonical = self._teller.canonical = training.dialect().reader(training.algorithm(args))
+        canonical = self._events.canonical = trainer_info.dialect().reader(trainer_info.algorithm(args))
         truth = self._options.truth_metric
         self._settings = replace(self._settings, truth_metric=truth and canonical(truth))
 
     def _new_early_stop(
-        self, board: Board, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]
+        self, store: RankStore, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]
     ) -> EarlyStop:
         """The judge of this rank, told what the training logged before it was resumed."""
-        about = training.configuration(args, kwargs.get("model"))
-        stopper = Stopper(as_recorded(about), self._settings)
+        info = trainer_info.configuration(args, kwargs.get("model"))
+        stopper = Stopper(as_recorded(info), self._settings)
         stopper.replay(self._history(state))
-        if state.is_world_process_zero and about["algorithm"] == "ppo":
-            say("rldk: the PPO trainer of this TRL pays no heed to stop_on")
-        return EarlyStop(stopper, board, self.guard, speaks=bool(state.is_world_process_zero))
+        if state.is_world_process_zero and info["algorithm"] == "ppo":
+            print_line("rldk: the PPO trainer of this TRL pays no heed to stop_on")
+        return EarlyStop(stopper, store, self.guard, speaks=bool(state.is_world_process_zero))
 
     def _history(self, state: TrainerState) -> Iterator[Event]:
         """What `state.log_history` tells of the run."""
         for entry in state.log_history:
-            yield self._teller.plain_event(entry["step"], {key: entry[key] for key in entry if key != "step"})
+            yield self._events.plain_event(entry["step"], {key: entry[key] for key in entry if key != "step"})
 
 
 def _records(state: TrainerState) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 
-from rldk.recording.batch import Ends
+from rldk.recording.completion_stats import Ends
 from rldk.recording.guard import Guard
 from rldk.recording.reward_observer import Call, RewardObserver, observer_of
 
@@ -45,7 +45,7 @@ def observe_rewards(reward_funcs: T) -> T:
     """
     if isinstance(reward_funcs, list | tuple):
         size = len(reward_funcs)
-        wrapped = [_wrapped(one, (place, size)) for place, one in enumerate(reward_funcs)]
+        wrapped = [_wrapped(one, (index, size)) for index, one in enumerate(reward_funcs)]
         return cast("T", wrapped if isinstance(reward_funcs, list) else tuple(wrapped))
     return cast("T", _wrapped(reward_funcs, None))
 
@@ -68,8 +68,12 @@ def ends_of(args: Any, model: Any, processing_class: Any, *, all_counted: bool) 
             break
         model = getattr(model, "module", getattr(model, "_orig_mod", model))
     declared = own | _ids(getattr(getattr(model, "generation_config", None), "eos_token_id", None))
-    asked = getattr(args, "generation_kwargs", None)  # generation stops at these, and TRL knows none
-    known = declared | _ids(asked.get("eos_token_id") if isinstance(asked, dict) else None)
+    generation_kwargs = getattr(
+        args, "generation_kwargs", None
+    )  # generation stops at these, and TRL knows none
+    known = declared | _ids(
+        generation_kwargs.get("eos_token_id") if isinstance(generation_kwargs, dict) else None
+    )
     limit = getattr(args, "max_completion_length", None) or getattr(args, "max_new_tokens", None)
     return Ends(
         known=known,
@@ -82,9 +86,9 @@ def ends_of(args: Any, model: Any, processing_class: Any, *, all_counted: bool) 
 class _Observed:
     """A reward function under observation: an object, since TRL's asynchronous GRPO pickles its functions."""
 
-    def __init__(self, function: Callable[..., Any], place: tuple[int, int] | None) -> None:
+    def __init__(self, function: Callable[..., Any], position: tuple[int, int] | None) -> None:
         self._rldk_function = function
-        self._rldk_place = place
+        self._rldk_position = position
         functools.update_wrapper(self, function, updated=())
         self.__name__ = _name_of(function)
 
@@ -116,9 +120,9 @@ class _Observed:
             observer = observer_of(inputs.get("trainer_state"))
             if observer is None or "completions" not in inputs:
                 return None, None
-            place, of = self._rldk_place or (None, None)
+            index, of = self._rldk_position or (None, None)
             of = _functions_of(inputs) or of
-            return observer, observer.begin(self, self.__name__, place, of, inputs)
+            return observer, observer.begin(self, self.__name__, index, of, inputs)
         except Exception as error:
             _guard.caught("observing a reward function", error)
             return None, None
@@ -141,14 +145,14 @@ class _ObservedAsync(_Observed):
         return output
 
 
-def _wrapped(function: Any, place: tuple[int, int] | None) -> Any:
+def _wrapped(function: Any, position: tuple[int, int] | None) -> Any:
     """`function` under observation, or itself where it is none that TRL calls."""
     if isinstance(function, _Observed):
-        return function if place is None else type(function)(function._rldk_function, place)  # noqa: SLF001
+        return function if position is None else type(function)(function._rldk_function, position)  # noqa: SLF001
     if isinstance(function, str | type | torch.nn.Module) or not callable(function):
         return function
     kind = _ObservedAsync if _is_async(function) else _Observed
-    return kind(function, place)
+    return kind(function, position)
 
 
 def _is_async(function: Any) -> bool:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rldk.integrations.trl.training import OFFLINE, algorithm
+from rldk.integrations.trl.trainer_info import OFFLINE, algorithm
 
 __all__ = ["TokenCounter"]
 
@@ -18,10 +18,10 @@ class TokenCounter:
 
     Args:
         args: the training arguments; with `generation_batch_size` completions are counted.
-        seen: the trainer's count when the training starts (above 0 after a resume of GRPO or RLOO).
+        tokens_before: the trainer's count when the training starts (above 0 after a resume of GRPO or RLOO).
     """
 
-    def __init__(self, args: Any, seen: float) -> None:
+    def __init__(self, args: Any, tokens_before: float) -> None:
         name = algorithm(args)
         self._offline = name in OFFLINE
         self._completions = getattr(args, "generation_batch_size", None)
@@ -32,14 +32,14 @@ class TokenCounter:
         self._generations = 0
         # Trainers that generate keep their count in the state, which a resume restores; the others
         # count in the trainer, from 0.
-        self._seen: float = 0 if self._offline else seen
-        self._seen_inputs = seen
+        self._seen: float = 0 if self._offline else tokens_before
+        self._seen_inputs = tokens_before
 
-    def train_again(self, seen: float) -> None:
-        """The same trainer begins another training: its own counts go on, that of its state is `seen`."""
+    def train_again(self, tokens_before: float) -> None:
+        """The same trainer begins another training: its own counts go on, the state's is `tokens_before`."""
         if not self._offline:
-            self._seen = seen
-        self._seen_inputs = seen
+            self._seen = tokens_before
+        self._seen_inputs = tokens_before
 
     def window(self, logs: Mapping[Any, Any], micro_batches: int) -> tuple[int | None, int | None]:
         """`(tokens_in, tokens_out)` since the last record.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rldk.event import Phase
+from rldk.schema.event import Phase
 
 __all__ = ["Dialect", "first_reading", "phase_of"]
 

@@ -45,11 +45,13 @@ def detect(keys: Collection[str], named: str | None = None) -> tuple[Dialect | N
         return (dialect, None) if named else (None, None)
     # What every trainer logs tells no algorithm.
     plain = {key if dialect.knows(key) else key.removeprefix(TRAIN) for key in keys}
-    telling = [key for key in plain if COMMON not in dialect.by_algorithm or not dialect.knows(key, COMMON)]
-    known = {name: sum(dialect.knows(key, name) for key in telling) for name in dialect.by_algorithm}
+    distinctive = [
+        key for key in plain if COMMON not in dialect.by_algorithm or not dialect.knows(key, COMMON)
+    ]
+    known = {name: sum(dialect.knows(key, name) for key in distinctive) for name in dialect.by_algorithm}
     most = max(known.values(), default=0)
     best_known = [name for name, count in known.items() if count == most > 0]
-    if PAIRED in known and not PAIRS & set(best_known) and any("chosen" in key for key in telling):
+    if PAIRED in known and not PAIRS & set(best_known) and any("chosen" in key for key in distinctive):
         return dialect, PAIRED  # only pairs have a chosen one
     # One key that trainers of every kind log tells nothing.
     return dialect, best_known[0] if best_known and (most > 1 or len(best_known) <= 2) else None

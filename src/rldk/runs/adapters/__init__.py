@@ -14,7 +14,7 @@ def adapters() -> tuple[Adapter, ...]:
         completions,
         console,
         jsonl,
-        pairs,
+        key_value_lines,
         table,
         tensorboard,
         trackio,
@@ -23,5 +23,15 @@ def adapters() -> tuple[Adapter, ...]:
         wandb,
     )
 
-    single = (trainer_state, completions, tensorboard, trackio, verl_console, jsonl, table, console, pairs)
+    single = (
+        trainer_state,
+        completions,
+        tensorboard,
+        trackio,
+        verl_console,
+        jsonl,
+        table,
+        console,
+        key_value_lines,
+    )
     return (*wandb.ADAPTERS, *(module.ADAPTER for module in single))

@@ -2,7 +2,7 @@
 
 Invariant: an adapter only reads; it yields what stands in the log under the log's own keys, in order,
 and passes every line that it had to give up to `on_bad`. Names, phases and missing steps are settled by
-`rldk.runs.foreign`, the same way for all formats.
+`rldk.runs.foreign_run`, the same way for all formats.
 """
 
 import gzip
@@ -15,8 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rldk.event import Phase
-from rldk.runs.lines import MAX_LINE, MAX_RATIO, BadLine, too_long
+from rldk.runs.line_reader import MAX_LINE, MAX_RATIO, BadLine, too_long
+from rldk.schema.event import Phase
 
 __all__ = ["MAX_LINE", "MAX_RATIO", "Adapter", "OnBad", "Probe", "Row", "open_binary", "text_lines"]
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
 from rldk.runs.adapters.fields import take
-from rldk.runs.adapters.printed import MAX_DICT, OPEN, braced, parsed
+from rldk.runs.adapters.file_search import contains, is_data_file
+from rldk.runs.adapters.printed_dicts import MAX_DICT, OPEN, braced, parsed
 from rldk.runs.adapters.progress_bar import Bar, bar_of, stepped
-from rldk.runs.adapters.searching import contains, is_data_file
 from rldk.runs.adapters.values import is_number, whole_number
-from rldk.runs.lines import BadLine
+from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]
 
@@ -78,22 +78,22 @@ def _records(line: str, path: Path, number: int, on_bad: OnBad) -> Iterator[Row]
     step = None
     while opening := OPEN.search(line, end):
         start = opening.start()
-        said = {int(found) for found in _STEP_BEFORE.findall(line[end:start])}
-        step = (said.pop() if len(said) == 1 else None) if said else step
+        steps = {int(found) for found in _STEP_BEFORE.findall(line[end:start])}
+        step = (steps.pop() if len(steps) == 1 else None) if steps else step
         text = braced(line, start)
         end = start + len(text or "{")
         if text and (values := parsed(text)):
             own = take(values, _STEP_KEYS, whole_number)
             row_step = step if own is None else own
-            if _is_record(values, placed=row_step is not None):
+            if _is_record(values, has_step=row_step is not None):
                 yield Row(values, row_step)
         elif not text and (tries := tries + 1) == MAX_TRIES:
             on_bad(BadLine(path, number, f"{MAX_TRIES} braces that do not close; the rest is left"))
             return
 
 
-def _is_record(values: Mapping[str, Any], *, placed: bool) -> bool:
-    """Whether a dict looks like what a trainer logs; `placed`: it says its step.
+def _is_record(values: Mapping[str, Any], *, has_step: bool) -> bool:
+    """Whether a dict looks like what a trainer logs; `has_step`: it says its step.
 
     A loss or a gradient norm is enough. A reward, a KL or a learning rate also stands in the output of
     reward functions and in configurations: only where all is numbers, and a step or an epoch is said.
@@ -103,7 +103,7 @@ def _is_record(values: Mapping[str, Any], *, placed: bool) -> bool:
     others = sum(value is not None for _, value in flat) - len(numbers)
     if any(map(_STRONG.fullmatch, numbers)):
         return others == 0 or others < len(numbers)
-    return others == 0 and (placed or "epoch" in values) and any(map(_WEAK.fullmatch, numbers))
+    return others == 0 and (has_step or "epoch" in values) and any(map(_WEAK.fullmatch, numbers))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rldk.errors import MissingDependencyError
 from rldk.runs.adapters.base import HEAD_BYTES, MAX_RATIO, OnBad, open_binary
-from rldk.runs.lines import BadLine
+from rldk.runs.line_reader import BadLine
 
 __all__ = ["scalars"]
 

@@ -7,10 +7,10 @@ the run is (`PROGRESS`), and W&B's own counters.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from rldk.event import Phase
 from rldk.runs.adapters.base import Row
 from rldk.runs.adapters.trainer_keys import GLOBAL_STEP
 from rldk.runs.adapters.values import is_number, seconds, whole_number
+from rldk.schema.event import Phase
 
 __all__ = ["STEP_KEYS", "Rows", "has_metric", "take"]
 

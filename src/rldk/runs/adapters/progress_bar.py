@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rldk.runs.adapters.base import Row
-from rldk.runs.adapters.printed import scalar
+from rldk.runs.adapters.printed_dicts import scalar
 
 __all__ = ["Bar", "bar_of", "stepped"]
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rldk.event import Phase
 from rldk.runs.adapters.base import Row
+from rldk.schema.event import Phase
 
 __all__ = ["StepRows"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
 from rldk.runs.adapters.fields import STEP_KEYS, Rows, has_metric
 from rldk.runs.adapters.values import is_number
-from rldk.runs.lines import BadLine
+from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]
 
@@ -116,7 +116,7 @@ def _confidence(probe: Probe) -> float:
         table = [_cells(line, delimiter) for line in islice(lines, 1, min(last, JUDGED + 1))]
     except csv.Error:
         return 0
-    if len(header) < 2 or any(map(is_number, header)) or not any(map(_is_telling, _columns(header))):
+    if len(header) < 2 or any(map(is_number, header)) or not any(map(_is_metric_name, _columns(header))):
         return 0
     if not table:
         return 0.85 if probe.name.endswith((".csv", ".tsv")) else 0
@@ -126,7 +126,7 @@ def _confidence(probe: Probe) -> float:
     return 0.85 if fitting >= 0.9 * len(table) and 2 * numbers > len(filled) else 0
 
 
-def _is_telling(name: str) -> bool:
+def _is_metric_name(name: str) -> bool:
     return name in STEP_KEYS or _METRIC.search(name.lower()) is not None
 
 

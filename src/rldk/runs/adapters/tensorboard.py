@@ -13,7 +13,7 @@ from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row
 from rldk.runs.adapters.events_file import scalars
 from rldk.runs.adapters.step_rows import StepRows
 from rldk.runs.adapters.trainer_keys import trainer_key
-from rldk.runs.lines import BadLine
+from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row
-from rldk.runs.adapters.logged import Record, logged_rows, without_media
+from rldk.runs.adapters.tracker_rows import TrackerCall, logged_rows, without_media
 from rldk.runs.adapters.values import seconds, whole_number
-from rldk.runs.lines import BadLine
+from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]
 
@@ -35,7 +35,7 @@ def _rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
     yield from logged_rows(path, lambda refuse: _records(path, refuse), {}, on_bad)
 
 
-def _records(path: Path, on_bad: OnBad) -> Iterator[Record]:
+def _records(path: Path, on_bad: OnBad) -> Iterator[TrackerCall]:
     number = 0
     try:
         with closing(_connect(path, on_bad)) as database:
@@ -50,7 +50,7 @@ def _records(path: Path, on_bad: OnBad) -> Iterator[Record]:
                 except (AttributeError, TypeError, ValueError, RecursionError) as error:
                     on_bad(BadLine(path, number, f"the metrics of this record cannot be read: {error}"))
                     continue
-                yield Record(number, without_media(values), whole_number(step), seconds(timestamp))
+                yield TrackerCall(number, without_media(values), whole_number(step), seconds(timestamp))
     except (sqlite3.Error, OSError) as error:
         on_bad(BadLine(path, number + 1, f"the database is damaged, or in use: {error}"))
 

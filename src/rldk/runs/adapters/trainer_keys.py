@@ -6,7 +6,7 @@ Invariant: a tag is the same key and phase in every tracker.
 from collections.abc import Mapping
 from typing import Any
 
-from rldk.event import Phase
+from rldk.schema.event import Phase
 
 __all__ = ["GLOBAL_STEP", "by_phase", "trainer_key"]
 

@@ -13,7 +13,7 @@ from typing import Any
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
 from rldk.runs.adapters.fields import take
 from rldk.runs.adapters.values import whole_number
-from rldk.runs.lines import BadLine
+from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]
 
@@ -29,15 +29,15 @@ _BETWEEN = re.compile(r"[\s,]*")
 def _state_of(folder: Path) -> Path | None:
     """The newest state in a folder, which may itself be a checkpoint; None where there is none."""
     own = folder / STATE
-    saved: list[tuple[int, Path]] = []
+    checkpoints: list[tuple[int, Path]] = []
     for inner in folder.iterdir():
         match = _CHECKPOINT.fullmatch(inner.name)
         if match and (inner / STATE).is_file():
-            saved.append((int(match[1]), inner / STATE))
+            checkpoints.append((int(match[1]), inner / STATE))
     if not own.is_file():
-        return max(saved)[1] if saved else None
+        return max(checkpoints)[1] if checkpoints else None
     # At one step the folder's own state is the later one: it is saved after the training, with its summary.
-    return own if not saved or _global_step(own) >= max(saved)[0] else max(saved)[1]
+    return own if not checkpoints or _global_step(own) >= max(checkpoints)[0] else max(checkpoints)[1]
 
 
 def _global_step(path: Path) -> int:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
-from rldk.runs.adapters.printed import scalar
-from rldk.runs.adapters.searching import contains, is_data_file
+from rldk.runs.adapters.file_search import contains, is_data_file
+from rldk.runs.adapters.printed_dicts import scalar
 
 __all__ = ["ADAPTER"]
 

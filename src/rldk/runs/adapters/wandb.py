@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from rldk.errors import AmbiguousRunError, MissingDependencyError
-from rldk.event import Phase
 from rldk.runs.adapters.base import MAX_LINE, Adapter, OnBad, Probe, Row, open_binary
 from rldk.runs.adapters.fields import take
-from rldk.runs.adapters.logged import Record, logged_rows, without_media
 from rldk.runs.adapters.step_rows import StepRows
+from rldk.runs.adapters.tracker_rows import TrackerCall, logged_rows, without_media
 from rldk.runs.adapters.trainer_keys import GLOBAL_STEP, by_phase
 from rldk.runs.adapters.values import seconds, whole_number
 from rldk.runs.adapters.wandb_records import MAGIC, records
-from rldk.runs.lines import BadLine
+from rldk.runs.line_reader import BadLine
+from rldk.schema.event import Phase
 
 __all__ = ["ADAPTERS"]
 
@@ -36,7 +36,7 @@ def _rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
     yield from logged_rows(path, lambda refuse: _history(path, closing, refuse), closing, on_bad)
 
 
-def _history(path: Path, closing: dict[str, Any], on_bad: OnBad) -> Iterator[Record]:
+def _history(path: Path, closing: dict[str, Any], on_bad: OnBad) -> Iterator[TrackerCall]:
     """The history; `closing` becomes what stands in the run's summary alone."""
     try:
         from google.protobuf.message import DecodeError
@@ -58,7 +58,7 @@ def _history(path: Path, closing: dict[str, Any], on_bad: OnBad) -> Iterator[Rec
             values = _metrics(items)
             seen.update(values)
             wall_time = take(items, ("_timestamp", "_runtime"), seconds)
-            yield Record(number, values, whole_number(items.get("_step")), wall_time)
+            yield TrackerCall(number, values, whole_number(items.get("_step")), wall_time)
     alone = {key: value for key, value in _metrics(closing).items() if key not in seen}
     closing.clear()
     closing.update(alone)

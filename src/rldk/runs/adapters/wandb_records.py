@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rldk.runs.adapters.base import HEAD_BYTES, MAX_RATIO, OnBad, open_binary
-from rldk.runs.lines import BadLine
+from rldk.runs.line_reader import BadLine
 
 __all__ = ["BLOCK", "MAGIC", "records"]
 

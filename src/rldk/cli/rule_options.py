@@ -1,0 +1,132 @@
+"""What the doctor is told on the command line: algorithm, rules, thresholds."""
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from rldk.health import find_rule, options_of, select
+from rldk.health.context import GROUPED, OFFLINE, ONLINE, PAIRS
+from rldk.metrics.dialects.detect import DIALECTS
+
+__all__ = ["fail_on_option", "merged", "rule_options", "settings_options"]
+
+fail_on_option = click.option(
+    "--fail-on",
+    type=click.Choice(["info", "warning", "critical", "never"]),
+    default="warning",
+    show_default=True,
+    help="Severity from which the exit code is 1.",
+)
+"""`--fail-on`, for commands that judge."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def settings_options(command: F) -> F:
+    """`--algorithm`, `--truth-metric`, `--select`, `--ignore` and `--threshold`, under these names."""
+    options = (
+        click.option(
+            "--algorithm",
+            metavar="NAME",
+            callback=_algorithm,
+            help="Judge as a run of this algorithm (grpo, dpo, sft, ...), where the log does not tell it.",
+        ),
+        click.option(
+            "--truth-metric",
+            metavar="METRIC",
+            help="The metric that the reward is a proxy of, such as rewards/accuracy/mean.",
+        ),
+    )
+    command = rule_options(command)
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def rule_options(command: F) -> F:
+    """`--select`, `--ignore` and `--threshold`, the last as `thresholds`."""
+    options = (
+        click.option(
+            "--select",
+            metavar="RULE",
+            multiple=True,
+            callback=_rules,
+            help="Judge by these rules alone: names, codes or families (OPT). Repeat, or use commas.",
+        ),
+        click.option(
+            "--ignore",
+            metavar="RULE",
+            multiple=True,
+            callback=_rules,
+            help="Leave these rules out.",
+        ),
+        click.option(
+            "--threshold",
+            "thresholds",
+            metavar="RULE.OPTION=VALUE",
+            multiple=True,
+            callback=_thresholds,
+            help="Another threshold for a rule: no-learning.records=200 (see: rldk rules NAME).",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def merged(
+    recorded: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Thresholds by the rule's name, those that were given before those that were recorded."""
+    found: dict[str, dict[str, Any]] = {}
+    for thresholds in (recorded, given):
+        for name, changes in thresholds.items():
+            found.setdefault(find_rule(name).name, {}).update(changes)
+    return found
+
+
+def _algorithm(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    known = GROUPED | ONLINE | PAIRS | OFFLINE
+    known |= {name for dialect in DIALECTS.values() for name in dialect.by_algorithm}
+    name = value.lower()
+    if name not in known:
+        near = get_close_matches(name, known, 3, 0.4) or sorted(known)
+        raise click.BadParameter(f"no algorithm {value!r}; known: {', '.join(near)}", context, option)
+    return name
+
+
+def _rules(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+    if values and not names:
+        raise click.BadParameter("name a rule; list them with: rldk rules", context, option)
+    try:
+        select(names)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, option) from None
+    return names
+
+
+def _thresholds(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        rule, dot, name = key.rpartition(".")
+        if not (equals and dot and rule and name and text):
+            raise click.BadParameter(f"{value!r} is no RULE.OPTION=VALUE", context, option)
+        try:
+            setting = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            setting = text
+        found.setdefault(rule, {})[name] = setting
+    try:
+        options_of(found)
+    except (TypeError, ValueError) as error:
+        raise click.BadParameter(str(error), context, option) from None
+    return found

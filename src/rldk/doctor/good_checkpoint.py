@@ -1,0 +1,134 @@
+"""Which checkpoint of a run is still there and good: the trainer's own folders `checkpoint-N`.
+
+Invariant: no checkpoint is opened; one that was analysed and found bad is never called good, and of one that
+was not analysed that is said; what cannot be listed holds no checkpoint.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from rldk.health import Diagnosis, Finding
+from rldk.runs.line_reader import read_lines
+from rldk.schema.checkpoint import Analysis, analysis_of
+from rldk.schema.files import RunFiles
+
+__all__ = [
+    "CheckpointState",
+    "checkpoint_states",
+    "last_checkpoint",
+    "last_good",
+    "state_of",
+    "with_checkpoints",
+]
+
+UNKNOWN = "by its step alone, since it was not analysed"
+
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+class CheckpointState(NamedTuple):
+    """What the analysis of a checkpoint says of it."""
+
+    good: bool
+    """Whether it is whole and finite."""
+    because: str
+    """How that is known, in words."""
+
+
+def state_of(analysis: Analysis) -> CheckpointState | None:
+    """What an analysis says of its checkpoint; None where it was gone before it was read."""
+    if analysis.gone:
+        return None
+    if analysis.damaged or analysis.spoiled or analysis.config_missing:
+        return CheckpointState(good=False, because="its weights are not whole, or not finite")
+    if not analysis.tensors:
+        return None
+    then = "" if analysis.resumable else "; it holds what is needed to load it, not to go on training"
+    read = f"its {analysis.tensors} tensors were read after it was saved, whole and finite{then}"
+    return CheckpointState(good=True, because=read)
+
+
+def checkpoint_states(files: RunFiles) -> dict[int, CheckpointState]:
+    """What the analyses of a run say, by step."""
+    found: dict[int, CheckpointState] = {}
+    try:
+        for _, line in read_lines(files.checkpoints):
+            try:
+                value = msgspec.json.decode(line)
+            except (msgspec.DecodeError, RecursionError):
+                continue
+            analysis = analysis_of(value.get("analysis")) if isinstance(value, dict) else None
+            state = analysis and state_of(analysis)
+            if analysis and analysis.step is not None and state:
+                found[analysis.step] = state
+    except OSError:  # there were none
+        return found
+    return found
+
+
+def last_checkpoint(folder: str | Path | None, step: int | None) -> str | None:
+    """Path of the newest `checkpoint-N` in `folder` with N of at most `step`; None where there is none."""
+    found = _steps(folder, step)
+    return None if not found else _path(folder, found[0])
+
+
+def last_good(
+    folder: str | Path | None, step: int | None, states: Mapping[int, CheckpointState]
+) -> tuple[str, str] | None:
+    """The newest `checkpoint-N` with N of at most `step` that is not known to be bad, and how that is known.
+
+    Args:
+        folder: the trainer's `output_dir`.
+        step: the last step that was good.
+        states: what is known of the checkpoints, by step.
+    """
+    for one in _steps(folder, step):
+        known = states.get(one)
+        if known is None or known.good:
+            return _path(folder, one), known.because if known else UNKNOWN
+    return None
+
+
+def with_checkpoints(
+    diagnosis: Diagnosis, folder: str | Path | None, states: Mapping[int, CheckpointState]
+) -> Diagnosis:
+    """The diagnosis with the last good checkpoint before each finding, as far as it still exists.
+
+    Args:
+        diagnosis: what was found.
+        folder: the trainer's `output_dir`; None where it is not known.
+        states: what is known of the checkpoints, by step.
+    """
+    if not folder:
+        return diagnosis
+    findings = [with_last_good(finding, folder, states) for finding in diagnosis.findings]
+    return msgspec.structs.replace(diagnosis, findings=findings)
+
+
+def with_last_good(
+    finding: Finding, folder: str | Path | None, states: Mapping[int, CheckpointState]
+) -> Finding:
+    """A finding with the last good checkpoint before its onset."""
+    if (good := last_good(folder, finding.last_good_step, states)) is None:
+        return finding
+    return msgspec.structs.replace(finding, last_good_checkpoint=good[0], last_good_because=good[1])
+
+
+def _steps(folder: str | Path | None, step: int | None) -> list[int]:
+    """The steps of the checkpoints up to `step`, the newest first."""
+    if folder is None or step is None:
+        return []
+    try:
+        names = [path.name for path in Path(folder).iterdir() if path.is_dir()]
+    except OSError:
+        return []
+    steps = [int(found[1]) for name in names if (found := _NAME.fullmatch(name))]
+    return sorted((saved_step for saved_step in steps if saved_step <= step), reverse=True)
+
+
+def _path(folder: str | Path | None, step: int) -> str:
+    return str(Path(folder or ".") / f"checkpoint-{step}")

@@ -1,0 +1,195 @@
+"""What kinds of samples show the finding of each rule, and what such a sample shows, in words.
+
+Invariant: what a sample does not say is not said of it: no length where none was counted, no end where none
+is known.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from rldk.health import Finding
+from rldk.runs.message_text import completion_text
+from rldk.runs.samples import Sample
+
+__all__ = ["MOST", "SAMPLE_KINDS", "SampleKind"]
+
+MOST = 4
+"""Samples a finding."""
+
+Rank = tuple[float, ...]
+
+
+class SampleKind(NamedTuple):
+    """Samples of one kind, of which a few show a finding."""
+
+    takes: Callable[[Sample, Finding], bool]
+    """Whether a sample is of this kind."""
+    rank: Callable[[Sample], Rank]
+    """Those that rank highest are held, the earlier of two alike."""
+    why: Callable[[Sample, Finding], str]
+    """What one shows: `cut at 512 tokens`."""
+    end: bool = False
+    """Whether it is the end of the completion that shows it."""
+    most: int = 2
+    """How many are held."""
+
+
+def _before(sample: Sample, finding: Finding) -> bool:
+    return sample.step < finding.onset_step
+
+
+def _since(sample: Sample, finding: Finding) -> bool:
+    return sample.step >= finding.onset_step
+
+
+def _scored_before(sample: Sample, finding: Finding) -> bool:
+    return sample.score is not None and _before(sample, finding)
+
+
+def _scored_since(sample: Sample, finding: Finding) -> bool:
+    return sample.score is not None and _since(sample, finding)
+
+
+def _cut(sample: Sample, finding: Finding) -> bool:
+    return sample.end == "cut" and _since(sample, finding)
+
+
+def _end_unknown(sample: Sample, finding: Finding) -> bool:
+    """TRL's tables do not tell how a completion ended."""
+    return sample.end is None and _since(sample, finding)
+
+
+def _unseen(sample: Sample, _: Finding) -> bool:
+    return "ended-unseen" in sample.why
+
+
+def _silent(sample: Sample, finding: Finding) -> bool:
+    return bool(_silent_functions(sample, finding))
+
+
+# Ranks
+
+
+def _first(sample: Sample) -> Rank:
+    return (-sample.step,)
+
+
+def _last(sample: Sample) -> Rank:
+    return (sample.step,)
+
+
+def _typical(sample: Sample) -> Rank:
+    """The last of those that were kept by chance; before any that was kept for what it is."""
+    return (not sample.why or "random" in sample.why, sample.step)
+
+
+def _high_first(sample: Sample) -> Rank:
+    return (sample.score or 0.0, -sample.step)
+
+
+def _high_last(sample: Sample) -> Rank:
+    return (sample.score or 0.0, sample.step)
+
+
+def _long(sample: Sample) -> Rank:
+    return (_size(sample), sample.step)
+
+
+def _short(sample: Sample) -> Rank:
+    return (-_size(sample), sample.step)
+
+
+def _size(sample: Sample) -> int:
+    return len(completion_text(sample.completion)) if sample.length is None else sample.length
+
+
+# Words
+
+
+def _standing(sample: Sample, finding: Finding) -> str:
+    """Where it stands, and what it is worth."""
+    side = "before it began" if _before(sample, finding) else "since it began"
+    scored = "without a reward" if sample.score is None else f"scored {sample.score:.3g}"
+    return ", ".join(filter(None, (side, scored, _tokens(sample))))
+
+
+def _highest(sample: Sample, finding: Finding) -> str:
+    return f"the highest reward {_standing(sample, finding)}"
+
+
+def _cut_at(sample: Sample, _: Finding) -> str:
+    return f"cut at {_tokens(sample) or 'the limit'}"
+
+
+def _long_at_least(sample: Sample, _: Finding) -> str:
+    return (
+        "one of the longest"
+        + (f", {tokens}" if (tokens := _tokens(sample)) else "")
+        + "; its end is not known"
+    )
+
+
+def _ended(sample: Sample, _: Finding) -> str:
+    after = f" after {tokens}" if (tokens := _tokens(sample)) else ""
+    return f"ended{after} on a token at which the trainer sees no end"
+
+
+def _gave_nothing(sample: Sample, finding: Finding) -> str:
+    return f"no value from {', '.join(_silent_functions(sample, finding))}"
+
+
+def _gave(sample: Sample, finding: Finding) -> str:
+    values = ((name, sample.rewards[name]) for name in _named(sample, finding))
+    return ", ".join(
+        f"{name} gave {'nothing' if value is None else f'{value:.3g}'}" for name, value in values
+    )
+
+
+def _tokens(sample: Sample) -> str:
+    return "" if sample.length is None else f"{sample.length:,} token{'' if sample.length == 1 else 's'}"
+
+
+def _silent_functions(sample: Sample, finding: Finding) -> list[str]:
+    missing = sample.missing
+    return [name for name in _named(sample, finding) if name in missing]
+
+
+def _named(sample: Sample, finding: Finding) -> list[str]:
+    """The reward functions whose metrics are a finding's evidence; all of them where none's are."""
+    named = [name for name in sample.rewards if any(f"/{name}/" in key for key in finding.evidence)]
+    return named or list(sample.rewards)
+
+
+_BEFORE, _SINCE = SampleKind(_before, _typical, _standing), SampleKind(_since, _typical, _standing)
+_CHANGED = (_BEFORE, _SINCE)
+# Of equal rewards those farthest from the onset: what is exploited is seen best late.
+_HACKED = (SampleKind(_scored_before, _high_first, _highest), SampleKind(_scored_since, _high_last, _highest))
+_CUT = (
+    SampleKind(_cut, _first, _cut_at, end=True),
+    SampleKind(_cut, _last, _cut_at, end=True),
+    SampleKind(_end_unknown, _long, _long_at_least, end=True),
+)
+_MISSING = (SampleKind(_silent, _first, _gave_nothing, most=MOST),)
+_WORTH = (SampleKind(_since, _typical, _gave, most=MOST),)
+
+SAMPLE_KINDS: Mapping[str, Sequence[SampleKind]] = {
+    "truncation": _CUT,
+    "missing-eos": _CUT,
+    "eos-mismatch": (SampleKind(_unseen, _first, _ended, end=True, most=MOST),),
+    "proxy-divergence": _HACKED,
+    "reward-length-correlation": _HACKED,
+    "missing-rewards": _MISSING,
+    "reward-function-errors": _MISSING,
+    "dead-reward": _WORTH,
+    "dead-reward-component": _WORTH,
+    "zero-advantage": _WORTH,
+    "reward-collapse": _CHANGED,
+    "length-runaway": (_BEFORE, SampleKind(_since, _long, _standing, end=True)),
+    "length-collapse": (_BEFORE, SampleKind(_since, _short, _standing)),
+    "repetition": (_BEFORE, SampleKind(_since, _typical, _standing, end=True)),
+    "duplicate-completions": _CHANGED,
+    "entropy-collapse": _CHANGED,
+    "entropy-explosion": _CHANGED,
+    "kl-blowup": _CHANGED,
+}
+"""What shows the finding of a rule, by its name; of a rule that is not here samples show nothing."""

@@ -1,0 +1,86 @@
+"""Signals that several rules go by: which metric is the reward, and whether it is getting anywhere.
+
+Invariant: no absolute level decides; a reward is compared with its own start, best and noise.
+"""
+
+from rldk.health.tracks import Track
+
+__all__ = [
+    "at_ceiling",
+    "course",
+    "falls",
+    "gained",
+    "improving",
+    "in_noise",
+    "solved",
+    "thrives",
+]
+
+
+_TINY = 1e-9
+_STEADY = 10
+"""Records from which a smoothed level is one."""
+
+
+def in_noise(track: Track, change: float) -> float:
+    """A change of the series in standard deviations of its record-to-record noise.
+
+    The noise of a policy that became deterministic goes to 0: it counts as half of the most that it was, as a
+    twentieth of the range and as a fiftieth of the largest value, at least.
+    """
+    least = max(0.5 * track.peak_noise, 0.05 * (track.high - track.low))
+    return change / max(track.noise, least, 0.02 * max(abs(track.high), abs(track.low)), _TINY)
+
+
+def improving(reward: Track, *, records: int = 40, sd: float = 0.5) -> bool:
+    """Whether the smoothed reward gained `sd` of its noise over the last `records` records.
+
+    The difference of two means over 20 records has a standard deviation of about .3 of the noise. The first
+    ten records are only the start of such a mean.
+    """
+    trail = reward.trail
+    if len(trail) <= _STEADY:
+        return False
+    return in_noise(reward, reward.ema20 - trail[max(len(trail) - 1 - records, _STEADY - 1)]) >= sd
+
+
+def solved(reward: Track) -> bool:
+    """Whether the reward rose clearly and stands at its best, or stands near 1 where 1 was never passed."""
+    if not reward.count:
+        return False
+    return at_ceiling(reward) or (reward.ema10 >= 0.9 and reward.high <= 1.0 + _TINY and reward.low >= 0.0)
+
+
+def at_ceiling(reward: Track) -> bool:
+    """Whether the reward rose by three times its noise, and visibly, and has kept nine tenths of that."""
+    rise = reward.best - reward.start
+    visible = rise >= 0.05 * max(abs(reward.high), abs(reward.low))
+    return visible and in_noise(reward, rise) >= 3.0 and reward.ema10 - reward.start >= 0.9 * rise
+
+
+def falls(reward: Track) -> bool:
+    """Whether the reward is below its best by twice its noise and by a quarter of what it had gained."""
+    lost = reward.best - max(reward.ema10, reward.ema20)  # the slower one lags behind a reward that rises
+    return in_noise(reward, lost) >= 2.0 and lost >= 0.25 * (reward.best - reward.start)
+
+
+def gained(reward: Track, *, sd: float = 1.0) -> bool:
+    """Whether the smoothed reward stands `sd` of its noise above its start, and has not fallen since.
+
+    The difference of a mean over 20 records and one over 5 has a standard deviation of half the noise.
+    """
+    return reward.count > 5 and in_noise(reward, reward.rise) >= sd and not falls(reward)
+
+
+def thrives(reward: Track) -> bool:
+    """Whether the reward says that training works: it is solved or high, above its start, or improving."""
+    if not reward.count:
+        return False
+    high = reward.ema10 >= 0.75 and reward.high <= 1.0 + _TINY and reward.low >= 0.0
+    return high or solved(reward) or gained(reward) or improving(reward)
+
+
+def course(before: float, now: float) -> str:
+    """What became of a reward, in words that follow "the reward": `went from 0.1 to 0.4`."""
+    one, other = f"{before:.3g}", f"{now:.3g}"
+    return f"went from {one} to {other}" if one != other else f"stayed at {other}"

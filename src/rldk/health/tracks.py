@@ -1,0 +1,206 @@
+"""Streaming statistics of a run's series.
+
+Invariant: the work of a step and the memory do not depend on the length of the run, and values that are
+not finite change nothing but their own count.
+"""
+
+from collections import deque
+from collections.abc import Collection, Iterable
+from fnmatch import fnmatchcase
+from itertools import islice
+from statistics import median
+
+__all__ = ["BASELINE", "WINDOW", "Chart", "Streak", "Track"]
+
+WINDOW = 100
+"""Records that a track remembers one by one."""
+BASELINE = (5, 25)
+"""The records, counted from 0, whose median is a run's own baseline: past warm-up, before most trouble."""
+
+
+MAX_NAMES = 10_000
+"""Metric names that a chart remembers to have seen; logs have a few dozen."""
+
+
+class Track:
+    """One series: its beginning, its smoothed level, its best level, its latest records."""
+
+    __slots__ = (
+        "baseline",
+        "best",
+        "best_step",
+        "count",
+        "ema10",
+        "ema20",
+        "ema50",
+        "first",
+        "high",
+        "last",
+        "low",
+        "lowest",
+        "noise",
+        "peak_noise",
+        "recent",
+        "start",
+        "step",
+        "trail",
+    )
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Finite records so far."""
+        self.first = 0.0
+        """The first record."""
+        self.last = 0.0
+        """The newest record."""
+        self.step = -1
+        """The step of the newest record; -1 before there is one."""
+        self.low = self.high = 0.0
+        """Smallest and largest record."""
+        self.ema10 = self.ema20 = self.ema50 = 0.0
+        """Exponential means over about so many records; plain means until there are so many."""
+        self.best = self.lowest = 0.0
+        """Highest and lowest `ema10`, from the fifth record on."""
+        self.best_step = -1
+        """Step at which `best` was reached."""
+        self.noise = 0.0
+        """Standard deviation from record to record, whatever the trend: .886 times the mean absolute
+        difference of neighbours, which is the standard deviation of independent normal values."""
+        self.peak_noise = 0.0
+        """The largest `noise` since the tenth record: a series that stands still has had noise."""
+        self.start = 0.0
+        """Mean of the first five records (of those there are)."""
+        self.baseline: float | None = None
+        """Median of the records `BASELINE`; None before they are there."""
+        self.recent: deque[float] = deque(maxlen=WINDOW)
+        """The newest records."""
+        self.trail: deque[float] = deque(maxlen=WINDOW)
+        """`ema20` after each of the newest records."""
+
+    def push(self, step: int, value: float) -> None:
+        """Take the next record."""
+        count = self.count = self.count + 1
+        if count == 1:
+            self.first = self.low = self.high = self.start = value
+            self.ema10 = self.ema20 = self.ema50 = self.best = self.lowest = value
+            self.best_step = step
+        else:
+            # Plain means first: an exponential mean that starts at the first record hangs on to it.
+            self.ema10 += (value - self.ema10) * (0.18181818 if count > 10 else 1 / count)
+            self.ema20 += (value - self.ema20) * (0.0952381 if count > 20 else 1 / count)
+            self.ema50 += (value - self.ema50) * (0.03921569 if count > 50 else 1 / count)
+            change = value - self.last
+            spread = 0.886 * (change if change >= 0 else -change)
+            self.noise += (spread - self.noise) * (0.03921569 if count > 51 else 1 / (count - 1))
+            if self.noise > self.peak_noise and count >= 10:
+                self.peak_noise = self.noise
+            if value < self.low:
+                self.low = value
+            elif value > self.high:
+                self.high = value
+            if count <= 5:
+                self.start = self.best = self.lowest = self.ema10
+                self.best_step = step
+            elif self.ema10 > self.best:
+                self.best, self.best_step = self.ema10, step
+            elif self.ema10 < self.lowest:
+                self.lowest = self.ema10
+        self.last, self.step = value, step
+        self.recent.append(value)
+        self.trail.append(self.ema20)
+        if count == BASELINE[1]:
+            self.baseline = median(islice(self.recent, *BASELINE))
+
+    def gain(self, records: int) -> float:
+        """Change of `ema20` over the last `records` records (at most `WINDOW` - 1), or since the first."""
+        trail = self.trail
+        return self.ema20 - trail[max(len(trail) - 1 - records, 0)] if trail else 0.0
+
+    def mean(self, records: int) -> float:
+        """Mean of the newest `records` records (at most `WINDOW`); 0 where there is none."""
+        values = self.tail(records)
+        return sum(values) / len(values) if values else 0.0
+
+    def median(self, records: int = WINDOW) -> float:
+        """Median of the newest `records` records; 0 where there is none."""
+        values = self.tail(records)
+        return median(values) if values else 0.0
+
+    def tail(self, records: int) -> list[float]:
+        """The newest `records` records, oldest first."""
+        recent = self.recent
+        if records >= len(recent):
+            return list(recent)
+        return [recent[i] for i in range(-records, 0)]  # the ends of a deque are near
+
+    @property
+    def rise(self) -> float:
+        """`ema20` less `start`."""
+        return self.ema20 - self.start
+
+
+class Chart:
+    """The tracks of one run, shared by its rules: a series that two rules ask for is kept once.
+
+    Args:
+        always: metrics to track whether or not a rule asks for them.
+    """
+
+    def __init__(self, *always: str) -> None:
+        self.tracks: dict[str, Track] = {names: Track() for names in always}
+        """Each track by what was asked for."""
+        self.spacing = 1.0
+        """Mean distance of train records in steps: with `logging_steps=10` each is a mean of ten steps."""
+        self.known_names: set[str] = set()
+        """Every metric that the run's records have held."""
+
+    def track(self, names: str) -> Track:
+        """The track of a metric; of several, with `|` between them, of the first that a record holds."""
+        return self.tracks.setdefault(names, Track())
+
+    def holds(self, need: str, names: Collection[str] | None = None) -> bool:
+        """Whether `names` (every metric that was seen, by default) hold a metric that a rule needs.
+
+        Args:
+            need: a name, several with `|` between them of which one will do, `*` for any text.
+            names: the metrics of a record.
+        """
+        among = self.known_names if names is None else names
+        for name in need.split("|"):
+            if name in among or ("*" in name and any(fnmatchcase(given, name) for given in among)):
+                return True
+        return False
+
+    def feeders(self, keys: Iterable[str]) -> list[tuple[str, Track]]:
+        """Which track takes which key of a record with these keys."""
+        present = set(keys)
+        if len(self.known_names) < MAX_NAMES:
+            self.known_names.update(present)
+        found = []
+        for names, track in self.tracks.items():
+            key = next((name for name in names.split("|") if name in present), None)
+            if key is not None:
+                found.append((key, track))
+        return found
+
+
+class Streak:
+    """How many records in a row a condition has held, and since which step."""
+
+    __slots__ = ("count", "since")
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Records in a row."""
+        self.since = 0
+        """Step of the first of them."""
+
+    def feed(self, holds: bool, step: int) -> int:
+        """Take the next record; the number of records in a row for which it has held."""
+        if not holds:
+            self.count = 0
+        else:
+            if not self.count:
+                self.since = step
+            self.count += 1
+        return self.count

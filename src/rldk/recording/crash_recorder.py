@@ -1,0 +1,190 @@
+"""What a process of a training leaves behind when it does not end well.
+
+Owns the crash file and the hooks of one rank. Invariant: how the process ends is noted once, by what came
+first, and written before anything that takes longer.
+"""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from rldk.recording.crash import CrashFile, now, one_line, traceback_text
+from rldk.recording.disk import BEGIN_SECONDS, Disk, Job
+from rldk.recording.exit_hooks import ExitHooks
+from rldk.recording.process_end import at_process_end, not_at_process_end
+from rldk.recording.stack_location import (
+    StackLocation,
+    error_of_training,
+    frames_of_error,
+    frames_of_thread,
+    is_training,
+    locate,
+)
+from rldk.schema.crash_file import CrashNote
+
+__all__ = ["CrashRecorder", "ProcessEnd", "Section"]
+
+Section: TypeAlias = tuple[str, Sequence[str]]
+"""A part of the crash file: its title and its lines; one without lines is left out."""
+
+DETAIL_CHARS = 1_000
+"""How much of an exception's text is kept: an allocator's numbers come late in it."""
+
+
+class ProcessEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How a process ends that nobody ended."""
+
+    how: Literal["exception", "interrupted", "terminated"]
+    """By an error that nobody caught, by Ctrl-C, or by a signal."""
+    detail: str
+    """The exception as a line, without secrets, or the name of the signal."""
+    location: StackLocation
+    """Where the exception was raised, or where the main thread was."""
+
+
+class CrashRecorder:
+    """Writes the crash file of one rank.
+
+    Args:
+        path: `RunFiles.crash(rank)`.
+        from_step: the step that the training goes on from.
+        step: gives the last step that is known.
+        account: called first; notes the death elsewhere, and gives what to tell of the run.
+        finish: called when a signal ends the process, for all that takes longer; in a thread of its own,
+            while the main thread may hold any lock.
+        on_notice: told, by name, of a signal that somebody else handles: the training may go on.
+        disk: the disk of the file; one of its own by default.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        from_step: int = 0,
+        *,
+        step: Callable[[], int],
+        account: Callable[[ProcessEnd], Sequence[Section]] = lambda _: (),
+        finish: Callable[[ProcessEnd], None] = lambda _: None,
+        on_notice: Callable[[str], None] = lambda _: None,
+        disk: Disk | None = None,
+    ) -> None:
+        self.death: ProcessEnd | None = None
+        """How the process ends, once that is known."""
+        self.path = path
+        """The crash file."""
+        self._over = False
+        self._thread = threading.get_ident()
+        self._errors_before: set[int] = set()
+        self._in_trainer = is_training(sys._getframe())  # noqa: SLF001 - the documented way to a frame
+        self._step = step
+        self._account = account
+        self._finish = finish
+        self._on_notice = on_notice
+        self._file = CrashFile(path, from_step)
+        self._disk = disk or Disk()
+        self._exits = ExitHooks(
+            on_error=self.note,
+            on_signal=self._terminated,
+            on_notice=self._noticed,
+        )
+
+    def begin(self) -> None:
+        """Be ready from now on. Of signals, in the main thread only."""
+        self._errors_before = {id(error) for error in self._errors()}
+        self._disk.run(Job(self._file.open), BEGIN_SECONDS)
+        self._exits.install()
+        at_process_end(self._leave)
+
+    def end(self) -> None:
+        """The training has ended: what comes is not its end any more."""
+        not_at_process_end(self._leave)
+        self._exits.uninstall()
+        self.close_file()
+
+    def close_file(self) -> None:
+        """How the run ended is known: no later error or signal is its end. An empty file is removed."""
+        self._over = True
+        self._disk.run(Job(self._file.close))
+
+    def undisturbed(self) -> AbstractContextManager[None]:
+        """A context in which a first signal waits until what is written is written."""
+        return self._exits.undisturbed()
+
+    def note(self, error: BaseException) -> None:
+        """Note an exception that nobody caught. What was noted before stands.
+
+        Of a training that was begun within a trainer, only what came out of a trainer is the end.
+        """
+        if self.death is not None or self._over:
+            return
+        if self._in_trainer:
+            if (inner := error_of_training(error)) is None:
+                return
+            error = inner
+        how: Literal["interrupted", "exception"] = (
+            "interrupted" if isinstance(error, KeyboardInterrupt) else "exception"
+        )
+        name = type(error).__name__
+        try:
+            detail = f"{name}: {error}" if str(error) else name
+        except Exception:
+            detail = name
+        location = locate(frames_of_error(error.__traceback__))
+        with self._exits.undisturbed():
+            self._note(ProcessEnd(how=how, detail=one_line(detail)[:DETAIL_CHARS], location=location), error)
+
+    def note_caught(self) -> None:
+        """Note the exception that ended the training and was caught, where it can still be found."""
+        for error in self._errors():
+            if id(error) not in self._errors_before:
+                self.note(error)
+
+    def _errors(self) -> list[BaseException]:
+        """The exception that a notebook printed last, and the one that the training's thread is handling."""
+        handled: Any = sys._current_exceptions().get(self._thread)  # noqa: SLF001 - the documented way
+        if isinstance(handled, tuple):  # before Python 3.12
+            handled = handled[1]
+        return [error for error in (getattr(sys, "last_value", None), handled) if error is not None]
+
+    def _leave(self) -> None:
+        self.note_caught()
+        self.end()
+
+    def _noticed(self, signum: int) -> None:
+        self._on_notice(signal.Signals(signum).name)
+
+    def _terminated(self, signum: int) -> None:
+        if self.death is None and not self._over:
+            main = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001
+            location = locate(frames_of_thread(main))
+            self._note(
+                ProcessEnd(how="terminated", detail=signal.Signals(signum).name, location=location), None
+            )
+        if self.death is not None:
+            self._finish(self.death)
+
+    def _note(self, death: ProcessEnd, error: BaseException | None) -> None:
+        self.death = death
+        location = death.location
+        note = CrashNote(
+            how=death.how,
+            detail=death.detail,
+            where=location.where,
+            activity=location.activity,
+            during=location.during,
+            step=self._step(),
+            time=now(),
+        )
+        sections: list[Section] = [
+            ("The exception", traceback_text(error) if error is not None else []),
+            ("Exceptions that Python ignored before", list(self._exits.ignored)),
+        ]
+        try:
+            sections += self._account(death)
+        finally:
+            self._file.add_end(note, sections)

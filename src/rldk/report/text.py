@@ -1,0 +1,64 @@
+"""How numbers and names are written in every report.
+
+Invariant: what comes from a log (names, paths, messages) cannot move the cursor, colour the page or break
+a line: only printable characters are left as they are.
+"""
+
+import math
+from typing import Any
+
+from rldk.schema.event import escaped
+
+__all__ = ["counted", "listed", "number", "plain", "sentence", "strict"]
+
+
+def plain(text: str) -> str:
+    """`text` on one line, with every character that does not print spelled out."""
+    shown = escaped(text)
+    if shown.isprintable():
+        return str(shown)
+    return "".join(c if c.isprintable() else " " if c in "\n\t" else f"\\x{ord(c):02x}" for c in shown)
+
+
+def sentence(text: str) -> str:
+    """`text` with a capital at its begin and a full stop at its end."""
+    text = plain(text).strip()
+    first, rest = text[:1], text[1:]
+    # A metric's name, an option or a checkpoint's folder is a word of its own spelling.
+    word = text.split(" ", 1)[0]
+    keep = "_" in word or word.endswith(":") or not first.isalpha()
+    return (text if keep else first.upper() + rest) + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def number(value: float | None) -> str:
+    """A value in few characters, for tables and sentences."""
+    if value is None:
+        return "-"
+    if not math.isfinite(value):
+        return str(value)
+    if value == int(value) and abs(value) < 1e6:
+        return str(int(value))
+    return f"{value:.4g}" if abs(value) < 1e5 else f"{value:.3g}"
+
+
+def counted(count: int, what: str) -> str:
+    """`3 records`, `1 record`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def listed(names: list[str], last: str = "and") -> str:
+    """`a, b and c`."""
+    return f" {last} ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def strict(value: Any) -> Any:
+    """Plain data as strict JSON holds it: what is not finite is spelled out, what is no data is its text."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {strict(str(key)): strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [strict(item) for item in value]
+    return escaped(str(value))

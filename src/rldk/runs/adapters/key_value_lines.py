@@ -1,0 +1,89 @@
+"""Owns the reading of console lines of pairs: `(20/400), loss: 0.66, lr: 4e-8` or `step 20 | loss 0.5`.
+
+Invariant: a line is a row only if it has two numbers under names, one of them a loss or a reward; prose,
+dates and configurations are not.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
+from rldk.runs.adapters.file_search import contains, is_data_file
+
+__all__ = ["ADAPTER"]
+
+MAX_LINE = 1 << 14
+"""Characters; a longer line is no line of pairs."""
+
+_KEY = r"(?:(?:train|training|val|valid|validation|eval|test|avg|mean) )?[A-Za-z_][\w./@%-]*+(?:\(\w+\))?+"
+_NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf(?:inity)?)"
+# A unit may follow; the number may not go on as a date, a time, a fraction or 1,234.
+_VALUE = rf"({_NUMBER})(?:/\d+(?!\S*/)| ?%|[a-zµ]{{1,6}}(?:/[a-z]{{1,6}})?)?(?![\w%]|[.,:/-]\d)"
+_JOINED = re.compile(rf"(?<![\w'\"./@%-])({_KEY})\s*[:=]\s*{_VALUE}", re.IGNORECASE)
+_SPACED = re.compile(rf"({_KEY})\s+{_VALUE}", re.IGNORECASE)
+_ALL_SPACED = re.compile(rf"(?:\[?{_KEY}\s+{_VALUE}\]?:?\s*)+", re.IGNORECASE)
+_SEPARATOR = re.compile(r"\s*[|;]\s*|,(?!\d)\s*|\s+-\s+|(?<=[\d\])]):\s+(?=[A-Za-z])")
+_PROGRESS = re.compile(r"(?P<epoch>epoch\W{0,3})?[(\[](\d{1,12})/(\d{1,12})[)\]]", re.IGNORECASE)
+_STEP_KEYS = {"step", "steps", "iter", "iteration", "global_step", "global step"}
+_TRAINING_KEY = re.compile(
+    r"(?:.*[ _/.-])?(?:loss|rewards?|returns?|ppl|perplexity)(?:[_/](?:mean|avg|std))?", re.IGNORECASE
+)
+_NO_METRIC = {*_STEP_KEYS, "epoch", "epochs", "seed", "rank"}
+_ANYWHERE = re.compile(rb"(?i)(?:loss|reward)\s{0,3}[:= ]\s{0,3}[-+]?[\d.]")
+
+
+def _confidence(probe: Probe) -> float:
+    if not probe.text or is_data_file(probe):
+        return 0.0
+    if any(map(_row, probe.lines)):
+        return 0.4
+    # Prose also has losses: that something like it comes later is little evidence.
+    return 0.05 if contains(probe, _ANYWHERE) else 0.0
+
+
+def _rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
+    for _, line in text_lines(path, on_bad):
+        if row := _row(line):
+            yield row
+
+
+def _row(line: str) -> Row | None:
+    if len(line) > MAX_LINE:
+        return None
+    values: dict[str, float] = {}
+    step = None
+    for segment in _SEPARATOR.split(" ".join(line.split())):
+        pairs = _JOINED.findall(segment)
+        if not pairs and _ALL_SPACED.fullmatch(segment):
+            pairs = _SPACED.findall(segment)
+        for key, text in pairs:
+            if key.lower() in _STEP_KEYS and text.isdigit() and step is None:
+                step = int(text[:12])
+            else:
+                values.setdefault(key, float(text))
+    metrics = [key for key in values if key.lower() not in _NO_METRIC]
+    if len(metrics) < 2 or not any(map(_TRAINING_KEY.fullmatch, metrics)):
+        return None
+    return Row(values, _progress(line) if step is None else step)
+
+
+def _progress(line: str) -> int | None:
+    """The step of `Epoch:[2/3](20/400)`: the steps of an epoch begin anew, so those before are added."""
+    epochs_before = 0
+    step = None
+    for match in _PROGRESS.finditer(line):
+        done, total = int(match[2]), int(match[3])
+        if match["epoch"]:
+            epochs_before = max(done - 1, 0)
+        else:
+            step = epochs_before * total + done
+    return step
+
+
+ADAPTER = Adapter(
+    name="pairs",
+    what="console lines of key: value or key=value pairs",
+    confidence=_confidence,
+    rows=_rows,
+)

@@ -1,0 +1,79 @@
+"""What the crash file of a rank tells: how its process ended.
+
+Owns the lines of that file that are read again. Invariant: what an earlier attempt left in the file says
+nothing of this one; a file of any size costs the same; a file that cannot be read tells nothing.
+"""
+
+import re
+from itertools import takewhile
+from pathlib import Path
+
+import msgspec
+
+__all__ = ["BEGAN", "ENDED", "FIELDS", "STALLED", "CrashNote", "read_crash"]
+
+BEGAN = "=== rldk: recording from step"
+"""Begins a line where a resumed run goes on in a file that has text already."""
+ENDED = "=== rldk: the process ended"
+"""Begins the record of an end; lines of `field: value` follow, one of each of `FIELDS`."""
+STALLED = "=== rldk: no step has ended for"
+"""Begins the stacks of a stall."""
+FIELDS = ("how", "detail", "where", "activity", "during", "step", "time")
+_READ_BYTES = 1 << 20
+_STEP = re.compile(r"\d{1,18}", re.ASCII)
+"""A step: of thousands of digits `int` would raise."""
+_FATAL = re.compile(r"^Fatal Python error: (?P<error>.*)$", re.MULTILINE)
+_FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
+
+
+class CrashNote(msgspec.Struct, frozen=True, kw_only=True):
+    """How one process ended."""
+
+    how: str
+    """As in `Ending`, or `native`: an error below Python, as `faulthandler` wrote it."""
+    detail: str | None = None
+    """The exception, the signal, or the native error."""
+    where: str | None = None
+    """The innermost frame."""
+    activity: str | None = None
+    """What the process was busy with."""
+    during: str | None = None
+    """What else it was in the midst of: a save, an evaluation."""
+    step: int | None = None
+    """The last step that it knew of."""
+    time: str | None = None
+    """UTC, ISO 8601."""
+
+
+def read_crash(path: Path) -> CrashNote | None:
+    """What the file says of the newest attempt's end; None where it says nothing of it."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(size - _READ_BYTES, 0))
+            text = file.read(_READ_BYTES).decode(errors="replace")
+    except OSError:
+        return None
+    began = text.rfind(f"\n{BEGAN}")
+    text = text[began + 1 :]
+    ended = text.rfind(ENDED)
+    if ended >= 0:
+        return _recorded(text[ended:])
+    if fatal := _FATAL.search(text):
+        current = text.find("\nCurrent thread ", fatal.end())  # other threads may come before it
+        frame = _FRAME.search(text, max(current, fatal.end()))
+        where = f"{frame['function']} ({Path(frame['file']).name}:{frame['line']})" if frame else None
+        return CrashNote(how="native", detail=fatal["error"].strip(), where=where)
+    return None
+
+
+def _recorded(text: str) -> CrashNote | None:
+    fields: dict[str, str] = {}
+    for line in takewhile(bool, text.split("\n")[1:]):
+        name, _, value = line.partition(": ")
+        if name in FIELDS and value:
+            fields[name] = value
+    step = fields.pop("step", "")
+    if "how" not in fields:
+        return None
+    return CrashNote(**fields, step=int(step) if _STEP.fullmatch(step) else None)

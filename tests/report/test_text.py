@@ -1,0 +1,47 @@
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rldk.report.text import counted, listed, number, plain, sentence, strict
+
+
+@given(st.text() | st.just("\ud800\x1b[31m\n\t\x00\u202e"))
+def test_plain_text_prints_as_it_is(text):
+    shown = plain(text)
+    assert shown.isprintable()
+    shown.encode()
+
+
+@given(st.floats(allow_nan=True) | st.none())
+def test_a_number_is_short(value):
+    assert len(number(value)) <= 11
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.0, "0"), (3.0, "3"), (0.123456, "0.1235"), (1e-5, "1e-05"), (math.inf, "inf")]
+)
+def test_numbers_are_written_as_people_write_them(value, shown):
+    assert number(value) == shown
+
+
+def test_sentences_begin_and_end_and_keep_names():
+    assert sentence("the reward fell") == "The reward fell."
+    assert sentence("reward_mean is 0") == "reward_mean is 0."
+    assert sentence("`beta` is 0!") == "`beta` is 0!"
+    assert sentence("") == "."
+
+
+def test_lists_and_counts():
+    assert [listed(list("abc"[:n])) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
+    assert (counted(1, "line"), counted(2_000, "line")) == ("1 line", "2,000 lines")
+
+
+def test_strict_data_is_strict_json():
+    value = {"a": math.nan, 1: [math.inf, -math.inf, {1, 2}], "b": (None, True, 5, "\ud800"), "c": object}
+    text = json.dumps(strict(value), allow_nan=False)
+    text.encode()
+    assert json.loads(text)["a"] == "nan"
+    assert json.loads(text)["1"][:2] == ["inf", "-inf"]
