@@ -1,0 +1,69 @@
+"""CKP002 checkpoint-non-finite: a checkpoint holds NaN or infinities.
+
+Invariant: what a trainer writes on purpose is no fault, and most weights of a healthy RL step are unchanged.
+"""
+
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause, Severity, Verdict
+from rldk.health.rules.checkpoint.common import CheckpointRule, folder, listing
+from rldk.schema.checkpoint import Analysis
+
+__all__ = ["CheckpointNonFinite"]
+
+
+class CheckpointNonFinite(CheckpointRule):
+    """A checkpoint holds NaN or infinities.
+
+    ## What it looks for
+    Weights that are NaN or infinite, in every element of every tensor.
+
+    ## Why it matters
+    A model with one such weight gives NaN for every input, and so does every model trained from it. In GRPO
+    the run dies inside generation, after a log that looked healthy.
+
+    ## How it decides
+    One such element is enough: critical. It is info where all of them are -inf, in tensors that are bit-equal
+    to those of the checkpoint before: a fixed bias of attention may hold them, no weight that learns does.
+
+    ## What looks alike but is healthy
+    Masks hold -inf on purpose: tensors with "mask" in their names are left out, and those that hold nothing
+    but 0 and -inf, unless they changed since the checkpoint before.
+
+    ## What to do
+    Go back to the last checkpoint without them, which the doctor names.
+
+    ## Sources
+    OneTrainer#1147.
+    """
+
+    code, name, severity = "CKP002", "checkpoint-non-finite", Severity.CRITICAL
+    when_over = "keep"
+
+    def judge(self, found: Analysis) -> Verdict | None:
+        spoiled = found.spoiled
+        if not spoiled:
+            return None
+        count = found.non_finite_tensors - max(found.masks, len(found.non_finite) - len(spoiled))
+        nan, inf = sum(one.nan for one in spoiled), sum(one.inf for one in spoiled)
+        lasting = all(one.lasting for one in spoiled)
+        what = "-inf, as in the checkpoint before" if lasting else "NaN or infinities"
+        names = listing([one.name for one in spoiled], count)
+        return Verdict(
+            severity=Severity.INFO if lasting else Severity.CRITICAL,
+            message=f"{folder(found)}: {count} of {found.tensors} tensors hold {what}: {names}",
+            evidence={"tensors": [one.name for one in spoiled], "nan": nan, "inf": inf, "path": found.path},
+            confidence=0.99,
+        )
+
+    def causes(self) -> list[Cause]:
+        return [
+            Cause(
+                "a step with a gradient that was not finite reached the weights",
+                (
+                    Remedy("resume from the last checkpoint without NaN"),
+                    Remedy("lower `learning_rate`", scale=1 / 3),
+                    Remedy("lower `max_grad_norm`", down_to=0.2),
+                ),
+                0.7,
+            )
+        ]

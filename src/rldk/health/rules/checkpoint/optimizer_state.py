@@ -1,0 +1,160 @@
+"""CKP008 optimizer-state: the optimizer or the scheduler of a checkpoint cannot go on where the training
+was.
+
+Invariant: padding, tied heads, and experts that saw no token are normal.
+"""
+
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
+from rldk.health.rules.checkpoint.common import CheckpointRule, listing
+from rldk.schema.checkpoint import Analysis, Optimizer
+
+__all__ = ["OptimizerState"]
+
+_JUMPING = ("cosine_with_restarts", "reduce_lr_on_plateau", "cosine_warmup_with_min_lr")
+"""Schedules of transformers whose next rate may be far from the last."""
+
+
+class OptimizerState(CheckpointRule):
+    """The optimizer or the scheduler of a checkpoint cannot go on where the training was.
+
+    ## What it looks for
+    In `optimizer.pt`: a state for each parameter, equal step counters, finite moments. In `scheduler.pt`: the
+    next learning rate, against the optimizer's and the last one logged.
+
+    ## Why it matters
+    A resumed run jumps: a lost state is a first step of full size for a parameter in the middle of training.
+
+    ## How it decides
+    A warning: NaN or infinities; an optimizer of Adam's kind without any state, or with unequal counters, or
+    with fewer states than tensors changed since the checkpoint before; rates of optimizer and scheduler that
+    differ; a next rate that is off the last logged one by a factor of two and by three times the steepest
+    change of a step in the last ten records. Info: other missing states, where the rest took all the steps;
+    missing states and unequal counters of a mixture of experts or of a model with towers; a rate that rises
+    under a schedule that is not known, which may have restarts; counters below half of the steps, after a
+    resume without the optimizer.
+
+    ## What looks alike but is healthy
+    SGD without momentum has no state. Parameters that never get a gradient have none either: the pooler of an
+    encoder, experts that were never chosen, towers for images that saw none. fp16 skips steps.
+
+    ## What to do
+    Resume from a checkpoint whose optimizer is whole: `trainer.train(resume_from_checkpoint=path)`.
+
+    ## Sources
+    open-r1#450; verl#3754.
+    """
+
+    code, name, severity = "CKP008", "optimizer-state", Severity.WARNING
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of optimizer-state."""
+
+        ratio: float = 2.0
+        """Factor between the next learning rate and the last one logged."""
+        steepest: float = 3.0
+        """Multiple of the steepest change of the learning rate in one step."""
+
+    _resting = False
+    """What has no state seems to have got no gradient."""
+
+    def judge(self, found: Analysis) -> Verdict | None:
+        state = found.optimizer
+        if state is None or state.fault:
+            return None
+        resting = _has_zero_rate(found, state)
+        problems = self._states(found, state, resting=resting) + self._rates(found, state)
+        if not problems:
+            return None
+        self._resting = resting
+        problems.sort(key=lambda problem: -problem[0])
+        progress = found.progress
+        return Verdict(
+            severity=problems[0][0],
+            message="; ".join(text for _, text in problems[:3]),
+            evidence={
+                "parameters": state.parameters,
+                "without_state": state.without_state,
+                "steps": [state.fewest_steps, state.most_steps],
+                "non_finite": [one.name for one in state.non_finite],
+                "optimizer_lr": state.lr,
+                "scheduler_lr": state.scheduled_lr,
+                "logged_lr": progress.logged_lr if progress else None,
+            },
+            confidence=0.85,
+        )
+
+    @staticmethod
+    def _states(found: Analysis, state: Optimizer, *, resting: bool) -> list[tuple[Severity, str]]:
+        problems, step = [], found.step or 0
+        unsure = Severity.INFO if found.experts else Severity.WARNING
+        if state.non_finite:
+            names = listing([one.name for one in state.non_finite])
+            problems.append((Severity.WARNING, f"states of the optimizer hold NaN or infinities: {names}"))
+        if state.moments and state.without_state and step > 0:
+            none = state.without_state == state.parameters
+            text = f"{state.without_state} of {state.parameters} parameters have no state in the optimizer"
+            problems.append((Severity.WARNING if none else Severity.INFO if resting else unsure, text))
+        low, high = state.fewest_steps, state.most_steps
+        if low is not None and high is not None and low != high:
+            problems.append((unsure, f"the parameters have taken from {low} to {high} steps"))
+        elif high is not None and high < step / 2:
+            problems.append(
+                (Severity.INFO, f"the optimizer has taken {high} steps of {step}: it was made anew")
+            )
+        return problems
+
+    def _rates(self, found: Analysis, state: Optimizer) -> list[tuple[Severity, str]]:
+        pairs = list(zip(state.lr, state.scheduled_lr, strict=False))
+        apart = [pair for pair in pairs if abs(pair[0] - pair[1]) > 1e-6 * max(pair)]
+        if apart and len(state.lr) == len(state.scheduled_lr):
+            rate, scheduled = apart[0]
+            text = f"the optimizer's learning rate is {rate:.3g}, the scheduler's {scheduled:.3g}"
+            return [(Severity.WARNING, text)]
+        progress, schedule = found.progress, self.context.option("lr_scheduler_type")
+        if state.plateau or schedule in _JUMPING or progress is None or progress.logged_step != found.step:
+            return []
+        logged, steepest = progress.logged_lr, progress.steepest
+        if logged is None or steepest is None or not state.scheduled_lr:
+            return []
+        following = state.scheduled_lr[0]  # the trainer logs that of the first group
+        low, high = sorted((following, logged))
+        if high <= self.options.ratio * low or high - low <= self.options.steepest * steepest:
+            return []
+        severity = Severity.INFO if following > logged and schedule is None else Severity.WARNING
+        text = (
+            f"the scheduler goes on with a learning rate of {following:.3g}, the last logged is {logged:.3g}"
+        )
+        return [(severity, text)]
+
+    def causes(self) -> list[Cause]:
+        return [
+            Cause(
+                "the optimizer or the scheduler was made anew, or is of another run",
+                (Remedy('resume from the last whole one: "trainer.train(resume_from_checkpoint=path)"'),),
+                0.6,
+            ),
+            Cause(
+                "some parameters get no gradient",
+                (
+                    Remedy(
+                        'freeze what is not to learn ("requires_grad_(False)") before the trainer is built'
+                    ),
+                ),
+                0.9 if self._resting else 0.3,
+            ),
+            Cause("a gradient that was not finite reached the optimizer: see checkpoint-non-finite", (), 0.3),
+        ]
+
+
+def _has_zero_rate(found: Analysis, state: Optimizer) -> bool:
+    """Whether parameters are without a state, and may be such that never got a gradient.
+
+    Those that did have taken all the steps, and are all that changed. More tensors than parameters: they were
+    cut differently for the file, and tell nothing.
+    """
+    low, high, compared = state.fewest_steps, state.most_steps, found.compared
+    if not state.without_state or low is None or low != high or low < (found.step or 0) / 2:
+        return False
+    changed = compared.tensors - compared.unchanged_tensors if compared is not None else 0
+    return not state.parameters - state.without_state < changed <= state.parameters

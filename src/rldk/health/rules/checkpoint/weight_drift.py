@@ -1,0 +1,104 @@
+"""CKP005 weight-drift: one layer moved far more than its like, or the weights changed their dtype or size.
+
+Invariant: what a trainer writes on purpose is no fault, and most weights of a healthy RL step are unchanged.
+"""
+
+from math import exp, log
+from statistics import median
+
+from rldk.health.rule import RuleOptions, Severity, Verdict
+from rldk.health.rules.checkpoint.common import CheckpointRule, folder, listing
+from rldk.schema.checkpoint import Analysis, Group
+
+__all__ = ["WeightDrift"]
+
+
+class WeightDrift(CheckpointRule):
+    """One layer moved far more than its like, or the weights changed their dtype or size.
+
+    ## What it looks for
+    ||dW|| / ||W|| since the checkpoint before, by part and layer, and the dtypes and the size of the file.
+
+    ## Why it matters
+    A single layer that runs away is where a divergence begins. A dtype that changed is seldom meant.
+
+    ## How it decides
+    Parts of one kind (such as the MLPs of all layers), six or more that moved: one is above the median by
+    five median absolute deviations on a log scale, and by a factor of three. Dtypes or shapes changed, or the
+    size by more than 1%, of checkpoints that have tensors in common. It is info.
+
+    ## What looks alike but is healthy
+    First and last layers often move more. Frozen layers do not move, and are left out.
+
+    ## What to do
+    Look at the gradients of that layer; give it a lower learning rate, or freeze it.
+
+    ## Sources
+    arXiv:2505.11711 (updates of RL are spread evenly over layers).
+    """
+
+    code, name, severity = "CKP005", "weight-drift", Severity.INFO
+    when_over = "forget"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of weight-drift."""
+
+        deviations: float = 5.0
+        """Median absolute deviations above the median."""
+        ratio: float = 3.0
+        """Least multiple of the median."""
+        layers: int = 6
+        """Least number of parts of one kind."""
+        size: float = 0.01
+        """Relative change of the size."""
+
+    def judge(self, found: Analysis) -> Verdict | None:
+        compared = found.compared
+        if compared is None:
+            return None
+        texts = []
+        if not compared.base and not found.damaged:  # else it is another rule's to say why the size changed
+            if compared.retyped:
+                texts.append(
+                    f"dtype or shape changed since step {compared.step}: {listing(compared.retyped)}"
+                )
+            related = compared.tensors or compared.retyped
+            if related and self._resized(found.bytes, compared.bytes_before):
+                texts.append(f"the weights had {compared.bytes_before:,} bytes and have {found.bytes:,}")
+        outliers = self._outliers(found.groups)
+        texts += [
+            f"{group.name} moved by {drift:.2g}, its like by {usual:.2g}" for group, drift, usual in outliers
+        ]
+        if not texts:
+            return None
+        return Verdict(
+            severity=Severity.INFO,
+            message=f"{folder(found)}: {listing(texts)}",
+            evidence={
+                "drift": {group.name: [drift, usual] for group, drift, usual in outliers[:20]},
+                "retyped": compared.retyped,
+                "bytes": [compared.bytes_before, found.bytes],
+            },
+            onset=compared.step,
+            confidence=0.6,
+        )
+
+    def _resized(self, now: int, before: int) -> bool:
+        return before > 0 and abs(now - before) > self.options.size * before
+
+    def _outliers(self, groups: list[Group]) -> list[tuple[Group, float, float]]:
+        """Groups that moved more than their like, each with its drift and the median."""
+        kinds: dict[str, list[tuple[Group, float]]] = {}
+        for group in groups:
+            kind = ".".join("*" if part.isdigit() else part for part in group.name.split("."))
+            if group.drift:
+                kinds.setdefault(kind, []).append((group, log(group.drift)))
+        found = []
+        for moved in kinds.values():
+            if len(moved) < self.options.layers:
+                continue
+            middle = median(level for _, level in moved)
+            spread = median(abs(level - middle) for _, level in moved)
+            limit = middle + max(self.options.deviations * spread, log(self.options.ratio))
+            found += [(group, exp(level), exp(middle)) for group, level in moved if level > limit]
+        return found

@@ -1,0 +1,36 @@
+"""What rules of several families share: whether enough was scored, and how to have rewards observed."""
+
+from rldk.health.context import RunContext
+from rldk.health.tracks import Track
+
+__all__ = ["COMPLETIONS", "OBSERVE", "RECORDS", "is_constant", "is_early", "scored_completions"]
+
+OBSERVE = "wrap them: reward_funcs=observe_rewards(...), of rldk.integrations.trl"
+"""How to have the reward functions and the completions observed."""
+COMPLETIONS = 500
+"""Scored completions before which a reward without a success may be a sparse one."""
+RECORDS = 60
+"""The same in records (or steps, where a record covers several) where the batch size is not known."""
+
+
+def scored_completions(context: RunContext, step: int) -> float | None:
+    """Completions generated and scored up to a step, or None where the batch size is not known."""
+    batch = context.number("per_device_train_batch_size")
+    if batch is None:
+        return None
+    for option in ("gradient_accumulation_steps", "world_size"):
+        batch *= context.number(option) or 1.0
+    return step * batch / max(context.number("num_iterations") or 1.0, 1.0)
+
+
+def is_early(context: RunContext, reward: Track, step: int, least: float = COMPLETIONS) -> bool:
+    """Whether too little was scored to say that nothing ever succeeds."""
+    scored = scored_completions(context, step)
+    if scored is not None:
+        return scored < least
+    return reward.count < RECORDS and (reward.count < RECORDS / 3 or step < RECORDS)
+
+
+def is_constant(reward: Track) -> bool:
+    """Whether the reward has had one value since the first record."""
+    return reward.count > 0 and reward.high - reward.low <= 1e-9

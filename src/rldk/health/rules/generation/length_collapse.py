@@ -1,0 +1,106 @@
+"""GEN004 length-collapse: answers shrink to almost nothing.
+
+Invariant: a length is compared with that of the run's beginning, and the reward decides whether it paid.
+"""
+
+from rldk.health.context import ONLINE
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.reward_state import at_ceiling, course, gained, improving
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.tracks import Streak
+from rldk.metrics.aliases import LENGTH, REWARD
+
+__all__ = ["LengthCollapse"]
+
+
+class LengthCollapse(Rule):
+    """Answers shrink to almost nothing.
+
+    ## What it looks for
+    The mean length far below the run's own, with a reward that does not gain.
+
+    ## Why it matters
+    A policy that ends at once earns nothing and cannot find back.
+
+    ## How it decides
+    The mean of ten records is at most 0.3 times the run's own length (the larger of the mean of the first
+    five records and the median of records 5 to 25) for ten records, or below five tokens for five records
+    where the run's own was at least 20; and the reward neither stands above its start nor improves nor is
+    solved: warning.
+
+    ## What looks alike but is healthy
+    A reward for brevity; tasks with answers of one token: there the reward rises, or the length was short
+    from the start.
+
+    ## What to do
+    Read three completions; put a minimal length into the reward, not into generation.
+
+    ## Sources
+    A public log that goes from 178 to 3 tokens; nexus-coder-alpha (1.15 tokens, reward 0, gradient 0); TRL
+    how_to_train.
+    """
+
+    code, name, severity = "GEN004", "length-collapse", Severity.WARNING
+    needs = (LENGTH,)
+    algorithms = ONLINE
+    enable = "log the mean length of completions"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of length-collapse."""
+
+        share: float = 0.3
+        """Share of the run's own length that is left."""
+        tokens: float = 5.0
+        """Length below which half as many records are enough."""
+        records: int = 10
+        """Records in a row."""
+
+    def start(self) -> None:
+        self.length = self.chart.track(LENGTH)
+        self.reward = self.chart.track(REWARD)
+        self.short, self.empty = Streak(), Streak()
+
+    def observe(self, at: Observation) -> Verdict | None:
+        length = self.length
+        own = max(length.start, length.baseline or 0.0)
+        short = self.short.feed(length.count > 5 and length.ema10 <= self.options.share * own, at.step)
+        empty = self.empty.feed(length.last < self.options.tokens and own >= 20, at.step)
+        if short < self.options.records and empty < self.options.records / 2:
+            return None
+        reward = self.reward
+        if reward.count and (gained(reward, sd=0.5) or improving(reward) or at_ceiling(reward)):
+            return None
+        return Verdict(
+            severity=Severity.WARNING if reward.count else Severity.INFO,
+            message=f"completions shrank from {own:.0f} to {length.mean(5):.3g} tokens"
+            + (f", the reward {course(reward.start, reward.ema10)}" if reward.count else ""),
+            evidence={
+                LENGTH: [own, length.mean(5)],
+                "reward_mean": [reward.start, reward.ema10] if reward.count else None,
+            },
+            onset=self.empty.since if empty else self.short.since,
+            confidence=0.9 if empty else 0.7,
+        )
+
+    def causes(self) -> list[Cause]:
+        return [
+            Cause(
+                "an update taught the policy to end at once",
+                (
+                    Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr"),
+                    Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
+                ),
+                0.6,
+            ),
+            Cause(
+                "the reward punishes length too much",
+                (Remedy("give no reward below a minimal length"),),
+                0.5,
+            ),
+            Cause(
+                "the engine returns nothing, or the template ends the answer",
+                (Remedy("set `log_completions=True` and read three completions"),),
+                0.4,
+            ),
+        ]

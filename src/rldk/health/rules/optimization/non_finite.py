@@ -1,0 +1,245 @@
+"""OPT001 non-finite: a logged value is NaN or infinite.
+
+Invariant: one value that is not finite is information; what is undefined by construction is nothing.
+"""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from math import isfinite, isinf
+
+from rldk.health.context import ONLINE
+from rldk.health.observation import Observation
+from rldk.health.remedies import WARMUP, Remedy
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+
+__all__ = ["NonFinite"]
+
+CORE = frozenset({"loss", "grad_norm", "critic_grad_norm", "train_loss", "reward_mean", "kl_mean"})
+"""What must be finite in every run, from the first record on."""
+UNDEFINED = (
+    "*_std",
+    "*/std",
+    "*_var",
+    "*explained_variance",
+    "*correlation*",
+    "*pearson*",
+    "rewards/*/mean",
+)
+"""NaN by construction where there is one value, none, or no spread: never a fault. Infinite is one."""
+SOFT = ("logits_*", "rewards_*", "logps_*")
+"""Averages of a batch that are NaN now and then in runs that learn, above all in DPO."""
+BEGIN = 20
+"""First records that may all overflow while a loss scaler looks for its scale."""
+MAX_KEYS = 2000
+_ALL = 0x3FF  # ten records
+
+
+class NonFinite(Rule):
+    """A logged value is NaN or infinite.
+
+    ## What it looks for
+    NaN and infinities in every series, of training, evaluation and the closing summary.
+
+    ## Why it matters
+    NaN does not heal: a NaN gradient makes NaN weights, which every later step and checkpoint keeps.
+
+    ## How it decides
+    Records with such a value are counted over the last ten. One: info; a warning where the gradient norm and
+    another series are not finite in it, or the loss reads exactly 0. Two, or half of the ten where a
+    mixed-precision scaler may be at work: critical. A NaN average of the training loss in the summary is
+    critical where the last record was not finite either. A loss that drops to exactly 0 for three records,
+    in a log without gradient norms, is reported too: the trainer writes 0 for a loss that is NaN.
+
+    ## What looks alike but is healthy
+    fp16: the scaler tries scales until gradients do not overflow, and once in a while later. The gradient
+    norm of these steps is infinite or NaN and the step is skipped; loss and all else stay finite (with
+    `fp16=True` up to the first 20 records in a row are information). Averages of
+    logits, log-probabilities or implicit rewards that are NaN in a batch of some DPO runs (info at most).
+    Spreads of a single value, explained variance of constant returns, and rewards of a function that skipped
+    the whole batch. Series that have been NaN since the first record, other than loss, gradient norm, reward
+    and KL. `None` counts for nothing: see missing-rewards.
+
+    ## What to do
+    Stop, go back to the last checkpoint before the onset, and start again with a lower learning rate in bf16.
+
+    ## Sources
+    trl#6702, trl#6771, transformers#13619, verl#747, verl#2505; measured with TRL 1.16: with NaN weights and
+    the default filter the loss reads 0.0 and the gradient norm NaN; public DPO logs.
+    """
+
+    code, name, severity = "OPT001", "non-finite", Severity.CRITICAL
+    phases = ("train", "eval", "summary")
+    enable = "log the loss and the gradient norm, as TRL does"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of non-finite."""
+
+        records: int = 2
+        """Records of the last ten that make it critical."""
+        scaler_records: int = 5
+        """The same where only the gradient norm is not finite and a loss scaler may be the reason."""
+
+    def start(self) -> None:
+        self.loss = self.chart.track("loss")
+        self.strictness: dict[str, int] = {}
+        self.born: set[str] = set()
+        self.bad = self.scaled = 0  # a bit for each of the last ten records
+        self.records = self.tried = 0
+        self.since = 0
+        self.last_bad = False
+        self.zeros = 0
+        self.before_zeros = 1.0
+        self.shown: list[str] = []
+
+    def observe(self, at: Observation) -> Verdict | None:
+        values = at.values
+        if at.phase == "train":
+            self.records += 1
+            if values.get("loss") == 0.0:
+                hidden = self._hidden(at)
+                if hidden is not None:
+                    return hidden
+            elif self.zeros:
+                self.zeros = 0
+        try:
+            total = sum(values.values())  # type: ignore[arg-type]
+            if total - total == 0.0:
+                self.bad, self.scaled = (self.bad << 1) & _ALL, (self.scaled << 1) & _ALL
+                self.last_bad = False
+                return None
+        except (TypeError, OverflowError):
+            pass
+        return self._look(at)
+
+    def _look(self, at: Observation) -> Verdict | None:
+        """A record that may hold a value that is not finite."""
+        hard: list[str] = []
+        soft: list[str] = []
+        for key, value in at.values.items():
+            if value is None or isfinite(value):
+                continue
+            strict = self._strict(key)
+            if strict == 0 and not isinf(value):
+                continue
+            if self.records <= 2 and key not in CORE and not isinf(value) and at.phase == "train":
+                self.born.add(key)
+            if key in self.born:
+                soft.append(key)
+            else:
+                (hard if strict != 1 else soft).append(key)
+        scaled = hard == ["grad_norm"] and self._may_be_scaled(at.values)
+        self.tried += scaled
+        begins = self.context.option("fp16") is True and self.tried == self.records <= BEGIN
+        earlier = self.bad | self.scaled
+        self.bad = (self.bad << 1 | (bool(hard) and not scaled)) & _ALL
+        self.scaled = (self.scaled << 1 | (scaled and not begins)) & _ALL
+        was_bad, self.last_bad = self.last_bad, bool(hard)
+        named = hard or [key for key in soft if key not in self.born]
+        if not named:
+            return None
+        if not earlier or not hard:
+            self.since, self.shown = at.step, []
+        self.shown = list(dict.fromkeys([*self.shown, *named]))[:20]
+        count = self.bad.bit_count()
+        severity = Severity.INFO
+        if (
+            hard
+            and not begins
+            and (
+                count >= self.options.records
+                or count + self.scaled.bit_count() >= self.options.scaler_records
+                or (at.phase == "summary" and was_bad)
+            )
+        ):
+            severity = Severity.CRITICAL
+        elif "grad_norm" in hard and (len(hard) > 1 or at.values.get("loss") == 0.0):
+            severity = Severity.WARNING
+        return self._verdict(at, named, severity, count + self.scaled.bit_count())
+
+    def _verdict(self, at: Observation, named: list[str], severity: Severity, count: int) -> Verdict:
+        spelled = ", ".join(f"{key} {at.values[key]}" for key in named[:3])
+        more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+        return Verdict(
+            severity=severity,
+            message=f"not finite: {spelled}{more}" + (f"; in {count} of 10 records" if count > 1 else ""),
+            evidence={key: str(at.values[key]) for key in named[:10]},
+            onset=self.since,
+            confidence=0.95 if severity is Severity.CRITICAL else 0.6,
+        )
+
+    def _strict(self, key: str) -> int:
+        """0: undefined by construction; 1: never more than information; 2: must be finite."""
+        strict = self.strictness.get(key)
+        if strict is None:
+            name = key.removeprefix("eval_")
+            undefined = any(fnmatchcase(name, pattern) for pattern in UNDEFINED)
+            soft = any(fnmatchcase(name, pattern) for pattern in SOFT)
+            strict = 0 if undefined else 1 if soft else 2
+            if len(self.strictness) < MAX_KEYS:
+                self.strictness[key] = strict
+        return strict
+
+    def _may_be_scaled(self, values: Mapping[str, float | None]) -> bool:
+        """Whether a loss scaler may have skipped this step: known to be fp16, or unknown and just begun."""
+        fp16 = self.context.option("fp16")
+        loss = values.get("loss")
+        alive = loss is None or (isfinite(loss) and loss != 0.0)
+        return alive and (fp16 is True or (fp16 is None and self.records <= 10))
+
+    def _hidden(self, at: Observation) -> Verdict | None:
+        """A loss that became exactly 0 in a log that holds nothing else to tell by."""
+        values = at.values
+        if "grad_norm" in values or self.context.algorithm in ONLINE:
+            return None
+        if any(key.startswith(("reward", "token_accuracy", "kl", "clip")) for key in values):
+            return None
+        self.zeros += 1
+        if self.zeros == 1:
+            recent = self.loss.tail(2)
+            self.before_zeros = abs(recent[0]) if len(recent) == 2 else 1.0
+            self.before_step = at.step
+        if self.zeros < 3 or self.before_zeros < 0.1:
+            return None
+        sure = self.context.algorithm is not None
+        return Verdict(
+            severity=Severity.WARNING if sure else Severity.INFO,
+            message=f"the loss has been exactly 0 for {self.zeros} records, which is how NaN is logged",
+            evidence={"loss": [self.before_zeros, 0.0]},
+            onset=self.before_step,
+            confidence=0.7,
+        )
+
+    def causes(self) -> list[Cause]:
+        fp16 = self.context.option("fp16") is True
+        rewards = bool(self.shown) and all(key.startswith("reward") for key in self.shown)
+        rate = self.context.number("learning_rate")
+        reward = Cause(
+            "a reward function returns NaN or an infinite value",
+            (Remedy("make the reward function return a finite number for every completion"),),
+            0.95 if rewards else 0.1,
+        )
+        return [
+            *((reward,) if rewards or self.context.algorithm in ONLINE else ()),
+            Cause(
+                "overflow in fp16, whose largest number is 65504",
+                (Remedy("set `bf16=True` in place of `fp16`"),),
+                0.8 if fp16 else 0.3,
+            ),
+            Cause(
+                "updates too large",
+                (
+                    Remedy("lower `learning_rate`", scale=0.1),
+                    Remedy("set `max_grad_norm` to 1.0", down_to=1.0),
+                    Remedy("set `warmup_steps` to a tenth of the run", unless=WARMUP),
+                ),
+                0.7 if rate is not None and rate >= 1e-4 else 0.6,
+            ),
+            Cause(
+                "a batch without a trained token, a division by 0, or a fault of the data",
+                (
+                    Remedy("look at the batch of the onset step"),
+                    Remedy("set `logging_nan_inf_filter=False` so that the loss shows it"),
+                ),
+                0.4,
+            ),
+        ]

@@ -1,0 +1,168 @@
+"""OPT004 zero-gradient: the gradient has been exactly 0 for many records: nothing is trained.
+
+Invariant: a solved task is no failure, and a loss that falls proves that something is trained.
+"""
+
+from math import log
+
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.reward_state import in_noise, solved
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.common import is_constant, is_early
+from rldk.health.rules.optimization.common import ACCURACY
+from rldk.health.tracks import Streak
+from rldk.metrics.aliases import LOSS, REWARD
+
+__all__ = ["ZeroGradient"]
+
+GRADIENT = "grad_norm"
+
+
+class ZeroGradient(Rule):
+    """The gradient has been exactly 0 for many records: nothing is trained.
+
+    ## What it looks for
+    Gradient norms below 1e-8 in a row, at a learning rate above 0.
+
+    ## Why it matters
+    The weights stand still; the rest of the run is spent for nothing.
+
+    ## How it decides
+    Ten records in a row, or more where single zeros are usual: a streak that chance would bring in one of
+    10,000 places, given the share of zeros before it. Critical from the first record on, and where it has
+    lasted twice as long; warning otherwise. While the reward has had one value (see dead-reward) and fewer
+    than 500 completions are scored, or 60 records where the batch size is not known, a warning at most, after
+    25 records. Info where the task is solved, and where the loss or the reward
+    still improves: then the norm is not what is reported.
+
+    ## What looks alike but is healthy
+    The first record, whose learning rate is 0. A solved task: all completions are right, or all pairs are
+    told apart, or a small set is learned by heart and the loss went to 0 before. Some set-ups of DeepSpeed
+    that report 0: the loss falls nevertheless. A loss near 0 with a gradient, which is normal for GRPO. Small
+    batches of prompts, of which many have no advantage.
+
+    ## What to do
+    If rewards have no spread, see zero-advantage; else look whether the trained parameters get gradients.
+
+    ## Sources
+    trl#3857, trl#1778, ms-swift#5890; two of nine public DPO logs.
+    """
+
+    code, name, severity = "OPT004", "zero-gradient", Severity.CRITICAL
+    needs = (GRADIENT,)
+    enable = "log grad_norm, as TRL does"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of zero-gradient."""
+
+        records: int = 10
+        """Least records in a row."""
+        chance: float = 1e-4
+        """Probability of such a streak from here on, given the share of zeros before."""
+
+    def start(self) -> None:
+        self.reward = self.chart.track(REWARD)
+        self.loss = self.chart.track(LOSS)
+        self.accuracy = self.chart.track(ACCURACY)
+        self.zero_std = self.chart.track("frac_reward_zero_std")
+        self.gradient = self.chart.track(GRADIENT)
+        self.last_verdict: Verdict | None = None
+        self.zeros = Streak()
+        self.records = self.seen = self.before = 0
+        self.levels = (0.0, 0.0)
+        self.needed = 10
+
+    def observe(self, at: Observation) -> Verdict | None:
+        value = at.values[GRADIENT]
+        zero = value is not None and -1e-8 < value < 1e-8 and at.values.get("lr") != 0.0
+        self.records += 1
+        held = self.zeros.feed(zero, at.step)
+        if not held:
+            return self._still()
+        self.seen += 1
+        if held == 1:
+            self.before = self.records - 1
+            share = (self.seen - 0.5) / (self.before + 5)
+            self.needed = max(self.options.records, round(log(self.options.chance) / log(min(share, 0.98))))
+            self.levels = (self.reward.ema10, self.loss.ema10)
+        if held < self.needed:
+            return self._still()
+        early = is_constant(self.reward) and is_early(self.context, self.reward, at.step)
+        if early and held < self.enough(25):
+            return self._still()
+        why = self._excuse()
+        sure = not early and (not self.before or held >= 2 * self.needed)
+        severity = Severity.CRITICAL if sure else Severity.WARNING
+        verdict = Verdict(
+            severity=Severity.INFO if why else severity,
+            message="the gradient has been 0 "
+            + (f"since step {self.zeros.since}" if self.before else "since the first record")
+            + (f": {why}" if why else ""),
+            evidence={GRADIENT: value, "records": held, "lr": at.values.get("lr")},
+            onset=self.zeros.since,
+            confidence=0.6 if why else 0.95,
+        )
+        self.last_verdict = None if why else verdict
+        return verdict
+
+    def _still(self) -> Verdict | None:
+        """The last verdict: a record that is nearly 0 among many that are 0 ends nothing."""
+        if self.last_verdict is not None and self.gradient.median(10) >= 1e-8:
+            self.last_verdict = None
+        return self.last_verdict
+
+    def _excuse(self) -> str:
+        reward, loss = self.reward, self.loss
+        rewarded, lost = self.levels
+        if reward.count >= 10:
+            if solved(reward):
+                return f"the task is solved, the reward stands at {reward.ema10:.3g}"
+            rise = reward.ema10 - rewarded
+            if in_noise(reward, rise) >= 1.5 and rise >= 0.1 * (reward.high - reward.low) > 0:
+                return "but the reward rises, so the norm may not be what is reported"
+            return ""
+        known = self.accuracy.count > 0 and self.accuracy.ema10 >= 0.99 and loss.ema10 < 0.05
+        start = abs(loss.start)
+        if known or (loss.count >= 10 and abs(loss.ema10) < 0.02 * start and abs(lost) < 0.1 * start):
+            return "the examples are all told right, and the loss is near 0"
+        fall = (loss.start if not self.before else lost) - loss.ema10
+        if loss.count >= 10 and in_noise(loss, fall) >= 1.5 and fall >= 0.02 * abs(loss.ema10):
+            return "but the loss falls, so the norm may not be what is reported"
+        return ""
+
+    def causes(self) -> list[Cause]:
+        online = self.reward.count > 0
+        flat = self.zero_std.count > 0 and self.zero_std.ema10 >= 0.9
+        masked = self.context.option("mask_truncated_completions") is True
+        return [
+            Cause(
+                "no completion has an advantage: all rewards of a group are the same",
+                (Remedy("give partial credit in the reward, or choose prompts by pass rate"),),
+                0.9 if flat else 0.4 if online else 0.0,
+            ),
+            Cause(
+                "every completion is cut and masked",
+                (
+                    Remedy("set `mask_truncated_completions=False`"),
+                    Remedy("raise `max_completion_length`", scale=2),
+                ),
+                0.85 if masked else 0.05 if online else 0.0,
+            ),
+            Cause(
+                "the trained parameters get no gradient: a frozen adapter, or a graph cut by checkpointing",
+                (
+                    Remedy(
+                        'check "model.print_trainable_parameters()", and call '
+                        '"model.enable_input_require_grads()" before training'
+                    ),
+                    Remedy("set `gradient_checkpointing_kwargs={'use_reentrant': False}`"),
+                ),
+                0.3 if online else 0.8,
+            ),
+            Cause(
+                "every label is masked",
+                (Remedy("decode the labels of one batch that are not -100"),),
+                0.1 if online else 0.5,
+            ),
+        ]

@@ -1,0 +1,107 @@
+"""OPT008 zero-learning-rate: the learning rate is 0 although the run is not at its end.
+
+Invariant: a solved task is no failure, and a loss that falls proves that something is trained.
+"""
+
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.tracks import Streak
+
+__all__ = ["ZeroLearningRate"]
+
+
+class ZeroLearningRate(Rule):
+    """The learning rate is 0 although the run is not at its end.
+
+    ## What it looks for
+    A learning rate of exactly 0, record after record.
+
+    ## Why it matters
+    The weights do not change; everything else in the log looks alive.
+
+    ## How it decides
+    Five records in a row, after the first record and before 95% of the planned steps (by `max_steps`, else by
+    `num_train_epochs`). Where the plan is not known and the rate was above 0 before, ten records, and it is
+    info: the schedule may be at its end. Logs of other tools than TRL are not judged: many round the rate.
+
+    ## What looks alike but is healthy
+    The first record of a warm-up; the end of a schedule; a console that prints 1e-6 as 0.000.
+
+    ## What to do
+    Set a learning rate; after a resume, plan as many steps as are to be made.
+
+    ## Sources
+    Trained with this fault on purpose in benchmarks/detection; rounded rates were seen in verl's consoles.
+    """
+
+    code, name, severity = "OPT008", "zero-learning-rate", Severity.WARNING
+    needs = ("lr",)
+    enable = "log the learning rate, as TRL does"
+    patience = 2
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of zero-learning-rate."""
+
+        records: int = 5
+        """Records in a row."""
+        end: float = 0.95
+        """Share of the planned run from which it is the end of the schedule."""
+
+    def start(self) -> None:
+        self.rate = self.chart.track("lr")
+        self.zeros = Streak()
+        self.records = 0
+        self.at_end = False
+        steps = self.context.number("max_steps")
+        self.steps = steps if steps is not None and steps > 0 else None
+        self.epochs = None if self.steps else self.context.number("num_train_epochs")
+
+    def observe(self, at: Observation) -> Verdict | None:
+        self.records += 1
+        held = self.zeros.feed(at.values["lr"] == 0.0 and self.records > 1, at.step)
+        if held < self.options.records:
+            return None
+        done = self._done(at)
+        if held == self.options.records:
+            self.at_end = done is not None and done >= self.options.end
+        always = self.rate.high == 0.0
+        sure = always or done is not None
+        if self.at_end or (not sure and held < 10):
+            return None
+        return Verdict(
+            severity=Severity.WARNING if sure else Severity.INFO,
+            message=f"the learning rate has been 0 since step {self.zeros.since}"
+            + (" and was never above" if always else f" (it was {self.rate.high:.3g})")
+            + ("" if done is None else f", at {done:.0%} of the run"),
+            evidence={"lr": [self.rate.high, 0.0], "records": held},
+            onset=self.zeros.since,
+            confidence=0.95 if sure else 0.5,
+        )
+
+    def checkable(self) -> str | None:
+        if self.context.dialect in (None, "trl", "trl-early"):
+            return None
+        return "the learning rates of such a log may be rounded to 0: record the run with RLDKCallback"
+
+    def _done(self, at: Observation) -> float | None:
+        """The share of the run that is done."""
+        if self.steps:
+            return at.step / self.steps
+        epoch = at.values.get("epoch")
+        return epoch / self.epochs if self.epochs and epoch is not None else None
+
+    def causes(self) -> list[Cause]:
+        zero = self.context.number("learning_rate") == 0
+        return [
+            Cause(
+                "the learning rate is set to 0",
+                (Remedy("set `learning_rate` above 0"),),
+                0.95 if zero else 0.4 if self.rate.high == 0.0 else 0.05,
+            ),
+            Cause(
+                "the schedule ended before the run, as after a resume with another number of steps",
+                (Remedy("check `lr_scheduler_type` and the number of steps that it was made for"),),
+                0.1 if zero else 0.7,
+            ),
+        ]

@@ -1,0 +1,141 @@
+"""POL008 bad-critic: the critic explains nothing, or explodes.
+
+Invariant: what the first records show is told at once, and stays told.
+"""
+
+from rldk.health.context import ONLINE
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.reward_state import thrives
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.tracks import Streak
+from rldk.metrics.aliases import REWARD
+
+__all__ = ["BadCritic"]
+
+
+class BadCritic(Rule):
+    """The critic explains nothing, or explodes.
+
+    ## What it looks for
+    The explained variance of the critic's values, its loss and its share of clipped values.
+
+    ## Why it matters
+    Advantages are the returns less the critic's values: a bad critic makes them noisier than none would.
+
+    ## How it decides
+    After 20 records: the median explained variance of 30 records is below 0; or the loss, a mean of ten
+    records, is ten times the median of records 5 to 25 for ten records; or more than half of the values are
+    clipped for ten records. Warning where the reward does not thrive; otherwise a negative explained
+    variance is info, and the rest is not told.
+
+    ## What looks alike but is healthy
+    A negative value in the first 20 updates; a dip to -2.35 over 50 records without consequence in a healthy
+    public log; a loss that grows with the reward: hence the reward decides.
+
+    ## What to do
+    Warm the critic up before the policy, `lam` 1.0 for long answers, normalise rewards.
+
+    ## Sources
+    VC-PPO (arXiv 2503.01491); NeMo-RL#3412 (explained variance -0.72 to -5.28 while the critic's gradient
+    went from 110 to 700); J. Schulman's "Nuts and Bolts".
+    """
+
+    code, name, severity = "POL008", "bad-critic", Severity.WARNING
+    needs = ("value_explained_variance|value_loss_mean|value_squared_error_mean|value_clip_frac",)
+    algorithms = ONLINE
+    enable = "train with a critic, as PPO does"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of bad-critic."""
+
+        explained: float = 0.0
+        """Median explained variance of 30 records."""
+        times: float = 10.0
+        """The loss as a multiple of its level in records 5 to 25."""
+        clipped: float = 0.5
+        """Share of clipped values."""
+        records: int = 10
+        """Records in a row."""
+
+    def start(self) -> None:
+        track = self.chart.track
+        self.explained = track("value_explained_variance")
+        self.loss = track("value_loss_mean|value_squared_error_mean")
+        self.clipped = track("value_clip_frac")
+        self.reward = track(REWARD)
+        self.bad, self.below = Streak(), Streak()
+        self.alarmed = False
+        self.median = 0.0
+        self.negative = 0
+        self.begin = 0
+
+    def observe(self, at: Observation) -> Verdict | None:
+        text, since = self._explains_nothing(at.step), self.begin
+        if text is None:
+            text = self._explodes()
+            held = self.bad.feed(text is not None, at.step)
+            since = self.bad.since
+            if held < self.options.records:
+                return None
+        if text is None:
+            return None
+        thriving = thrives(self.reward)
+        if thriving and (not self.negative or self.alarmed):
+            return None
+        self.alarmed = not thriving and self.reward.count > 0
+        return Verdict(
+            severity=Severity.INFO if thriving or not self.reward.count else Severity.WARNING,
+            message=text + (", but the reward does well" if thriving else ""),
+            evidence={
+                "value_explained_variance": self.median if self.explained.count else None,
+                "value_loss": [self.loss.baseline, self.loss.ema10],
+                "value_clip_frac": self.clipped.ema10 if self.clipped.count else None,
+            },
+            onset=since,
+            confidence=0.7,
+        )
+
+    def _explains_nothing(self, step: int) -> str | None:
+        explained = self.explained
+        below = self.below.feed(explained.count > 0 and explained.ema10 < self.options.explained, step)
+        if explained.count < 50:
+            return None
+        if below:
+            self.begin = self.below.since
+        if explained.count % 10 == 0:
+            self.median = explained.median(30)
+            self.negative = int(self.median < self.options.explained)
+        if not self.negative:
+            return None
+        return f"the critic explains nothing: median explained variance {self.median:.2g} over 30 records"
+
+    def _explodes(self) -> str | None:
+        loss = self.loss
+        if (
+            loss.baseline is not None
+            and loss.baseline > 0
+            and loss.ema10 >= self.options.times * loss.baseline
+        ):
+            return f"the critic's loss rose from {loss.baseline:.3g} to {loss.ema10:.3g}"
+        if self.clipped.count >= 20 and self.clipped.ema10 > self.options.clipped:
+            return f"{self.clipped.ema10:.0%} of the critic's values are clipped"
+        return None
+
+    def causes(self) -> list[Cause]:
+        return [
+            Cause(
+                "the critic started cold",
+                (Remedy("start the critic from the reward model, or train it alone first"),),
+                0.6,
+            ),
+            Cause(
+                "returns are too large or too late for it",
+                (
+                    Remedy("set `whiten_rewards=True`"),
+                    Remedy("set `lam` to 1.0", up_to=1.0),
+                    Remedy("raise `cliprange_value`", scale=2),
+                ),
+                0.5,
+            ),
+        ]

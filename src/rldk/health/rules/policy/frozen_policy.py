@@ -1,0 +1,160 @@
+"""POL003 frozen-policy: training goes on, but the policy stays equal to its reference.
+
+Invariant: what a learning rate that is still small explains is no fault.
+"""
+
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.tracks import Streak
+from rldk.metrics.aliases import KL, LOSS
+
+__all__ = ["FrozenPolicy"]
+
+MARGINS = "rewards_margins"
+
+
+class FrozenPolicy(Rule):
+    """Training goes on, but the policy stays equal to its reference.
+
+    ## What it looks for
+    Preferences (DPO, KTO): implicit rewards that stay 0 and a loss that stays at its first value, ln 2 in
+    DPO. Online: a KL to the reference that stays 0 although there is a gradient.
+
+    ## Why it matters
+    The whole run is wasted, and its loss curve does not look broken.
+
+    ## How it decides
+    Preferences: margins below 0.001 (times beta / 0.1 where beta is known) and a loss within 0.001 of its
+    first value for 20 records, or 8 that span 20 steps, with a learning rate past its warm-up and at half
+    of its peak or more: warning, critical after 50. A gradient of exactly 0 besides needs only 5 records,
+    at any learning rate above 0, and is critical. Online: KL below 1e-6 for 50 records, or 10 that span 50
+    steps, under the same learning rate and with a gradient: critical.
+
+    ## What looks alike but is healthy
+    The first records, and warm-up, always look like this. A learning rate that is not logged: nothing is
+    said. A reference that follows the policy (`sync_ref_model`): silent. Groups without advantage have no
+    gradient: that is zero-advantage.
+
+    ## What to do
+    Print the trainable parameters; compare two checkpoints; with PEFT pass no `ref_model`.
+
+    ## Sources
+    trl#1311, trl#701, trl#1193; a public log of 100 steps with loss 0.6931, gradient 0 and rewards 0
+    throughout.
+    """
+
+    code, name, severity = "POL003", "frozen-policy", Severity.CRITICAL
+    needs = (f"{MARGINS}|{KL}", "lr")
+    enable = "log the margins of DPO, or the KL of a run with beta > 0, and the learning rate"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of frozen-policy."""
+
+        margin: float = 1e-3
+        """Margin and change of the loss that count as none, at beta 0.1."""
+        kl: float = 1e-6
+        """KL per token that counts as none."""
+        records: int = 20
+        """Records of a preference run; fewer, but at least 8, where they span as many steps."""
+        online_records: int = 50
+        """Records of an online run; fewer, but at least 10, where they span as many steps."""
+
+    def start(self) -> None:
+        self.margins = self.chart.track(MARGINS)
+        self.kl = self.chart.track(KL)
+        self.loss = self.chart.track(LOSS)
+        self.rate = self.chart.track("lr")
+        self.gradient = self.chart.track("grad_norm")
+        self.peak = 0.0
+        self.rising = True
+        self.found = False
+        self.still = Streak()
+        self.dead = Streak()
+        beta = self.context.number("beta")
+        self.margin = self.options.margin * (min(beta / 0.1, 1.0) if beta else 1.0)
+
+    def checkable(self) -> str | None:
+        if self.context.option("sync_ref_model"):
+            return "it needs a reference that stays: sync_ref_model moves it after the policy"
+        return None
+
+    def observe(self, at: Observation) -> Verdict | None:
+        rate = self.rate.last
+        self.rising = rate > self.peak
+        self.peak = max(self.peak, rate)
+        warm = not self.rising and rate > 0 and rate >= 0.5 * max(self.peak, self._planned())
+        if self.margins.count:
+            return self._offline(at, rate, warm)
+        moves = self.gradient.count > 0 and self.gradient.ema10 > 1e-8
+        still = (warm or self.found) and moves and abs(self.kl.last) < self.options.kl
+        held = self.still.feed(still, at.step)
+        self.found = self._long(held, at.step, self.options.online_records, 10)
+        if not self.found:
+            return None
+        return self._verdict(
+            f"the KL to the reference has been below {self.options.kl:.0e} since step {self.still.since} "
+            f"although there is a gradient of {self.gradient.ema10:.2g}",
+            {KL: self.kl.last, "grad_norm": self.gradient.ema10, "lr": rate},
+            self.still.since,
+            Severity.CRITICAL,
+        )
+
+    def _offline(self, at: Observation, rate: float, warm: bool) -> Verdict | None:
+        loss = self.loss
+        equal = abs(self.margins.last) < self.margin
+        equal = equal and (not loss.count or abs(loss.last - loss.first) < self.options.margin)
+        gradient = at.values.get("grad_norm")
+        dead = self.dead.feed(equal and rate > 0 and gradient is not None and gradient < 1e-8, at.step)
+        held = self.still.feed(equal and (warm or self.found), at.step)
+        self.found = self._long(held, at.step, self.options.records, 8)
+        if dead < 5 and not self.found:
+            return None
+        streak = self.dead if dead >= 5 else self.still
+        return self._verdict(
+            f"policy and reference have been equal since step {streak.since}: margin {self.margins.last:.2g}"
+            + (f", loss {loss.last:.4f}" if loss.count else "")
+            + (", and the gradient is 0" if dead >= 5 else ""),
+            {MARGINS: self.margins.last, "loss": [loss.first, loss.last], "lr": rate, "grad_norm": gradient},
+            streak.since,
+            Severity.CRITICAL if dead >= 5 or held >= 50 else Severity.WARNING,
+        )
+
+    def _planned(self) -> float:
+        """The peak that the configuration plans: before it there is warm-up."""
+        return self.context.number("learning_rate") or 0.0
+
+    def _long(self, held: int, step: int, records: int, least: int) -> bool:
+        return held >= records or (held >= least and step - self.still.since >= records)
+
+    def _verdict(self, message: str, evidence: dict[str, object], since: int, severity: Severity) -> Verdict:
+        sure = 0.95 if severity is Severity.CRITICAL else 0.7
+        return Verdict(severity=severity, message=message, evidence=evidence, onset=since, confidence=sure)
+
+    def causes(self) -> list[Cause]:
+        return [
+            Cause(
+                "nothing that is trained belongs to the policy: the adapter is frozen, not attached, or the "
+                "optimizer was made before it",
+                (
+                    Remedy('print the trainable parameters ("model.print_trainable_parameters()")'),
+                    Remedy("compare the weights of two checkpoints"),
+                ),
+                0.8,
+            ),
+            Cause(
+                "the reference is the policy itself, the same object or adapter",
+                (Remedy('with PEFT pass "ref_model=None": the reference is the model without its adapter'),),
+                0.6,
+            ),
+            Cause(
+                "chosen and rejected completions are the same",
+                (Remedy("read three pairs as they are tokenized"),),
+                0.4 if self.margins.count else 0.0,
+            ),
+            Cause(
+                "updates are smaller than the precision of the weights",
+                (Remedy("keep the weights in float32, or raise `learning_rate`", scale=10),),
+                0.3,
+            ),
+        ]

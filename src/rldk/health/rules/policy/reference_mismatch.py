@@ -1,0 +1,113 @@
+"""POL009 reference-mismatch: at the first record policy and reference already differ.
+
+Invariant: what the first records show is told at once, and stays told.
+"""
+
+from rldk.health.context import OFFLINE
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.metrics.aliases import KL
+
+__all__ = ["ReferenceMismatch"]
+
+CHOSEN = "rewards_chosen"
+
+
+class ReferenceMismatch(Rule):
+    """At the first record policy and reference already differ.
+
+    ## What it looks for
+    The first KL to the reference, or the first implicit reward of the chosen completions: both are 0 where
+    policy and reference are the same model.
+
+    ## Why it matters
+    The penalty pulls towards another model than the one that training began with. It may be meant.
+
+    ## How it decides
+    At step 1: an implicit reward beyond 0.1 (times beta / 0.1 where beta is known) or a KL above 0.05 per
+    token. A first record of several steps already contains updates: there the median KL of the first five
+    must be above 0.3 and not rise. Info.
+
+    ## What looks alike but is healthy
+    It is common and often intended: ten of 18 public GRPO logs begin with a KL of 0.3 to 12, because an
+    adapter from fine-tuning lies on top of the base model that is the reference.
+
+    ## What to do
+    Merge the adapter first, or load it as the reference too; turn dropout off; compute reference
+    log-probabilities again if they were stored.
+
+    ## Sources
+    ms-swift#6910; trl#1193; LlamaFactory#8974; public logs.
+    """
+
+    code, name, severity = "POL009", "reference-mismatch", Severity.INFO
+    needs = (f"{KL}|{CHOSEN}",)
+    enable = "train with a reference, and set logging_steps=1"
+    when_over = "keep"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of reference-mismatch."""
+
+        kl: float = 0.05
+        """First KL per token, in nats, at step 1."""
+        later_kl: float = 0.3
+        """Median KL of the first five records, where the first is of several steps."""
+        reward: float = 0.1
+        """First implicit reward of the chosen completions, at beta 0.1."""
+
+    def start(self) -> None:
+        self.kl = self.chart.track(KL)
+        self.chosen = self.chart.track(CHOSEN)
+        self.found: Verdict | None = None
+        self.records = 0
+        self.begin = 0
+
+    def observe(self, at: Observation) -> Verdict | None:
+        self.records += 1
+        if self.records == 1:
+            self.begin = at.step
+        if self.records <= 5 and self.found is None:
+            self.found = self._look()
+        return self.found
+
+    def _look(self) -> Verdict | None:
+        if self.context.algorithm in OFFLINE:
+            beta = self.context.number("beta")
+            limit = self.options.reward * (beta / 0.1 if beta else 1.0)
+            if self.records > 1 or self.begin > 1 or abs(self.chosen.first) <= limit or not self.chosen.count:
+                return None
+            return self._verdict("implicit reward of the chosen completions", self.chosen.first)
+        kl = self.kl
+        if self.begin <= 1:
+            differs = self.records == 1 and kl.count and kl.first > self.options.kl
+            return self._verdict("KL", kl.first) if differs else None
+        if self.records < 5 or kl.count < 5:
+            return None
+        level = kl.median(5)
+        steady = level > self.options.later_kl and kl.last <= 1.5 * kl.first and kl.low > 0.3 * level
+        return self._verdict("KL", level) if steady else None
+
+    def _verdict(self, what: str, value: float) -> Verdict:
+        return Verdict(
+            severity=Severity.INFO,
+            message=f"policy and reference differ from the start ({what} {value:.3g}): that may be meant",
+            evidence={what: value, "step": self.begin},
+            onset=self.begin,
+            confidence=0.8,
+        )
+
+    def causes(self) -> list[Cause]:
+        return [
+            Cause(
+                "the policy begins as a fine-tuned adapter whose reference is the base model",
+                (Remedy("merge the adapter first, or load it a second time as the reference"),),
+                0.7,
+            ),
+            Cause("dropout is on in one of the two", (Remedy("set `disable_dropout=True`"),), 0.3),
+            Cause(
+                "stored log-probabilities come from another model",
+                (Remedy("compute the reference log-probabilities again"),),
+                0.6 if self.context.option("precompute_ref_log_probs") else 0.2,
+            ),
+        ]

@@ -1,0 +1,95 @@
+"""PRF004 swapped-preferences: training and evaluation disagree about which answer is better: in one of them
+the pairs are swapped.
+
+Invariant: a level of accuracy speaks only after many steps, or against that of another set.
+"""
+
+from rldk.health.context import PAIRS
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.preference.common import ACCURACY, MARGIN
+from rldk.health.tracks import Streak
+
+__all__ = ["SwappedPreferences"]
+
+EVAL_ACCURACY = "|".join(f"eval_{name}" for name in ACCURACY.split("|"))
+EVAL_MARGIN = "|".join(f"eval_{name}" for name in MARGIN.split("|"))
+
+
+class SwappedPreferences(Rule):
+    """Training and evaluation disagree about which answer is better: in one of them the pairs are swapped.
+
+    ## What it looks for
+    Training pairs told apart nearly always, evaluation pairs nearly always the wrong way round.
+
+    ## Why it matters
+    The model learns the opposite of what is wanted, and the training curves look excellent.
+
+    ## How it decides
+    In two evaluations in a row the training accuracy over ten records is above 0.9 and that of the evaluation
+    below 0.3, with a negative margin where it is logged: critical.
+
+    ## What looks alike but is healthy
+    Overfitting: its evaluation accuracy tends to 0.5 and not below. An accuracy of 0 while policy and
+    reference are equal: there the training accuracy is 0 too.
+
+    ## What to do
+    Print one pair of each set, as the trainer sees it.
+
+    ## Sources
+    Trained with this fault on purpose in benchmarks/detection.
+    """
+
+    code, name, severity = "PRF004", "swapped-preferences", Severity.CRITICAL
+    needs = (EVAL_ACCURACY,)
+    phases = ("eval",)
+    algorithms = PAIRS
+    enable = "evaluate during training: eval_strategy"
+    when_over = "keep"
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of swapped-preferences."""
+
+        train: float = 0.9
+        """Training accuracy above which."""
+        evaluation: float = 0.3
+        """Evaluation accuracy below which."""
+        evaluations: int = 2
+        """Evaluations in a row."""
+
+    def start(self) -> None:
+        self.accuracy = self.chart.track(ACCURACY)
+        self.evaluated = self.chart.track(EVAL_ACCURACY)
+        self.margin = self.chart.track(EVAL_MARGIN)
+        self.wrong = Streak()
+
+    def observe(self, at: Observation) -> Verdict | None:
+        trained, evaluated = self.accuracy, self.evaluated
+        if evaluated.step != at.step:
+            return None
+        wrong = (
+            trained.count >= 5
+            and trained.mean(10) > self.options.train
+            and evaluated.last < self.options.evaluation
+            and (not self.margin.count or self.margin.last < 0)
+        )
+        if self.wrong.feed(wrong, at.step) < self.options.evaluations:
+            return None
+        return Verdict(
+            severity=Severity.CRITICAL,
+            message=f"training pairs are told right in {trained.mean(10):.0%}, evaluation pairs in "
+            f"{evaluated.last:.0%}: chosen and rejected are swapped in one of the sets",
+            evidence={"rewards_accuracies": trained.mean(10), "eval_rewards_accuracies": evaluated.last},
+            onset=self.wrong.since,
+            confidence=0.9,
+        )
+
+    def causes(self) -> list[Cause]:
+        return [
+            Cause(
+                "the columns chosen and rejected are swapped in the training data, or in the evaluation data",
+                (Remedy("print one pair of each set and swap the columns of the wrong one"),),
+                0.9,
+            )
+        ]

@@ -1,0 +1,73 @@
+"""REW004 dead-reward-component: one of several reward functions gives every completion the same.
+
+Invariant: each function is known by its metrics `rewards/{function}/mean` and `/std`; a bounded number of
+them is watched.
+"""
+
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
+from rldk.health.rules.reward.common import MEAN, PREFIX, RewardFunctionRule
+
+__all__ = ["DeadRewardComponent"]
+
+
+class DeadRewardComponent(RewardFunctionRule):
+    """One of several reward functions gives every completion the same.
+
+    ## What it looks for
+    `rewards/{function}/std` exactly 0 while another function's is not.
+
+    ## Why it matters
+    What that function is meant to teach is not taught; the total hides it.
+
+    ## How it decides
+    Fifty records in a row without spread, with the mean where it was at the start, while another function
+    has spread: info.
+
+    ## What looks alike but is healthy
+    A format reward that has reached its maximum is solved, not dead: its mean rose. A function that returns
+    None for most rows is sparse by design.
+
+    ## What to do
+    Run that function on a good and a bad answer; correct its pattern, or drop it.
+
+    ## Sources
+    open-r1#255, trl#3857; a public run whose two format rewards were 0 in all 250 records because of their
+    regular expressions while the total rose.
+    """
+
+    code, name, severity = "REW004", "dead-reward-component", Severity.INFO
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of dead-reward-component."""
+
+        records: int = 50
+        """Records in a row without spread."""
+
+    def judge(self) -> Verdict | None:
+        records = self.options.records
+        flat = [
+            name for name, std in self.stds.items() if std.count >= records and max(std.tail(records)) < 1e-9
+        ]
+        dead = [name for name in flat if self.means[name].ema20 <= self.means[name].start + 1e-9]
+        if not dead or len(flat) == len(self.stds):
+            return None
+        levels = {name: self.means[name].ema20 for name in dead}
+        texts = ", ".join(f"{name} (always {level:.3g})" for name, level in levels.items())
+        return Verdict(
+            severity=Severity.INFO,
+            message=f"gives every completion the same reward: {texts}",
+            evidence={f"{PREFIX}{name}{MEAN}": level for name, level in levels.items()},
+            onset=self.last.onset if self.last else None,
+            confidence=0.8,
+        )
+
+    def causes(self) -> list[Cause]:
+        return [
+            Cause(
+                "the function's pattern or condition never matches",
+                (Remedy("run that function on a good and on a bad answer: they must differ"),),
+                0.7,
+            ),
+            Cause("what it asks for is always given", (Remedy("drop that function"),), 0.3),
+        ]

@@ -1,0 +1,124 @@
+"""REW003 no-learning: the reward is not better than at the start.
+
+Invariant: a reward is compared with its own start, best and noise; a solved task is no failure.
+"""
+
+from rldk.health.context import ONLINE
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.reward_state import in_noise
+from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.metrics.aliases import REWARD
+
+__all__ = ["NoLearning"]
+
+
+class NoLearning(Rule):
+    """The reward is not better than at the start.
+
+    ## What it looks for
+    A smoothed reward whose best is within the noise of its start, after many records.
+
+    ## Why it matters
+    Hours of training for nothing. It is information, not an alarm: a plateau can end.
+
+    ## How it decides
+    After at least 100 records, or 40 records that span 400 steps: the best mean over 50 records exceeds that
+    of the first 20 by less than 0.8 of the record-to-record standard deviation (stationary noise reaches
+    0.5 to 0.7 over thousands of records), and the latest 50 exceed the first by less than 0.5 of it.
+
+    ## What looks alike but is healthy
+    A reward at its ceiling from the start; learning-rate warm-up; batch noise; the first 100 to 300 steps,
+    often flat in good runs too.
+
+    ## What to do
+    See the causes: other findings come first. With LoRA the learning rate is about ten times that of full
+    fine-tuning.
+
+    ## Sources
+    open-r1#436, trl#2872, trl#2703; TRL's "LoRA without regret"; a gain of 0.1 standard deviations,
+    proposed elsewhere, is within its own standard error.
+    """
+
+    code, name, severity = "REW003", "no-learning", Severity.INFO
+    needs = (REWARD,)
+    algorithms = ONLINE
+    enable = "log the reward"
+    when_over = "forget"
+    patience = 1
+
+    class Options(RuleOptions, frozen=True):
+        """Thresholds of no-learning."""
+
+        records: int = 100
+        """Records before which it is silent (two fifths of them, where they span four steps each)."""
+        gain: float = 0.8
+        """Gain in standard deviations of the record-to-record noise that counts as learning."""
+
+    def start(self) -> None:
+        self.reward = self.chart.track(REWARD)
+        self.early = 0.0
+        self.best = float("-inf")
+        self.last: Verdict | None = None
+        self.begin: int | None = None
+
+    def observe(self, at: Observation) -> Verdict | None:
+        reward, enough = self.reward, self.options.records
+        if self.begin is None:
+            self.begin = at.step
+        if reward.count < 20:
+            return None
+        if reward.count == 20:
+            self.early = reward.ema20
+        self.best = max(self.best, reward.ema50)
+        if reward.count % 5:
+            return self.last
+        self.last = None
+        long = reward.count >= enough or (reward.count >= 0.4 * enough and at.step - self.begin >= 4 * enough)
+        if not long or (reward.low >= 0 and reward.high <= 1 and reward.ema20 >= 0.9):
+            return None
+        gain, lately = in_noise(reward, self.best - self.early), in_noise(reward, reward.ema50 - self.early)
+        if gain >= self.options.gain or lately >= 0.5:
+            return None
+        self.last = Verdict(
+            severity=Severity.INFO,
+            message=f"the reward is not better than at the start: {self.early:.3g} in the first 20 records, "
+            f"{reward.ema20:.3g} in the last 20, {self.best:.3g} at best (noise {reward.noise:.2g})",
+            evidence={"reward_mean": [self.early, reward.ema20], "best": self.best, "noise": reward.noise},
+            onset=self.begin,
+            confidence=0.7,
+        )
+        return self.last
+
+    def causes(self) -> list[Cause]:
+        rate = self.context.number("learning_rate")
+        lora = (self.context.model_class or "").startswith("Peft")
+        highest = 1e-4 if lora else 5e-6
+        faster = Remedy("raise `learning_rate`", scale=10 if lora else 3, up_to=highest)
+        plausible = rate is None or rate < highest
+        return [
+            *(
+                [
+                    Cause(
+                        "the learning rate is too low" + (" for LoRA" if lora else ""),
+                        (faster,),
+                        0.7 if rate is not None and rate <= (1e-5 if lora else 5e-7) else 0.4,
+                    )
+                ]
+                if plausible
+                else []
+            ),
+            Cause(
+                "the reward is too noisy or too coarse for the batch",
+                (
+                    Remedy("raise `num_generations`", scale=2, verl="raise actor_rollout_ref.rollout.n"),
+                    Remedy("raise `gradient_accumulation_steps`", scale=2),
+                ),
+                0.5,
+            ),
+            Cause(
+                "the task is too hard or too easy for the model",
+                (Remedy("choose prompts by pass rate"),),
+                0.3,
+            ),
+        ]

@@ -1,0 +1,33 @@
+"""What the rules of the setup family share: they look at the configuration once."""
+
+from typing import Any, ClassVar
+
+from rldk.health.observation import Observation
+from rldk.health.rule import Rule, Severity, Verdict
+
+__all__ = ["GENERATING", "RECORD", "SetupRule"]
+
+GENERATING = frozenset({"grpo", "rloo"})
+RECORD = "record the run with RLDKCallback: the log does not hold the trainer's options"
+
+
+class SetupRule(Rule):
+    """A rule that looks at the configuration once."""
+
+    severity = Severity.INFO
+    phases = ()
+    reads: ClassVar[tuple[str, ...]] = ()
+    """Options that it decides by."""
+
+    def checkable(self) -> str | None:
+        if not self.context.options:
+            return RECORD
+        lacking = [name for name in self.reads if name not in self.context.options]
+        return f"this trainer has no option {' and '.join(lacking)}" if lacking else None
+
+    def observe(self, at: Observation) -> Verdict | None:
+        return None
+
+    def info(self, message: str, evidence: dict[str, Any], confidence: float = 0.8) -> Verdict:
+        """What was seen."""
+        return Verdict(severity=Severity.INFO, message=message, evidence=evidence, confidence=confidence)

@@ -1,0 +1,38 @@
+"""SET001 eos-never-learned: the model cannot learn to stop: the end of the answer is not among the trained
+labels.
+
+Invariant: a default alone is never more than information, and what needs a tokenizer, prompts or a disk is
+listed as not checked, with what would enable it.
+"""
+
+from rldk.health.rule import Severity
+from rldk.health.rules.not_checkable import NotCheckable
+
+__all__ = ["EosNeverLearned"]
+
+
+class EosNeverLearned(NotCheckable):
+    """The model cannot learn to stop: the end of the answer is not among the trained labels.
+
+    ## What it looks for
+    EOS tokens whose label is -100 in the first batch of supervised fine-tuning.
+
+    ## Why it matters
+    The tuned model never ends its answers; in later RL all completions are cut.
+
+    ## How it decides
+    It needs the labels of a batch, which no log holds: it is listed as not checked.
+
+    ## What looks alike but is healthy
+    A padding token that equals EOS: from TRL 0.17 on SFT does not mask EOS for that.
+
+    ## What to do
+    Use another token for padding, and a chat template that ends answers with EOS.
+
+    ## Sources
+    trl#1623, trl#3091, trl#3200, trl#6357, trl#696, trl#2059; alignment-handbook#127.
+    """
+
+    code, name, severity = "SET001", "eos-never-learned", Severity.WARNING
+    algorithms = frozenset({"sft", "gkd"})
+    missing = "look at the labels of one batch: at least one EOS must not be -100; no log holds them"

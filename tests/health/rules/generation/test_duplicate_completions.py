@@ -1,0 +1,16 @@
+"""GEN009 duplicate-completions: runs on which it must speak, and runs on which it must be silent."""
+
+import numpy as np
+
+from health.rules.generation.common import reward, rises, share
+from health.series import found, line, noise
+
+N = 160
+DUPLICATES, REPEATED = "samples/duplicate_frac", "samples/repetition_frac"
+SOLVED = np.concatenate([line(0.1, 1.0, 60), np.full(N - 60, 1.0)]) + noise(N, 0.02)
+
+
+def test_a_solved_task_has_few_answers():
+    rising = {DUPLICATES: share(*rises()), "reward_mean": reward(0.1, 3.0)}
+    assert (one := found(rising, "duplicate-completions")) is None or one.severity == "info"
+    assert found({DUPLICATES: share(*rises()), "reward_mean": SOLVED}, "duplicate-completions") is None

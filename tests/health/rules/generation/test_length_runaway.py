@@ -1,0 +1,57 @@
+"""GEN003 length-runaway: runs on which it must speak, and runs on which it must be silent."""
+
+import numpy as np
+import pytest
+
+from health.rules.generation.common import flat
+from health.series import found, line, noise
+
+SEEDS = range(6)
+
+
+def growth(seed=0, to=900, records=200):
+    length = np.concatenate([np.full(60, 400.0), line(400, to, 80), np.full(records - 140, to)])
+    return length * np.exp(noise(records, 0.05, seed=seed))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_growth_without_reward_is_named(seed):
+    finding = found(
+        {"completion_length_mean": growth(seed), "reward_mean": flat(0.4, 200, seed)}, "length-runaway"
+    )
+    assert finding.severity == "warning"
+    assert 85 <= finding.onset_step <= 125
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_growth_with_reward_is_healthy(seed):
+    reward = np.concatenate([flat(0.2, 60, seed, 0.03), line(0.2, 0.6, 100), np.full(40, 0.6)])
+    assert found({"completion_length_mean": growth(seed), "reward_mean": reward}, "length-runaway") is None
+
+
+def test_what_was_learned_before_the_growth_does_not_pay_for_it():
+    reward = np.concatenate([line(0.1, 0.5, 30), np.full(170, 0.5)]) + noise(200, 0.03)
+    finding = found({"completion_length_mean": growth(), "reward_mean": reward}, "length-runaway")
+    assert finding is None or finding.severity == "warning"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_answers_that_grow_far_from_the_limit_may_pay_later(seed):
+    reward = 0.4 + 0.05 * (-1.0) ** np.arange(180)
+    far, near = {"max_completion_length": 4096}, {"max_completion_length": 1024}
+    columns = {"completion_length_mean": growth(seed, records=180), "reward_mean": reward}
+    assert found(columns, "length-runaway", options=far).severity == "info"
+    assert found(columns, "length-runaway", options=near).severity == "warning"
+    columns["reward_mean"] = reward - np.append(np.zeros(100), np.full(80, 0.2))
+    assert found(columns, "length-runaway", options=far).severity == "warning"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_length_and_reward_that_jump_at_one_record_are_other_prompts(seed):
+    length = np.append(np.full(100, 120.0), np.full(100, 230.0)) * np.exp(noise(200, 0.08, seed=seed))
+    reward = np.append(np.full(100, 0.8), np.full(100, 0.4)) + noise(200, 0.05, seed=seed + 9)
+    columns = {"completion_length_mean": length, "reward_mean": reward}
+    for records in (125, 150, 200):
+        seen = {name: column[:records] for name, column in columns.items()}
+        told = found(seen, "length-runaway")
+        assert told is None or told.severity == "info"

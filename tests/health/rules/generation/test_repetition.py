@@ -1,0 +1,17 @@
+"""GEN010 repetition: runs on which it must speak, and runs on which it must be silent."""
+
+import numpy as np
+import pytest
+
+from health.rules.generation.common import reward, rises, share
+from health.series import found, line, noise
+
+N = 160
+DUPLICATES, REPEATED = "samples/duplicate_frac", "samples/repetition_frac"
+SOLVED = np.concatenate([line(0.1, 1.0, 60), np.full(N - 60, 1.0)]) + noise(N, 0.02)
+
+
+@pytest.mark.parametrize("scores", [reward(0.1, 3.0), SOLVED], ids=["rising", "solved"])
+def test_repetition_that_pays_is_information(scores):
+    columns = {REPEATED: share(*rises()), "reward_mean": scores}
+    assert found(columns, "repetition").severity == "info"

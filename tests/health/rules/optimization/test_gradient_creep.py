@@ -1,0 +1,33 @@
+"""OPT003 gradient-creep: runs on which it must speak, and runs on which it must be silent."""
+
+import numpy as np
+import pytest
+
+from health.rows import finding, trains
+from health.rules.optimization.common import norms, reward
+from health.series import line
+
+SEEDS = range(10)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_gradients_that_creep_up_under_a_flat_reward_are_a_warning(seed):
+    gradient = norms(300, seed, 0.2) * np.exp(line(0, np.log(8), 300))
+    found = finding(trains(grad_norm=gradient, reward_mean=reward(300, seed, 0.3)), "gradient-creep", "grpo")
+    assert found.severity == "warning"
+    assert found.onset_step <= 260
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_gradients_that_creep_up_under_a_rising_reward_are_information_at_most(seed):
+    gradient = norms(300, seed, 0.2) * np.exp(line(0, np.log(8), 300))
+    found = finding(trains(grad_norm=gradient, reward_mean=reward(300, seed, 0.9)), "gradient-creep", "grpo")
+    assert found is None or found.severity == "info"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_gradients_that_stay_or_double_are_silent(seed):
+    for growth in (1, 2):
+        gradient = norms(1000, seed) * np.exp(line(0, np.log(growth), 1000))
+        rows = trains(grad_norm=gradient, reward_mean=reward(1000, seed, 0.3))
+        assert finding(rows, "gradient-creep", "grpo") is None

@@ -1,0 +1,143 @@
+"""OPT001 non-finite: runs on which it must speak, and runs on which it must be silent."""
+
+from math import inf, nan
+
+import pytest
+
+from health.rows import finding, trains
+
+RULE = "non-finite"
+
+
+def dpo(records=10, **odd):
+    """A short DPO log; `odd` gives {record: value} by metric."""
+    columns = {
+        "loss": [0.69 - 0.01 * i for i in range(records)],
+        "grad_norm": [1.0] * records,
+        "rewards_margins": [0.1 * i for i in range(records)],
+        "logps_chosen": [-100.0] * records,
+        "entropy_mean": [1.5] * records,
+    }
+    for name, changes in odd.items():
+        column = list(columns.get(name, [1.0] * records))
+        for record, value in changes.items():
+            column[record] = value
+        columns[name] = column
+    return trains(**columns)
+
+
+def from_record(record, value=nan, records=10):
+    return dict.fromkeys(range(record, records), value)
+
+
+@pytest.mark.parametrize("algorithm", ["dpo", "sft", None])
+def test_nan_weights_are_critical_at_the_second_record(algorithm):
+    rows = dpo(
+        4, loss={2: 0.0, 3: 0.0}, grad_norm=from_record(2, records=4), entropy_mean=from_record(2, records=4)
+    )
+    found = finding(rows, RULE, algorithm)
+    assert (found.severity, found.onset_step, found.first_step) == ("critical", 3, 3)
+
+
+def test_nan_from_the_first_record_on_is_critical():
+    rows = dpo(3, loss=dict.fromkeys(range(3), 0.0), grad_norm=from_record(0, records=3))
+    assert finding(rows, RULE, "dpo").severity == "critical"
+
+
+def test_one_value_is_information_and_stays_so():
+    found = finding(dpo(40, grad_norm={20: inf}), RULE, "dpo", options={"fp16": False})
+    assert (found.severity, found.onset_step) == ("info", 21)
+
+
+def test_two_in_ten_are_critical_and_two_far_apart_are_not():
+    assert finding(dpo(30, loss={20: nan, 26: inf}), RULE, "sft").severity == "critical"
+    assert finding(dpo(60, loss={20: nan, 45: inf}), RULE, "sft").severity == "info"
+
+
+def test_what_is_over_is_told_as_information():
+    assert finding(dpo(60, loss={20: nan, 26: inf}), RULE, "sft").severity == "info"
+
+
+def test_the_search_of_an_fp16_scaler_is_no_alarm():
+    rows = dpo(40, grad_norm={0: inf, 1: nan, 2: inf})
+    for options in ({"fp16": True}, {}):
+        assert finding(rows, RULE, "sft", options=options).severity == "info"
+
+
+def test_a_scaler_that_finds_no_scale_is_an_alarm():
+    rows = dpo(20, grad_norm=dict.fromkeys(range(12, 20), inf))
+    assert finding(rows, RULE, "sft", options={"fp16": True}).severity == "critical"
+
+
+def test_averages_of_dpo_that_are_nan_now_and_then_are_information_at_most():
+    rows = dpo(60, rewards_margins={20: nan, 24: nan}, logps_chosen={24: nan})
+    assert finding(rows, RULE, "dpo").severity == "info"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ratio_batch_var",
+        "value_explained_variance",
+        "rewards/format/mean",
+        "rewards/format/std",
+        "reward_std",
+        "sampling_prob_correlation",
+    ],
+)
+def test_what_is_undefined_by_construction_is_silent(name):
+    assert finding(dpo(30, **{name: dict.fromkeys(range(5, 30), nan)}), RULE, "ppo") is None
+
+
+def test_a_series_that_is_nan_from_the_start_is_silent():
+    assert finding(dpo(30, something=dict.fromkeys(range(30), nan)), RULE, "ppo") is None
+
+
+def test_an_infinite_reward_is_named_even_where_nan_would_be_excused():
+    rows = dpo(30, **{"rewards/right/mean": {10: inf, 12: inf}, "reward_mean": {10: inf, 12: inf}})
+    found = finding(rows[:14], RULE, "grpo")
+    assert found.severity == "critical"
+    assert "reward function" in found.causes[0]
+
+
+def test_none_is_no_value_and_no_fault():
+    assert finding(dpo(30, **{"rewards/right/mean": dict.fromkeys(range(30))}), RULE, "grpo") is None
+
+
+def test_nan_evaluations_and_summaries_count():
+    rows = [*dpo(4), (4, "eval", {"eval_loss": nan}), (5, "eval", {"eval_loss": nan})]
+    assert finding(rows, RULE, "sft").severity == "critical"
+    rows = [*dpo(3), (4, "train", {"loss": nan}), (4, "summary", {"train_loss": nan})]
+    assert finding(rows, RULE, "sft").severity == "critical"
+    assert finding([*dpo(30), (30, "summary", {"train_loss": nan})], RULE, "sft").severity == "info"
+
+
+def test_two_infinite_series_in_the_last_record_are_a_warning():
+    assert finding(dpo(20, grad_norm={19: nan}, kl_mean={19: inf}), RULE, "grpo").severity == "warning"
+
+
+def test_a_loss_that_drops_to_zero_in_a_log_without_gradients_is_a_hidden_nan():
+    rows = trains(loss=[2.0, 1.9, 0.0, 0.0, 0.0], lr=[1e-5] * 5)
+    found = finding(rows, RULE, "sft")
+    assert (found.severity, found.onset_step) == ("warning", 3)
+    assert finding(rows, RULE, None).severity == "info"
+    assert finding(rows, RULE, "grpo") is None
+    rounded = trains(loss=[0.01, 0.001, 0.0001, 0.0, 0.0, 0.0], lr=[1e-5] * 6)
+    assert finding(rounded, RULE, "sft") is None
+
+
+def test_an_infinite_reward_is_named_also_where_it_was_so_from_the_start():
+    rows = trains(reward_mean=[float("inf")] * 4, grad_norm=[1.0] * 4, loss=[0.1] * 4)
+    assert finding(rows, "non-finite", "grpo").severity == "critical"
+
+
+@pytest.mark.parametrize("records", [5, 8, 20])
+def test_a_scaler_that_looks_for_its_scale_at_the_start_is_information(records):
+    rows = dpo(60, grad_norm=dict.fromkeys(range(records), inf))
+    for seen in (records, 60):
+        found = finding(rows[:seen], RULE, "sft", options={"fp16": True})
+        assert found is None or found.severity == "info"
+    late = dpo(30, grad_norm=dict.fromkeys(range(10, 18), inf))
+    assert finding(late[:18], RULE, "sft", options={"fp16": True}).severity == "critical"
+    never = dpo(40, grad_norm=dict.fromkeys(range(40), inf))
+    assert finding(never, RULE, "sft", options={"fp16": True}).severity == "critical"

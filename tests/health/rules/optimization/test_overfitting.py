@@ -1,0 +1,52 @@
+"""OPT007 overfitting: runs on which it must speak, and runs on which it must be silent."""
+
+import pytest
+
+from health.rows import evaluated, finding, trains
+from health.rules.optimization.common import sft
+from health.series import line
+
+OVER = "overfitting"
+
+
+def trains_only(rows):
+    return [row for row in rows if row[1] == "train"]
+
+
+def test_evaluations_that_rise_while_training_falls_are_a_warning():
+    rows = evaluated(sft(line(2, 0.1, 80)), 10, loss=[2, 1.5, 1.3, 1.35, 1.4, 1.5, 1.6, 1.7])
+    found = finding(rows, OVER, "sft")
+    assert (found.severity, found.onset_step) == ("warning", 50)
+    assert finding(trains_only(rows), OVER, "sft") is None
+
+
+def test_a_rise_with_a_better_accuracy_is_information():
+    rows = evaluated(
+        trains(loss=line(0.7, 0.1, 80), rewards_margins=line(0, 4, 80)),
+        10,
+        loss=[0.6, 0.5, 0.45, 0.5, 0.52, 0.55, 0.6, 0.62],
+        rewards_accuracies=[0.6, 0.65, 0.7, 0.72, 0.74, 0.75, 0.76, 0.78],
+    )
+    assert finding(rows, OVER, "dpo").severity == "info"
+
+
+@pytest.mark.parametrize(
+    "evaluations",
+    [
+        [2, 1.5, 1.3, 1.25, 1.2, 1.19, 1.18, 1.17],
+        [2, 1.5, 1.3, 1.31, 1.29, 1.32, 1.3, 1.31],
+        [3, 0.4, 0.083, 0.085, 0.0873, 0.088, 0.089, 0.09],
+    ],
+)
+def test_evaluations_that_fall_or_waver_are_silent(evaluations):
+    assert finding(evaluated(sft(line(2, 0.1, 80)), 10, loss=evaluations), OVER, "sft") is None
+
+
+def test_an_evaluation_that_is_told_the_wrong_way_round_is_not_overfitting():
+    rows = evaluated(
+        trains(loss=line(0.7, 0.1, 80), rewards_margins=line(0, 4, 80)),
+        10,
+        loss=[0.8, 0.9, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0],
+        rewards_accuracies=[0.1] * 8,
+    )
+    assert finding(rows, OVER, "dpo") is None

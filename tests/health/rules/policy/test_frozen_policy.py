@@ -1,0 +1,53 @@
+"""POL003 frozen-policy: runs on which it must speak, and runs on which it must be silent."""
+
+import numpy as np
+
+from health.rules.policy.common import flat
+from health.series import found, line, noise
+
+
+def preference(margins, records=100, lr=None, gradient=6.0, loss=None):
+    return {
+        "loss": np.full(records, 0.6931) if loss is None else loss,
+        "rewards_margins": margins,
+        "lr": np.concatenate([line(1e-6, 5e-5, 20), line(5e-5, 0, records - 20)]) if lr is None else lr,
+        "grad_norm": np.full(records, gradient),
+    }
+
+
+def test_no_gradient_and_no_margin_is_frozen_at_once():
+    finding = found(preference(np.zeros(100), gradient=0.0), "frozen-policy", algorithm="dpo")
+    assert finding.severity == "critical"
+    assert (finding.onset_step, finding.first_step) == (1, 5)
+
+
+def test_no_margin_at_full_learning_rate_is_frozen():
+    finding = found(preference(noise(100, 1e-4)), "frozen-policy", algorithm="dpo")
+    assert finding.severity == "critical"  # a warning until 50 records
+    assert 20 <= finding.onset_step <= 25
+
+
+def test_warm_up_is_not_frozen():
+    records = 60
+    margins = np.concatenate([noise(50, 1e-4), line(0, 0.1, 10)])
+    columns = preference(margins, records, lr=line(1e-8, 5e-7, records))
+    assert found(columns, "frozen-policy", algorithm="dpo") is None
+
+
+def test_without_a_learning_rate_nothing_is_said():
+    columns = {"loss": np.full(60, 0.6931), "rewards_margins": np.zeros(60)}
+    assert found(columns, "frozen-policy", algorithm="dpo") is None
+
+
+def test_an_online_policy_that_stays_the_reference_is_frozen():
+    columns = {"kl_mean": np.zeros(80), "lr": np.full(80, 1e-6), "grad_norm": flat(0.4, 80)}
+    assert found(columns, "frozen-policy").severity == "critical"
+    assert found(columns | {"grad_norm": np.zeros(80)}, "frozen-policy") is None
+    assert found(columns, "frozen-policy", options={"sync_ref_model": True}) is None
+    assert found(columns | {"kl_mean": line(0, 1e-3, 80)}, "frozen-policy") is None
+
+
+def test_a_record_may_be_ten_steps():
+    columns = {"kl_mean": np.zeros(15), "lr": np.full(15, 1e-6), "grad_norm": flat(0.4, 15)}
+    assert found(columns, "frozen-policy", spacing=10).severity == "critical"
+    assert found(columns, "frozen-policy") is None

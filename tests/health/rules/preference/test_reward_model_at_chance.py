@@ -1,0 +1,35 @@
+"""PRF003 reward-model-at-chance: runs on which it must speak, and runs on which it must be silent."""
+
+import numpy as np
+
+from health.rows import finding, trains
+from health.series import line, noise
+
+CHANCE = "reward-model-at-chance"
+
+
+def reward_model(accuracy, loss, records=60, spacing=10):
+    return trains(
+        spacing, loss=loss + noise(records, 0.01), reward_model_accuracy=accuracy + noise(records, 0.08)
+    )
+
+
+def test_a_long_warm_up_does_not_count():
+    coin = 0.5 + noise(280, 0.05)
+    columns = {"reward_model_accuracy": coin, "loss": 0.695 + noise(280, 0.01), "lr": line(1e-8, 1e-5, 280)}
+    columns["lr"][200:] = 1e-5
+    known = {"learning_rate": 1e-5}
+    assert finding(trains(**columns), CHANCE, "reward", options=known) is None
+    columns["lr"] = np.full(280, 1e-5)
+    assert finding(trains(**columns), CHANCE, "reward", options=known).severity == "warning"
+
+
+def test_a_reward_model_at_chance_is_a_warning_after_enough_steps():
+    found = finding(reward_model(0.5, 0.695), CHANCE, "reward")
+    assert found.severity == "warning"
+    assert found.first_step > 200
+    assert finding(reward_model(0.5, 0.695, 19), CHANCE, "reward") is None
+
+
+def test_noisy_preferences_are_silent():
+    assert finding(reward_model(0.63, 0.65), CHANCE, "reward") is None

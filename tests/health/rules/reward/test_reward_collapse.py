@@ -1,0 +1,56 @@
+"""REW007 reward-collapse: runs on which it must speak, and runs on which it must be silent."""
+
+import numpy as np
+import pytest
+
+from health.rules.reward.common import flat, learning
+from health.series import found, line, noise
+
+N = 200
+SEEDS = range(8)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_collapse_is_named_within_records_of_its_onset(seed):
+    series = np.concatenate([learning(seed, records=120), flat(0.05, seed, 0.03, 60)])
+    finding = found({"reward_mean": series}, "reward-collapse")
+    assert finding.severity == "critical"
+    assert 118 <= finding.onset_step <= 130
+    assert finding.first_step <= 140
+    assert finding.last_good_step < finding.onset_step
+
+
+def test_half_of_the_gain_lost_is_a_warning():
+    series = np.concatenate([learning(records=120), flat(0.42, sd=0.04, records=80)])
+    assert found({"reward_mean": series}, "reward-collapse").severity == "warning"
+
+
+@pytest.mark.parametrize("heavy", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_noise_is_no_collapse(seed, heavy):
+    series = noise(1000, 0.3, seed=seed, rho=0.3, heavy=heavy)
+    finding = found({"reward_mean": series}, "reward-collapse")
+    assert finding is None or finding.severity == "info"
+
+
+def test_a_dip_that_recovers_is_told_as_info():
+    series = np.concatenate([learning(records=120), flat(0.3, records=25), flat(0.8, records=60)])
+    finding = found({"reward_mean": series}, "reward-collapse")
+    assert finding is None or finding.severity == "info"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_fall_of_the_reward_alone_is_a_warning_about_the_data(seed):
+    """Prompts sorted by difficulty: the policy does what it did, and is right less often."""
+    series = np.concatenate([learning(seed, records=120), line(0.8, 0.1, 120)]) + noise(240, 0.02, seed=seed)
+    policy = {
+        "kl_mean": line(0.0, 0.05, 240),
+        "entropy_mean": line(0.6, 0.5, 240) + noise(240, 0.04, seed=seed + 1),
+        "completion_length_mean": 120 + noise(240, 10, seed=seed + 2),
+        "grad_norm": 0.5 * np.exp(noise(240, 0.3, seed=seed + 3)),
+    }
+    told = found({"reward_mean": series, **policy}, "reward-collapse")
+    assert told.severity == "warning"
+    assert told.causes[0].startswith("data, curriculum")
+    policy["kl_mean"] = np.append(line(0.0, 0.02, 120), line(0.02, 3.0, 120))
+    assert found({"reward_mean": series, **policy}, "reward-collapse").severity == "critical"

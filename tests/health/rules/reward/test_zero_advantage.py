@@ -1,0 +1,60 @@
+"""REW001 zero-advantage: runs on which it must speak, and runs on which it must be silent."""
+
+import numpy as np
+import pytest
+
+from health.rules.reward.common import flat, learning
+from health.series import found, line
+
+N = 200
+SEEDS = range(8)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_dead_groups_are_named_where_the_reward_is_low(seed):
+    share = np.concatenate([flat(0.3, seed, 0.1, 50), flat(0.93, seed, 0.03, 100)]).clip(0, 1)
+    reward = flat(0.15, seed, records=150)
+    finding = found({"frac_reward_zero_std": share, "reward_mean": reward}, "zero-advantage")
+    assert finding.severity == "warning"
+    assert 45 <= finding.onset_step <= 60
+    assert finding.first_step <= 85
+
+
+def test_no_gradient_at_all_is_critical():
+    columns = {
+        "frac_reward_zero_std": np.ones(60),
+        "reward_mean": np.concatenate([flat(0.1, records=5), np.zeros(55)]),
+        "grad_norm": np.zeros(60),
+    }
+    assert found(columns, "zero-advantage").severity == "critical"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_solved_task_is_no_alarm(seed):
+    share = np.concatenate([line(0.2, 0.95, 100), flat(0.95, seed, 0.02, 100)]).clip(0, 1)
+    finding = found({"frac_reward_zero_std": share, "reward_mean": learning(seed)}, "zero-advantage")
+    assert finding is None or finding.severity == "info"
+
+
+def test_small_groups_are_expected_to_be_alike():
+    """With two completions a prompt and a success rate of .1, .82 of the groups are alike by chance."""
+    columns = {"frac_reward_zero_std": flat(0.82, sd=0.03), "reward_mean": flat(0.1, sd=0.02).clip(0, 1)}
+    assert found(columns, "zero-advantage", options={"num_generations": 2}) is None
+    assert found(columns, "zero-advantage", options={"num_generations": 16}).severity == "warning"
+
+
+def test_pairs_of_completions_and_rewards_of_plus_and_minus_one_are_expected_to_be_alike():
+    pairs = {"frac_reward_zero_std": flat(0.86, sd=0.05), "reward_mean": flat(0.3, sd=0.02)}
+    assert found(pairs, "zero-advantage", options={"num_generations": 2}) is None
+    signed = {"frac_reward_zero_std": flat(0.82, sd=0.03), "reward_mean": flat(-0.8, sd=0.02)}
+    assert found(signed, "zero-advantage", options={"num_generations": 2}) is None
+    assert found(signed, "zero-advantage", options={"num_generations": 16}).severity == "warning"
+
+
+def test_a_value_that_the_run_has_is_not_suggested():
+    columns = {"frac_reward_zero_std": flat(0.95, sd=0.02).clip(0, 1), "reward_mean": flat(0.1, sd=0.02)}
+    few = found(columns, "zero-advantage", options={"num_generations": 8, "temperature": 0.5})
+    many = found(columns, "zero-advantage", options={"num_generations": 16, "temperature": 1.0})
+    assert "set `num_generations` to 16 (now 8)" in few.remedies
+    assert "set `temperature` to 1.0 (now 0.5)" in few.remedies
+    assert not [text for text in many.remedies if "num_generations" in text or "temperature" in text]

@@ -1,0 +1,19 @@
+"""SET003 beyond-context: runs on which it must speak, and runs on which it must be silent."""
+
+import pytest
+
+from health.rules.setup.common import begun
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes"),
+    [
+        ("beyond-context", {"vllm_max_model_length": 768}),
+        ("beyond-context", {"model": {"max_position_embeddings": 512}}),
+    ],
+)
+def test_each_rule_speaks_as_information(rule, changes):
+    found = begun(**changes)
+    assert list(found) == [rule]
+    assert (found[rule].severity, found[rule].onset_step) == ("info", 0)
+    assert found[rule].remedies

@@ -1,0 +1,12 @@
+"""What several rules of the system family do with one run."""
+
+import numpy as np
+
+from health.series import diagnosis
+
+
+def test_what_needs_the_machine_is_listed_as_not_checked():
+    told = {one.rule: one for one in diagnosis({"reward_mean": np.ones(30)}).not_checked}
+    for name in ("unfinished-run", "crash"):
+        assert told[name].how.startswith("it needs")
+    assert told["straggler"].how.startswith("train on several ranks")
