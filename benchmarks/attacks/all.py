@@ -97,8 +97,16 @@ def attack(name: str, python: str, *, full: bool, seed: int) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit that is checked out, and whether files differ from it."""
-    asked = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=8", "--exclude=*"]
+    """The commit that is checked out, and whether code differs from it."""
+    head = _git("rev-parse", "--short=8", "HEAD")
+    changed = _git(
+        "status", "--porcelain", "--", "src", "tests", "benchmarks", f":!{RESULTS.relative_to(ROOT)}"
+    )
+    return f"{head}, changed" if changed else head
+
+
+def _git(*arguments: str) -> str:
+    asked = ["git", "-C", str(ROOT), *arguments]
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 

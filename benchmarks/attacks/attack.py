@@ -35,13 +35,15 @@ def options(doc: str, *, quick: int, full: int, what: str) -> argparse.Namespace
     """
     first, _, rest = doc.partition("\n")
     parser = argparse.ArgumentParser(description=first, epilog=rest)
-    parser.add_argument("count", nargs="?", type=int, default=quick, help=f"{what}, {quick} by default")
-    parser.add_argument("--full", action="store_const", dest="count", const=full, help=f"{full} {what}")
+    parser.add_argument("count", nargs="?", type=int, help=f"{what}, {quick} by default")
+    parser.add_argument("--full", action="store_true", help=f"{full} {what}")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments and errors")
     parser.add_argument("--jobs", type=int, default=2, help="attacks at the same time, 2 by default")
     parser.add_argument("--only", action="append", help="attack this case alone; may be repeated")
     parser.add_argument("--python", help="the interpreter of the environment to attack, instead of this one")
     chosen = parser.parse_args()
+    if chosen.count is None:
+        chosen.count = full if chosen.full else quick
     if chosen.python:
         only = [word for case in chosen.only or () for word in ("--only", case)]
         numbers = [str(chosen.count), f"--seed={chosen.seed}", f"--jobs={chosen.jobs}"]
