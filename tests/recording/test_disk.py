@@ -123,6 +123,37 @@ def test_the_end_waits_while_the_thread_computes(disk):
     assert disk.run(Job(compute), 0.2, while_it_works=True)
 
 
+def compute(seconds):
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+def test_a_job_that_computes_makes_no_disk_late(disk, caplog):
+    disk.run(Job(lambda: compute(0.6)), 0, while_it_works=True)
+    assert not disk.run(Job(lambda: None), 0.2)
+    assert disk.settle(WAIT)
+    assert (disk.is_well, disk.longest_wait_s, reports(caplog)) == (True, 0, [])
+
+
+def test_a_beginning_that_computes_does_not_make_the_disk_a_slow_one(disk):
+    assert disk.run(Job(lambda: compute(0.6)), WAIT, insists=True, while_it_works=True)
+    assert disk.is_well
+
+
+def test_an_interrupted_start_of_the_thread_leaves_a_disk_that_works(disk, monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            disk.run(Job(lambda: None))
+    found = []
+    assert disk.run(Job(lambda: found.append(1)), WAIT, insists=True)
+    assert found == [1]
+
+
 def test_the_end_does_not_wait_for_a_thread_that_does_nothing(disk, held):
     assert not disk.run(Job(lambda: None), 0.2, insists=True, while_it_works=True)
 

@@ -1,6 +1,7 @@
 """One run being made, from its first event to whatever end."""
 
 import csv
+import errno
 import json
 import signal
 import sys
@@ -504,3 +505,24 @@ def test_an_exception_that_is_being_handled_is_the_end_and_an_earlier_one_is_not
         except KeyError:
             again.close()
     assert read(again.files.run)["end"]["detail"].startswith("KeyError: \"this training's")
+
+
+def test_alerts_that_a_full_disk_refused_at_the_end_are_there_when_it_has_room(tmp_path, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    recorder = begin(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("rldk.recording.json_file.replacing", full)
+        for step in range(1, 9):
+            recorder.record(event(step, loss=float("nan"), grad_norm=float("nan")))
+        recorder.end("completed")
+    recorder.close()
+    alerts = json.loads((tmp_path / "run_alerts.json").read_text())
+    assert [alert["finding"]["severity"] for alert in alerts] == ["warning", "critical"]
+
+
+def test_an_attempt_that_nobody_can_ask_about_is_taken_for_another(tmp_path, monkeypatch):
+    recorder = begin(tmp_path)
+    monkeypatch.setattr(recorder.disk, "run", lambda *_args, **_kwargs: False)
+    assert recorder.goes_on_elsewhere

@@ -666,3 +666,38 @@ def test_without_a_descriptor_to_spare_it_is_synced_the_next_time(files, synced,
     assert (synced, writer.sync_error) == ([], None)
     writer.tend()
     assert synced == [identity(files.events.stat())]
+
+
+def test_a_line_that_another_process_tears_at_a_refused_rotation_costs_no_record(files, monkeypatch):
+    def tear(files):
+        with files.events.open("ab") as other:
+            other.write(b'{"torn')
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(module, "rotate", tear)
+    writer = JsonlWriter(files, rotate_mb=0.0005)
+    for number in range(60):
+        writer.write(b'{"n": %d}' % number)
+    writer.close()
+    found = files.events.read_text()
+    assert [n for n in range(60) if f'{{"n": {n}}}' not in found] == []
+    assert writer.lost == 0
+
+
+def test_a_descriptor_that_a_network_disk_does_not_know_any_more_is_opened_again(files, monkeypatch):
+    writer = JsonlWriter(files)
+    writer.write(line_of(0))
+    stale = [writer._fd]
+    fstat = os.fstat
+
+    def refuse(descriptor):
+        if descriptor in stale:
+            stale.clear()  # it is closed then, and its number free for another file
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return fstat(descriptor)
+
+    monkeypatch.setattr(os, "fstat", refuse)
+    files.events.unlink()
+    writer.write(line_of(1))
+    assert writer.waiting == 0
+    assert files.events.read_bytes().strip() == line_of(1)

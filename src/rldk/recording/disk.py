@@ -63,11 +63,12 @@ class Job:
 class _Turn:
     """One place of a job in the queue."""
 
-    __slots__ = ("error", "is_awaited", "job", "over")
+    __slots__ = ("error", "is_awaited", "is_timed", "job", "over")
 
-    def __init__(self, job: Job, *, is_awaited: bool) -> None:
+    def __init__(self, job: Job, *, is_awaited: bool, is_timed: bool = True) -> None:
         self.job = job
         self.is_awaited = is_awaited
+        self.is_timed = is_timed  # not a job that computes: its time says nothing of the disk
         self.error: BaseException | None = None
         self.over = allocate_lock()
         self.over.acquire()
@@ -150,12 +151,12 @@ class Disk:
         waits = wait_s > 0 and (insists or self.is_well)
         if job.is_queued and not waits:
             return False
-        now = time.monotonic()
+        now, worked = time.monotonic(), self._worked() if waits else None
         self._streak = self._streak + 1 if now < self._soon else 0
-        turn = _Turn(job, is_awaited=waits)
+        turn = _Turn(job, is_awaited=waits, is_timed=not while_it_works)
         job.is_queued = True
         self._turns.put(turn)
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             self._start()
         if not waits:
             return False
@@ -163,7 +164,8 @@ class Disk:
             self._wait_while_working(turn, wait_s) if while_it_works else turn.over.acquire(timeout=wait_s)
         ):
             turn.is_awaited = False
-            self._note_late(now)
+            if while_it_works or not self._has_worked(worked, wait_s):
+                self._note_late(now)
             return False
         self._soon = time.monotonic() + QUICK_SECONDS  # a busy machine may have been slow to say so
         if turn.error is not None:
@@ -192,6 +194,10 @@ class Disk:
         if reason not in self._refused.values():
             self._reports[reason].end("rldk: %s is written again", path)
 
+    def forget(self, path: Path) -> None:
+        """Report no more of a file that is not tried again."""
+        self._refused.pop(path, None)
+
     def close(self) -> None:
         """Let the thread end when its work is done; another job starts one again."""
         thread = self._thread
@@ -210,8 +216,10 @@ class Disk:
 
     def _start(self) -> None:
         """Have a thread; where there is none to be had, do the work here."""
-        with self._starting:
-            if self._thread is not None:
+        if not self._starting.acquire(timeout=WAIT_SECONDS):  # a signal interrupted who starts it
+            return
+        try:
+            if self._thread is not None and self._thread.is_alive():
                 return
             self._thread = threading.Thread(target=self._work, name="rldk-disk", daemon=True)
             try:
@@ -221,6 +229,8 @@ class Disk:
                 while not self._turns.empty():
                     if (turn := self._turns.get()) is not None:
                         self._take(turn)
+        finally:
+            self._starting.release()
 
     def _wait_while_working(self, turn: _Turn, wait_s: float) -> bool:
         """Wait until nothing was computed for so long: a thread that the disk holds uses no processor."""
@@ -229,10 +239,14 @@ class Disk:
             part = min(_POLL_SECONDS, wait_s)
             if turn.over.acquire(timeout=part):
                 return True
-            before, worked = worked, self._worked()
-            works = worked is not None and before is not None and worked - before > WORKING * part
-            idle = 0.0 if works else idle + part
+            idle = 0.0 if self._has_worked(worked, part) else idle + part
+            worked = self._worked()
         return False
+
+    def _has_worked(self, before: float | None, seconds: float) -> bool:
+        """Whether the thread computed since it had used `before` seconds of a processor."""
+        worked = self._worked()
+        return worked is not None and before is not None and worked - before > WORKING * seconds
 
     def _worked(self) -> float | None:
         """Seconds of processor time of the thread; None where the system does not tell."""
@@ -292,7 +306,7 @@ class Disk:
         except BaseException as error:
             turn.error = error
         self._runs_in = None
-        self._note_answer(began)
+        self._note_answer(began if turn.is_timed else time.monotonic())
         turn.over.release()
         if isinstance(turn.error, Exception) and not turn.is_awaited:
             self._on_error("writing to the log disk", turn.error)

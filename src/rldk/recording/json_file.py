@@ -63,6 +63,7 @@ class JsonFile:
     def give_up(self) -> None:
         """Try no more: the file may soon be another attempt's."""
         self._content = None
+        self._disk.forget(self.path)
 
     def _write(self) -> bool:
         content = self._content

@@ -96,7 +96,7 @@ class LineFile:
 
     def _append(self, line: bytes) -> None:
         try:
-            if self._fd >= 0 and os.fstat(self._fd).st_nlink == 0:  # it was deleted: a new one is begun
+            if self._fd >= 0 and self._is_gone():
                 self._let_go()
             if self._fd < 0:
                 self._open()
@@ -111,6 +111,13 @@ class LineFile:
         if not self._refused:
             warn("rldk: cannot write %s (%s); training goes on", self.path, reason)
         self._refused += 1
+
+    def _is_gone(self) -> bool:
+        """Whether the open file was deleted."""
+        try:
+            return os.fstat(self._fd).st_nlink == 0
+        except OSError:  # a network disk does not know it any more (ESTALE)
+            return True
 
     def _behind_a_line(self, line: bytes) -> bytes:
         """The line, with a newline before it where the file ends within another one."""

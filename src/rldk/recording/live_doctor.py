@@ -100,6 +100,8 @@ class LiveDoctor:
         self._checkpoints: dict[int, CheckpointState] = {}
         self._reported: dict[str, Severity] = {}
         self._file = JsonFile(files.alerts, disk or Disk(), guard)
+        self.is_unsaved = False
+        """Whether the disk had not taken the alerts when the run ended."""
 
     def begin(self) -> None:
         """Judge the configuration of a new run."""
@@ -176,8 +178,9 @@ class LiveDoctor:
     def close(self) -> None:
         """In the disk's thread: have the file there, and then leave it to another attempt."""
         with suppress(OSError):
-            if not self._file.is_saved or not self._files.alerts.exists():
+            if self.is_unsaved or not self._file.is_saved or not self._files.alerts.exists():
                 self._file.save(self._alerts)
+        self.is_unsaved = not self._file.is_saved
         self._file.give_up()
 
     def diagnosis(self) -> Diagnosis:

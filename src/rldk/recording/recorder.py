@@ -283,6 +283,7 @@ class Recorder:
         if self._writer is not None:
             self._writer.close()
         self._run_file.save(self._info)
+        self.live_doctor.close()
         self._finish_files(self.ended, self._found)
         self._leave_files()
 
@@ -295,8 +296,10 @@ class Recorder:
     def goes_on_elsewhere(self) -> bool:
         """Whether another attempt of the run has begun since, in this process or in another one."""
         attempts: list[Any] = []
-        self.disk.run(Job(lambda: attempts.append(Run(self.files).info.get("attempts"))))
-        known = attempts[0] if attempts else None
+        ask = Job(lambda: attempts.append(Run(self.files).info.get("attempts")))
+        if not self.disk.run(ask, EXIT_SECONDS, insists=True, while_it_works=True):
+            return True  # nobody knows: then the files are not this attempt's to change
+        known = attempts[0]
         return isinstance(known, list) and len(known) > len(self._info["attempts"])
 
     def disown(self) -> None:
@@ -336,7 +339,8 @@ class Recorder:
 
     def _leave_files(self) -> None:
         """Leave the files to another attempt; what the disk has not taken is tried once more by `close`."""
-        if not self._run_file.is_saved or (self._writer is not None and self._writer.waiting):
+        waits = self._writer is not None and self._writer.waiting
+        if not self._run_file.is_saved or self.live_doctor.is_unsaved or waits:
             self._stale = True
         self._run_file.give_up()
 

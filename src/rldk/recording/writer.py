@@ -281,7 +281,8 @@ class JsonlWriter:
             if self._rotate_bytes is not None:
                 self._rotate_if_full(self._rotate_bytes)
                 room = min(room, self._rotate_bytes - self._size)
-            self._taken = self._lines.take(room)
+            if not self._taken:  # the file that was opened again may have begun a line
+                self._taken = self._lines.take(room)
             if not self._taken:
                 return False
             if len(self._taken) == 1:
@@ -351,7 +352,10 @@ class JsonlWriter:
 
     def _is_elsewhere(self, path: Path) -> bool:
         """Whether the open file is not the one under the path."""
-        here = os.fstat(self._fd)
+        try:
+            here = os.fstat(self._fd)
+        except OSError:  # a network disk does not know it any more (ESTALE)
+            return True
         if here.st_nlink == 0:
             return True
         try:
