@@ -69,7 +69,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             Completions to keep of each step, chosen to be useful (`{run_id}_samples.jsonl`), where the reward
             functions are wrapped: `reward_funcs=observe_rewards([...])`. 0 keeps none.
         alert_thresholds (`dict`, *optional*):
-            Options of rules, by rule: `{"entropy-collapse": {"ratio": 0.4}}`. `rldk rules NAME` lists them.
+            Options of rules, by rule: `{"entropy-collapse": {"share": 0.4}}`. `rldk rules NAME` lists them.
         select (`list[str]`, *optional*):
             Rules to judge by: names (`"non-finite"`), codes (`"OPT001"`) or families (`"OPT"`). All by
             default.
