@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -6,6 +7,11 @@ from click.testing import CliRunner
 from rldk.cli import main
 from rldk.health import RULES
 from rldk.report.rule_page import as_markdown, index_markdown, options, sections
+
+UNFINISHED = {
+    *("which", "whom", "whose", "that", "than", "as", "of", "with", "without", "above", "below", "from"),
+    *("to", "at", "by", "in", "on", "for", "and", "or", "a", "an", "the"),
+}
 
 
 def rldk(*arguments):
@@ -43,6 +49,14 @@ def test_every_rule_has_a_page_with_its_sections_and_thresholds(rule):
     written = as_markdown(rule)
     assert f"# {rule.name} ({rule.code})" in written
     assert all(f"## {title}" in written for title in titles)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_what_a_threshold_means_is_a_whole_sentence(rule):
+    for option in options(rule):
+        assert option.meaning.endswith("."), option
+        last_words = re.findall(r"(\w+)[.;:](?:\s|$)", option.meaning)
+        assert UNFINISHED.isdisjoint(last_words), option
 
 
 def test_a_rule_is_found_by_its_code_and_a_wrong_name_is_helped():

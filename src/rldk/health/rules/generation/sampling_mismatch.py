@@ -63,11 +63,11 @@ class SamplingMismatch(Rule):
         times: float = 3.0
         """Multiple of the run's own level."""
         logp_floor: float = 0.03
-        """Least difference of log-probabilities that a multiple is told of."""
+        """Least difference of log-probabilities from which a multiple is reported."""
         logp: float = 0.1
         """Difference of log-probabilities; twice that whatever the reward, five times is critical."""
         prob_floor: float = 0.01
-        """Least difference of probabilities that a multiple is told of."""
+        """Least difference of probabilities from which a multiple is reported."""
         prob: float = 0.03
         """Difference of probabilities; twice that whatever the reward, five times is critical."""
         kl: float = 0.1

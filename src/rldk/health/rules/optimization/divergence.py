@@ -77,7 +77,7 @@ class Divergence(Rule):
         records: int = 20
         """Records in a row; fewer where a record covers many steps."""
         accuracy: float = 0.6
-        """Share of the first token accuracy below which."""
+        """Share of the first token accuracy below which the model has forgotten."""
 
     def start(self) -> None:
         self.loss = self.chart.track(LOSS)

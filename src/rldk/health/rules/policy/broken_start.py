@@ -60,7 +60,7 @@ class BrokenStart(Rule):
         entropy: float = 5.0
         """Entropy in nats."""
         records: int = 3
-        """First records that are looked at."""
+        """Records from the first on that the rule judges."""
 
     def start(self) -> None:
         track = self.chart.track

@@ -45,7 +45,7 @@ class MarginCollapse(Rule):
         """Thresholds of margin-collapse."""
 
         share: float = 0.5
-        """Share of the best margin below which."""
+        """Share of the best margin below which the margin has collapsed."""
         best: float = 0.1
         """Best margin from which it is judged."""
         noise: float = 1.5

@@ -52,9 +52,9 @@ class SwappedPreferences(Rule):
         """Thresholds of swapped-preferences."""
 
         train: float = 0.9
-        """Training accuracy above which."""
+        """Training accuracy above which the training pairs are learned."""
         evaluation: float = 0.3
-        """Evaluation accuracy below which."""
+        """Evaluation accuracy below which the evaluation pairs are ranked the wrong way round."""
         evaluations: int = 2
         """Evaluations in a row."""
 

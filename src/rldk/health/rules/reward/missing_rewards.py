@@ -63,7 +63,7 @@ class MissingRewards(Rule):
         """Thresholds of missing-rewards."""
 
         share: float = 0.2
-        """Share of the last 20 records in which a function gave nothing; share of completions without."""
+        """Share of the last 20 records, or of the completions, without a reward of a function."""
         records: int = 20
         """Records in a row with so many completions without a reward."""
 

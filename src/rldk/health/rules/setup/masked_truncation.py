@@ -42,7 +42,7 @@ class MaskedTruncation(Rule):
         """Thresholds of masked-truncation."""
 
         share: float = 0.5
-        """Share of cut completions above which."""
+        """Share of cut completions above which it is reported."""
 
     def start(self) -> None:
         self.cut = self.chart.track("truncated_frac")
