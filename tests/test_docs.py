@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 SHELL = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
+ELSEWHERE = {"APPNOTE"}  # the specification of ZIP
 INSTALLING = ("make ", "pip ")  # what .ci/run itself does
 
 
@@ -113,6 +114,13 @@ def test_links_between_the_pages_lead_somewhere():
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_documents_that_the_code_refers_to_are_in_the_repository():
+    documents = {page.stem for page in ROOT.rglob("*.md")} | ELSEWHERE
+    for path in (*ROOT.glob("src/**/*.py"), *ROOT.glob("tests/**/*.py"), *ROOT.glob("scripts/*.py")):
+        named = re.findall(r"\b([A-Z]{4,})(?:\.md\b| of the project\b| \d+\.\d+)", path.read_text())
+        assert documents.issuperset(named), path
 
 
 def test_generated_pages_are_fresh():

@@ -25,7 +25,7 @@ from rldk.schema.event import (
 
 TOP = ["step", "wall_time", "metrics", "rng", "data_slice", "model_info", "notes"]
 
-# The example of the contract, DESIGN 1.3.
+# All fields of version 1 of the schema.
 EXAMPLE = """
 {"step": 0, "wall_time": 10.5,
  "metrics": {"reward_mean": 0.5, "reward_std": 0.1, "kl_mean": 0.1, "entropy_mean": 0.8, "clip_frac": 0.2,

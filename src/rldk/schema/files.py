@@ -1,8 +1,8 @@
 """The files of a run: their names, and finding the runs that a folder holds.
 
-Owns every file name (DESIGN of the project: one prefix a run, one suffix a kind). Invariant: a name
-made by `safe_run_id` is a legal file name on every file system, `runs_in` finds each run again, and a
-question about one run or about all of them lists the folder once.
+Owns every file name: one prefix a run, one suffix a kind. Invariant: a name made by `safe_run_id` is a
+legal file name on every file system, `runs_in` finds each run again, and a question about one run or
+about all of them lists the folder once.
 """
 
 import os
