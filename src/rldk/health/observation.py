@@ -10,7 +10,7 @@ from rldk.schema.event import Event, Phase
 
 __all__ = ["Observation", "ObservationKind"]
 
-ObservationKind = Literal["log", "resource", "checkpoint", "samples", "step_time"]
+ObservationKind = Literal["log", "checkpoint", "step_time"]
 
 
 MAX_VALUES = 2000
