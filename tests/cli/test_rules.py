@@ -1,12 +1,14 @@
+import inspect
 import json
 import re
+import sys
 
 import pytest
 from click.testing import CliRunner
 
 from rldk.cli import main
-from rldk.health import RULES
-from rldk.report.rule_page import as_markdown, index_markdown, options, sections
+from rldk.health import RULES, Rule
+from rldk.report.rule_page import as_markdown, index_markdown, options, properties, sections
 
 UNFINISHED = {
     *("which", "whom", "whose", "that", "than", "as", "of", "with", "without", "above", "below", "from"),
@@ -57,6 +59,15 @@ def test_what_a_threshold_means_is_a_whole_sentence(rule):
         assert option.meaning.endswith("."), option
         last_words = re.findall(r"(\w+)[.;:](?:\s|$)", option.meaning)
         assert UNFINISHED.isdisjoint(last_words), option
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_the_page_of_a_rule_tells_what_its_findings_become_when_they_are_over(rule):
+    source = inspect.getsource(sys.modules[rule.__module__])
+    assert set(Rule.__annotations__).isdisjoint(re.findall(r"self\.(\w+) = ", source))
+    assert ("is_lasting=" in source) is bool(rule.lasting)
+    (text,) = [text for word, text in properties(rule) if word == "once over"]
+    assert rule.lasting in text
 
 
 def test_a_rule_is_found_by_its_code_and_a_wrong_name_is_helped():

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from events import event
@@ -95,6 +96,21 @@ def test_what_comes_again_is_not_news():
 def test_what_is_over_is_told_as_the_rule_says(rule, severities):
     monitor, _ = fed([2, 0, 0, 0, 0], [rule])
     assert [finding.severity for finding in diagnose(monitor).findings] == severities
+
+
+def test_a_finding_with_a_lasting_verdict_keeps_its_severity_when_it_is_over():
+    class Lasting(Above):
+        """Lasts, where it is above 5."""
+
+        def observe(self, at):
+            verdict = super().observe(at)
+            return verdict and msgspec.structs.replace(verdict, is_lasting=at.values["level"] > 5)
+
+    for levels, severity in (([2], "info"), ([6], "warning"), ([2, 6], "warning"), ([6, 2], "warning")):
+        monitor, _ = fed([*levels, 0, 0, 0, 0], [Lasting])
+        assert [finding.severity for finding in diagnose(monitor).findings] == [severity], levels
+    monitor, _ = fed([20, *([2] * 20)], [Lasting])
+    assert [finding.severity for finding in diagnose(monitor).findings] == ["critical"]
 
 
 def test_a_rule_that_raises_is_put_aside_and_the_others_go_on():

@@ -63,12 +63,12 @@ def diagnose(monitor: Monitor) -> Diagnosis:
 
 
 def _is_reported(incident: Incident) -> bool:
-    return incident.open or incident.rule.when_over != "forget"
+    return incident.open or incident.is_lasting or incident.rule.when_over != "forget"
 
 
 def severity_of(incident: Incident) -> Severity:
     """The severity of an incident in a diagnosis: what is over may be no more than worth knowing."""
-    over = not incident.open and incident.rule.when_over == "info"
+    over = not incident.open and not incident.is_lasting and incident.rule.when_over == "info"
     return Severity.INFO if over else incident.verdict.severity
 
 

@@ -51,6 +51,8 @@ class Incident(msgspec.Struct):
     """The highest severity that was news."""
     milder: int = 0
     """Records in a row in which it held with a lower severity."""
+    is_lasting: bool = False
+    """Whether it keeps its severity when it is over: the rule or one of its verdicts says so."""
 
 
 class _Shape(msgspec.Struct, frozen=True):
@@ -209,11 +211,20 @@ class Monitor:
 
     def _hold(self, rule: Rule, verdict: Verdict, step: int, news: list[Incident]) -> None:
         incident, severity = self.incidents.get(rule), verdict.severity
+        is_lasting = verdict.is_lasting or rule.when_over == "keep"
         onset = step if verdict.onset is None else min(verdict.onset, step)
         if incident is None:
             before = self._step_before(onset)
             incident = Incident(
-                rule, verdict, onset, step, step, before, now=severity, highest_reported=severity
+                rule,
+                verdict,
+                onset,
+                step,
+                step,
+                before,
+                now=severity,
+                highest_reported=severity,
+                is_lasting=is_lasting,
             )
             self.incidents[rule] = incident
             news.append(incident)
@@ -224,7 +235,8 @@ class Monitor:
         incident.last_step, incident.absent, incident.now = step, 0, severity
         milder = severity < incident.verdict.severity
         incident.milder = incident.milder + 1 if milder else 0
-        subsided = rule.when_over != "keep" and (again or incident.milder >= rule.patience)
+        incident.is_lasting = incident.is_lasting or is_lasting
+        subsided = not incident.is_lasting and (again or incident.milder >= rule.patience)
         if not milder or subsided:
             incident.verdict, incident.milder = verdict, 0
         if severity > incident.highest_reported:

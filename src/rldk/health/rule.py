@@ -57,6 +57,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Step at which it began, as far as the rule can tell; None: at this record."""
     confidence: float = 0.8
     """0 to 1: how far beyond the threshold, and how long."""
+    is_lasting: bool = False
+    """Whether the finding keeps its severity when it is over, although others of the rule do not."""
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -104,6 +106,8 @@ class Rule:
     when_over: ClassVar[Literal["keep", "info", "forget"]] = "info"
     """What becomes of a finding whose condition no longer holds at the end of the run: it stays what it
     was, it is told as info, or it is not told, because it describes a state and not an accident."""
+    lasting: ClassVar[str] = ""
+    """Which of its verdicts are lasting, in words that go on after "where"; empty: none."""
     patience: ClassVar[int] = 10
     """Records without the condition after which an incident is over."""
     Options: ClassVar[type[RuleOptions]] = RuleOptions

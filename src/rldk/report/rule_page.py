@@ -85,7 +85,8 @@ def properties(rule: type[Rule]) -> list[tuple[str, str]]:
         rows.append(("needs", "the configuration alone"))
     if rule.enable:
         rows.append(("to enable", rule.enable))
-    rows.append(("once over", WHEN_OVER[rule.when_over]))
+    lasting = f"; where {rule.lasting}, {WHEN_OVER['keep']}" if rule.lasting else ""
+    rows.append(("once over", WHEN_OVER[rule.when_over] + lasting))
     return rows
 
 

@@ -41,6 +41,21 @@ def test_a_run_that_diverges_from_the_start_is_named(spacing):
     assert finding(sft(loss, spacing), "divergence", "sft").severity == "critical"
 
 
+def test_a_rise_within_the_first_records_keeps_its_severity_when_the_loss_recovers():
+    start = np.append([2.0, 2.4], np.full(58, 7.0))
+    recovered = np.append(start, np.full(300, 1.0)) + noise(360, 0.1)
+    found = finding(sft(recovered), "divergence", "sft")
+    assert found.severity == "critical"
+    assert "over since" in found.message
+    later = falling(480, 3, 0.05, 1.6, 0.9)
+    later[120:180] += 4.0
+    gradient = np.ones(480)
+    gradient[120:180] = 9.0
+    found = finding(sft(later, grad_norm=gradient), "divergence", "sft")
+    assert found.severity == "info"
+    assert "over since" in found.message
+
+
 def test_preferences_worse_than_untrained_are_named():
     """A preference loss begins at ln 2: that start is exact, whatever the noise of what follows."""
     loss = np.append([0.6931, 0.75], np.abs(1.3 + noise(98, 0.6)))

@@ -64,6 +64,7 @@ class Divergence(Rule):
     needs = (LOSS,)
     algorithms = LOSS_IS_PROGRESS
     enable = "log the loss"
+    lasting = "the loss rose within the first records"
 
     class Options(RuleOptions, frozen=True):
         """Thresholds of divergence."""
@@ -161,6 +162,7 @@ class Divergence(Rule):
             evidence={"token_accuracy_mean": [accuracy.first, accuracy.ema20], "loss": self.loss.ema20},
             onset=self.lost.since,
             confidence=0.7,
+            is_lasting=self._shock is not None,
         )
 
     def _leapt(self, step: int) -> Verdict | None:
@@ -196,7 +198,6 @@ class Divergence(Rule):
         doubled = loss.last >= 2 * max(loss.first, 0.1) and gradient.high >= 15 * gradient.first > 0
         if self.shock.feed(doubled, step) < 4:
             return False
-        self.when_over = "keep"  # type: ignore[misc]
         self._shock = Verdict(
             severity=Severity.WARNING,
             message=f"the first steps raised the loss from {loss.first:.3g} to {loss.high:.3g}, with a "
@@ -204,6 +205,7 @@ class Divergence(Rule):
             evidence={"loss": [loss.first, loss.high], "grad_norm": [gradient.first, gradient.high]},
             onset=self.shock.since,
             confidence=0.85,
+            is_lasting=True,
         )
         return True
 
@@ -213,7 +215,6 @@ class Divergence(Rule):
         many = self.first_step is not None and self.first_step > 1
         if not (self.sigmoid and many and loss.first >= 1.5 * LN2 and loss.count >= 5 and loss.ema10 > LN2):
             return None
-        self.when_over = "keep"  # type: ignore[misc]
         return Verdict(
             severity=Severity.WARNING,
             message=f"the mean loss of the first {self.first_step} steps is {loss.first:.3g}, far above the "
@@ -221,6 +222,7 @@ class Divergence(Rule):
             evidence={"loss": [loss.first, loss.ema10], "records": loss.count},
             onset=0,
             confidence=0.75,
+            is_lasting=True,
         )
 
     def _needed(self, step: int) -> float:
@@ -251,9 +253,8 @@ class Divergence(Rule):
     def _verdict(self, rise: float, fallen: float) -> Verdict:
         loss = self.loss
         excuse = self._excuse(rise)
-        if self.least_count < EARLY and not excuse:
-            self.is_reported = True
-            self.when_over = "keep"  # type: ignore[misc]
+        is_early = self.least_count < EARLY and not excuse
+        self.is_reported = self.is_reported or is_early
         worst = loss.ema20 >= self.options.critical_ratio * self.least and rise >= 0.9 * fallen
         severity = Severity.CRITICAL if worst else Severity.WARNING
         if excuse or not is_offline(self.context.algorithm, self.chart):
@@ -265,6 +266,7 @@ class Divergence(Rule):
             evidence={"loss": [self.least, loss.ema20], "start": loss.start, "noise": self.noise},
             onset=self.high.since,
             confidence=0.5 if excuse else min(0.6 + 0.1 * rise / max(abs(self.least), 1e-6), 0.95),
+            is_lasting=is_early or self._shock is not None,
         )
 
     def _other_data(self, held: int, rise: float) -> str:
