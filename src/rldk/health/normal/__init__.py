@@ -1,6 +1,7 @@
 """Is this normal? The questions that people ask about a log, answered from the run's own numbers.
 
-Invariant: an answer begins with yes or no, is made of what the run shows, and is never a finding.
+Invariant: an answer begins with yes or no, or says that the run does not show what the question is about;
+it is made of what the run shows, and is never a finding.
 """
 
 from rldk.health.context import RunContext
@@ -105,6 +106,8 @@ QUESTIONS: tuple[Question, ...] = tuple(
 )
 """The ten questions that people ask most; on a page those that strike most come first."""
 
+_WORDS = {True: "Yes", False: "No", None: "The question does not arise"}
+
 
 class Questions:
     """The questions, put to one run. Make it before the Monitor is told the first record."""
@@ -131,7 +134,7 @@ class Questions:
             name=question.name,
             question=question.question,
             normal=reply.normal,
-            text=f"{'Yes' if reply.normal else 'No'}: {reply.text}",
+            text=f"{_WORDS[reply.normal]}: {reply.text}",
             source=question.source,
             rules=question.rules,
             striking=reply.striking,

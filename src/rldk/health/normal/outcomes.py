@@ -3,7 +3,7 @@
 Invariant: no answer where the run does not hold what it is about.
 """
 
-from rldk.health.normal.question import DEAD, Reply, RunFacts, no, yes
+from rldk.health.normal.question import DEAD, Reply, RunFacts, does_not_arise, no, yes
 from rldk.health.reward_state import in_noise, solved
 
 __all__ = ["chosen", "flat", "spread", "truncated"]
@@ -16,8 +16,7 @@ def spread(facts: RunFacts) -> Reply | None:
         return None
     level = spread.median(20)
     if level > DEAD:
-        return yes(
-            False,
+        return does_not_arise(
             f"the spread of the rewards is {level:.2g} (median of the latest records), so completions differ "
             "and there is something to learn from.",
         )
@@ -45,7 +44,7 @@ def chosen(facts: RunFacts) -> Reply | None:
         f"{margins.start:.3g} to {margins.ema10:.3g}"
     )
     if not falls:
-        return yes(False, f"{course}. The chosen completions have not become less likely.")
+        return does_not_arise(f"{course}. The chosen completions have not become less likely.")
     if margins.ema10 > max(margins.start, 0.0):
         return yes(
             True,
@@ -65,19 +64,17 @@ def flat(facts: RunFacts) -> Reply | None:
     flat, reward = facts.flat, facts.reward
     if not flat.count or not reward.count:
         return None
-    high = flat.ema20 >= 0.5
     share = f"{flat.ema20:.0%} of the completions have a group without spread"
+    if flat.ema20 < 0.5:
+        return does_not_arise(
+            f"{share} and teach nothing; the others do. With few generations and rewards of 0 and 1 a share "
+            "like this is chance."
+        )
     if solved(reward):
         return yes(
-            high,
+            True,
             f"{share}, because most groups succeed altogether: {facts.learned}. These prompts are learned; "
             "harder ones would teach more.",
-        )
-    if not high:
-        return yes(
-            False,
-            f"{share} and teach nothing; the others do. With few generations and rewards of 0 and 1 a share "
-            "like this is chance.",
         )
     return no(
         True,
@@ -91,25 +88,27 @@ def truncated(facts: RunFacts) -> Reply | None:
     cut, longest = facts.truncated, facts.length_max
     if not cut.count:
         return None
-    striking = cut.ema10 >= 0.95
-    if cut.ema10 < 0.1:
-        return yes(False, f"{cut.ema10:.0%} of the completions are cut; the others end by themselves.")
+    if cut.ema10 < 0.95:
+        return does_not_arise(
+            f"{cut.ema10:.0%} of the completions are cut; the others end by themselves. The rule truncation "
+            "judges whether such a share does harm."
+        )
     share = f"{cut.ema10:.0%} of the completions do not end by themselves"
     cap = facts.context.number("max_completion_length")
     if cap is not None and longest.count and longest.ema10 < 0.9 * cap:
         return no(
-            striking,
+            True,
             f"{share}, and yet the longest has {longest.ema10:.0f} tokens of {cap:.0f}: they do end, by a "
             "token that the trainer does not know. Set the tokenizer's eos_token to what ends a turn.",
         )
     if facts.rose():
         return yes(
-            striking,
+            True,
             f"{share}, and still {facts.learned}. Where the reward can be earned within the limit this is "
             "harmless; answers that stand at the end are lost: raise max_completion_length.",
         )
     return no(
-        striking,
+        True,
         f"{share}, and {facts.learned}. Answers that are cut earn nothing: raise max_completion_length, or "
         "check that the model ever writes its EOS.",
     )

@@ -9,7 +9,7 @@ from rldk.health.reward_state import in_noise
 from rldk.health.tracks import Chart
 from rldk.metrics.aliases import ENTROPY, KL, LOSS, REWARD
 
-__all__ = ["DEAD", "Answer", "Question", "Reply", "RunFacts", "no", "reply", "yes"]
+__all__ = ["DEAD", "Answer", "Question", "Reply", "RunFacts", "does_not_arise", "no", "yes"]
 
 DEAD = 1e-8
 """A spread or a gradient below this is none."""
@@ -22,10 +22,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The question's short name."""
     question: str
     """What people ask."""
-    normal: bool
-    """Whether it is."""
+    normal: bool | None
+    """Whether it is; None where the run does not show what the question is about."""
     text: str
-    """Two or three sentences; the first begins with yes or no."""
+    """Two or three sentences; the first begins with yes, no, or that the question does not arise."""
     source: str
     """Where to read on."""
     rules: tuple[str, ...]
@@ -37,12 +37,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class Reply(msgspec.Struct, frozen=True):
     """What a question comes to in one run."""
 
-    normal: bool
-    """Whether it is normal."""
+    normal: bool | None
+    """Whether it is normal; None where the run does not show what the question is about."""
     striking: bool
     """Whether this run's numbers make one ask."""
     text: str
-    """Why, in two or three sentences that go on after yes or no."""
+    """Why, in two or three sentences that go on after yes, no, or that the question does not arise."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,11 +105,6 @@ class RunFacts:
         return reward.count >= 10 and in_noise(reward, rise) >= 2 and rise >= 0.2 * (reward.high - reward.low)
 
 
-def reply(normal: bool, striking: bool, text: str) -> Reply:
-    """An answer that the numbers decide."""
-    return Reply(normal, striking, text)
-
-
 def yes(striking: bool, text: str) -> Reply:
     """It is normal."""
     return Reply(True, striking, text)
@@ -118,3 +113,8 @@ def yes(striking: bool, text: str) -> Reply:
 def no(striking: bool, text: str) -> Reply:
     """It is not."""
     return Reply(False, striking, text)
+
+
+def does_not_arise(text: str) -> Reply:
+    """The run does not show what the question is about; the text says what it shows instead."""
+    return Reply(None, False, text)

@@ -3,10 +3,13 @@
 Invariant: no answer where the run does not hold what it is about.
 """
 
-from rldk.health.normal.question import DEAD, Reply, RunFacts, no, reply, yes
+from rldk.health.normal.question import DEAD, Reply, RunFacts, does_not_arise, no, yes
 from rldk.health.reward_state import solved
 
 __all__ = ["clip", "entropy", "kl_absent", "loss", "negative", "spikes"]
+
+SPIKE = 5
+"""Multiple of the usual gradient norm from which people ask about a spike."""
 
 
 def loss(facts: RunFacts) -> Reply | None:
@@ -39,9 +42,7 @@ def clip(facts: RunFacts) -> Reply | None:
     if not clip.count:
         return None
     if clip.high > 0:
-        return reply(
-            clip.ema10 <= 0.2,
-            False,
+        return does_not_arise(
             f"the share of clipped tokens is {clip.ema10:.2g} and has been at most {clip.high:.2g}. "
             "Up to some 0.2, clipping does its work at the edges; above, updates leave the trust region.",
         )
@@ -93,7 +94,7 @@ def negative(facts: RunFacts) -> Reply | None:
     if not kl.count:
         return None
     if kl.low >= 0:
-        return yes(False, f"the KL has never been below 0 in {kl.count:,} records (now {kl.ema10:.2g}).")
+        return does_not_arise(f"the KL has never been below 0 in {kl.count:,} records (now {kl.ema10:.2g}).")
     stands = f"the KL was down to {kl.low:.2g} and its mean stands at {kl.ema10:.2g}"
     if facts.context.algorithm == "grpo" and kl.low < -1e-6:
         return no(
@@ -148,12 +149,17 @@ def spikes(facts: RunFacts) -> Reply | None:
     times = largest / usual if usual > 0 else 0.0
     if now > 3 * max(before, DEAD):
         return no(
-            times >= 5,
+            times >= SPIKE,
             f"the gradient norm stands at {now:.3g}, where it was {before:.3g} early in the run. A level "
             "that rises is no spike, and the usual prelude to trouble.",
         )
+    if times < SPIKE:
+        return does_not_arise(
+            f"the largest of the latest gradient norms is {largest:.3g}, {times:.1f} times the usual "
+            f"{usual:.3g}."
+        )
     return yes(
-        times >= 5,
+        True,
         f"the largest of the latest gradient norms is {largest:.3g}, {times:.0f} times the usual "
         f"{usual:.3g}, and the level is {now:.3g}. A single batch does this in most healthy runs, and "
         "clipping (max_grad_norm) bounds what it can do.",
