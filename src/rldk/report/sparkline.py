@@ -6,6 +6,8 @@ from collections.abc import Sequence
 __all__ = ["sparkline"]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
+_ROUNDING = 1e-9
+"""Relative difference up to which two means are equal: means of one value differ by their rounding."""
 
 
 def sparkline(values: Sequence[float | None], width: int, top: float | None = None) -> str:
@@ -25,8 +27,8 @@ def sparkline(values: Sequence[float | None], width: int, top: float | None = No
     known = [mean for mean in means if mean is not None]
     low, high = (min(known, default=0.0), max(known, default=0.0)) if top is None else (0.0, top)
     span = high / 2 - low / 2  # halves: the difference of two floats may be infinite
+    is_flat = span <= _ROUNDING * max(abs(low), abs(high))
     levels = [
-        None if mean is None else (min(mean, high) / 2 - low / 2) / span if span > 0 else 0.0
-        for mean in means
+        None if mean is None else 0.0 if is_flat else (min(mean, high) / 2 - low / 2) / span for mean in means
     ]
     return "".join(" " if one is None else _BLOCKS[round(one * (len(_BLOCKS) - 1))] for one in levels)
