@@ -167,6 +167,53 @@ def test_phases_come_from_the_row_or_else_from_the_keys(tmp_path):
     assert foreign(tmp_path, {"loss": 1}).state == "unfinished"
 
 
+CLOSING = {"train_runtime": 9.0, "train_loss": 0.5}
+TRAIN = ({"loss": 0.5, "reward": 0.3}, {"reward": 0.3}, {"train/loss": 0.5, "train/reward": 0.3})
+
+
+@pytest.mark.parametrize("train", TRAIN, ids=str)
+@pytest.mark.parametrize("prefix", ["", "train/"])
+@pytest.mark.parametrize("absent", ["left out", None, math.nan])
+def test_a_row_of_a_train_record_and_the_closing_summary_is_both(tmp_path, train, prefix, absent):
+    closing = {f"{prefix}{key}": value for key, value in CLOSING.items()}
+    others = {} if absent == "left out" else dict.fromkeys((*closing, "eval_loss", "mine"), absent)
+    rows = ({**train, "mine": 1.0}, train, train | closing)
+    run = foreign(tmp_path, *(Row(others | row, step) for step, row in enumerate(rows, 1)))
+    *_, before, last, summary = run
+    assert (before.step, before.phase, last.step, last.phase) == (2, "train", 3, "train")
+    held = [{k: v for k, v in one.metrics.items() if v is not None} for one in (before, last, summary)]
+    assert held[0] == held[1]
+    assert len(held[1]) == len(train)
+    assert (summary.step, summary.phase, len(held[2])) == (3, "summary", len(CLOSING))
+    assert run.state == "ended"
+
+
+def test_keys_without_a_value_say_nothing_of_the_phase(tmp_path):
+    columns = dict.fromkeys(("loss", "eval_loss", "eval_runtime", "train_runtime"))
+    rows = ({"reward": 1.0}, {"eval_loss": 1.0}, {"train_runtime": 9.0}, {"loss": math.nan})
+    run = foreign(tmp_path, *(columns | row for row in rows))
+    assert [one.phase for one in run] == ["train", "eval", "summary", "train"]
+
+
+def test_a_summary_with_other_values_is_no_train_record(tmp_path):
+    train = {"loss": 0.5, "reward": 0.3, "epoch": 0.5}
+    # TRL adds the metrics of the steps since the last record; ms-swift adds its own.
+    for more in ({"reward": 0.3, "epoch": 1.0}, {"memory(GiB)": 9.0, "epoch": 1.0}):
+        *_, last = foreign(tmp_path, Row(train, 1), Row(train, 2), Row({**CLOSING, **more}, 2))
+        assert last.phase == "summary"
+        assert len(last.metrics) == len(CLOSING) + len(more)
+
+
+def test_a_runtime_in_each_train_record_is_no_summary(tmp_path):
+    for tracker in ("", "train/"):
+        train = {f"{tracker}loss": 0.5, f"{tracker}train_runtime": 9.0}
+        run = foreign(tmp_path, *(Row(train, step) for step in (1, 2, 3)))
+        assert [one.phase for one in run] == ["train"] * 3
+        assert run.state == "unfinished"
+        run = foreign(tmp_path, Row(train, 1), Row({f"{tracker}train_runtime": 9.0}, 1))
+        assert run.state == "ended"
+
+
 # Names
 
 

@@ -16,6 +16,7 @@ from rldk.metrics.dialects import Dialect, phase_of
 from rldk.metrics.dialects.detect import detect
 from rldk.metrics.values import measure
 from rldk.runs.adapters.base import Adapter, Row
+from rldk.runs.adapters.trainer_keys import SUMMARY_KEYS, trainer_key
 from rldk.runs.line_reader import BadLine
 from rldk.runs.run import Run, State
 from rldk.runs.sample_tables import Table, reward_functions, tables_of
@@ -29,6 +30,12 @@ COUNTED = "step:counted"
 """Note of an Event whose log names no step: its step is the number of the train record."""
 SAMPLE = 200
 """Rows whose keys tell the dialect and the algorithm."""
+PLAIN = {f"train/{key}": key for key in ("loss", *SUMMARY_KEYS)}
+"""Keys of trackers that tell the phase, as the trainer writes them."""
+CLOSING = (*SUMMARY_KEYS, *(f"train/{key}" for key in SUMMARY_KEYS))
+"""The keys of the trainer's closing summary, as the trainer and as trackers write them."""
+CLOSING_ALONE = {"train_runtime", "train/train_runtime", "train_loss", "train/train_loss"}
+"""Keys of which each closing summary holds one."""
 MAX_KEYS = 5_000
 """Keys that are enough for it: a log has tens, and each is looked for in every dialect."""
 
@@ -79,10 +86,9 @@ class ForeignRun(Run):
         clock = _Clock()
         train_records = 0
         step = 0
-        for row in self._rows():
-            values = _with_numbers(row.values)
-            phase = row.phase or phase_of(values)
-            metrics, notes = measure(values, name)
+        for row in _split_rows(self._rows()):
+            phase = row.phase or _phase_of(row.values)
+            metrics, notes = measure(row.values, name)
             if not (metrics or notes):
                 continue
             train_records += phase == "train"
@@ -160,6 +166,45 @@ class ForeignRun(Run):
                 if key.startswith(prefix) and dialect.knows(key.removeprefix(prefix), algorithm):
                     return dialect.canonical(plain + key.removeprefix(prefix), algorithm)
         return dialect.canonical(key, algorithm)
+
+
+def _split_rows(rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows, with numbers read from texts; one of a train record and the closing summary is two rows.
+
+    A table that was merged by step has such a row. It holds what every train record before it holds, and
+    keys of the summary that those do not all hold: some trainers log `train_runtime` in each record.
+    """
+    common: set[str] | None = None
+    for row in rows:
+        values = _with_numbers(row.values)
+        closing = {key: values[key] for key in CLOSING if _is_held(values, key) and key not in (common or ())}
+        is_closing = not CLOSING_ALONE.isdisjoint(closing)
+        if is_closing and row.phase is None and _is_train_record(values, common or set()):
+            train = {key: value for key, value in values.items() if key not in closing}
+            yield row._replace(values=train, phase="train")
+            yield row._replace(values=closing, phase="summary")
+            continue
+        if (row.phase or _phase_of(values)) == "train":
+            common = {key for key in (values if common is None else common) if _is_held(values, key)}
+        yield row._replace(values=values)
+
+
+def _is_train_record(values: Mapping[str, Any], common: set[str]) -> bool:
+    """Whether it holds the keys that are common to the train records, of which one is of no other phase."""
+    own = any(trainer_key(key)[1] == "train" for key in common)
+    return own and all(_is_held(values, key) for key in common)
+
+
+def _phase_of(values: Mapping[str, Any]) -> Phase:
+    """The phase by the keys that have a value. A loss that is NaN is one: the record is of the training."""
+    keys = {PLAIN.get(key, key): value for key, value in values.items() if value is not None}
+    return phase_of({key: value for key, value in keys.items() if key == "loss" or _is_held(keys, key)})
+
+
+def _is_held(values: Mapping[str, Any], key: str) -> bool:
+    """Whether there is a value: a table that was merged has NaN or nothing where a record has no key."""
+    value = values.get(key)
+    return value is not None and value == value  # noqa: PLR0124 - NaN is no value
 
 
 class _Clock:

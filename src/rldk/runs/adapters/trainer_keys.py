@@ -8,15 +8,16 @@ from typing import Any
 
 from rldk.schema.event import Phase
 
-__all__ = ["GLOBAL_STEP", "by_phase", "trainer_key"]
+__all__ = ["GLOBAL_STEP", "SUMMARY_KEYS", "by_phase", "trainer_key"]
 
 GLOBAL_STEP = "train/global_step"
 """The optimizer step, beside which W&B and trackio count their own calls."""
 
-_SUMMARY = {
+SUMMARY_KEYS = (
     *("train_runtime", "train_samples_per_second", "train_steps_per_second", "train_tokens_per_second"),
     *("train_loss", "total_flos"),
-}
+)
+"""The keys of the trainer's closing summary."""
 _EVALS = {"eval/": "eval_", "test/": "test_"}
 
 
@@ -31,7 +32,7 @@ def trainer_key(tag: str) -> tuple[str, Phase | None]:
     key = tag.removeprefix("train/")
     if key in ("epoch", "num_input_tokens_seen"):
         return key, None
-    return key, "summary" if key in _SUMMARY else "train"
+    return key, "summary" if key in SUMMARY_KEYS else "train"
 
 
 def by_phase(
