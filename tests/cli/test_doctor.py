@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -28,6 +29,13 @@ def ill(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ill")
     write(folder, collapsing(), "my_run")
     return folder
+
+
+def test_a_run_is_judged_by_one_reading_of_its_run_file(ill, monkeypatch):
+    read, reading = [], Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path.name) or reading(path))
+    assert rldk("doctor", ill).exit_code == 1
+    assert read.count("my_run_run.json") == 1
 
 
 @pytest.fixture(scope="module")

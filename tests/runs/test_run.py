@@ -1,6 +1,7 @@
 """A run on disk, and the ways to it."""
 
 import json
+import os
 
 import pytest
 
@@ -63,6 +64,19 @@ def test_the_information_is_what_the_run_file_says_or_empty(tmp_path, text, info
     files = RunFiles(tmp_path, "run")
     files.run.write_text(text)
     assert Run(files).info == info
+
+
+def test_the_information_is_read_anew_when_the_file_has_changed(tmp_path):
+    run = Run(RunFiles(tmp_path, "run"))
+    assert run.info == {}
+    new = tmp_path / "new"
+    for number, text in enumerate(('{"a": 1}', '{"a": 2}', "{torn", '{"a": 4}')):
+        new.write_text(text)
+        os.utime(new, ns=(number, number))  # clocks of files are coarse
+        new.replace(run.files.run)
+        assert run.info == ({} if number == 2 else {"a": number + 1})
+    run.files.run.unlink()
+    assert run.info == {}
 
 
 def test_the_state_tells_a_live_run_from_an_ended_and_a_killed_one(tmp_path):

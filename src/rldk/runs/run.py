@@ -47,6 +47,8 @@ class Run:
     def __init__(self, files: RunFiles, parts: list[Path] | None = None) -> None:
         self.files = files
         """Where the run lies."""
+        self._info: dict[str, Any] = {}
+        self._info_version: tuple[int, int, int] | None = None  # of the file that was read last
         self._bad = BadLines()
         self._parts = parts
 
@@ -89,12 +91,16 @@ class Run:
 
     @property
     def info(self) -> dict[str, Any]:
-        """What `{run_id}_run.json` says; empty where there is none, or it cannot be read."""
+        """What `{run_id}_run.json` says; empty where it cannot be read. Do not change it."""
         try:
-            info = msgspec.json.decode(self.files.run.read_bytes())
+            stat = self.files.run.stat()
+            version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            if version != self._info_version:
+                info = msgspec.json.decode(self.files.run.read_bytes())
+                self._info, self._info_version = info if isinstance(info, dict) else {}, version
         except (OSError, msgspec.DecodeError):
-            return {}
-        return info if isinstance(info, dict) else {}
+            self._info, self._info_version = {}, None
+        return self._info
 
     def __iter__(self) -> Iterator[Event]:
         """The events; superseded branches are left out, bad lines go to `bad_lines`."""
