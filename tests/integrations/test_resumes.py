@@ -44,6 +44,7 @@ def steps(files: RunFiles):
 def two_seeds(folder: Path):
     """One name, two folders: the first training ends, and after the second, which fails at step 8."""
     train(folder, "seed1", max_steps=14)
+    trainings.settle()
     with pytest.raises(RuntimeError):
         train(folder, "seed2", FailAt(8), max_steps=14)
     first = RunFiles(folder / "logs", "r")
