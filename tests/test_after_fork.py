@@ -11,7 +11,7 @@ from rldk import _after_fork
 class Owner:
     def __init__(self, name, signals=(), fails=False):
         self.name, self.fails = name, fails
-        _after_fork.give_up_in_child(self, signals)
+        _after_fork.disown_in_child(self, signals)
 
     def disown(self):
         os.write(1, f"{self.name}\\n".encode())
@@ -68,7 +68,7 @@ status(child)
 def test_every_mask_is_as_it_was_in_parents_children_and_threads():
     assert out_of("""
 owner = Owner("")
-_after_fork.give_up_in_child(owner, [signal.SIGTERM, signal.SIGHUP])
+_after_fork.disown_in_child(owner, [signal.SIGTERM, signal.SIGHUP])
 
 def forks():
     before = mask()
