@@ -22,6 +22,7 @@ from integrations.trainings import After
 from integrations.witness import of_phase, read
 from rldk.integrations.trl import RLDKCallback, observe_rewards
 from rldk.integrations.trl import beginning as beginning_module
+from rldk.recording.disk import BEGIN_SECONDS
 from rldk.recording.resources import ResourceSampler
 from rldk.runs import Run
 from rldk.runs.export import WRITERS
@@ -584,6 +585,16 @@ def test_a_training_that_was_abandoned_is_ended_by_the_next_one(tmp_path):
     assert Run(failed.files).info["end"]["how"] == "unknown"
     watchdogs = [one for one in set(threading.enumerate()) - before if one.name == "rldk-watchdog"]
     assert watchdogs == []
+
+
+def test_a_training_does_not_wait_long_for_the_end_of_the_one_before(tmp_path, monkeypatch):
+    failed, waits = failing(tmp_path, "a", 2), []
+    recorder = failed._recorder
+    note_caught, close = recorder.note_caught, recorder.close
+    monkeypatch.setattr(recorder, "note_caught", lambda *wait_s: (waits.append(wait_s), note_caught(*wait_s)))
+    monkeypatch.setattr(recorder, "close", lambda *wait_s: (waits.append(wait_s), close(*wait_s)))
+    trainings.line(tmp_path, [RLDKCallback(tmp_path / "logs", "b")]).train()
+    assert set(waits) == {(BEGIN_SECONDS,)}
 
 
 def test_a_training_within_another_leaves_it_alone(tmp_path):

@@ -3,15 +3,17 @@
 import errno
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from events import event
 from processes import run_script
-from rldk.recording import crash
+from rldk.recording import crash, exit_hooks
 from rldk.recording.crash import CrashFile, last_lines, one_line, traceback_text
 from rldk.recording.crash_recorder import CrashRecorder
+from rldk.recording.disk import END_SECONDS, Disk
 from rldk.schema.crash_file import CrashNote, read_crash
 from rldk.schema.event import encode
 from rldk.schema.files import RunFiles
@@ -278,3 +280,57 @@ def test_a_faulthandler_of_the_user_stays_in_a_child(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert "Fatal Python error: Aborted" in (tmp_path / "r_crash.txt.mine").read_text()
+
+
+def test_the_exception_of_a_child_is_not_its_parent_s_end(tmp_path):
+    path = tmp_path / "r_crash.txt"
+    result = run_script(
+        """
+        import os, sys
+        from pathlib import Path
+        from rldk.recording.crash_recorder import CrashRecorder
+
+        words = CrashRecorder(Path(sys.argv[1]), step=lambda: 12)
+        words.begin()
+        if (child := os.fork()) == 0:
+            raise ValueError("of the child")  # which the end of the process finds in `sys.last_value`
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        words.end()
+        """,
+        path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert not path.exists()
+
+
+def test_a_child_adds_nothing_to_its_parent_s_file(tmp_path):
+    result = ran(
+        tmp_path,
+        """
+        file = CrashFile(path)
+        if (child := os.fork()) == 0:
+            file.add(["of the child"])
+            os._exit(0)
+        os.waitpid(child, 0)
+        """,
+    )
+    assert result.returncode == 0, result.stderr
+    assert not (tmp_path / "r_crash.txt").exists()
+
+
+class LateDisk(Disk):
+    """A disk that does not answer, and is known not to."""
+
+    is_well = False
+
+
+def test_an_exception_waits_a_second_for_a_disk_that_is_known_to_be_late(tmp_path, monkeypatch):
+    waits = []
+    monkeypatch.setattr(exit_hooks, "within", lambda seconds, call: waits.append(seconds))
+    for disk in (LateDisk(), Disk()):
+        words = CrashRecorder(tmp_path / "crash.txt", step=lambda: 3, disk=disk)
+        monkeypatch.setattr(sys, "excepthook", lambda *_: None)
+        words.begin()
+        sys.excepthook(ValueError, ValueError("boom"), None)
+        words.end()
+    assert waits == [END_SECONDS, exit_hooks.DYING_SECONDS]

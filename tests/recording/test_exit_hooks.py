@@ -263,6 +263,71 @@ with made.undisturbed():
     assert (result.returncode, result.stdout) == (-signal.SIGTERM, told)
 
 
+def test_a_signal_ends_a_process_whose_exception_waits_for_a_disk_that_hangs():
+    result = ran("""
+exit_hooks.GRACE_SECONDS, exit_hooks.DYING_SECONDS = 0.2, 1
+
+def note(error):
+    with made.undisturbed():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(600)
+
+made = make(on_error=note)
+made._error_wait_s = lambda: 600
+raise ValueError("boom")
+""")
+    assert (result.returncode, result.stdout) == (-signal.SIGTERM, "on_signal\n")
+
+
+def test_what_one_thread_writes_is_written_though_another_has_written_its_own():
+    result = ran("""
+made = make()
+with made.undisturbed():
+    os.kill(os.getpid(), signal.SIGTERM)
+    def write():
+        with made.undisturbed():
+            pass
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+    say("written")()
+""")
+    assert (result.returncode, result.stdout) == (-signal.SIGTERM, "written\non_signal\n")
+
+
+def test_what_is_written_for_longer_than_the_grace_is_written():
+    result = ran("""
+exit_hooks.GRACE_SECONDS = 0.1
+made = make()
+with made.undisturbed():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(1.5)
+    say("written")()
+""")
+    assert (result.returncode, result.stdout) == (-signal.SIGTERM, "on_signal\nwritten\n")
+
+
+def test_a_signal_that_waited_ends_the_process_though_the_hooks_are_gone():
+    result = ran("""
+exit_hooks.GRACE_SECONDS, exit_hooks.DYING_SECONDS = 0.5, 0.5
+made = make()
+
+def write():
+    with made.undisturbed():
+        time.sleep(600)
+
+threading.Thread(target=write, daemon=True).start()
+while not made._blocks:
+    time.sleep(0.01)
+os.kill(os.getpid(), signal.SIGTERM)
+while made._woken_at is None:
+    time.sleep(0.01)
+made.uninstall()
+time.sleep(600)
+""")
+    assert (result.returncode, result.stdout) == (-signal.SIGTERM, "")
+
+
 def test_a_forked_child_is_as_without_us():
     result = ran("""
 made = make()

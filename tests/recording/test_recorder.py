@@ -5,6 +5,7 @@ import errno
 import json
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from events import event
 from processes import run_script, script
 from recording_one import begin
+from rldk.recording import recorder as recorder_module
+from rldk.recording.disk import BEGIN_SECONDS, Job
 from rldk.report.final_report import write_end
 from rldk.runs import Run
 from rldk.schema.files import RunFiles
@@ -526,3 +529,32 @@ def test_an_attempt_that_nobody_can_ask_about_is_taken_for_another(tmp_path, mon
     recorder = begin(tmp_path)
     monkeypatch.setattr(recorder.disk, "run", lambda *_args, **_kwargs: False)
     assert recorder.goes_on_elsewhere
+
+
+@pytest.fixture
+def hung(tmp_path):
+    """A recorder whose disk does nothing until the end of the test."""
+    recorder, answer = begin(tmp_path), threading.Event()
+    recorder.disk.run(Job(lambda: answer.wait() and None), 0)
+    yield recorder
+    answer.set()
+    recorder.close()
+
+
+def test_an_end_that_may_wait_but_shortly_is_waited_for_at_the_end_of_the_process(hung, monkeypatch):
+    waits, registered = [], []
+    monkeypatch.setattr(recorder_module, "at_process_end", registered.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(hung.disk, "run", lambda _, wait_s=0.0, **__: waits.append(wait_s))
+        hung.close(BEGIN_SECONDS)
+        del registered[:]
+        hung.close(BEGIN_SECONDS)  # as its end was asked for before
+    assert set(waits) <= {0.0, BEGIN_SECONDS}
+    assert registered == [hung._at_exit]
+
+
+def test_the_last_line_tells_an_exception_that_the_disk_has_not_taken(hung, caplog):
+    hung._crash_recorder._in_trainer = False
+    hung._crash_recorder.note(ValueError("boom"))
+    hung.close(BEGIN_SECONDS)
+    assert any("by itself (ValueError: boom)" in one.getMessage() for one in caplog.records)

@@ -47,8 +47,10 @@ class CrashFile:
         self._from_step = from_step
         self._file: IO[bytes] | None = None
         self._references = 0
-        self._disowned = False
+        self.is_disowned = False
+        """Whether this is a forked child, whose errors are not this run's."""
         self._has_warned = False
+        disown_in_child(self)
 
     def open(self) -> None:
         """Begin a training. Errors below Python (a segmentation fault, an abort) are written here from now
@@ -57,7 +59,6 @@ class CrashFile:
         with suppress(OSError):
             if self.path.stat().st_size:
                 self.add([f"{BEGAN} {self._from_step}, {now()}"])
-        disown_in_child(self)
         if faulthandler.is_enabled():
             return
         with suppress(Exception):
@@ -70,6 +71,8 @@ class CrashFile:
         self._append(redact_text("\n".join(lines)).split("\n"), stacks=stacks)
 
     def _append(self, lines: Iterable[str], *, stacks: bool = False) -> None:
+        if self.is_disowned:
+            return
         try:
             text = "".join(f"{escaped(line)}\n" for line in lines)
             file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -105,12 +108,12 @@ class CrashFile:
         """Let go of the file; an empty one is removed, but not by a forked child."""
         self._let_go()
         with suppress(OSError):
-            if not self._disowned and self.path.stat().st_size == 0:
+            if not self.is_disowned and self.path.stat().st_size == 0:
                 self.path.unlink()
 
     def disown(self) -> None:
         """In a forked child: its errors are not this run's, and the file stays its parent's."""
-        self._disowned = True
+        self.is_disowned = True
         self._let_go()
 
     def _let_go(self) -> None:

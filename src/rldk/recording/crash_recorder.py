@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from rldk.recording.crash import CrashFile, now, one_line, traceback_text
-from rldk.recording.disk import BEGIN_SECONDS, Disk, Job
-from rldk.recording.exit_hooks import ExitHooks
+from rldk.recording.disk import BEGIN_SECONDS, END_SECONDS, EXIT_SECONDS, Disk, Job
+from rldk.recording.exit_hooks import DYING_SECONDS, ExitHooks, within
 from rldk.recording.process_end import at_process_end, not_at_process_end
 from rldk.recording.stack_location import (
     StackLocation,
@@ -86,11 +86,12 @@ class CrashRecorder:
         self._finish = finish
         self._on_notice = on_notice
         self._file = CrashFile(path, from_step)
-        self._disk = disk or Disk()
+        self._disk = disk = disk or Disk()
         self._exits = ExitHooks(
             on_error=self.note,
             on_signal=self._terminated,
             on_notice=self._noticed,
+            error_wait_s=lambda: DYING_SECONDS if disk.is_well else END_SECONDS,
         )
 
     def begin(self) -> None:
@@ -120,7 +121,7 @@ class CrashRecorder:
 
         Of a training that was begun within a trainer, only what came out of a trainer is the end.
         """
-        if self.death is not None or self._over:
+        if self.death is not None or self._over or self._file.is_disowned:
             return
         if self._in_trainer:
             if (inner := error_of_training(error)) is None:
@@ -138,8 +139,15 @@ class CrashRecorder:
         with self._exits.undisturbed():
             self._note(ProcessEnd(how=how, detail=one_line(detail)[:DETAIL_CHARS], location=location), error)
 
-    def note_caught(self) -> None:
-        """Note the exception that ended the training and was caught, where it can still be found."""
+    def note_caught(self, wait_s: float = EXIT_SECONDS) -> None:
+        """Note the exception that ended the training and was caught, where it can still be found.
+
+        Args:
+            wait_s: the longest wait for a disk that hangs.
+        """
+        within(wait_s, self._note_caught)
+
+    def _note_caught(self) -> None:
         for error in self._errors():
             if id(error) not in self._errors_before:
                 self.note(error)

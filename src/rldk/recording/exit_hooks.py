@@ -34,6 +34,8 @@ GRACE_SECONDS = 2.0
 """How long a main thread may take to come back to Python and end the process, before that is done for it."""
 SAME_SECONDS = 5.0
 """A signal that follows the first so soon is the same: a scheduler and a launcher may each send one."""
+POLL_SECONDS = 0.05
+"""How often a signal's thread looks whether what is being written is written."""
 MOST_IGNORED = 5
 """Exceptions that Python ignored (in a `__del__`, say) that are remembered, the newest."""
 
@@ -45,6 +47,7 @@ class ExitHooks:
         on_error: told of an exception that nobody caught, before Python prints it; in a thread of its own.
         on_signal: told of a signal that is about to end the process, in a thread of its own.
         on_notice: told of a signal that somebody else handles, who may let the training go on.
+        error_wait_s: gives how long Python waits for `on_error` before it prints the exception.
     """
 
     def __init__(
@@ -53,12 +56,14 @@ class ExitHooks:
         on_error: Callable[[BaseException], None],
         on_signal: Callable[[int], None],
         on_notice: Callable[[int], None],
+        error_wait_s: Callable[[], float] = lambda: DYING_SECONDS,
     ) -> None:
         self.ignored: deque[str] = deque(maxlen=MOST_IGNORED)
         """Exceptions that Python ignored, as text."""
         self._on_error = on_error
         self._on_signal = on_signal
         self._on_notice = on_notice
+        self._error_wait_s = error_wait_s
         self._installed = False
         self._pid = os.getpid()
         self._before: dict[int, Any] = {}
@@ -67,7 +72,7 @@ class ExitHooks:
         self._woken_at: float | None = None  # when the first signal came
         self._dying = threading.Lock()
         self._done = threading.Event()
-        self._busy = False
+        self._blocks: set[object] = set()  # of `undisturbed`, of any thread
         self._pending: int | None = None
 
     def install(self) -> None:
@@ -118,13 +123,17 @@ class ExitHooks:
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """A signal waits until the block is done; one that comes again later does not."""
-        self._busy = True
+        """A first signal waits until all such blocks are done, for `DYING_SECONDS` at most.
+
+        One that comes again later does not wait.
+        """
+        block = object()
+        self._blocks.add(block)
         try:
             yield
         finally:
-            self._busy = False
-            if self._pending is not None:
+            self._blocks.discard(block)
+            if self._pending is not None and not self._blocks:
                 self._end_by(self._pending)
 
     # Exceptions.
@@ -134,7 +143,8 @@ class ExitHooks:
     ) -> None:
         here = threading.current_thread() is threading.main_thread()
         if self._installed and here and not self._dying.locked():
-            within(DYING_SECONDS, partial(self._on_error, error))  # a disk that hangs must not hide the error
+            # A disk that hangs must not hide the error.
+            within(self._error_wait_s(), partial(self._on_error, error))
         self._excepthook(kind, error, trace)
 
     def _handle_ignored(self, ignored: Any) -> None:
@@ -166,7 +176,7 @@ class ExitHooks:
             self._die(signum)
         elif self._reported_at is None:
             self._reported_at = now
-            if self._busy:
+            if self._blocks:
                 self._pending = signum
             else:
                 self._end_by(signum)
@@ -208,15 +218,15 @@ class ExitHooks:
 
     def _handle_late(self, signum: int, *, again: bool) -> None:
         """A signal came: if the main thread does not come to it, end the process here."""
+        until = time.monotonic() + DYING_SECONDS
         time.sleep(GRACE_SECONDS)
-        if not again:
-            if self._busy:
-                return
-            if self._installed:
-                self._record_end(signum)
-                self._done.wait(DYING_SECONDS)
-                time.sleep(GRACE_SECONDS)
-        if self._ends_by(signum):
+        if not again and self._installed:
+            self._record_end(signum)
+            self._done.wait(max(until - time.monotonic(), 0))
+            while self._blocks and time.monotonic() < until:
+                time.sleep(POLL_SECONDS)
+            time.sleep(GRACE_SECONDS)
+        if self._pending is not None or self._ends_by(signum):  # a pending one was kept from the process
             _die_without_python(signum)
 
     def _leave_signals(self) -> None:

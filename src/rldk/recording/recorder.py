@@ -254,22 +254,29 @@ class Recorder:
                 at_process_end(self._at_exit)
             self.disk.close()
 
-    def close(self) -> None:
-        """Bring the files of the end up to date, if events came after it, or end the run as it is."""
+    def close(self, wait_s: float = EXIT_SECONDS) -> None:
+        """Bring the files of the end up to date, if events came after it, or end the run as it is.
+
+        Args:
+            wait_s: the longest wait for a disk that does nothing. After a shorter one than the default, the
+                end of the process waits again.
+        """
         if self._disowned:
             return
         not_at_process_end(self._at_exit)
         if self.ended is not None or self.is_ending:
-            done = self._is_done(self._renew, EXIT_SECONDS)
+            done = self._is_done(self._renew, wait_s)
         else:
-            self.note_caught()
+            self.note_caught(wait_s)
             death = self._crash_recorder.death
             how: How = death.how if death else "unknown" if self.training else "completed"
             detail = death.detail if death else None
-            done = self._end_within(EXIT_SECONDS, how, detail, once=True) is not None
+            done = self._end_within(wait_s, how, detail, once=True) is not None
             if self.training and (self.ended is None or self.ended.how != "completed"):
                 self._print_location()
-        if not done:
+        if not done and wait_s < EXIT_SECONDS:
+            at_process_end(self._at_exit)
+        elif not done:
             self._warn_of_missing()
 
     def _is_done(self, call: Callable[[], None], wait_s: float) -> bool:
@@ -287,10 +294,10 @@ class Recorder:
         self._finish_files(self.ended, self._found)
         self._leave_files()
 
-    def note_caught(self) -> None:
+    def note_caught(self, wait_s: float = EXIT_SECONDS) -> None:
         """Note the exception that ended the training and was caught, where it can still be found."""
-        if self.training and self.ended is None:
-            within(EXIT_SECONDS, self._crash_recorder.note_caught)
+        if self.training and self.ended is None and not self._disowned:
+            self._crash_recorder.note_caught(wait_s)
 
     @property
     def goes_on_elsewhere(self) -> bool:
@@ -371,9 +378,10 @@ class Recorder:
         return ending
 
     def _print_location(self) -> None:
+        end = self.ended or self._crash_recorder.death  # the disk may not have taken the end yet
         warn(
             "rldk: the training did not end by itself (%s); its records are in %s",
-            (self.ended and (self.ended.detail or self.ended.how)) or "unknown",
+            (end and (end.detail or end.how)) or "unknown",
             self.files.folder / self.files.run_id,
         )
 

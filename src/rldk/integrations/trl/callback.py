@@ -26,6 +26,7 @@ from rldk.integrations.trl.rank_store import RankStore
 from rldk.integrations.trl.terminal_lines import closing_line, print_line, show_warnings
 from rldk.metrics.dialects import phase_of
 from rldk.metrics.values import measure
+from rldk.recording.disk import BEGIN_SECONDS
 from rldk.recording.environment import environment
 from rldk.recording.guard import Guard, guarded
 from rldk.recording.live_doctor import as_recorded
@@ -310,7 +311,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         if process is not None:
             self.guard.attempt("ending what watched the training before", process.abandon, None)
         if recorder is not None:
-            self.guard.attempt("ending the run before", recorder.close, None)
+            close = partial(recorder.close, BEGIN_SECONDS)
+            self.guard.attempt("ending the run before", close, None)
         if beginning is not None:
             beginning.end("unknown", None)
 

@@ -7,6 +7,7 @@ on; what waits, waits in the background; the training thread notes times and han
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from rldk.integrations.trl.rank_store import Notice, RankStore
 from rldk.integrations.trl.rewards import ends_of
 from rldk.recording.completion_stats import Ends
 from rldk.recording.crash_recorder import CrashRecorder
-from rldk.recording.disk import EXIT_SECONDS, Disk
+from rldk.recording.disk import BEGIN_SECONDS, EXIT_SECONDS, Disk
 from rldk.recording.guard import Guard
 from rldk.recording.host_usage import GIB
 from rldk.recording.line_file import LineFile
@@ -177,7 +178,7 @@ class ProcessRecorder:
 
     def abandon(self) -> None:
         """Stop watching a training that did not end, before another goes on with what it recorded."""
-        self._note_caught()
+        self._note_caught(BEGIN_SECONDS)
         self._stop()
         if self._background is not None and (late := self._background.close(ABANDONED_SECONDS)):
             warn("rldk: %s", late)
@@ -194,11 +195,12 @@ class ProcessRecorder:
         for part in parts:
             self._guard.attempt("ending what watches the training", part, None)
 
-    def _note_caught(self) -> None:
+    def _note_caught(self, wait_s: float = EXIT_SECONDS) -> None:
         """Note what ended the training where somebody caught it; first, as all else takes longer."""
         for one in (self._recorder, self._crash_recorder):
             if one is not None:
-                self._guard.attempt("noting how the training ended", one.note_caught, None)
+                note = partial(one.note_caught, wait_s)
+                self._guard.attempt("noting how the training ended", note, None)
 
     def _drain(self, phase: Literal["train", "eval"], step: int) -> None:
         kept = self._rewards.drain(phase, step)
