@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from rldk.recording import secret_text
 from rldk.recording.secret_text import BLANK, redact_text, shortened
 
 S = "Sec-Ret/Val_1"
@@ -130,6 +131,27 @@ def test_an_adversarial_text_takes_time_in_proportion(piece):
     short, long = piece * (MILLION // 40 // len(piece)), piece * (MILLION // 4 // len(piece))
     least = min(_seconds(short) for _ in range(2))
     assert _seconds(long) < 40 * max(least, 0.002)  # of ten times the text; a quadratic pass takes 100 times
+
+
+@pytest.mark.parametrize("piece", ["key=(", "tokens=(", "key: {", "key=", "key=('", 'key=["'])
+def test_a_value_that_is_kept_is_not_read_again_for_each_name_in_it(piece, monkeypatch):
+    text = piece * (MILLION // len(piece))
+    find, read = secret_text._value, 0
+
+    def counted(*arguments):
+        nonlocal read
+        end, opening, closing = find(*arguments)
+        read += end - arguments[1]
+        assert read < 20 * len(text)
+        return end, opening, closing
+
+    monkeypatch.setattr(secret_text, "_value", counted)
+    assert BLANK in redact_text(text)
+
+
+def test_a_long_text_with_a_few_nested_names_is_kept():
+    text = "key: [tokens: [key: [" + "1, " * (MILLION // 3) + "2]]]"
+    assert redact_text(text) == text
 
 
 def test_a_megabyte_of_everything_comes_to_an_end():

@@ -23,6 +23,12 @@ BLANK = "<redacted>"
 MAX_VALUE = 100_000
 """Characters in which a quoted or bracketed value ends."""
 
+MAX_REREAD = 10
+"""So many times the length of a text, and that of ten long values, may be read to judge what is kept of it.
+
+A value that is kept may hold further names: an honest text repeats little, `key=(key=(key=(` all of it.
+"""
+
 MAX_CUT_WORD = 200
 """Longer words are kept at a cut: what is left of a secret in them has its shape still."""
 
@@ -96,6 +102,7 @@ def _without_named(text: str) -> str:
     parts: list[str] = []
     done = at = 0
     announced = Secrecy.NONE
+    left = MAX_REREAD * (len(text) + MAX_VALUE)
     while found := _NAMED.search(text, at):
         start = at = found.end()
         level = _level(text, found)
@@ -108,7 +115,11 @@ def _without_named(text: str) -> str:
         if level is Secrecy.NONE or start >= len(text):
             continue
         end, opening, closing = _value(text, start, found)
-        if end <= start or _is_kept(text[start:end], level, quoted=bool(opening)):
+        if end <= start:
+            continue
+        left -= end - start
+        # What is blanked is not read again: from here on the rest of the text is read once.
+        if left > 0 and _is_kept(text[start:end], level, quoted=bool(opening)):
             continue
         parts += [text[done:start], opening, BLANK, closing]
         done = at = end
