@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 from transformers import TrainerState
 
+from rldk._after_fork import disown_in_child
 from rldk._log import warn
 from rldk.health import Diagnosis, Settings
 from rldk.integrations.trl.terminal_lines import print_line
@@ -91,6 +91,8 @@ class Beginning:
         self._job = Job(self._begin)
         self._events: deque[Event] = deque()
         self._bytes = 0
+        self._asked_end: tuple[How, str | None] | None = None  # how the run is to end, once it has begun
+        disown_in_child(self)
 
     def wait(self) -> Recorder | None:
         """The recorder; None where the disk does not answer in time, or refuses.
@@ -132,7 +134,12 @@ class Beginning:
 
     def end(self, how: How, detail: str | None) -> None:
         """End the run as soon as it has begun; the end of the process waits for that."""
-        self._disk.run(Job(partial(self._end, how, detail)), wait_s=0)
+        self._asked_end = how, detail
+        self._disk.run(Job(self._end), wait_s=0)
+
+    def disown(self) -> None:
+        """In a forked child: the run is the parent's, and the end of the child does nothing for it."""
+        not_at_process_end(self._at_exit)
 
     def _begin(self) -> bool:
         if self.recorder is not None:
@@ -178,12 +185,15 @@ class Beginning:
             began=self._began,
         )
 
-    def _end(self, how: How, detail: str | None) -> bool:
-        if self.recorder is None:
+    def _end(self) -> bool:
+        """End the run as it was asked for, unless it has ended."""
+        recorder = self.recorder
+        if recorder is None:
             return self.has_failed
-        self.hand_over(self.recorder)
-        self.recorder.training = self.is_training
-        self.recorder.end(how, detail)
+        self.hand_over(recorder)
+        if recorder.ended is None and self._asked_end is not None:
+            recorder.training = self.is_training
+            recorder.end(*self._asked_end)
         return True
 
     def _at_exit(self) -> None:
@@ -193,9 +203,10 @@ class Beginning:
                 lost = len(self._events) + self.lost
                 warn("rldk: %s cannot be used; %d records are lost", self._plan.folder, lost)
                 return
-            self._disk.settle(EXIT_SECONDS)  # if the training has ended, the run ends now
-            self.hand_over(self.recorder)
-            if self.recorder.ended is None:
+            if self._asked_end is not None:
+                self._disk.run(Job(self._end), EXIT_SECONDS, insists=True, while_it_works=True)
+            else:
+                self.hand_over(self.recorder)
                 self.recorder.training = self.is_training
             self.recorder.close()
 

@@ -173,7 +173,10 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         """Begin a run, or go on with the one that the checkpoint belongs to."""
         disabled = _is_set("RLDK_DISABLED")
         before = self._take_over(args, state, kwargs)
-        evaluated_only = before is not None and not before.training
+        pending = self._beginning
+        evaluated_only = (before is not None and not before.training) or (
+            pending is not None and not pending.is_training
+        )
         if disabled or not evaluated_only or state.global_step > 0:
             self._abandon()  # nothing of this training may get into the run before
         if disabled:
@@ -185,7 +188,9 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             make = partial(self._new_early_stop, store, args, state, kwargs)
             self._early_stop = self.guard.attempt("judging for stop_on", make, None)
         if _records(state):
-            recorder = self._recorder or self._begin(args, state, kwargs)
+            recorder = self._recorder
+            if recorder is None and self._beginning is None:
+                recorder = self._begin(args, state, kwargs)
             self._describe(args, state, control, kwargs)
             if self._beginning is not None:
                 self._beginning.is_training = True
@@ -314,7 +319,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             close = partial(recorder.close, BEGIN_SECONDS)
             self.guard.attempt("ending the run before", close, None)
         if beginning is not None:
-            beginning.end("unknown", None)
+            beginning.end("unknown" if beginning.is_training else "completed", None)
 
     def _record(
         self,

@@ -1,0 +1,144 @@
+"""Runs that their disk refuses at first: one run, that ends as its training did."""
+
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hanging import HangingDisk, environment
+from rldk.runs import Run
+from rldk.schema.files import RunFiles
+
+TESTS = Path(__file__).parents[1]
+pytestmark = [pytest.mark.training, pytest.mark.compat]
+
+SCRIPT = """
+import os, sys, time
+from pathlib import Path
+from transformers import TrainerControl, TrainerState, TrainingArguments
+from rldk.integrations.trl import RLDKCallback
+from rldk.recording import disk
+
+FLAG = Path(os.environ["HANG_FLAG"])
+args = TrainingArguments("out", report_to=[], use_cpu=True, max_steps=3, logging_steps=1)
+state, control = TrainerState(max_steps=3), TrainerControl()
+callback = RLDKCallback("logs", "r")
+
+
+def hook(name, **values):
+    getattr(callback, name)(args, state, control, **values)
+
+
+def train():
+    hook("on_train_begin")
+    for state.global_step in range(1, 4):
+        hook("on_step_begin")
+        hook("on_step_end")
+        hook("on_log", logs={"loss": 1.0})
+    hook("on_train_end")
+
+
+def evaluate():
+    hook("on_log", logs={"eval_loss": 1.0})
+
+
+def disk_answers():
+    FLAG.unlink()
+
+
+def until_begun():
+    give_up = time.monotonic() + 60
+    while callback._beginning is not None and callback._beginning.recorder is None:
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+"""
+
+
+@pytest.fixture
+def disk(tmp_path):
+    disk = HangingDisk(tmp_path)
+    disk.refuse(errno.EACCES)
+    return disk
+
+
+@pytest.fixture
+def run(tmp_path, disk):
+    """Runs the script with these last lines on a disk that refuses; what it says."""
+
+    def run_script(*lines):
+        process = subprocess.run(
+            [sys.executable, "-c", SCRIPT + "\n".join(lines)],
+            cwd=tmp_path,
+            env=environment(TESTS, OMP_NUM_THREADS="1", **disk.environment),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert process.returncode == 0, process.stderr
+        return process.stderr
+
+    return run_script
+
+
+def recorded(disk):
+    """The one run: its phases and steps, and how it ended."""
+    assert [path.name for path in disk.folder.glob("*_run.json")] == ["r_run.json"]
+    events = [(event.phase, event.step) for event in Run(RunFiles(disk.folder, "r"))]
+    return events, json.loads((disk.folder / "r_run.json").read_text())["end"]["how"]
+
+
+TRAINED = [("train", step) for step in (1, 2, 3)]
+
+
+def test_a_training_whose_disk_takes_the_run_at_the_end_of_the_process_ends_as_it_did(disk, run):
+    run("disk.RETRY_SECONDS = 600", "train()", "disk_answers()")
+    assert recorded(disk) == (TRAINED, "completed")
+    assert (disk.folder / "r_final_report.json").exists()
+
+
+def test_an_evaluation_and_the_training_after_it_are_one_run(disk, run):
+    run(
+        "evaluate()",
+        "hook('on_train_begin')",
+        "disk_answers()",
+        "until_begun()",
+        "for state.global_step in (1, 2, 3):",
+        "    hook('on_step_begin')",
+        "    hook('on_log', logs={'loss': 1.0})",
+        "hook('on_train_end')",
+    )
+    assert recorded(disk) == ([("eval", 0), *TRAINED], "completed")
+
+
+def test_an_evaluation_before_a_resume_ends_as_completed(disk, run):
+    run(
+        "evaluate()",
+        "state.global_step = 2",
+        "before = callback._beginning",
+        "hook('on_train_begin')",
+        "disk_answers()",
+        "give_up = time.monotonic() + 60",
+        "while before.recorder is None or before.recorder.ended is None:",
+        "    assert time.monotonic() < give_up",
+        "    time.sleep(0.05)",
+        "assert before.recorder.ended.how == 'completed'",
+    )
+
+
+def test_the_end_of_a_forked_child_does_nothing_for_a_run_that_has_not_begun(disk, run):
+    said = run(
+        "hook('on_train_begin')",
+        "child = os.fork()",
+        "if child == 0:",
+        "    sys.exit()",
+        "assert os.waitpid(child, 0)[1] == 0",
+        "disk_answers()",
+        "train()",
+    )
+    assert "are lost" not in said
+    assert "r_run.json" in {path.name for path in disk.folder.iterdir()}
