@@ -306,8 +306,7 @@ class Recorder:
         ask = Job(lambda: attempts.append(Run(self.files).info.get("attempts")))
         if not self.disk.run(ask, EXIT_SECONDS, insists=True, while_it_works=True):
             return True  # nobody knows: then the files are not this attempt's to change
-        known = attempts[0]
-        return isinstance(known, list) and len(known) > len(self._info["attempts"])
+        return isinstance(attempts[0], list) and len(attempts[0]) > len(self._info["attempts"])
 
     def disown(self) -> None:
         """In a forked child: the run is the parent's, and nothing here does anything any more."""
