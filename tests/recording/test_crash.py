@@ -4,16 +4,17 @@ import errno
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from events import event
 from processes import run_script
-from rldk.recording import crash, exit_hooks
+from rldk.recording import crash
 from rldk.recording.crash import CrashFile, last_lines, one_line, traceback_text
 from rldk.recording.crash_recorder import CrashRecorder
-from rldk.recording.disk import END_SECONDS, Disk
+from rldk.recording.disk import Disk
 from rldk.schema.crash_file import CrashNote, read_crash
 from rldk.schema.event import encode
 from rldk.schema.files import RunFiles
@@ -319,18 +320,25 @@ def test_a_child_adds_nothing_to_its_parent_s_file(tmp_path):
 
 
 class LateDisk(Disk):
-    """A disk that does not answer, and is known not to."""
+    """A disk that is said to be well, or not."""
 
-    is_well = False
+    is_well = True
 
 
-def test_an_exception_waits_a_second_for_a_disk_that_is_known_to_be_late(tmp_path, monkeypatch):
-    waits = []
-    monkeypatch.setattr(exit_hooks, "within", lambda seconds, call: waits.append(seconds))
-    for disk in (LateDisk(), Disk()):
-        words = CrashRecorder(tmp_path / "crash.txt", step=lambda: 3, disk=disk)
-        monkeypatch.setattr(sys, "excepthook", lambda *_: None)
-        words.begin()
-        sys.excepthook(ValueError, ValueError("boom"), None)
-        words.end()
-    assert waits == [END_SECONDS, exit_hooks.DYING_SECONDS]
+def test_an_exception_waits_a_second_for_a_disk_that_becomes_late(tmp_path, monkeypatch):
+    def account(_):
+        disk.is_well = False
+        answer.wait(10)
+        return []
+
+    monkeypatch.setattr(sys, "excepthook", lambda *_: None)
+    answer, disk = threading.Event(), LateDisk()
+    words = CrashRecorder(tmp_path / "crash.txt", step=lambda: 3, account=account, disk=disk)
+    words.begin()
+    words._in_trainer = False
+    sys.excepthook(ValueError, ValueError("boom"), None)
+    assert read_crash(tmp_path / "crash.txt") is None  # the exception was shown before that
+    answer.set()
+    words.note(ValueError("again"))  # waits for the note
+    assert read_crash(tmp_path / "crash.txt").detail == "ValueError: boom"
+    words.end()

@@ -78,6 +78,7 @@ class CrashRecorder:
         self.path = path
         """The crash file."""
         self._over = False
+        self._noting = threading.Lock()
         self._thread = threading.get_ident()
         self._errors_before: set[int] = set()
         self._in_trainer = is_training(sys._getframe())  # noqa: SLF001 - the documented way to a frame
@@ -121,6 +122,10 @@ class CrashRecorder:
 
         Of a training that was begun within a trainer, only what came out of a trainer is the end.
         """
+        with self._noting:  # the end of the process waits for what is being noted
+            self._note_error(error)
+
+    def _note_error(self, error: BaseException) -> None:
         if self.death is not None or self._over or self._file.is_disowned:
             return
         if self._in_trainer:
@@ -145,7 +150,7 @@ class CrashRecorder:
         Args:
             wait_s: the longest wait for a disk that hangs.
         """
-        within(wait_s, self._note_caught)
+        within(wait_s if self._disk.is_well else min(wait_s, END_SECONDS), self._note_caught)
 
     def _note_caught(self) -> None:
         for error in self._errors():

@@ -35,7 +35,7 @@ GRACE_SECONDS = 2.0
 SAME_SECONDS = 5.0
 """A signal that follows the first so soon is the same: a scheduler and a launcher may each send one."""
 POLL_SECONDS = 0.05
-"""How often a signal's thread looks whether what is being written is written."""
+"""How often a thread looks whether it is to wait on."""
 MOST_IGNORED = 5
 """Exceptions that Python ignored (in a `__del__`, say) that are remembered, the newest."""
 
@@ -47,7 +47,8 @@ class ExitHooks:
         on_error: told of an exception that nobody caught, before Python prints it; in a thread of its own.
         on_signal: told of a signal that is about to end the process, in a thread of its own.
         on_notice: told of a signal that somebody else handles, who may let the training go on.
-        error_wait_s: gives how long Python waits for `on_error` before it prints the exception.
+        error_wait_s: gives how long Python waits for `on_error` before it prints the exception; called
+            again and again meanwhile.
     """
 
     def __init__(
@@ -143,8 +144,11 @@ class ExitHooks:
     ) -> None:
         here = threading.current_thread() is threading.main_thread()
         if self._installed and here and not self._dying.locked():
+            began, over = time.monotonic(), threading.Event()
+            within(0, partial(self._on_error, error), over)
             # A disk that hangs must not hide the error.
-            within(self._error_wait_s(), partial(self._on_error, error))
+            while not over.wait(POLL_SECONDS) and time.monotonic() - began < self._error_wait_s():
+                pass
         self._excepthook(kind, error, trace)
 
     def _handle_ignored(self, ignored: Any) -> None:
