@@ -257,9 +257,7 @@ class Recorder:
     def close(self, wait_s: float = EXIT_SECONDS) -> None:
         """Bring the files of the end up to date, if events came after it, or end the run as it is.
 
-        Args:
-            wait_s: the longest wait for a disk that does nothing. After a shorter one than the default, the
-                end of the process waits again.
+        It waits `wait_s` for a disk that does nothing; if that is short, the process's end waits again.
         """
         if self._disowned:
             return
