@@ -12,7 +12,7 @@ import pytest
 from events import event
 from processes import run_script
 from rldk.recording import crash
-from rldk.recording.crash import CrashFile, last_lines, one_line, traceback_text
+from rldk.recording.crash import MOST_THREADS, CrashFile, last_lines, one_line, traceback_text
 from rldk.recording.crash_recorder import CrashRecorder
 from rldk.recording.disk import Disk
 from rldk.schema.crash_file import CrashNote, read_crash
@@ -342,3 +342,17 @@ def test_an_exception_waits_a_second_for_a_disk_that_becomes_late(tmp_path, monk
     words.note(ValueError("again"))  # waits for the note
     assert read_crash(tmp_path / "crash.txt").detail == "ValueError: boom"
     words.end()
+
+
+def test_among_very_many_threads_the_main_one_is_shown(path):
+    over = threading.Event()
+    others = [threading.Thread(target=over.wait) for _ in range(MOST_THREADS)]
+    for thread in others:
+        thread.start()
+    try:
+        CrashFile(path).add(["it hangs"], stacks=True)
+    finally:
+        over.set()
+        for thread in others:
+            thread.join()
+    assert "test_among_very_many_threads_the_main_one_is_shown" in path.read_text()

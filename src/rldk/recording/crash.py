@@ -7,6 +7,7 @@ nothing here raises for what a disk or an exception can do; a run that ends well
 import faulthandler
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -29,6 +30,8 @@ SECTION_CHARS = 100_000
 """Longest section."""
 FRAMES = 100
 """Frames of an exception that are shown, the innermost; as many as faulthandler shows of a thread."""
+MOST_THREADS = 100
+"""Threads whose stacks faulthandler writes, the newest first: of more, the main thread's is missing."""
 TAIL_BYTES = 1 << 18
 """How much of the end of the events is read for the last records."""
 
@@ -79,6 +82,8 @@ class CrashFile:
             try:
                 _write_all(file, text.encode())
                 if stacks:
+                    if threading.active_count() > MOST_THREADS:
+                        _write_all(file, _main_stack().encode(errors="replace"))
                     _write_all(file, b"\nStacks of all threads (the innermost frame first)\n")
                     faulthandler.dump_traceback(file)
                     _write_all(file, b"\n")
@@ -195,6 +200,13 @@ def _fitting(lines: Sequence[str]) -> int:
         if characters > SECTION_CHARS:
             return number
     return len(lines)
+
+
+def _main_stack() -> str:
+    """The stack of the main thread, as Python prints it."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001 - the documented way
+    stack = traceback.StackSummary.extract(traceback.walk_stack(frame), limit=FRAMES)
+    return "".join(["\nThe stack of the main thread (the innermost frame first)\n", *stack.format()])
 
 
 def _write_all(file: int, content: bytes) -> None:
