@@ -92,7 +92,6 @@ class Disk:
         self._cpu_clock: int | None = None
         self._starting = threading.Lock()
         self._disowned = False
-        self._began = 0.0  # when the job that runs now began
         self._late_since: float | None = None
         self._trusted_at = 0.0
         self._pause_s = 1.0
@@ -299,7 +298,7 @@ class Disk:
         """Run a job, and note how the disk did."""
         job = turn.job
         job.is_queued = False
-        self._began = began = time.monotonic()
+        began = time.monotonic()
         self._runs_in = threading.get_ident()
         try:
             self._call(job)
