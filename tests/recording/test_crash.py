@@ -12,7 +12,14 @@ import pytest
 from events import event
 from processes import run_script
 from rldk.recording import crash
-from rldk.recording.crash import MOST_THREADS, CrashFile, last_lines, one_line, traceback_text
+from rldk.recording.crash import (
+    MOST_THREADS,
+    CrashFile,
+    all_stacks,
+    last_lines,
+    one_line,
+    traceback_text,
+)
 from rldk.recording.crash_recorder import CrashRecorder
 from rldk.recording.disk import Disk
 from rldk.schema.crash_file import CrashNote, read_crash
@@ -350,7 +357,7 @@ def test_among_very_many_threads_the_main_one_is_shown(path):
     for thread in others:
         thread.start()
     try:
-        CrashFile(path).add(["it hangs"], stacks=True)
+        CrashFile(path).add(["it hangs"], all_stacks())
     finally:
         over.set()
         for thread in others:

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from rldk.recording.disk import Disk, Job
 from rldk.recording.stack_location import StackLocation
 from rldk.recording.watchdog import Patience, StallRecord, Watchdog
 from rldk.runs.side_files import observation
@@ -242,6 +243,26 @@ def test_the_stacks_are_written_and_then_it_is_told(tmp_path):
     assert "=== rldk: no step has ended for 0 s after step 7" in text
     assert "test_the_stacks_are_written_and_then_it_is_told" in text
     assert read_crash(path) is None  # no end
+
+
+def test_on_a_disk_that_hangs_a_stall_is_told_at_once_and_its_stacks_are_of_that_moment(tmp_path):
+    told, answers = threading.Event(), threading.Event()
+    path, disk = tmp_path / "r_crash.txt", Disk()
+    disk.run(Job(answers.wait), 0)
+    patience = Patience(steps=1, least=0.05, first=0.05, tick=0.02)
+    dog = Watchdog(lambda _: told.set(), lambda: path, patience, disk=disk)
+
+    def hang_in_a_reward_function():
+        dog.start()
+        assert told.wait(60)
+
+    hang_in_a_reward_function()
+    dog.stop()
+    assert not dog._thread.is_alive()
+    assert not path.exists()
+    answers.set()
+    assert disk.settle(60)
+    assert "in hang_in_a_reward_function" in path.read_text()
 
 
 def test_a_stall_without_a_name_for_its_file_or_that_nobody_can_be_told_ends_nothing(tmp_path):

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -22,16 +23,16 @@ from rldk.schema.crash_file import BEGAN, ENDED, FIELDS, CrashNote
 from rldk.schema.event import escaped
 from rldk.schema.files import RunFiles
 
-__all__ = ["CrashFile", "last_lines", "one_line", "traceback_text"]
+__all__ = ["CrashFile", "all_stacks", "last_lines", "one_line", "traceback_text"]
 
 LINE_CHARS = 4_000
 """Longest line of a traceback or of the records."""
 SECTION_CHARS = 100_000
 """Longest section."""
 FRAMES = 100
-"""Frames of an exception that are shown, the innermost; as many as faulthandler shows of a thread."""
+"""Frames that are shown of an exception and of a thread, the innermost."""
 MOST_THREADS = 100
-"""Threads whose stacks faulthandler writes, the newest first: of more, the main thread's is missing."""
+"""Threads whose stacks are shown; of more, the main one and others."""
 TAIL_BYTES = 1 << 18
 """How much of the end of the events is read for the last records."""
 
@@ -69,11 +70,11 @@ class CrashFile:
             faulthandler.enable(self._file)
             self._references = sys.getrefcount(self._file)
 
-    def add(self, lines: Iterable[str], *, stacks: bool = False) -> None:
-        """Append lines without their secrets, then the stacks of all threads if asked for."""
-        self._append(redact_text("\n".join(lines)).split("\n"), stacks=stacks)
+    def add(self, lines: Iterable[str], stacks: Sequence[str] = ()) -> None:
+        """Append lines without their secrets, then stacks as they were taken by `all_stacks`."""
+        self._append([*redact_text("\n".join(lines)).split("\n"), *stacks])
 
-    def _append(self, lines: Iterable[str], *, stacks: bool = False) -> None:
+    def _append(self, lines: Iterable[str]) -> None:
         if self.is_disowned:
             return
         try:
@@ -81,12 +82,6 @@ class CrashFile:
             file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
                 _write_all(file, text.encode())
-                if stacks:
-                    if threading.active_count() > MOST_THREADS:
-                        _write_all(file, _main_stack().encode(errors="replace"))
-                    _write_all(file, b"\nStacks of all threads (the innermost frame first)\n")
-                    faulthandler.dump_traceback(file)
-                    _write_all(file, b"\n")
             finally:
                 os.close(file)
         except OSError as error:
@@ -107,7 +102,7 @@ class CrashFile:
             *(f"{field}: {one_line(str(value))}" for field, value in fields.items() if value is not None),
         ]
         lines += [text for title, content in sections if content for text in ("", title, *_bounded(content))]
-        self._append(lines, stacks=True)
+        self._append([*lines, *all_stacks()])
 
     def close(self) -> None:
         """Let go of the file; an empty one is removed, but not by a forked child."""
@@ -140,6 +135,26 @@ def now() -> str:
 def one_line(text: str) -> str:
     """A text as a line of bounded length without secrets."""
     return " ".join(redact_text(shortened(text, 2 * LINE_CHARS)).split())[:LINE_CHARS]
+
+
+def all_stacks() -> list[str]:
+    """Where every thread is at this moment, the main one first.
+
+    No file is read for it and no lock is taken: the disk may hang, and any thread may hold any lock.
+    """
+    frames, main = sys._current_frames(), threading.main_thread().ident  # noqa: SLF001 - the documented way
+    threads = sorted(frames, key=lambda thread: thread != main)
+    lines = ["", "Stacks of all threads (the innermost frame first)"]
+    for thread in threads[:MOST_THREADS]:
+        name = "Main thread" if thread == main else "Thread"
+        lines += ["", f"{name} 0x{thread:016x}:"]
+        lines += [
+            f'  File "{frame.f_code.co_filename}", line {line} in {frame.f_code.co_name}'
+            for frame, line in islice(traceback.walk_stack(frames[thread]), FRAMES)
+        ]
+    if len(threads) > MOST_THREADS:
+        lines += ["", f"... {len(threads) - MOST_THREADS} more threads"]
+    return [*lines, ""]
 
 
 def traceback_text(error: BaseException) -> list[str]:
@@ -200,13 +215,6 @@ def _fitting(lines: Sequence[str]) -> int:
         if characters > SECTION_CHARS:
             return number
     return len(lines)
-
-
-def _main_stack() -> str:
-    """The stack of the main thread, as Python prints it."""
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001 - the documented way
-    stack = traceback.StackSummary.extract(traceback.walk_stack(frame), limit=FRAMES)
-    return "".join(["\nThe stack of the main thread (the innermost frame first)\n", *stack.format()])
 
 
 def _write_all(file: int, content: bytes) -> None:

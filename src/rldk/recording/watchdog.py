@@ -1,7 +1,8 @@
 """The watchdog: a thread that notices when no step ends any more, and writes down where everybody hangs.
 
-Invariant: the training thread only notes the time; an episode is told once; what takes its time in a healthy
-run (an evaluation, a save, a callback, a compilation, a suspended machine) is no stall.
+Invariant: the training thread only notes the time; no thread waits for a disk that hangs; an episode is told
+once; what takes its time in a healthy run (an evaluation, a save, a callback, a compilation, a suspended
+machine) is no stall.
 """
 
 import sys
@@ -10,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from math import inf
 from pathlib import Path
 from statistics import median
@@ -17,7 +19,8 @@ from typing import Any
 
 import msgspec
 
-from rldk.recording.crash import CrashFile
+from rldk.recording.crash import CrashFile, all_stacks
+from rldk.recording.disk import Disk, Job
 from rldk.recording.stack_location import (
     Frame,
     StackLocation,
@@ -83,13 +86,14 @@ class Watchdog:
     """Watches the thread that made it.
 
     Args:
-        on_stall: told of a stall, in the watchdog's thread, when the stacks are written.
+        on_stall: told of a stall, in the watchdog's thread, when the stacks are written or wait for the disk.
         dump: gives the file for the stacks of all threads; None while the run has no name.
         patience: how long is too long.
         clock: gives seconds.
         from_step: the step that the training goes on from.
         on_over: told, in the watchdog's thread, that the training ended without a word; then nothing more is
             watched.
+        disk: the disk of that file; one of its own by default.
     """
 
     def __init__(
@@ -100,10 +104,12 @@ class Watchdog:
         clock: Callable[[], float] = time.monotonic,
         from_step: int = 0,
         on_over: Callable[[], None] = lambda: None,
+        disk: Disk | None = None,
     ) -> None:
         self._on_stall = on_stall
         self._dump = dump
         self._on_over = on_over
+        self._disk = disk or Disk()
         self._patience = patience
         self._clock = clock
         self._watched = threading.get_ident()
@@ -215,9 +221,10 @@ class Watchdog:
                     self._report(stall)
 
     def _report(self, stall: StallRecord) -> None:
+        stacks = all_stacks()  # now: a disk that hangs may write them much later
         path = self._dump()
         if path is not None:
             usual = "" if stall.usual_seconds is None else f", usually {stall.usual_seconds:.3g} s a step"
             head = f"{STALLED} {stall.stalled_seconds:.0f} s after step {stall.step}{usual}, {stall.location}"
-            CrashFile(path).add([head], stacks=True)
+            self._disk.run(Job(partial(CrashFile(path).add, [head], stacks)))
         self._on_stall(stall)

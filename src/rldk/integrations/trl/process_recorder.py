@@ -88,7 +88,9 @@ class ProcessRecorder:
         self._ended = False
         self._process_log = ProcessLog(rank_store.rank, self._run_files, self._from_step, self._disk)
         self._crash_recorder: CrashRecorder | None = None
-        self._watchdog = Watchdog(self._stalled, self._dump, from_step=self._from_step, on_over=self._over)
+        self._watchdog = Watchdog(
+            self._stalled, self._dump, from_step=self._from_step, on_over=self._over, disk=self._disk
+        )
         self._sampler: ResourceSampler | None = None
         if options.enable_resource_monitoring:
             gpus = _own_gpus(rank_store.world_size)
