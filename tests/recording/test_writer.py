@@ -18,6 +18,7 @@ import pytest
 from events import line_of
 from processes import run_script
 from rldk.recording import writer as module
+from rldk.recording.disk import Disk
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
 from rldk.schema.files import RunFiles
@@ -701,3 +702,27 @@ def test_a_descriptor_that_a_network_disk_does_not_know_any_more_is_opened_again
     writer.write(line_of(1))
     assert writer.waiting == 0
     assert files.events.read_bytes().strip() == line_of(1)
+
+
+def test_a_signal_anywhere_in_sync_does_not_keep_the_writer_from_its_end(tmp_path):
+    def interrupt(frame, event, _):
+        if event == "line":
+            lines.append(frame.f_lineno)
+            if len(lines) == number:
+                closing = threading.Thread(target=writer.close)  # as a signal's thread does it
+                closing.start()
+                closing.join()
+        return interrupt
+
+    before, number, lines = sys.gettrace(), 0, []
+    while len(lines) >= number:  # until there are fewer lines than that
+        number, disk = number + 1, Disk()
+        writer = JsonlWriter(RunFiles(tmp_path, f"run{number}"), disk=disk)
+        writer.write(b"{}")
+        lines = []
+        sys.settrace(interrupt)
+        writer.sync()
+        sys.settrace(before)
+        assert disk.is_well
+        writer.close()
+    assert number > 1

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from rldk._after_fork import disown_in_child
 from rldk._log import warn
@@ -112,7 +113,7 @@ class JsonlWriter:
         self._finished: list[Path] = []  # parts that were not synced yet
         self._disowned = False
         self._lock = threading.Lock()  # of all that writes to the file; `write` never waits for it
-        self._wake = threading.Event()
+        self._wake: SimpleQueue[None] = SimpleQueue()  # no Event: a signal may interrupt who holds its lock
         self._background: threading.Thread | None = None
         disown_in_child(self)
 
@@ -155,7 +156,7 @@ class JsonlWriter:
 
     def sync(self) -> None:
         """Ask the background to make what was written survive a loss of power; returns at once."""
-        self._wake.set()
+        self._wake.put(None)
 
     def close(self) -> None:
         """Write what waits, sync it, finish compressing. A later `write` opens the file again."""
@@ -389,15 +390,19 @@ class JsonlWriter:
                 warn("rldk: cannot rotate %s (%s); rldk tries again", self._files.events, error)
         self._find_file()
         if self._compress:
-            self._wake.set()
+            self._wake.put(None)
 
     def _close(self) -> None:
         """Write what waits, have it safe, and let go of the file."""
         self._retry_at = 0.0
         self._drain()
-        background, self._background = self._background, None
+        background, wake = self._background, self._wake
+        self._background, self._wake = (
+            None,
+            SimpleQueue(),
+        )  # a later thread must not miss what an old one gets
         if background is not None:
-            self._wake.set()
+            wake.put(None)
             background.join(SYNC_WAIT_SECONDS)
         if background is None or not background.is_alive():
             self.tend()
@@ -436,12 +441,12 @@ class JsonlWriter:
             self._background = None
 
 
-def _run_background(reference: "weakref.ref[JsonlWriter]", wake: threading.Event, interval: float) -> None:
+def _run_background(reference: "weakref.ref[JsonlWriter]", wake: SimpleQueue[None], interval: float) -> None:
     """Tend the writer every `interval` seconds, and when woken, until it is closed or gone."""
     me = threading.current_thread()
     while True:
-        wake.wait(interval)
-        wake.clear()
+        with suppress(Empty):
+            wake.get(timeout=interval)
         writer = reference()
         if writer is None or writer._background is not me:  # noqa: SLF001 - same module
             return
