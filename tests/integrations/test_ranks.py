@@ -6,6 +6,7 @@ from statistics import median
 
 import pytest
 
+from hanging import HangingDisk
 from integrations.witness import read
 from rldk.doctor.judge import judge
 from rldk.runs import Run
@@ -161,3 +162,53 @@ trainer.train()
     (crash,) = [finding for finding in judge(Run(files)).findings if finding.rule == "crash"]
     assert "rank 1" in crash.message
     assert "no judge" in crash.message
+
+
+LATE = """
+import threading
+
+flag = Path(os.environ["HANG_FLAG"])
+if rank == 0:
+    os.environ["HANG_FLAG"] = ""  # the disk of rank 1 alone hangs
+
+def hang():
+    if rank == 1:
+        flag.touch()
+
+def end():
+    if rank == 1 and HANGS_FOR:
+        answer = threading.Timer(HANGS_FOR, flag.unlink)
+        answer.daemon = True  # the interpreter would wait for it before its exit handlers
+        answer.start()
+
+callbacks = [RLDKCallback("logs", "r"), trainings.After(20, hang), trainings.After(30, end)]
+trainings.line(here, callbacks, max_steps=30).train()
+"""
+
+
+@pytest.fixture
+def disk(tmp_path, monkeypatch):
+    disk = HangingDisk(tmp_path)
+    for name, text in disk.environment.items():
+        monkeypatch.setenv(name, text)
+    return disk
+
+
+@pytest.mark.usefixtures("disk")
+def test_what_waits_for_a_late_disk_on_another_rank_is_written_before_its_process_ends(
+    start, model, tmp_path
+):
+    ranks(start, model, LATE.replace("HANGS_FOR", "3"))
+    lines = journal(RunFiles(tmp_path / "logs", "r"), 1)
+    steps = [line["step"] for line in lines if line["kind"] == "step_time"]
+    assert steps[:29] == list(range(1, 30))
+
+
+def test_what_another_rank_cannot_write_at_the_end_of_its_process_is_reported_once_and_counted(
+    start, model, tmp_path, disk
+):
+    out, err = ranks(start, model, LATE.replace("HANGS_FOR", "0"))
+    reports = [line for line in (out + err).splitlines() if "are not on it" in line]
+    (count,) = [int(line.split(";")[1].split()[0]) for line in reports]
+    assert count >= 9
+    assert str(RunFiles(disk.folder, "r").resources(1)) in reports[0]

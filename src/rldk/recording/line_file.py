@@ -40,6 +40,7 @@ class LineFile:
         self._drain_job, self._close_job = Job(self._drain), Job(self._drain_and_close)
         self._lines = Lines(MAX_WAITING_BYTES)
         self._refused = 0
+        self._is_appending = False
         self._fd = -1
         self._size = 0
         self._lock = threading.Lock()  # of the descriptor
@@ -50,6 +51,11 @@ class LineFile:
     def lost(self) -> int:
         """Lines that the disk refused, or kept waiting for too long."""
         return self._refused + self._lines.dropped
+
+    @property
+    def waiting(self) -> int:
+        """Lines that are only in memory."""
+        return len(self._lines) + self._is_appending
 
     def write(self, *values: Any, wait_s: float = WAIT_SECONDS) -> bool:
         """Append each value as a line of strict JSON; whether all are with the operating system.
@@ -87,7 +93,9 @@ class LineFile:
     def _drain(self) -> None:
         with self._lock:
             while line := b"".join(self._lines.take(0)):
+                self._is_appending = True
                 self._append(line)
+                self._is_appending = False
 
     def _drain_and_close(self) -> None:
         self._drain()

@@ -21,7 +21,8 @@ from rldk.integrations.trl.rank_store import Notice, RankStore
 from rldk.integrations.trl.rewards import ends_of
 from rldk.recording.completion_stats import Ends
 from rldk.recording.crash_recorder import CrashRecorder
-from rldk.recording.disk import BEGIN_SECONDS, EXIT_SECONDS, Disk
+from rldk.recording.disk import BEGIN_SECONDS, END_SECONDS, EXIT_SECONDS, Disk
+from rldk.recording.exit_hooks import within
 from rldk.recording.guard import Guard
 from rldk.recording.host_usage import GIB
 from rldk.recording.line_file import LineFile
@@ -43,6 +44,8 @@ WAIT_SECONDS = 30.0
 """How long the end of the process waits for the analysis of the last checkpoint."""
 ABANDONED_SECONDS = 5.0
 """The same after an exception, as the process holds the GPU's memory, and before the next training."""
+REPORT_SECONDS = 1.0
+"""How long the end of the process waits for its last report to be printed."""
 
 
 class ProcessRecorder:
@@ -186,8 +189,6 @@ class ProcessRecorder:
             warn("rldk: %s", late)
 
     def _stop(self) -> None:
-        if self._background is None or self._background.finish():
-            self._release()
         parts: list[Callable[[], object]] = [self._watchdog.stop, self._stop_sampler, self._rewards.close]
         parts += [lambda: self._run_files(at_once=True), self._process_log.close]
         parts += [file.close for file in (self._samples, self._checkpoint_lines) if file is not None]
@@ -196,6 +197,9 @@ class ProcessRecorder:
             parts.append(self._crash_recorder.end)
         for part in parts:
             self._guard.attempt("ending what watches the training", part, None)
+        analysed = self._background is None or self._background.finish()
+        if analysed and (self._recorder is not None or self._disk.settle(END_SECONDS)):
+            self._release()
 
     def _note_caught(self, wait_s: float = EXIT_SECONDS) -> None:
         """Note what ended the training where somebody caught it; first, as all else takes longer."""
@@ -225,7 +229,7 @@ class ProcessRecorder:
             files.crash(self._rank_store.rank),
             self._from_step,
             step=lambda: self._process_log.step,
-            finish=lambda _: self._process_log.flush(),
+            finish=lambda _: self._finish_lines(),
             disk=self._disk,
         )
         self._crash_recorder.begin()
@@ -277,9 +281,10 @@ class ProcessRecorder:
     def _at_exit(self) -> None:
         self._note_caught()
         self._watchdog.stop()  # it may be ending the run just now
-        self._process_log.close()
         if self._recorder is None:
-            self._disk.settle(EXIT_SECONDS)
+            self._finish_lines()
+        else:
+            self._process_log.close()
         ended_well = self._ended and not hasattr(sys, "last_value")
         seconds = WAIT_SECONDS if ended_well else ABANDONED_SECONDS
         if self._background is not None and (late := self._background.close(seconds)):
@@ -287,6 +292,15 @@ class ProcessRecorder:
         self._count_lost()
         if self._recorder is not None:
             self._recorder.close()  # with what was found just now
+
+    def _finish_lines(self) -> None:
+        """On a rank without a recorder: have what waits written before the process ends, or report it."""
+        self._process_log.close()
+        file = self._process_log.file
+        if not self._disk.settle(EXIT_SECONDS) and file is not None and file.waiting:
+            text = "rldk: the log disk does not answer; %d lines of %s are not on it"
+            # The main thread may hold the lock of the terminal.
+            within(REPORT_SECONDS, partial(warn, text, file.waiting, file.path))
 
     def _stop_sampler(self) -> None:
         if self._sampler is not None:
