@@ -543,7 +543,7 @@ def hung(tmp_path):
 
 def test_an_end_that_may_wait_but_shortly_is_waited_for_at_the_end_of_the_process(hung, monkeypatch):
     waits, registered = [], []
-    monkeypatch.setattr(recorder_module, "at_process_end", registered.append)
+    monkeypatch.setattr(hung.disk, "at_process_end", registered.append)
     with monkeypatch.context() as patch:
         patch.setattr(hung.disk, "run", lambda _, wait_s=0.0, **__: waits.append(wait_s))
         hung.close(BEGIN_SECONDS)

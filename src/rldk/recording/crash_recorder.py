@@ -8,7 +8,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -16,8 +17,7 @@ import msgspec
 
 from rldk.recording.crash import CrashFile, now, one_line, traceback_text
 from rldk.recording.disk import BEGIN_SECONDS, END_SECONDS, EXIT_SECONDS, Disk, Job
-from rldk.recording.exit_hooks import DYING_SECONDS, ExitHooks, within
-from rldk.recording.process_end import at_process_end, not_at_process_end
+from rldk.recording.exit_hooks import DYING_SECONDS, ExitHooks
 from rldk.recording.stack_location import (
     StackLocation,
     error_of_training,
@@ -55,7 +55,8 @@ class CrashRecorder:
         path: `RunFiles.crash(rank)`.
         from_step: the step that the training goes on from.
         step: gives the last step that is known.
-        account: called first; notes the death elsewhere, and gives what to tell of the run.
+        account: called first, in the disk's thread; notes the death elsewhere, and gives what to tell of
+            the run.
         finish: called when a signal ends the process, for all that takes longer; in a thread of its own,
             while the main thread may hold any lock.
         on_notice: told, by name, of a signal that somebody else handles: the training may go on.
@@ -100,11 +101,11 @@ class CrashRecorder:
         self._errors_before = {id(error) for error in self._errors()}
         self._disk.run(Job(self._file.open), BEGIN_SECONDS)
         self._exits.install()
-        at_process_end(self._leave)
+        self._disk.at_process_end(self._leave)
 
     def end(self) -> None:
         """The training has ended: what comes is not its end any more."""
-        not_at_process_end(self._leave)
+        self._disk.not_at_process_end(self._leave)
         self._exits.uninstall()
         self.close_file()
 
@@ -117,15 +118,22 @@ class CrashRecorder:
         """A context in which a first signal waits until what is written is written."""
         return self._exits.undisturbed()
 
-    def note(self, error: BaseException) -> None:
+    def note(self, error: BaseException, wait_s: float = END_SECONDS) -> None:
         """Note an exception that nobody caught. What was noted before stands.
 
         Of a training that was begun within a trainer, only what came out of a trainer is the end.
-        """
-        with self._noting:  # the end of the process waits for what is being noted
-            self._note_error(error)
 
-    def _note_error(self, error: BaseException) -> None:
+        Args:
+            error: the exception.
+            wait_s: the longest wait for a disk that hangs. It writes the note later then.
+        """
+        if self._noting.acquire(timeout=wait_s):  # the end of the process waits for what is being noted
+            try:
+                self._note_error(error, wait_s)
+            finally:
+                self._noting.release()
+
+    def _note_error(self, error: BaseException, wait_s: float) -> None:
         if self.death is not None or self._over or self._file.is_disowned:
             return
         if self._in_trainer:
@@ -142,20 +150,19 @@ class CrashRecorder:
             detail = name
         location = locate(frames_of_error(error.__traceback__))
         with self._exits.undisturbed():
-            self._note(ProcessEnd(how=how, detail=one_line(detail)[:DETAIL_CHARS], location=location), error)
+            death = ProcessEnd(how=how, detail=one_line(detail)[:DETAIL_CHARS], location=location)
+            self._note(death, error, wait_s)
 
     def note_caught(self, wait_s: float = EXIT_SECONDS) -> None:
         """Note the exception that ended the training and was caught, where it can still be found.
 
         Args:
-            wait_s: the longest wait for a disk that hangs.
+            wait_s: as of `note`, and no longer than it does: who leaves waits for what the disk has to do.
         """
-        within(wait_s if self._disk.is_well else min(wait_s, END_SECONDS), self._note_caught)
-
-    def _note_caught(self) -> None:
         for error in self._errors():
             if id(error) not in self._errors_before:
-                self.note(error)
+                with suppress(Exception):
+                    self.note(error, min(wait_s, END_SECONDS))
 
     def _errors(self) -> list[BaseException]:
         """The exception that a notebook printed last, and the one that the training's thread is handling."""
@@ -175,13 +182,12 @@ class CrashRecorder:
         if self.death is None and not self._over:
             main = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001
             location = locate(frames_of_thread(main))
-            self._note(
-                ProcessEnd(how="terminated", detail=signal.Signals(signum).name, location=location), None
-            )
+            death = ProcessEnd(how="terminated", detail=signal.Signals(signum).name, location=location)
+            self._note(death, None, EXIT_SECONDS)
         if self.death is not None:
             self._finish(self.death)
 
-    def _note(self, death: ProcessEnd, error: BaseException | None) -> None:
+    def _note(self, death: ProcessEnd, error: BaseException | None, wait_s: float) -> None:
         self.death = death
         location = death.location
         note = CrashNote(
@@ -197,6 +203,10 @@ class CrashRecorder:
             ("The exception", traceback_text(error) if error is not None else []),
             ("Exceptions that Python ignored before", list(self._exits.ignored)),
         ]
+        write = Job(partial(self._write, death, note, sections))
+        self._disk.run(write, wait_s, insists=True, while_it_works=True)
+
+    def _write(self, death: ProcessEnd, note: CrashNote, sections: list[Section]) -> None:
         try:
             sections += self._account(death)
         finally:

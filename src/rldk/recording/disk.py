@@ -1,9 +1,11 @@
 """The log disk of one process: a thread that does what touches it, and whether it answers.
 
 Invariant: jobs run one at a time, in the order in which they came. Nobody waits longer for a job than it has
-patience, and nobody at all while the disk is late. A forked child runs none.
+patience, nobody at all while the disk is late, and the end of the process `EXIT_SECONDS` in all. A forked
+child runs none.
 """
 
+import os
 import threading
 import time
 from _thread import allocate_lock
@@ -14,6 +16,7 @@ from queue import Empty, SimpleQueue
 
 from rldk._after_fork import disown_in_child
 from rldk._log import warn
+from rldk.recording.process_end import at_process_end, not_at_process_end
 
 __all__ = ["BEGIN_SECONDS", "END_SECONDS", "EXIT_SECONDS", "Disk", "Job"]
 
@@ -24,7 +27,7 @@ BEGIN_SECONDS = 0.3
 END_SECONDS = 1.0
 """The same for the end of a training."""
 EXIT_SECONDS = 10.0
-"""The same for the end of the process, and for a signal that ends it."""
+"""The same for the end of the process, and for a signal that ends it: in all, whatever they wait for."""
 IDLE_SECONDS = 5.0
 """A thread that has had nothing to do for so long ends; the next job starts another."""
 RETRY_SECONDS = 1.0
@@ -74,6 +77,19 @@ class _Turn:
         self.over.acquire()
 
 
+class _Patience:
+    """How long a disk that does nothing is waited for."""
+
+    __slots__ = ("left_s", "whole_s")
+
+    def __init__(self, whole_s: float) -> None:
+        self.whole_s = self.left_s = whole_s
+
+    def renew(self) -> None:
+        """The disk did something."""
+        self.left_s = self.whole_s
+
+
 class Disk:
     """Runs jobs in a thread of its own. No method holds a lock that a job needs.
 
@@ -82,8 +98,11 @@ class Disk:
     """
 
     def __init__(self, on_error: Callable[[str, Exception], None] = lambda _where, _error: None) -> None:
-        self._longest_s = 0.0
-        self._on_error = on_error
+        self._waits: list[
+            tuple[float, float]
+        ] = []  # when it answered again and after how long; the longest first
+        self.on_error = on_error
+        """Takes what a job raised that nobody waited for."""
         self._turns: SimpleQueue[_Turn | None] = SimpleQueue()
         self._again: list[Job] = []
         self._again_at = 0.0
@@ -91,6 +110,8 @@ class Disk:
         self._runs_in: int | None = None  # the thread that runs a job now
         self._cpu_clock: int | None = None
         self._starting = threading.Lock()
+        self._at_end: set[Callable[[], None]] = set()  # what will need the thread at the end of the process
+        self._exit = _Patience(EXIT_SECONDS)
         self._disowned = False
         self._late_since: float | None = None
         self._trusted_at = 0.0
@@ -104,16 +125,30 @@ class Disk:
         self._reports: dict[int | None, _Report] = {}  # by the reason
         disown_in_child(self)
 
+    @classmethod
+    def of(cls, folder: Path, on_error: Callable[[str, Exception], None]) -> "Disk":
+        """The disk of a folder, one for all that this process writes there.
+
+        So a run that begins while the disk still holds up the end of another takes its turn after it.
+
+        Args:
+            folder: absolute. Symbolic links are not followed, as a disk that hangs would hold that up.
+            on_error: as of a new Disk; the newest counts.
+        """
+        disk = _disks.setdefault((os.getpid(), os.path.normpath(folder)), cls())
+        disk.on_error = on_error
+        return disk
+
     @property
     def is_well(self) -> bool:
         """Whether the disk answers, and has done so for a while: then it is worth waiting for."""
         return self._late_since is None and time.monotonic() >= self._trusted_at
 
-    @property
-    def longest_wait_s(self) -> float:
-        """The longest time without an answer."""
-        since = self._late_since
-        return max(self._longest_s, 0.0 if since is None else time.monotonic() - since)
+    def longest_wait_s(self, since: float) -> float:
+        """The longest time without an answer that was not over at the moment `since`, by `time.monotonic`."""
+        late_since = self._late_since
+        longest = next((waited for answered, waited in self._waits if answered >= since), 0.0)
+        return max(longest, 0.0 if late_since is None else time.monotonic() - late_since)
 
     def is_quick(self) -> bool:
         """Whether the disk answered less than a millisecond ago, as it does all the time in a loop that does
@@ -132,7 +167,8 @@ class Disk:
 
         Args:
             job: one that waits in the queue already is not put there again, unless the caller waits for it.
-            wait_s: how long at most; 0: not at all.
+            wait_s: how long at most; 0: not at all. More than `END_SECONDS` are those of the end of the
+                process: what it waited before, for a disk that did nothing since, counts.
             insists: wait also for a disk that is late.
             while_it_works: count the time in which the thread does nothing, and not what it computes.
 
@@ -147,7 +183,8 @@ class Disk:
         if threading.get_ident() == self._runs_in:  # a job asks for another: its turn is now
             self._call(job)
             return True
-        waits = wait_s > 0 and (insists or self.is_well)
+        patience = _Patience(wait_s) if wait_s <= END_SECONDS else self._exit
+        waits = patience.left_s > 0 and (insists or self.is_well)
         if job.is_queued and not waits:
             return False
         now, worked = time.monotonic(), self._worked() if waits else None
@@ -155,12 +192,11 @@ class Disk:
         turn = _Turn(job, is_awaited=waits, is_timed=not while_it_works)
         job.is_queued = True
         self._turns.put(turn)
-        if self._thread is None or not self._thread.is_alive():
-            self._start()
+        self._start()
         if not waits:
             return False
         if not (
-            self._wait_while_working(turn, wait_s) if while_it_works else turn.over.acquire(timeout=wait_s)
+            self._wait_while_working(turn, patience) if while_it_works else turn.over.acquire(timeout=wait_s)
         ):
             turn.is_awaited = False
             if while_it_works or not self._has_worked(worked, wait_s):
@@ -197,10 +233,28 @@ class Disk:
         """Report no more of a file that is not tried again."""
         self._refused.pop(path, None)
 
+    def at_process_end(self, call: Callable[[], None]) -> None:
+        """Have `call` called when this process ends, and the thread there until then.
+
+        From Python 3.12 on, none can be started any more at the end of the process.
+        """
+        at_process_end(call)
+        if not self._disowned:
+            self._at_end.add(call)
+            if threading.get_ident() != self._runs_in:
+                self._start()
+
+    def not_at_process_end(self, call: Callable[[], None]) -> None:
+        """Do not call `call` when this process ends."""
+        self._at_end.discard(call)
+        not_at_process_end(call)
+
     def close(self) -> None:
-        """Let the thread end when its work is done; another job starts one again."""
+        """Let the thread end when its work is done, unless the end of the process needs it; another job
+        starts one again.
+        """
         thread = self._thread
-        if thread is None or self._disowned:
+        if thread is None or self._disowned or self._at_end:
             return
         self._turns.put(None)
         if self.is_well and thread is not threading.current_thread():
@@ -210,11 +264,14 @@ class Disk:
         """In a forked child: the thread is not there, and nothing is written."""
         self._disowned = True
         self._turns, self._again, self._thread = SimpleQueue(), [], None
+        self._at_end = set()
 
     # The waiting side.
 
     def _start(self) -> None:
         """Have a thread; where there is none to be had, do the work here."""
+        if self._thread is not None and self._thread.is_alive():
+            return
         if not self._starting.acquire(timeout=WAIT_SECONDS):  # a signal interrupted who starts it
             return
         try:
@@ -231,14 +288,15 @@ class Disk:
         finally:
             self._starting.release()
 
-    def _wait_while_working(self, turn: _Turn, wait_s: float) -> bool:
+    def _wait_while_working(self, turn: _Turn, patience: _Patience) -> bool:
         """Wait until nothing was computed for so long: a thread that the disk holds uses no processor."""
-        idle, worked = 0.0, self._worked()
-        while idle < wait_s:
-            part = min(_POLL_SECONDS, wait_s)
+        part, worked = min(_POLL_SECONDS, patience.whole_s), self._worked()
+        while patience.left_s > 0:
             if turn.over.acquire(timeout=part):
                 return True
-            idle = 0.0 if self._has_worked(worked, part) else idle + part
+            patience.left_s -= part
+            if self._has_worked(worked, part):
+                patience.renew()
             worked = self._worked()
         return False
 
@@ -289,7 +347,7 @@ class Disk:
                 # In this order: who puts a job into the queue looks for a thread afterwards.
                 with self._starting:
                     self._thread = None
-                    if self._turns.empty() or self._disowned:
+                    if (self._turns.empty() and not self._at_end) or self._disowned:
                         return
                     self._thread = me
             del turn  # it holds what a training holds
@@ -308,7 +366,7 @@ class Disk:
         self._note_answer(began if turn.is_timed else time.monotonic())
         turn.over.release()
         if isinstance(turn.error, Exception) and not turn.is_awaited:
-            self._on_error("writing to the log disk", turn.error)
+            self.on_error("writing to the log disk", turn.error)
 
     def _call(self, job: Job) -> None:
         if job.call() is False and job not in self._again:
@@ -327,10 +385,13 @@ class Disk:
 
     def _note_empty(self) -> None:
         """The queue is empty: a disk that was late answers again."""
+        self._exit.renew()
         if self._late_since is not None:
             now = time.monotonic()
             waited, self._late_since = now - self._late_since, None
-            self._longest_s = max(self._longest_s, waited)
+            while self._waits and self._waits[-1][1] <= waited:
+                self._waits.pop()
+            self._waits.append((now, waited))
             self._distrust(now)
             self._late_report.end("rldk: the log disk answers again after %.1f s", waited)
 
@@ -360,3 +421,7 @@ class _Report:
         if self._is_open:
             self._is_open = False
             warn(message, *values)
+
+
+_disks: dict[tuple[int, str], Disk] = {}
+"""By process and folder: what is known of a disk outlives a run, and a forked child begins anew."""

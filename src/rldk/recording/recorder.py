@@ -27,7 +27,6 @@ from rldk.recording.exit_hooks import within
 from rldk.recording.guard import Guard
 from rldk.recording.json_file import JsonFile
 from rldk.recording.live_doctor import LiveDoctor, without_secrets
-from rldk.recording.process_end import at_process_end, not_at_process_end
 from rldk.recording.redaction import redact, redact_texts, shortened
 from rldk.recording.stack_location import StackLocation
 from rldk.recording.writer import JsonlWriter
@@ -157,14 +156,15 @@ class Recorder:
         with suppress(OSError):
             last = Run(self.files).last() if claimed.resumed else None
         before = (last and last.wall_time) or 0.0
-        self._origin = (time.monotonic() if began is None else began) - before
+        self._began = time.monotonic() if began is None else began
+        self._origin = self._began - before
         info = without_secrets(info) | {"from_seconds": before}
         self._info = self._begin_info(from_step, info, claimed.resumed)
         self._run_file.save(self._info)
         self._begin_live_doctor(claimed, from_step)
         disown_in_child(self)
         self._crash_recorder = self._new_crash_recorder()
-        at_process_end(self._at_exit)
+        self.disk.at_process_end(self._at_exit)
 
     def begin_training(self) -> None:
         """A training begins, and no evaluation alone: an error and a signal are its end from now on.
@@ -178,7 +178,7 @@ class Recorder:
             self._is_done(self._begin_again, BEGIN_SECONDS)
         self._crash_recorder = self._new_crash_recorder()
         self._crash_recorder.begin()
-        at_process_end(self._at_exit)  # again, to come before the end of the crash recorder
+        self.disk.at_process_end(self._at_exit)  # again, to come before the end of the crash recorder
 
     def _begin_again(self) -> None:
         self._lock = RunLock.acquire(self.files.lock) or self._lock
@@ -224,7 +224,7 @@ class Recorder:
         """Something is new: if the files of the end are there, `close` writes them again."""
         self._stale = True
         if self.ended is not None:
-            at_process_end(self._at_exit)
+            self.disk.at_process_end(self._at_exit)
 
     def end(self, how: How, detail: str | None = None) -> Ending | None:
         """End the run and write the files of the end. Events recorded later are still taken.
@@ -249,9 +249,9 @@ class Recorder:
             raise
         finally:
             self._crash_recorder.end()
-            not_at_process_end(self._at_exit)  # it would keep the training's state alive
+            self.disk.not_at_process_end(self._at_exit)  # it would keep the training's state alive
             if self.ended is None or self._stale:
-                at_process_end(self._at_exit)
+                self.disk.at_process_end(self._at_exit)
             self.disk.close()
 
     def close(self, wait_s: float = EXIT_SECONDS) -> None:
@@ -261,7 +261,7 @@ class Recorder:
         """
         if self._disowned:
             return
-        not_at_process_end(self._at_exit)
+        self.disk.not_at_process_end(self._at_exit)
         if self.ended is not None or self.is_ending:
             done = self._is_done(self._renew, wait_s)
         else:
@@ -273,7 +273,7 @@ class Recorder:
             if self.training and (self.ended is None or self.ended.how != "completed"):
                 self._print_location()
         if not done and wait_s < EXIT_SECONDS:
-            at_process_end(self._at_exit)
+            self.disk.at_process_end(self._at_exit)
         elif not done:
             self._warn_of_missing()
 
@@ -368,7 +368,7 @@ class Recorder:
             during=location.during,
             lines_lost=self.lines_lost,
             records_delayed=self.events_delayed + (self._writer.delayed if self._writer else 0),
-            longest_disk_wait=round(self.disk.longest_wait_s, 3),
+            longest_disk_wait=round(self.disk.longest_wait_s(self._began), 3),
         )
         self._info["end"] = msgspec.to_builtins(ending)
         self._run_file.save(self._info)
@@ -409,11 +409,9 @@ class Recorder:
         """End the run while the main thread, which was interrupted anywhere, waits for it."""
         if self.ended is not None or self._disowned:
             return
-        if not self._is_done(
-            partial(self._close_and_end, death.how, death.detail, self._found_soon, once=True), EXIT_SECONDS
-        ):
-            self._warn_of_missing()
-        within(SAYING_SECONDS, self._print_location)  # the main thread may hold the lock of the terminal
+        end = partial(self._close_and_end, death.how, death.detail, self._found_soon, once=True)
+        say = self._print_location if self._is_done(end, EXIT_SECONDS) else self._warn_of_missing
+        within(SAYING_SECONDS, say)  # the main thread may hold the lock of the terminal
 
     def _noticed(self, name: str) -> None:
         self._notice = name

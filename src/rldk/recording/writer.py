@@ -34,7 +34,7 @@ SYNC_SECONDS = 30.0
 SYNC_WAIT_SECONDS = 5.0
 """How long `close` waits for the disk to make safe what it has."""
 LOCK_SECONDS = 3.0
-"""How long the disk's thread waits for a loop that writes without it."""
+"""How long the disk's thread waits for a loop that writes without it, once until it makes way."""
 FAST_SECONDS = 0.03
 """Lines that fill a memory page within this time are kept from crossing its end."""
 PAGE = mmap.PAGESIZE
@@ -114,6 +114,7 @@ class JsonlWriter:
         self._disowned = False
         self._lock = threading.Lock()  # of all that writes to the file; `write` never waits for it
         self._wake: SimpleQueue[None] = SimpleQueue()  # no Event: a signal may interrupt who holds its lock
+        self._lock_s = LOCK_SECONDS
         self._background: threading.Thread | None = None
         disown_in_child(self)
 
@@ -152,7 +153,7 @@ class JsonlWriter:
         """Write what waits now, even if the disk refused a moment ago."""
         if not self._disowned:
             self._retry_at = 0.0
-            self._disk.run(self._job, EXIT_SECONDS, insists=True)
+            self._disk.run(self._job, EXIT_SECONDS, insists=True, while_it_works=True)
 
     def sync(self) -> None:
         """Ask the background to make what was written survive a loss of power; returns at once."""
@@ -194,7 +195,8 @@ class JsonlWriter:
         """Keep others from the file; whether they made way. The main thread may have been interrupted by a
         signal within `write`, and wait for what is done here.
         """
-        alone = self._lock.acquire(timeout=LOCK_SECONDS)
+        alone = self._lock.acquire(timeout=self._lock_s)
+        self._lock_s = LOCK_SECONDS if alone else 0.0
         try:
             yield alone
         finally:

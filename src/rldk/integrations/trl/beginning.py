@@ -6,6 +6,7 @@ in memory and is recorded as if the run had begun at once; what memory cannot ho
 
 import errno
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,9 +24,9 @@ from rldk.health import Diagnosis, Settings
 from rldk.integrations.trl.terminal_lines import print_line
 from rldk.recording.claim import claim
 from rldk.recording.disk import BEGIN_SECONDS, EXIT_SECONDS, Disk, Job
+from rldk.recording.exit_hooks import ExitHooks
 from rldk.recording.guard import Guard
 from rldk.recording.live_doctor import LiveDoctor, as_recorded
-from rldk.recording.process_end import at_process_end, not_at_process_end
 from rldk.recording.recorder import Ending, How, Recorder
 from rldk.recording.redaction import redact_text
 from rldk.recording.writer import JsonlWriter
@@ -87,7 +88,12 @@ class Beginning:
         self._plan = plan
         self._guard = guard
         self._began = time.monotonic()
-        self._disk = Disk(guard.caught)
+        self._disk = Disk.of(plan.folder, guard.caught)
+        self._exits = ExitHooks(
+            on_error=lambda _: None,  # the end of the process finds it
+            on_signal=self._terminated,
+            on_notice=lambda _: None,
+        )
         self._job = Job(self._begin)
         self._events: deque[Event] = deque()
         self._bytes = 0
@@ -104,8 +110,13 @@ class Beginning:
             not self._disk.run(self._job, BEGIN_SECONDS, insists=True, while_it_works=True)
             or not self.recorder
         ):
-            at_process_end(self._at_exit)
+            self._disk.at_process_end(self._at_exit)
         return self.recorder
+
+    def begin_training(self) -> None:
+        """It is a training that begins, and no evaluation alone: a signal is its end from now on."""
+        self.is_training = True
+        self._exits.install()
 
     def keep(self, event: Event) -> None:
         """Keep an event, whose `wall_time` is a moment of `time.monotonic`, until the run has begun."""
@@ -118,7 +129,8 @@ class Beginning:
     def hand_over(self, recorder: Recorder) -> bool:
         """Record what waited; whether anything did."""
         count = len(self._events)
-        not_at_process_end(self._at_exit)
+        self._exits.uninstall()
+        self._disk.not_at_process_end(self._at_exit)
         recorder.events_lost += self.lost
         recorder.events_delayed += count
         while self._events:
@@ -134,12 +146,18 @@ class Beginning:
 
     def end(self, how: How, detail: str | None) -> None:
         """End the run as soon as it has begun; the end of the process waits for that."""
+        self._exits.uninstall()
         self._asked_end = how, detail
         self._disk.run(Job(self._end), wait_s=0)
 
     def disown(self) -> None:
         """In a forked child: the run is the parent's, and the end of the child does nothing for it."""
-        not_at_process_end(self._at_exit)
+        self._disk.not_at_process_end(self._at_exit)
+
+    def _terminated(self, signum: int) -> None:
+        """A signal ends the process: give the disk its last chance."""
+        self._asked_end = "terminated", signal.Signals(signum).name
+        self._at_exit()
 
     def _begin(self) -> bool:
         if self.recorder is not None:
@@ -154,6 +172,7 @@ class Beginning:
             return False
         except BaseException:
             self.has_failed = True
+            self._exits.uninstall()
             raise
         self._disk.accept(self._plan.folder)
         return True

@@ -193,7 +193,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
                 recorder = self._begin(args, state, kwargs)
             self._describe(args, state, control, kwargs)
             if self._beginning is not None:
-                self._beginning.is_training = True
+                self._beginning.begin_training()
             if recorder is not None:
                 recorder.begin_training()
         self._record_process(store, args, state, kwargs)

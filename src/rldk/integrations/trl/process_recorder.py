@@ -27,7 +27,6 @@ from rldk.recording.guard import Guard
 from rldk.recording.host_usage import GIB
 from rldk.recording.line_file import LineFile
 from rldk.recording.options import RecordingOptions
-from rldk.recording.process_end import at_process_end, not_at_process_end
 from rldk.recording.process_log import ProcessLog
 from rldk.recording.recorder import Recorder
 from rldk.recording.resources import ResourceSample, ResourceSampler
@@ -78,7 +77,7 @@ class ProcessRecorder:
         self._trainer_dir = Path(trainer_info.trainer_dir(args))
         self._is_trial = bool(state.is_hyper_param_search)
         self._trial_name: str | None = state.trial_name if self._is_trial else None
-        self._disk = Disk(guard.caught) if recorder is None else recorder.disk
+        self._disk = Disk.of(folder, guard.caught) if recorder is None else recorder.disk
         self._files: RunFiles | None = None
         self._sizes: dict[str, float] = {}
         if recorder is not None:
@@ -117,7 +116,7 @@ class ProcessRecorder:
             self._background = Background(self._analysed, base, self._release)
             self._checkpoint_lines = LineFile(recorder.files.checkpoints, self._disk)
         # Last: were something above to raise, or Ctrl-C to come, nobody would beat, and nobody end this.
-        at_process_end(self._at_exit)  # an exception ends the process without `close`
+        self._disk.at_process_end(self._at_exit)  # an exception ends the process without `close`
         self._watchdog.start()
         if self._sampler is not None:
             guard.attempt("measuring the machine", self._sampler.start, None)
@@ -276,7 +275,7 @@ class ProcessRecorder:
 
     def _release(self) -> None:
         """Nothing is left to be done at the end of the process, which held all this."""
-        not_at_process_end(self._at_exit)
+        self._disk.not_at_process_end(self._at_exit)
 
     def _at_exit(self) -> None:
         self._note_caught()
