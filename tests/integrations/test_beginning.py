@@ -2,6 +2,7 @@
 
 import errno
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ TESTS = Path(__file__).parents[1]
 pytestmark = [pytest.mark.training, pytest.mark.compat]
 
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, threading, time
 from pathlib import Path
 from transformers import TrainerControl, TrainerState, TrainingArguments
 from rldk.integrations.trl import RLDKCallback
@@ -32,12 +33,16 @@ def hook(name, **values):
     getattr(callback, name)(args, state, control, **values)
 
 
-def train():
-    hook("on_train_begin")
-    for state.global_step in range(1, 4):
+def do_steps(*steps):
+    for state.global_step in steps:
         hook("on_step_begin")
         hook("on_step_end")
         hook("on_log", logs={"loss": 1.0})
+
+
+def train():
+    hook("on_train_begin")
+    do_steps(1, 2, 3)
     hook("on_train_end")
 
 
@@ -66,10 +71,18 @@ def disk(tmp_path):
 
 
 @pytest.fixture
+def hanging(disk):
+    """The same disk: it answers at first, and hangs when the script makes the flag."""
+    del disk.environment["HANG_ERRNO"]
+    disk.answer()
+    return disk
+
+
+@pytest.fixture
 def run(tmp_path, disk):
     """Runs the script with these last lines on a disk that refuses; what it says."""
 
-    def run_script(*lines):
+    def run_script(*lines, status=0):
         process = subprocess.run(
             [sys.executable, "-c", SCRIPT + "\n".join(lines)],
             cwd=tmp_path,
@@ -79,7 +92,7 @@ def run(tmp_path, disk):
             timeout=120,
             check=False,
         )
-        assert process.returncode == 0, process.stderr
+        assert process.returncode == status, process.stderr
         return process.stderr
 
     return run_script
@@ -107,9 +120,7 @@ def test_an_evaluation_and_the_training_after_it_are_one_run(disk, run):
         "hook('on_train_begin')",
         "disk_answers()",
         "until_begun()",
-        "for state.global_step in (1, 2, 3):",
-        "    hook('on_step_begin')",
-        "    hook('on_log', logs={'loss': 1.0})",
+        "do_steps(1, 2, 3)",
         "hook('on_train_end')",
     )
     assert recorded(disk) == ([("eval", 0), *TRAINED], "completed")
@@ -142,3 +153,71 @@ def test_the_end_of_a_forked_child_does_nothing_for_a_run_that_has_not_begun(dis
     )
     assert "are lost" not in said
     assert "r_run.json" in {path.name for path in disk.folder.iterdir()}
+
+
+def test_a_resume_whose_disk_still_holds_up_the_end_before_goes_on_in_its_run(hanging, run):
+    run(
+        "hook('on_train_begin')",
+        "do_steps(1, 2, 3)",
+        "FLAG.touch()",
+        "hook('on_train_end')",
+        "state.max_steps = 6",
+        "hook('on_train_begin')",
+        "do_steps(4, 5, 6)",
+        "disk_answers()",
+        "until_begun()",
+        "hook('on_train_end')",
+    )
+    assert recorded(hanging) == ([("train", step) for step in range(1, 7)], "completed")
+    info = json.loads((hanging.folder / "r_run.json").read_text())
+    assert [attempt["from_step"] for attempt in info["attempts"]] == [0, 3]
+    assert info["end"]["records"] == 3
+
+
+def test_a_signal_gives_a_run_that_has_not_begun_its_last_chance(hanging, run):
+    run(
+        "FLAG.touch()",
+        "hook('on_train_begin')",
+        "do_steps(1, 2, 3)",
+        "threading.Timer(1, disk_answers).start()",
+        "os.kill(os.getpid(), signal.SIGTERM)",
+        "time.sleep(600)",
+        status=-signal.SIGTERM,
+    )
+    assert recorded(hanging) == (TRAINED, "terminated")
+    assert (hanging.folder / "r_final_report.json").exists()
+
+
+def test_no_handler_stays_after_a_training_that_ended_before_its_run_began(disk, run):
+    run(
+        "train()",
+        "assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL",
+        "disk_answers()",
+    )
+    assert recorded(disk) == (TRAINED, "completed")
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_end_of_an_interpreter_that_starts_no_thread_waits_for_a_disk_that_hangs(hanging, run, answers):
+    """As from Python 3.12 on."""
+    said = run(
+        "import _thread, atexit",
+        "disk.IDLE_SECONDS = 0.05",
+        "hook('on_train_begin')",
+        "do_steps(1, 2, 3)",
+        "time.sleep(0.5)  # the thread of the disk has nothing to do",
+        "FLAG.touch()",
+        "def refuse(*_, **__):",
+        '    raise RuntimeError("can\'t create new thread at interpreter shutdown")',
+        "def end():",
+        "    threading.Thread.start = _thread.start_new_thread = refuse",
+        "atexit.register(end)",
+        f"if {answers}:",
+        "    answer = threading.Timer(2, disk_answers)",
+        "    answer.daemon = True",
+        "    answer.start()",
+    )
+    if answers:
+        assert recorded(hanging) == (TRAINED, "unknown")
+    else:
+        assert "the log disk does not answer" in said

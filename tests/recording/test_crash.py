@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -21,7 +22,7 @@ from rldk.recording.crash import (
     traceback_text,
 )
 from rldk.recording.crash_recorder import CrashRecorder
-from rldk.recording.disk import Disk
+from rldk.recording.disk import Disk, Job
 from rldk.schema.crash_file import CrashNote, read_crash
 from rldk.schema.event import encode
 from rldk.schema.files import RunFiles
@@ -233,6 +234,36 @@ def test_an_account_that_fails_does_not_cost_the_record(tmp_path):
     with pytest.raises(ZeroDivisionError):
         words.note(ValueError("boom"))
     assert read_crash(tmp_path / "crash.txt").detail == "ValueError: boom"
+
+
+@pytest.fixture
+def held():
+    """A disk that does nothing, and the event that lets it go on."""
+    disk, answers = Disk(), threading.Event()
+    disk.run(Job(lambda: answers.wait() and None), 0)
+    yield disk, answers
+    answers.set()
+
+
+def test_a_note_that_a_disk_holds_up_is_written_when_it_answers(tmp_path, held):
+    disk, answers = held
+    words = CrashRecorder(tmp_path / "crash.txt", step=lambda: 3, disk=disk)
+    words.note(ValueError("boom"), 0.1)
+    assert words.death.detail == "ValueError: boom"
+    assert not words.path.exists()
+    answers.set()
+    assert disk.settle(20)
+    assert read_crash(words.path).detail == "ValueError: boom"
+
+
+def test_a_signal_whose_note_a_disk_holds_up_still_has_the_run_ended(tmp_path, held, monkeypatch):
+    disk, _ = held
+    monkeypatch.setattr(disk._exit, "left_s", 0.1)
+    ended = []
+    words = CrashRecorder(tmp_path / "crash.txt", step=lambda: 3, finish=ended.append, disk=disk)
+    words._terminated(signal.SIGTERM)
+    assert [death.detail for death in ended] == ["SIGTERM"]
+    assert not words.path.exists()
 
 
 def test_a_rank_without_a_recorder_writes_its_own_file(tmp_path):

@@ -203,6 +203,68 @@ def test_without_another_thread_the_work_is_done_at_once(disk, monkeypatch):
     assert found == [1]
 
 
+def test_the_end_of_a_process_waits_for_a_disk_that_does_nothing_no_longer_in_all(monkeypatch):
+    monkeypatch.setattr(module, "END_SECONDS", 0.1)
+    monkeypatch.setattr(module, "EXIT_SECONDS", 0.5)
+    disk, answers = Disk(), threading.Event()
+    disk.run(Job(lambda: answers.wait() and None), 0)
+    begun = time.monotonic()
+    for _ in range(40):  # would take 20 s
+        assert not disk.run(Job(lambda: None), 0.5, insists=True, while_it_works=True)
+    assert time.monotonic() - begun < 10
+    answers.set()
+    give_up = time.monotonic() + WAIT
+    while not disk.settle(WAIT):  # once it answers, it is waited for again
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+def test_a_thread_that_the_end_of_the_process_needs_stays(disk, monkeypatch):
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.01)
+
+    def at_end():
+        pass
+
+    disk.at_process_end(at_end)
+    thread = disk._thread
+    disk.close()
+    thread.join(0.3)
+    assert thread.is_alive()
+    disk.not_at_process_end(at_end)
+    thread.join(WAIT)
+    assert not thread.is_alive()
+
+
+def test_a_folder_has_one_disk_in_each_process(tmp_path):
+    disk = Disk.of(tmp_path, print)
+    assert Disk.of(tmp_path / "x" / "..", print) is disk
+    assert Disk.of(tmp_path / "x", print) is not disk
+    if (child := os.fork()) == 0:
+        code = 1
+        try:
+            code = int(not Disk.of(tmp_path, print).run(Job(lambda: None), WAIT, insists=True))
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_what_a_disk_did_before_a_run_is_no_wait_of_that_run(disk, monkeypatch):
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.01)
+    moments = []
+    for seconds in (0.1, 0.4, 0.2):
+        moments.append(time.monotonic())
+        answers = threading.Event()
+        disk.run(Job(lambda answers=answers: answers.wait() and None), 0.01, insists=True)
+        time.sleep(seconds)
+        answers.set()
+        assert disk.settle(WAIT)
+        while disk._late_since is not None:
+            time.sleep(0.001)
+    waits = [disk.longest_wait_s(moment) for moment in moments]
+    assert waits[0] == waits[1] >= 0.4 > waits[2] >= 0.2
+    assert disk.longest_wait_s(time.monotonic()) == 0
+
+
 def test_a_forked_child_runs_no_job(disk, held):
     if (child := os.fork()) == 0:
         code = 1

@@ -14,7 +14,9 @@ from events import event
 from processes import run_script, script
 from recording_one import begin
 from rldk.recording import recorder as recorder_module
+from rldk.recording.crash_recorder import ProcessEnd
 from rldk.recording.disk import BEGIN_SECONDS, Job
+from rldk.recording.stack_location import StackLocation
 from rldk.report.final_report import write_end
 from rldk.runs import Run
 from rldk.schema.files import RunFiles
@@ -551,6 +553,15 @@ def test_an_end_that_may_wait_but_shortly_is_waited_for_at_the_end_of_the_proces
         hung.close(BEGIN_SECONDS)  # as its end was asked for before
     assert set(waits) <= {0.0, BEGIN_SECONDS}
     assert registered == [hung._at_exit]
+
+
+def test_at_a_signal_the_main_thread_may_hold_what_the_last_line_needs(hung, monkeypatch):
+    apart = []
+    monkeypatch.setattr(recorder_module, "within", lambda _, call: apart.append(call))
+    with monkeypatch.context() as patch:
+        patch.setattr(hung.disk, "run", lambda *_, **__: False)
+        hung._finish_at_signal(ProcessEnd(how="terminated", detail="SIGTERM", location=StackLocation()))
+    assert apart == [hung._warn_of_missing]
 
 
 def test_the_last_line_tells_an_exception_that_the_disk_has_not_taken(hung, caplog):

@@ -19,7 +19,7 @@ from events import line_of
 from processes import run_script
 from rldk.recording import writer as module
 from rldk.recording.disk import Disk
-from rldk.recording.writer import JsonlWriter
+from rldk.recording.writer import LOCK_SECONDS, JsonlWriter
 from rldk.runs import Run
 from rldk.schema.files import RunFiles
 
@@ -726,3 +726,18 @@ def test_a_signal_anywhere_in_sync_does_not_keep_the_writer_from_its_end(tmp_pat
         assert disk.is_well
         writer.close()
     assert number > 1
+
+
+def test_a_lock_that_an_interrupted_thread_keeps_is_waited_for_once(tmp_path):
+    writer = JsonlWriter(RunFiles(tmp_path, "r"))
+    waits = []
+
+    class Kept:
+        def acquire(self, timeout):
+            waits.append(timeout)
+            return False
+
+    writer.write(b"{}")
+    writer._lock = Kept()
+    writer._close()
+    assert sum(waits) == LOCK_SECONDS
