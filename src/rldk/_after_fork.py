@@ -28,14 +28,14 @@ _signals: "weakref.WeakKeyDictionary[Owner, frozenset[int]]" = weakref.WeakKeyDi
 """Owners with signal handlers, and their signals."""
 
 
-class _Forking(threading.local):
+class _ForkState(threading.local):
     """The signal masks of this thread before each fork that has begun: a hook of a fork may fork itself."""
 
     def __init__(self) -> None:
         self.masks: list[set[int] | None] = []
 
 
-_forking = _Forking()
+_fork_state = _ForkState()
 
 
 def disown_in_child(owner: Owner, signals: Iterable[int] = ()) -> None:
@@ -61,14 +61,14 @@ def keep_in_child(owner: Owner) -> None:
 def _before_fork() -> None:
     """Have our signals wait: a child that takes one before it let go writes into its parent's pipe."""
     held = frozenset[int]().union(*list(_signals.values()))
-    _forking.masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()) if held else None)
+    _fork_state.masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()) if held else None)
     if held:
         signal.pthread_sigmask(signal.SIG_BLOCK, held)
 
 
 def _after_fork() -> None:
     """Also called where the fork failed."""
-    mask = _forking.masks.pop() if _forking.masks else None
+    mask = _fork_state.masks.pop() if _fork_state.masks else None
     if mask is not None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from checkpoints.files import matrix, save
 from events import end, logged, write_run
 from rldk.cli import main
-from rldk.cli.progress import counting, measuring
+from rldk.cli.progress import ProgressCounter, measuring
 from sample_lines import recorded, write_samples
 
 NAME = "x\x1b[31mRED\x1b]0;pwn\x07"
@@ -88,7 +88,7 @@ def test_no_name_moves_the_cursor_and_each_is_told(arguments, folder, monkeypatc
 
 def test_nor_does_one_in_a_progress_line(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    assert [*counting([1], NAME)] == [1]
+    assert [*ProgressCounter([1], NAME)] == [1]
     with measuring(NAME, lambda: 0, 10):
         pass
     told = capsys.readouterr().err

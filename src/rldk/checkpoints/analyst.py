@@ -16,7 +16,7 @@ from rldk.checkpoints.optimizer import optimizer_of
 from rldk.checkpoints.previous import Fingerprint, KnownTensor, PreviousCheckpoint
 from rldk.checkpoints.safe_open import read_json
 from rldk.checkpoints.safetensors import Entry
-from rldk.checkpoints.scan import CutShortError, Measured, Scanner
+from rldk.checkpoints.scan import CutShortError, Scanner, TensorStats
 from rldk.checkpoints.vocabulary import TokensCache, vocabulary_of
 from rldk.checkpoints.weights import Weights
 from rldk.doctor.good_checkpoint import last_checkpoint
@@ -180,7 +180,7 @@ class Analyst:
 
     def _measure(
         self, fd: int, entry: Entry, before: PreviousCheckpoint | None, tally: LayerGroups
-    ) -> Measured:
+    ) -> TensorStats:
         if before is not None:
             measured, tensor = before.measure(self._scanner, fd, entry)
         else:
@@ -189,7 +189,7 @@ class Analyst:
         tally.add(tensor)
         return measured
 
-    def _pair(self, fd: int, entry: Entry, measured: Measured, pairs: Pairs) -> None:
+    def _pair(self, fd: int, entry: Entry, measured: TensorStats, pairs: Pairs) -> None:
         zero = measured.squares == 0 and not (measured.nan or measured.inf)
         if pairs.meet(entry.name, entry.shape, zero=zero):
             values = self._scanner.load(fd, entry)
@@ -238,7 +238,7 @@ class Analyst:
         return self._base_norms
 
 
-def _count(found: Analysis, entry: Entry, measured: Measured) -> None:
+def _count(found: Analysis, entry: Entry, measured: TensorStats) -> None:
     """Note what a tensor is, and what is wrong with it."""
     found.dtypes[entry.dtype] = found.dtypes.get(entry.dtype, 0) + entry.elements
     if not entry.elements:

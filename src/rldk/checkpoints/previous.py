@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rldk.checkpoints.folder import progress_of, step_of
 from rldk.checkpoints.layer_groups import Tensor
 from rldk.checkpoints.safetensors import Entry
-from rldk.checkpoints.scan import CutShortError, Measured, Scanner
+from rldk.checkpoints.scan import CutShortError, Scanner, TensorStats
 from rldk.checkpoints.weights import Weights
 from rldk.schema.checkpoint import MAX_NAMED, Comparison
 
@@ -74,7 +74,7 @@ class PreviousCheckpoint:
         progress = progress_of(self.path)[0]
         return progress.step if progress and progress.step is not None else step_of(self.path)
 
-    def measure(self, scanner: Scanner, fd: int, entry: Entry) -> tuple[Measured, Tensor]:
+    def measure(self, scanner: Scanner, fd: int, entry: Entry) -> tuple[TensorStats, Tensor]:
         """Read a tensor of the new checkpoint together with this one's, where that can be.
 
         Raises:
@@ -98,7 +98,7 @@ class PreviousCheckpoint:
         remembered = self._tensors.get(name)
         return None if remembered is None else (remembered.dtype, remembered.shape)
 
-    def _both(self, scanner: Scanner, fd: int, entry: Entry) -> Measured | None:
+    def _both(self, scanner: Scanner, fd: int, entry: Entry) -> TensorStats | None:
         """None where this one cannot be read; a fault of the new one shows when it is read alone."""
         location = self._weights.locations.get(entry.name) if self._weights is not None else None
         if self._weights is None or location is None:

@@ -14,7 +14,7 @@ import numpy as np
 from rldk.checkpoints.dtypes import FLOATS, Floats, into_float32
 from rldk.checkpoints.safetensors import Entry
 
-__all__ = ["CutShortError", "Measured", "Scanner"]
+__all__ = ["CutShortError", "Scanner", "TensorStats"]
 
 CHUNK = 1 << 16
 """Elements at once: with their float32 twins they fit a second-level cache of 1 MB."""
@@ -24,7 +24,7 @@ class CutShortError(Exception):
     """A file ended before a tensor that it had room for when it was opened."""
 
 
-class Measured(NamedTuple):
+class TensorStats(NamedTuple):
     """What the bytes of a tensor show."""
 
     crc: int
@@ -63,7 +63,7 @@ class Scanner:
         self._difference = np.empty(CHUNK, np.float32)
         self._differs = np.empty(CHUNK * 8, np.bool_)
 
-    def measure(self, fd: int, entry: Entry, before: tuple[int, Entry] | None = None) -> Measured:
+    def measure(self, fd: int, entry: Entry, before: tuple[int, Entry] | None = None) -> TensorStats:
         """Read a tensor, and its predecessor of the same dtype and size.
 
         Raises:
@@ -91,7 +91,7 @@ class Scanner:
             changed += differing
             if differing and floats is not None:
                 moved += self._moved(floats, into_float32(entry.dtype, old, self._floats_before))
-        return Measured(
+        return TensorStats(
             crc,
             squares if numeric else None,
             nan,

@@ -63,7 +63,7 @@ def open_torch(fd: int, limit: TimeLimit | None = None) -> TorchFile:
         raise UnreadableError(reason, damaged=not old)
     limit = limit or TimeLimit()
     try:
-        with zipfile.ZipFile(_Bounded(fd)) as archive:
+        with zipfile.ZipFile(_BoundedReader(fd)) as archive:
             parts = archive.infolist()
     except (UnreadableError, OSError):
         raise
@@ -126,7 +126,7 @@ def _begin(fd: int, info: zipfile.ZipInfo, size: int) -> int:
     return int(info.header_offset + 30 + name + extra)
 
 
-class _Bounded(io.RawIOBase):
+class _BoundedReader(io.RawIOBase):
     """A file as `zipfile` reads it, in pieces of a bounded size.
 
     The descriptor stays open when this is closed.

@@ -32,7 +32,7 @@ MAX_TOKENIZER = 40_000_000
 """Bytes of a tokenizer.json that is read; the largest have 35 MB."""
 
 
-class _Added(msgspec.Struct):
+class _AddedToken(msgspec.Struct):
     id: int
     content: str = ""
 
@@ -43,7 +43,7 @@ class _Model(msgspec.Struct):
 
 class _Tokenizer(msgspec.Struct):
     model: _Model = msgspec.field(default_factory=_Model)
-    added_tokens: list[_Added] = []
+    added_tokens: list[_AddedToken] = []
 
 
 class _Tokens(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ import msgspec
 from rldk.cli.log_options import input_options, log_of
 from rldk.cli.many_runs import expanded, for_each, identity
 from rldk.cli.output import echo_json
-from rldk.cli.progress import counting
+from rldk.cli.progress import ProgressCounter
 from rldk.cli.rule_options import fail_on_option, merged, settings_options
 from rldk.doctor.judge import context_of, settings_of
 from rldk.errors import RLDKError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 
-class _Judging(msgspec.Struct, frozen=True):
+class _JudgeOptions(msgspec.Struct, frozen=True):
     """What the command line says about how to judge; the rest is as the run was judged while it was live."""
 
     algorithm: str | None
@@ -91,7 +91,7 @@ def doctor(
       rldk doctor rldk_logs/my_run --follow
       rldk doctor train.log --algorithm grpo --threshold no-learning.records=200
     """
-    rules = _Judging(**judging)
+    rules = _JudgeOptions(**judging)
     chosen = expanded(paths)
     if follow and len(chosen) > 1:
         raise click.UsageError("--follow watches one run: name one PATH")
@@ -113,7 +113,7 @@ def doctor(
     click.get_current_context().exit(2 if failed else int(bad))
 
 
-def _examine(run: Run, rules: _Judging, path: Path) -> "Examination":
+def _examine(run: Run, rules: _JudgeOptions, path: Path) -> "Examination":
     from rldk.report.examination import examine
 
     end = run.info.get("end") if not isinstance(run, ForeignRun) and not run.parts else None
@@ -122,11 +122,11 @@ def _examine(run: Run, rules: _Judging, path: Path) -> "Examination":
             f"{path} was recorded without its events (enable_jsonl_logging=False, or RLDK_DISABLE_JSONL): "
             f"its verdict is in {run.files.final_report}"
         )
-    events = counting(run, f"judging {path.name}")
+    events = ProgressCounter(run, f"judging {path.name}")
     return examine(run, rules.monitor(run), source=str(path), events=events)
 
 
-def _follow(run: Run, rules: _Judging, path: Path, *, to_stderr: bool) -> None:
+def _follow(run: Run, rules: _JudgeOptions, path: Path, *, to_stderr: bool) -> None:
     """Print a line for each alert until the run ends, or until Ctrl-C."""
     from rldk.health import finding_of
     from rldk.report.examination import examine

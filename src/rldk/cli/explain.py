@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rldk.cli.log_options import input_options, log_of
-from rldk.cli.progress import counting
+from rldk.cli.progress import ProgressCounter
 from rldk.doctor.judge import context_of
 from rldk.errors import RLDKError
 from rldk.health import Monitor
@@ -98,7 +98,7 @@ def _read(
     questions = Questions(monitor.context, monitor.chart)
     series: dict[str, _Series] = {}
     series_names = {name for one in names for name in (one, f"eval_{one}")}
-    for event in counting(run, "reading"):
+    for event in ProgressCounter(run, "reading"):
         monitor.feed(event)
         if event.phase == "summary":
             continue

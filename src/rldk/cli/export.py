@@ -11,7 +11,7 @@ import click
 from rldk.cli.log_options import input_options, log_of
 from rldk.cli.many_runs import expanded, for_each, identity
 from rldk.cli.output import echo_lines
-from rldk.cli.progress import counting
+from rldk.cli.progress import ProgressCounter
 from rldk.runs import Run
 from rldk.runs.export import WRITERS
 from rldk.schema.files import RunFiles, replacing, safe_run_id
@@ -136,7 +136,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 def _write(path: Path, run: Run, output: Path | None, kind: str) -> None:
     write = WRITERS[kind]
-    events = counting(run, f"exporting {run.run_id}")
+    events = ProgressCounter(run, f"exporting {run.run_id}")
     if output is not None:
         with output.open("wb") if _is_special(output) else replacing(output) as file:
             write(events, file)

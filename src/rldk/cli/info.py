@@ -12,7 +12,7 @@ import click
 from rldk.cli.log_options import input_options, log_of
 from rldk.cli.many_runs import expanded, for_each, identity
 from rldk.cli.output import echo_json, echo_lines, text_or_json
-from rldk.cli.progress import counting
+from rldk.cli.progress import ProgressCounter
 from rldk.errors import MissingDependencyError
 from rldk.metrics import metric_of
 from rldk.runs import Run
@@ -69,7 +69,7 @@ def describe(run: Run) -> dict[str, Any]:
     steps: list[int] = []
     metrics: Counter[str] = Counter()
     counted = nonfinite = 0
-    for event in counting(run, f"reading {run.run_id}"):
+    for event in ProgressCounter(run, f"reading {run.run_id}"):
         phases[event.phase] += 1
         metrics.update(event.metrics.keys())
         counted += "step:counted" in event.notes

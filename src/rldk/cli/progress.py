@@ -8,15 +8,18 @@ from typing import Generic, TypeVar
 
 from rldk.report.text import plain
 
-__all__ = ["counting", "measuring"]
+__all__ = ["ProgressCounter", "measuring"]
 
 T = TypeVar("T")
 _EVERY = 2_000
 _SECONDS = 0.1
 
 
-class counting(Generic[T]):  # noqa: N801 - reads as what it does: `for x in counting(xs, "reading")`
-    """An iterable that counts aloud while it is iterated over, each time anew."""
+class ProgressCounter(Generic[T]):
+    """An iterable that shows how many items it has given: `for x in ProgressCounter(xs, "reading")`.
+
+    Each iteration counts from 0.
+    """
 
     def __init__(self, items: Iterable[T], what: str) -> None:
         self._items = items

@@ -11,7 +11,7 @@ import msgspec
 
 from rldk.cli.log_options import input_options, log_of
 from rldk.cli.output import echo_json, echo_lines
-from rldk.cli.progress import counting
+from rldk.cli.progress import ProgressCounter
 from rldk.cli.sample_filter import SORTS, SampleFilter, in_order
 from rldk.doctor.judge import judge
 from rldk.doctor.sample_evidence import SampleEvidence, evidence
@@ -131,7 +131,7 @@ def samples(
 
 
 def _all(found: Samples, path: Path) -> Iterator[SampleEvidence]:
-    for sample in counting(found, f"reading {path.name}"):
+    for sample in ProgressCounter(found, f"reading {path.name}"):
         yield SampleEvidence(sample, "", end=False)
 
 

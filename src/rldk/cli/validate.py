@@ -10,7 +10,7 @@ import click
 from rldk.cli.log_options import input_options, log_of
 from rldk.cli.many_runs import expanded, for_each, identity
 from rldk.cli.output import echo_json, echo_lines, text_or_json
-from rldk.cli.progress import counting
+from rldk.cli.progress import ProgressCounter
 from rldk.errors import UnknownFormatError
 from rldk.runs.validation import Validation, check, check_run
 from rldk.schema.event import escaped, json_schema
@@ -69,14 +69,14 @@ def _checking(
     path: Path, input_format: str | None, mapping: dict[str, str]
 ) -> tuple[Hashable, Callable[[], Validation]]:
     """What the path names, and what checks it: a file that holds events alone, else the whole run."""
-    lines = partial(counting, what=f"checking lines of {path.name}")
+    lines = partial(ProgressCounter, what=f"checking lines of {path.name}")
     try:
         run = log_of(path, input_format, mapping)
     except UnknownFormatError:
         return path.absolute(), lambda: check([path], lines)  # none is an Event, and each is told so
     if input_format is None and path.is_file() and path in run.parts:
         return path.absolute(), lambda: check([path], lines)
-    events = counting(run, f"checking {run.run_id}")
+    events = ProgressCounter(run, f"checking {run.run_id}")
     return identity(run), lambda: check_run(run, events, lines)
 
 

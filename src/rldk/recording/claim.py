@@ -58,14 +58,14 @@ class _Identity(msgspec.Struct):
     name: Any = None
 
 
-class _Saved(msgspec.Struct):
+class _SavedCheckpoint(msgspec.Struct):
     path: str
 
 
 class _CheckpointLine(msgspec.Struct):
     """What a line of `{run_id}_checkpoints.jsonl` says of where the trainer saved."""
 
-    analysis: _Saved
+    analysis: _SavedCheckpoint
 
 
 _decode_identity = msgspec.json.Decoder(_Identity).decode

@@ -23,14 +23,14 @@ _RESUMED = b'"resumed:from_step='
 _CHUNK_BYTES = 1 << 20
 
 
-class Stepped(Protocol):
+class HasStep(Protocol):
     """A record that knows its step."""
 
     @property
     def step(self) -> int: ...
 
 
-R = TypeVar("R", bound=Stepped)
+R = TypeVar("R", bound=HasStep)
 
 
 def read_events(

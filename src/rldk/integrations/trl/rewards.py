@@ -83,7 +83,7 @@ def ends_of(args: Any, model: Any, processing_class: Any, *, all_counted: bool) 
     )
 
 
-class _Observed:
+class _ObservedFunction:
     """A reward function under observation: an object, since TRL's asynchronous GRPO pickles its functions."""
 
     def __init__(self, function: Callable[..., Any], position: tuple[int, int] | None) -> None:
@@ -128,7 +128,7 @@ class _Observed:
             return None, None
 
 
-class _ObservedAsync(_Observed):
+class _ObservedAsyncFunction(_ObservedFunction):
     """The same of an asynchronous reward function, which TRL 1 awaits in a thread of its own."""
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -147,11 +147,11 @@ class _ObservedAsync(_Observed):
 
 def _wrapped(function: Any, position: tuple[int, int] | None) -> Any:
     """`function` under observation, or itself where it is none that TRL calls."""
-    if isinstance(function, _Observed):
+    if isinstance(function, _ObservedFunction):
         return function if position is None else type(function)(function._rldk_function, position)  # noqa: SLF001
     if isinstance(function, str | type | torch.nn.Module) or not callable(function):
         return function
-    kind = _ObservedAsync if _is_async(function) else _Observed
+    kind = _ObservedAsyncFunction if _is_async(function) else _ObservedFunction
     return kind(function, position)
 
 

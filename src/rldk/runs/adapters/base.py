@@ -114,10 +114,10 @@ def open_binary(path: Path) -> io.BufferedReader:
     file = path.open("rb")
     if file.peek(2)[:2] != b"\x1f\x8b":
         return file
-    return io.BufferedReader(_Unpacked(file))
+    return io.BufferedReader(_GzipReader(file))
 
 
-class _Unpacked(io.RawIOBase):
+class _GzipReader(io.RawIOBase):
     """The content of a gzip file; what comes before a damage is given before the damage is an error."""
 
     def __init__(self, packed: io.BufferedReader) -> None:
@@ -167,7 +167,7 @@ def text_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:
 def _pieces(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:
     """The pieces that carriage returns and newlines end, or the length of `MAX_LINE`; with line numbers."""
     with open_binary(path) as file:
-        packed = isinstance(file.raw, _Unpacked)
+        packed = isinstance(file.raw, _GzipReader)
         bound = path.stat().st_size * MAX_RATIO + HEAD_BYTES
         try:
             encoding = _encoding(file.peek(4))

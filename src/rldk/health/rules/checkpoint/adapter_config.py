@@ -6,7 +6,7 @@ Invariant: an adapter that had no chance to learn yet is not called dead.
 
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Severity, Verdict
-from rldk.health.rules.checkpoint.common import CheckpointRule, listing
+from rldk.health.rules.checkpoint.common import CheckpointRule, first_names
 from rldk.schema.checkpoint import Analysis, LoraAdapter
 
 __all__ = ["AdapterConfig"]
@@ -46,7 +46,7 @@ class AdapterConfig(CheckpointRule):
             return None
         warnings, notes = _contradictions(adapter), []
         if adapter.unmatched_targets and adapter.modules:
-            notes.append(f"no module for the target_modules {listing(adapter.unmatched_targets)}")
+            notes.append(f"no module for the target_modules {first_names(adapter.unmatched_targets)}")
         if adapter.base_missing:
             notes.append(f"the base model {adapter.base} is not there")
         texts = warnings + notes
@@ -89,11 +89,11 @@ def _contradictions(adapter: LoraAdapter) -> list[str]:
     elif adapter.base is None:
         texts.append("adapter_config.json names no base model")
     if adapter.untargeted:
-        texts.append(f"target_modules leave out {listing(adapter.untargeted)}")
+        texts.append(f"target_modules leave out {first_names(adapter.untargeted)}")
     if adapter.wrong_rank:
-        texts.append(f"r={adapter.r}, but {listing(adapter.wrong_rank)}")
+        texts.append(f"r={adapter.r}, but {first_names(adapter.wrong_rank)}")
     if adapter.unpaired:
-        texts.append(f"one of lora_A and lora_B is missing for {listing(adapter.unpaired)}")
+        texts.append(f"one of lora_A and lora_B is missing for {first_names(adapter.unpaired)}")
     if adapter.scale == 0:
         texts.append("lora_alpha is 0: the adapter has no effect")
     return texts

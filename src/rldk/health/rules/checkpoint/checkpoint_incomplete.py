@@ -5,7 +5,7 @@ Invariant: what a trainer writes on purpose is no fault, and most weights of a h
 
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Severity, Verdict
-from rldk.health.rules.checkpoint.common import CheckpointRule, folder, listing
+from rldk.health.rules.checkpoint.common import CheckpointRule, first_names, folder
 from rldk.schema.checkpoint import Analysis
 
 __all__ = ["CheckpointIncomplete"]
@@ -70,7 +70,7 @@ class CheckpointIncomplete(CheckpointRule):
         critical = [f"{part.name} is damaged: {part.fault}" for part in found.parts if part.fault]
         critical += found.faults
         if found.empty_tensors:
-            critical.append(f"tensors without an element: {listing(found.empty, found.empty_tensors)}")
+            critical.append(f"tensors without an element: {first_names(found.empty, found.empty_tensors)}")
         progress, optimizer = found.progress, found.optimizer
         if progress is not None and progress.fault:
             critical.append(f"trainer_state.json: {progress.fault}")
@@ -90,7 +90,7 @@ class CheckpointIncomplete(CheckpointRule):
         if found.state == "partial":
             random_only = all(name.startswith("rng_state") for name in found.missing)
             severity = Severity.INFO if random_only else Severity.WARNING
-            problems.append((severity, f"training cannot go on as it was: no {listing(found.missing)}"))
+            problems.append((severity, f"training cannot go on as it was: no {first_names(found.missing)}"))
         only_model = self.context.option("save_only_model")
         if found.state == "weights" and found.progress is not None and only_model is not True:
             problems.append((Severity.WARNING if only_model is False else Severity.INFO, _ALONE))

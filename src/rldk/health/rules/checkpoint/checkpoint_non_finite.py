@@ -5,7 +5,7 @@ Invariant: what a trainer writes on purpose is no fault, and most weights of a h
 
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Severity, Verdict
-from rldk.health.rules.checkpoint.common import CheckpointRule, folder, listing
+from rldk.health.rules.checkpoint.common import CheckpointRule, first_names, folder
 from rldk.schema.checkpoint import Analysis
 
 __all__ = ["CheckpointNonFinite"]
@@ -47,7 +47,7 @@ class CheckpointNonFinite(CheckpointRule):
         nan, inf = sum(one.nan for one in spoiled), sum(one.inf for one in spoiled)
         lasting = all(one.lasting for one in spoiled)
         what = "-inf, as in the checkpoint before" if lasting else "NaN or infinities"
-        names = listing([one.name for one in spoiled], count)
+        names = first_names([one.name for one in spoiled], count)
         return Verdict(
             severity=Severity.INFO if lasting else Severity.CRITICAL,
             message=f"{folder(found)}: {count} of {found.tensors} tensors hold {what}: {names}",

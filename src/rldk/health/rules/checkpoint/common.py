@@ -4,7 +4,7 @@ from rldk.health.observation import Observation
 from rldk.health.rule import Rule, Verdict
 from rldk.schema.checkpoint import Analysis, analysis_of
 
-__all__ = ["CheckpointRule", "folder", "listing"]
+__all__ = ["CheckpointRule", "first_names", "folder"]
 
 
 def folder(found: Analysis) -> str:
@@ -30,7 +30,7 @@ class CheckpointRule(Rule):
         raise NotImplementedError
 
 
-def listing(names: list[str], count: int | None = None) -> str:
+def first_names(names: list[str], count: int | None = None) -> str:
     """The first names, and how many more there are."""
     more = (len(names) if count is None else count) - len(names[:3])
     return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")

@@ -6,7 +6,7 @@ Invariant: padding, tied heads, and experts that saw no token are normal.
 
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
-from rldk.health.rules.checkpoint.common import CheckpointRule, listing
+from rldk.health.rules.checkpoint.common import CheckpointRule, first_names
 from rldk.schema.checkpoint import Analysis, Optimizer
 
 __all__ = ["OptimizerState"]
@@ -89,7 +89,7 @@ class OptimizerState(CheckpointRule):
         problems, step = [], found.step or 0
         unsure = Severity.INFO if found.experts else Severity.WARNING
         if state.non_finite:
-            names = listing([one.name for one in state.non_finite])
+            names = first_names([one.name for one in state.non_finite])
             problems.append((Severity.WARNING, f"states of the optimizer hold NaN or infinities: {names}"))
         if state.moments and state.without_state and step > 0:
             none = state.without_state == state.parameters

@@ -7,7 +7,7 @@ import re
 
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Severity, Verdict
-from rldk.health.rules.checkpoint.common import CheckpointRule, listing
+from rldk.health.rules.checkpoint.common import CheckpointRule, first_names
 from rldk.schema.checkpoint import Analysis, Vocabulary
 
 __all__ = ["VocabularyMismatch"]
@@ -85,7 +85,8 @@ def _disagreements(sizes: Vocabulary) -> list[str]:
     beyond = [token for token in sizes.beyond if not _OTHER_SENSES.search(token)]
     if beyond:
         texts.append(
-            f"the embeddings have {rows:,} rows, the tokenizer {sizes.tokens:,}: none for {listing(beyond)}"
+            f"the embeddings have {rows:,} rows, the tokenizer {sizes.tokens:,}: "
+            f"none for {first_names(beyond)}"
         )
     elif sizes.tokens is not None and sizes.tokens > rows and not sizes.beyond:
         texts.append(f"the embeddings have {rows:,} rows, the tokenizer {sizes.tokens:,} tokens")

@@ -7,7 +7,7 @@ from math import exp, log
 from statistics import median
 
 from rldk.health.rule import RuleOptions, Severity, Verdict
-from rldk.health.rules.checkpoint.common import CheckpointRule, folder, listing
+from rldk.health.rules.checkpoint.common import CheckpointRule, first_names, folder
 from rldk.schema.checkpoint import Analysis, Group
 
 __all__ = ["WeightDrift"]
@@ -60,7 +60,7 @@ class WeightDrift(CheckpointRule):
         if not compared.base and not found.damaged:  # else it is another rule's to say why the size changed
             if compared.retyped:
                 texts.append(
-                    f"dtype or shape changed since step {compared.step}: {listing(compared.retyped)}"
+                    f"dtype or shape changed since step {compared.step}: {first_names(compared.retyped)}"
                 )
             related = compared.tensors or compared.retyped
             if related and self._resized(found.bytes, compared.bytes_before):
@@ -73,7 +73,7 @@ class WeightDrift(CheckpointRule):
             return None
         return Verdict(
             severity=Severity.INFO,
-            message=f"{folder(found)}: {listing(texts)}",
+            message=f"{folder(found)}: {first_names(texts)}",
             evidence={
                 "drift": {group.name: [drift, usual] for group, drift, usual in outliers[:20]},
                 "retyped": compared.retyped,
