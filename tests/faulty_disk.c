@@ -1,8 +1,9 @@
 /* A disk that fails or hangs, for the files below one folder: a library to preload (see faulty_disk.py).
  *
- * FAULTY_DISK_FOLDER  the folder whose files are meant, without links, without a slash at the end
- * FAULTY_DISK_CONTROL a folder of flag files, looked at in each call:
- *     fail         the call fails with the probability that this file holds as text
+ * FAULTY_DISK_FOLDER  the folder whose files are meant, absolute, without links and a slash at the end
+ * FAULTY_DISK_CONTROL a folder of control files, looked at in each call:
+ *     fail         a call that opens or changes something fails with the probability that this file holds
+ *     refuse       each call on a path, and each that changes something, fails with the errno in this file
  *     hang-writes  a call that changes something waits until the file is gone, as on a frozen file system
  *     hang-all     every call waits until the file is gone, as on a dead NFS server
  * FAULTY_DISK_SEED    a number that the sequence of failures begins with
@@ -22,10 +23,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum kind { READS, CHANGES };
+/* What a call does; each kind also meets the faults of those before it. */
+enum kind {
+    USES,    /* reads or closes an open file: hangs, and never fails */
+    LOOKS,   /* looks at a path: can be refused; a disk that fails by chance can be looked at */
+    OPENS,   /* opens a file that is there: can fail by chance */
+    CHANGES, /* changes something: also hangs on a frozen file system */
+};
 
 static const int ERRORS[] = {ENOSPC, EIO, EDQUOT, EROFS, ESTALE};
-static char folder[PATH_MAX], fail_flag[PATH_MAX], writes_flag[PATH_MAX], all_flag[PATH_MAX];
+static char folder[PATH_MAX], fail_file[PATH_MAX], refuse_file[PATH_MAX], writes_flag[PATH_MAX], all_flag[PATH_MAX];
 static unsigned long long seed, calls;
 static int (*real_open)(const char *, int, ...);
 static ssize_t (*real_read)(int, void *, size_t);
@@ -41,7 +48,8 @@ __attribute__((constructor)) static void begin(void) {
     real_close = real("close");
     seed = number ? strtoull(number, NULL, 10) : 0;
     if (!below || !control) return;
-    snprintf(fail_flag, PATH_MAX, "%s/fail", control);
+    snprintf(fail_file, PATH_MAX, "%s/fail", control);
+    snprintf(refuse_file, PATH_MAX, "%s/refuse", control);
     snprintf(writes_flag, PATH_MAX, "%s/hang-writes", control);
     snprintf(all_flag, PATH_MAX, "%s/hang-all", control);
     snprintf(folder, PATH_MAX, "%s", below);
@@ -81,89 +89,93 @@ static int is_path_below(int at, const char *path) {
     return is_below(whole);
 }
 
+/* The number that a control file holds; 0 without the file. */
+static double number_in(const char *path) {
+    char text[32] = "";
+    int before = errno, fd = real_open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        if (real_read(fd, text, sizeof text - 1) < 0) *text = 0;
+        real_close(fd);
+    }
+    errno = before;
+    return atof(text);
+}
+
 static void hang(enum kind kind) {
     const struct timespec pause = {0, 2000000};
-    while (!access(all_flag, F_OK) || (kind == CHANGES && !access(writes_flag, F_OK))) nanosleep(&pause, NULL);
-}
-
-/* Whether a call on a file below the folder is to fail, after it has hung. */
-static int is_failing(enum kind kind) {
-    char text[32] = "";
     int before = errno;
-    hang(kind);
-    int fd = real_open(fail_flag, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        errno = before;
-        return 0;
-    }
-    ssize_t length = real_read(fd, text, sizeof text - 1);
-    real_close(fd);
+    while (!access(all_flag, F_OK) || (kind == CHANGES && !access(writes_flag, F_OK))) nanosleep(&pause, NULL);
     errno = before;
-    return length > 0 && chance() < atof(text);
 }
 
-static int fail(void) {
-    errno = ERRORS[(int)(chance() * (sizeof ERRORS / sizeof *ERRORS))];
-    return -1;
+/* Whether a call on a file below the folder is to fail, with errno set, after it has waited. */
+static int fails(enum kind kind) {
+    int error = 0;
+    hang(kind);
+    if (kind >= LOOKS) error = (int)number_in(refuse_file);
+    if (!error && kind >= OPENS && chance() < number_in(fail_file))
+        error = ERRORS[(int)(chance() * (sizeof ERRORS / sizeof *ERRORS))];
+    if (error) errno = error;
+    return error != 0;
 }
 
 ssize_t write(int fd, const void *bytes, size_t count) {
     static ssize_t (*call)(int, const void *, size_t);
     if (!call) call = real("write");
-    if (is_fd_below(fd) && is_failing(CHANGES)) {
-        if (count < 2 || chance() >= 0.4) return fail();
+    if (is_fd_below(fd) && fails(CHANGES)) {
+        if (count < 2 || number_in(refuse_file) || chance() >= 0.4) return -1;
         count = 1 + (size_t)(chance() * (count - 1)); /* a short write */
     }
     return call(fd, bytes, count);
 }
 
 ssize_t read(int fd, void *bytes, size_t count) {
-    if (is_fd_below(fd)) hang(READS);
+    if (is_fd_below(fd)) hang(USES);
     return real_read(fd, bytes, count);
 }
 
-#define ON_FD(NAME, KIND)                                      \
-    int NAME(int fd) {                                         \
-        static int (*call)(int);                               \
-        if (!call) call = real(#NAME);                         \
-        if (is_fd_below(fd) && is_failing(KIND)) return fail(); \
-        return call(fd);                                       \
+#define SYNC(NAME)                                        \
+    int NAME(int fd) {                                    \
+        static int (*call)(int);                          \
+        if (!call) call = real(#NAME);                    \
+        if (is_fd_below(fd) && fails(CHANGES)) return -1; \
+        return call(fd);                                  \
     }
-ON_FD(fdatasync, CHANGES)
-ON_FD(fsync, CHANGES)
+SYNC(fdatasync)
+SYNC(fsync)
 
 /* A network disk writes what it holds when a file is closed. */
 int close(int fd) {
-    if (is_fd_below(fd)) hang(READS);
+    if (is_fd_below(fd)) hang(USES);
     return real_close(fd);
 }
 
-#define OPEN(NAME)                                                              \
-    int NAME(const char *path, int flags, ...) {                                \
-        static int (*call)(const char *, int, ...);                             \
-        if (!call) call = real(#NAME);                                          \
-        va_list rest;                                                           \
-        va_start(rest, flags);                                                  \
-        int mode = va_arg(rest, int);                                           \
-        va_end(rest);                                                           \
-        enum kind kind = flags & (O_CREAT | O_TRUNC) ? CHANGES : READS;          \
-        if (is_path_below(AT_FDCWD, path) && is_failing(kind)) return fail();   \
-        return call(path, flags, mode);                                         \
+#define OPEN(NAME)                                                      \
+    int NAME(const char *path, int flags, ...) {                        \
+        static int (*call)(const char *, int, ...);                     \
+        if (!call) call = real(#NAME);                                  \
+        va_list rest;                                                   \
+        va_start(rest, flags);                                          \
+        int mode = va_arg(rest, int);                                   \
+        va_end(rest);                                                   \
+        enum kind kind = flags & (O_CREAT | O_TRUNC) ? CHANGES : OPENS; \
+        if (is_path_below(AT_FDCWD, path) && fails(kind)) return -1;    \
+        return call(path, flags, mode);                                 \
     }
 OPEN(open)
 OPEN(open64)
 
-#define OPENAT(NAME)                                                        \
-    int NAME(int at, const char *path, int flags, ...) {                    \
-        static int (*call)(int, const char *, int, ...);                    \
-        if (!call) call = real(#NAME);                                      \
-        va_list rest;                                                       \
-        va_start(rest, flags);                                              \
-        int mode = va_arg(rest, int);                                       \
-        va_end(rest);                                                       \
-        enum kind kind = flags & (O_CREAT | O_TRUNC) ? CHANGES : READS;      \
-        if (is_path_below(at, path) && is_failing(kind)) return fail();     \
-        return call(at, path, flags, mode);                                 \
+#define OPENAT(NAME)                                                    \
+    int NAME(int at, const char *path, int flags, ...) {                \
+        static int (*call)(int, const char *, int, ...);                \
+        if (!call) call = real(#NAME);                                  \
+        va_list rest;                                                   \
+        va_start(rest, flags);                                          \
+        int mode = va_arg(rest, int);                                   \
+        va_end(rest);                                                   \
+        enum kind kind = flags & (O_CREAT | O_TRUNC) ? CHANGES : OPENS; \
+        if (is_path_below(at, path) && fails(kind)) return -1;          \
+        return call(at, path, flags, mode);                             \
     }
 OPENAT(openat)
 OPENAT(openat64)
@@ -171,67 +183,66 @@ OPENAT(openat64)
 int rename(const char *from, const char *to) {
     static int (*call)(const char *, const char *);
     if (!call) call = real("rename");
-    if (is_path_below(AT_FDCWD, to) && is_failing(CHANGES)) return fail();
+    if (is_path_below(AT_FDCWD, to) && fails(CHANGES)) return -1;
     return call(from, to);
 }
 
 int renameat(int from_at, const char *from, int to_at, const char *to) {
     static int (*call)(int, const char *, int, const char *);
     if (!call) call = real("renameat");
-    if (is_path_below(to_at, to) && is_failing(CHANGES)) return fail();
+    if (is_path_below(to_at, to) && fails(CHANGES)) return -1;
     return call(from_at, from, to_at, to);
 }
 
 int unlink(const char *path) {
     static int (*call)(const char *);
     if (!call) call = real("unlink");
-    if (is_path_below(AT_FDCWD, path) && is_failing(CHANGES)) return fail();
+    if (is_path_below(AT_FDCWD, path) && fails(CHANGES)) return -1;
     return call(path);
 }
 
 int unlinkat(int at, const char *path, int flags) {
     static int (*call)(int, const char *, int);
     if (!call) call = real("unlinkat");
-    if (is_path_below(at, path) && is_failing(CHANGES)) return fail();
+    if (is_path_below(at, path) && fails(CHANGES)) return -1;
     return call(at, path, flags);
 }
 
 int mkdir(const char *path, mode_t mode) {
     static int (*call)(const char *, mode_t);
     if (!call) call = real("mkdir");
-    if (is_path_below(AT_FDCWD, path) && is_failing(CHANGES)) return fail();
+    if (is_path_below(AT_FDCWD, path) && fails(CHANGES)) return -1;
     return call(path, mode);
 }
 
-/* What only looks hangs, and does not fail: a disk that refuses to write can be read. */
-#define LOOK(NAME, STRUCT)                                     \
-    int NAME(const char *path, struct STRUCT *found) {          \
-        static int (*call)(const char *, struct STRUCT *);      \
-        if (!call) call = real(#NAME);                         \
-        if (is_path_below(AT_FDCWD, path)) hang(READS);        \
-        return call(path, found);                              \
+#define LOOK(NAME, STRUCT)                                            \
+    int NAME(const char *path, struct STRUCT *found) {                \
+        static int (*call)(const char *, struct STRUCT *);            \
+        if (!call) call = real(#NAME);                                \
+        if (is_path_below(AT_FDCWD, path) && fails(LOOKS)) return -1; \
+        return call(path, found);                                     \
     }
 LOOK(stat, stat)
 LOOK(stat64, stat64)
 LOOK(lstat, stat)
 LOOK(lstat64, stat64)
 
-#define LOOK_AT(NAME, STRUCT)                                            \
+#define LOOK_AT(NAME, STRUCT)                                             \
     int NAME(int at, const char *path, struct STRUCT *found, int flags) { \
         static int (*call)(int, const char *, struct STRUCT *, int);      \
-        if (!call) call = real(#NAME);                                   \
-        if (is_path_below(at, path)) hang(READS);                        \
-        return call(at, path, found, flags);                             \
+        if (!call) call = real(#NAME);                                    \
+        if (is_path_below(at, path) && fails(LOOKS)) return -1;           \
+        return call(at, path, found, flags);                              \
     }
 LOOK_AT(fstatat, stat)
 LOOK_AT(fstatat64, stat64)
 
-#define LOOK_FD(NAME, STRUCT)                          \
-    int NAME(int fd, struct STRUCT *found) {            \
-        static int (*call)(int, struct STRUCT *);       \
-        if (!call) call = real(#NAME);                 \
-        if (is_fd_below(fd)) hang(READS);              \
-        return call(fd, found);                        \
+#define LOOK_FD(NAME, STRUCT)                     \
+    int NAME(int fd, struct STRUCT *found) {      \
+        static int (*call)(int, struct STRUCT *); \
+        if (!call) call = real(#NAME);            \
+        if (is_fd_below(fd)) hang(USES);          \
+        return call(fd, found);                   \
     }
 LOOK_FD(fstat, stat)
 LOOK_FD(fstat64, stat64)
@@ -239,13 +250,13 @@ LOOK_FD(fstat64, stat64)
 DIR *opendir(const char *path) {
     static DIR *(*call)(const char *);
     if (!call) call = real("opendir");
-    if (is_path_below(AT_FDCWD, path)) hang(READS);
+    if (is_path_below(AT_FDCWD, path) && fails(LOOKS)) return NULL;
     return call(path);
 }
 
 int flock(int fd, int operation) {
     static int (*call)(int, int);
     if (!call) call = real("flock");
-    if (is_fd_below(fd)) hang(READS);
+    if (is_fd_below(fd)) hang(USES);
     return call(fd, operation);
 }

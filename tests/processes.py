@@ -1,9 +1,18 @@
 """Other processes for tests: Python scripts that say a line and then wait."""
 
+import os
 import subprocess
 import sys
 import textwrap
 from contextlib import contextmanager
+from pathlib import Path
+
+
+def environment(**variables):
+    """That of this process, for a script that imports from `tests/` and computes in one thread."""
+    folders = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    path = os.pathsep.join(filter(None, folders))
+    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"} | variables
 
 
 def run_script(code, *arguments):

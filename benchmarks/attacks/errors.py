@@ -30,7 +30,7 @@ CASES = {
 def train(case: str, seed: int, folder: Path, report: Report) -> None:
     """One training on a faulty disk, and what became of its records."""
     share, from_step, rotation = CASES[case]
-    folder.mkdir()
+    (folder / "logs").mkdir(parents=True)
     disk = FaultyDisk(folder / "logs", folder / "control")
     script = start_fresh(
         "train_on_faulty_disk",

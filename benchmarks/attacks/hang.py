@@ -27,7 +27,7 @@ CASES = {
 
 def train(case: str, seconds: int, folder: Path, report: Report) -> None:
     """One training whose disk hangs, and how long its steps were."""
-    folder.mkdir()
+    (folder / "logs").mkdir(parents=True)
     disk = FaultyDisk(folder / "logs", folder / "control")
     more = disk.environment()
     script = start_fresh(

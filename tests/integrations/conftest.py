@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 import tiny
-
-TESTS = Path(__file__).parents[1]
+from processes import environment
 
 
 @pytest.fixture(scope="session")
@@ -39,12 +38,10 @@ def start(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     ) -> "subprocess.Popen[str]":
         path = tmp_path / f"script{len(processes)}.py"
         path.write_text(script)
-        folders = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
-        environment = os.environ | {"PYTHONPATH": folders, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             [sys.executable, *launcher, str(path)],
             cwd=tmp_path,
-            env=environment,
+            env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -5,25 +5,24 @@ import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from hanging import HangingDisk, environment
+from faulty_disk import FaultyDisk
+from processes import environment
 from rldk.runs import Run
 from rldk.schema.files import RunFiles
 
-TESTS = Path(__file__).parents[1]
 pytestmark = [pytest.mark.training, pytest.mark.compat]
 
 SCRIPT = """
 import os, signal, sys, threading, time
 from pathlib import Path
 from transformers import TrainerControl, TrainerState, TrainingArguments
+from faulty_disk import FaultyDisk
 from rldk.integrations.trl import RLDKCallback
 from rldk.recording import disk
 
-FLAG = Path(os.environ["HANG_FLAG"])
 args = TrainingArguments("out", report_to=[], use_cpu=True, max_steps=3, logging_steps=1)
 state, control = TrainerState(max_steps=3), TrainerControl()
 callback = RLDKCallback("logs", "r")
@@ -51,7 +50,7 @@ def evaluate():
 
 
 def disk_answers():
-    FLAG.unlink()
+    FaultyDisk(Path("logs"), Path("control")).recover()
 
 
 def until_begun():
@@ -65,7 +64,7 @@ def until_begun():
 
 @pytest.fixture
 def disk(tmp_path):
-    disk = HangingDisk(tmp_path)
+    disk = FaultyDisk(tmp_path / "logs", tmp_path / "control")
     disk.refuse(errno.EACCES)
     return disk
 
@@ -86,7 +85,7 @@ def run(tmp_path, disk):
         process = subprocess.run(
             [sys.executable, "-c", SCRIPT + "\n".join(lines)],
             cwd=tmp_path,
-            env=environment(TESTS, OMP_NUM_THREADS="1", **disk.environment),
+            env=environment(**disk.environment()),
             capture_output=True,
             text=True,
             timeout=120,

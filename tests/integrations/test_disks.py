@@ -6,27 +6,27 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from hanging import HangingDisk, environment
+from faulty_disk import FaultyDisk
+from processes import environment
 from rldk.runs import Run
 from rldk.schema.files import RunFiles
 
-TESTS = Path(__file__).parents[1]
 pytestmark = [pytest.mark.training, pytest.mark.compat]
 
 SCRIPT = """
-import os, sys, threading, time
+import sys, threading, time
 from pathlib import Path
 import torch
 from transformers import TrainerCallback
+from faulty_disk import FaultyDisk
 from integrations import trainings
 from rldk.integrations.trl import RLDKCallback
 
 torch.set_num_threads(1)
-FLAG = Path(os.environ["HANG_FLAG"])
+DISK = FaultyDisk(Path("logs"), Path("control"))
 STEPS, HANGS_AT, HANGS_FOR, RESUME = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]
 
 
@@ -47,9 +47,9 @@ class Steps(TrainerCallback):
             self.hang()
 
     def hang(self):
-        FLAG.touch()
+        DISK.hang(reads=True)
         if HANGS_FOR:
-            threading.Timer(HANGS_FOR, lambda: FLAG.unlink(missing_ok=True)).start()
+            threading.Timer(HANGS_FOR, DISK.recover).start()
 
 
 steps = Steps()
@@ -64,9 +64,9 @@ print("over", time.monotonic(), flush=True)
 
 @pytest.fixture
 def disk(tmp_path):
-    disk = HangingDisk(tmp_path)
+    disk = FaultyDisk(tmp_path / "logs", tmp_path / "control")
     yield disk
-    disk.answer()
+    disk.recover()
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def begin(tmp_path, disk):
         process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, *map(str, arguments)],
             cwd=tmp_path,
-            env=environment(TESTS, OMP_NUM_THREADS="1", **disk.environment),
+            env=environment(**disk.environment()),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -140,11 +140,11 @@ def test_no_step_waits_for_a_disk_that_hangs_and_no_record_is_lost(disk, begin, 
 
 
 def test_a_training_begins_on_a_disk_that_hangs_and_is_recorded_when_it_answers(disk, begin):
-    disk.hang()
+    disk.hang(reads=True)
     process = begin(100, -1, 0)
     until(process, "step 30")
     assert not disk.folder.exists()
-    disk.answer()
+    disk.recover()
     out, _ = finish(process)
     assert longest(out) < 2
     assert recorded(disk) == list(range(1, 101))
@@ -158,7 +158,7 @@ def test_a_training_whose_folder_cannot_be_looked_into_at_first_is_recorded_whol
     disk.refuse(error)
     process = begin(120, -1, 0)
     until(process, "step 30")
-    disk.answer()
+    disk.recover()
     finish(process)
     assert recorded(disk) == list(range(1, 121))
     end = info(disk)["end"]
@@ -171,7 +171,7 @@ def test_a_full_disk_at_the_start_gets_its_run_json_as_soon_as_there_is_room(dis
     disk.refuse(errno.ENOSPC)
     process = begin(10_000, -1, 0)
     until(process, "step 30")
-    disk.answer()
+    disk.recover()
     give_up = time.monotonic() + 30
     while not (disk.folder / "r_run.json").exists():
         assert time.monotonic() < give_up
@@ -183,10 +183,10 @@ def test_a_full_disk_at_the_start_gets_its_run_json_as_soon_as_there_is_room(dis
 
 def test_a_resume_on_a_disk_that_hangs_goes_on_in_its_run(disk, begin):
     finish(begin(20, -1, 0))
-    disk.hang()
+    disk.hang(reads=True)
     process = begin(60, -1, 0, "out/checkpoint-20")
     until(process, "step 40")
-    disk.answer()
+    disk.recover()
     finish(process)
     assert recorded(disk) == list(range(1, 61))
     assert [path.name for path in disk.folder.glob("*_run.json")] == ["r_run.json"]
@@ -196,10 +196,10 @@ def test_a_resume_on_a_disk_that_hangs_goes_on_in_its_run(disk, begin):
 
 
 def test_a_training_that_is_over_before_its_disk_answers_is_recorded_whole(disk, begin):
-    disk.hang()
+    disk.hang(reads=True)
     process = begin(30, -1, 0)
     until(process, "over")
-    disk.answer()
+    disk.recover()
     finish(process)
     assert recorded(disk) == list(range(1, 31))
     assert info(disk)["end"]["how"] == "completed"
@@ -210,7 +210,7 @@ def test_the_end_is_written_by_a_disk_that_hung_at_the_end(disk, begin):
     process = begin(30, 30, 0)
     until(process, "over")
     time.sleep(1)
-    disk.answer()
+    disk.recover()
     _, said = finish(process)
     assert "rldk writes what is missing there when it does" in said
     assert recorded(disk) == list(range(1, 31))
@@ -221,14 +221,14 @@ def test_the_end_is_written_by_a_disk_that_hung_at_the_end(disk, begin):
 @pytest.mark.parametrize("step", [-1, 10])
 def test_a_disk_that_never_answers_again_does_not_keep_the_process(disk, begin, step):
     if step < 0:
-        disk.hang()
+        disk.hang(reads=True)
     process = begin(30, step, 0)
     until(process, "over")
     over = time.monotonic()
     _, said = finish(process)
     assert time.monotonic() - over < 40
     assert ("are lost" if step < 0 else "are not on it") in said
-    disk.answer()
+    disk.recover()
     if step > 0:
         assert recorded(disk)[:9] == list(range(1, 10))
 
@@ -236,7 +236,7 @@ def test_a_disk_that_never_answers_again_does_not_keep_the_process(disk, begin, 
 def test_a_kill_after_the_disk_answered_loses_nothing(disk, begin):
     process = begin(10_000, 10, 6)
     until(process, "step 20")
-    while disk.flag.exists():
+    while disk.is_faulty():
         process.stdout.readline()
     time.sleep(1)
     for _ in range(50):
@@ -256,5 +256,5 @@ def test_sigterm_ends_a_process_whose_disk_hangs(disk, begin):
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGTERM
     assert time.monotonic() - sent < 40
-    disk.answer()
+    disk.recover()
     assert recorded(disk)[:9] == list(range(1, 10))
