@@ -49,6 +49,10 @@ def evaluate():
     hook("on_log", logs={"eval_loss": 1.0})
 
 
+def disk_hangs():
+    FaultyDisk(Path("logs"), Path("control")).hang(reads=True)
+
+
 def disk_answers():
     FaultyDisk(Path("logs"), Path("control")).recover()
 
@@ -71,9 +75,8 @@ def disk(tmp_path):
 
 @pytest.fixture
 def hanging(disk):
-    """The same disk: it answers at first, and hangs when the script makes the flag."""
-    del disk.environment["HANG_ERRNO"]
-    disk.answer()
+    """The same disk: it answers at first, and hangs when the script wants it."""
+    disk.recover()
     return disk
 
 
@@ -158,7 +161,7 @@ def test_a_resume_whose_disk_still_holds_up_the_end_before_goes_on_in_its_run(ha
     run(
         "hook('on_train_begin')",
         "do_steps(1, 2, 3)",
-        "FLAG.touch()",
+        "disk_hangs()",
         "hook('on_train_end')",
         "state.max_steps = 6",
         "hook('on_train_begin')",
@@ -175,7 +178,7 @@ def test_a_resume_whose_disk_still_holds_up_the_end_before_goes_on_in_its_run(ha
 
 def test_a_signal_gives_a_run_that_has_not_begun_its_last_chance(hanging, run):
     run(
-        "FLAG.touch()",
+        "disk_hangs()",
         "hook('on_train_begin')",
         "do_steps(1, 2, 3)",
         "threading.Timer(1, disk_answers).start()",
@@ -205,7 +208,7 @@ def test_the_end_of_an_interpreter_that_starts_no_thread_waits_for_a_disk_that_h
         "hook('on_train_begin')",
         "do_steps(1, 2, 3)",
         "time.sleep(0.5)  # the thread of the disk has nothing to do",
-        "FLAG.touch()",
+        "disk_hangs()",
         "def refuse(*_, **__):",
         '    raise RuntimeError("can\'t create new thread at interpreter shutdown")',
         "def end():",

@@ -6,7 +6,7 @@ from statistics import median
 
 import pytest
 
-from hanging import HangingDisk
+from faulty_disk import FaultyDisk
 from integrations.witness import read
 from rldk.doctor.judge import judge
 from rldk.runs import Run
@@ -166,18 +166,17 @@ trainer.train()
 
 LATE = """
 import threading
+from faulty_disk import FaultyDisk
 
-flag = Path(os.environ["HANG_FLAG"])
-if rank == 0:
-    os.environ["HANG_FLAG"] = ""  # the disk of rank 1 alone hangs
+disk = FaultyDisk(Path("logs"), Path("control"))
 
 def hang():
     if rank == 1:
-        flag.touch()
+        disk.hang()
 
 def end():
     if rank == 1 and HANGS_FOR:
-        answer = threading.Timer(HANGS_FOR, flag.unlink)
+        answer = threading.Timer(HANGS_FOR, disk.recover)
         answer.daemon = True  # the interpreter would wait for it before its exit handlers
         answer.start()
 
@@ -188,8 +187,9 @@ trainings.line(here, callbacks, max_steps=30).train()
 
 @pytest.fixture
 def disk(tmp_path, monkeypatch):
-    disk = HangingDisk(tmp_path)
-    for name, text in disk.environment.items():
+    """A disk that hangs for the file of rank 1 alone, once a script says so."""
+    disk = FaultyDisk(RunFiles(tmp_path / "logs", "r").resources(1), tmp_path / "control")
+    for name, text in disk.environment().items():
         monkeypatch.setenv(name, text)
     return disk
 
@@ -211,4 +211,4 @@ def test_what_another_rank_cannot_write_at_the_end_of_its_process_is_reported_on
     reports = [line for line in (out + err).splitlines() if "are not on it" in line]
     (count,) = [int(line.split(";")[1].split()[0]) for line in reports]
     assert count >= 9
-    assert str(RunFiles(disk.folder, "r").resources(1)) in reports[0]
+    assert str(disk.folder) in reports[0]
