@@ -42,6 +42,13 @@ def open_run(
         AmbiguousRunError: the folder holds several runs; its `runs` lists them.
         UnknownFormatError: the file is no log in a format that rldk knows.
         OSError: the path cannot be read.
+
+    Example:
+        >>> run = open_run("trainer_state.json")
+        >>> run.format
+        'trainer-state'
+        >>> [event.metrics["reward_mean"] for event in run][:3]
+        [0.01, 0.02, 0.03]
     """
     path = Path(path)
     if input_format in (None, OURS):

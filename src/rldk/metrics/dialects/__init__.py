@@ -69,6 +69,11 @@ class Dialect:
 
     A key may hold a part in braces, `rewards/{function}/mean`, that stands for any text; the
     canonical name repeats it. An exact key goes before a pattern.
+
+    Example:
+        >>> mine = Dialect("mine", {"kl": "kl_mean", "score/{function}": "rewards/{function}/mean"})
+        >>> mine.canonical("score/accuracy"), mine.canonical("eval_kl"), mine.canonical("other")
+        ('rewards/accuracy/mean', 'eval_kl_mean', 'other')
     """
 
     name: str
@@ -112,6 +117,10 @@ def phase_of(logs: Mapping[Any, Any]) -> Phase:
     """What one log is about, by its keys: they are the only sign.
 
     A train record has a `loss` (PPO of TRL: an `episode`), also where it carries `train_runtime`.
+
+    Example:
+        >>> phase_of({"loss": 0.5}), phase_of({"eval_loss": 0.5}), phase_of({"train_runtime": 60.0})
+        ('train', 'eval', 'summary')
     """
     if "loss" in logs or "episode" in logs:
         return "train"

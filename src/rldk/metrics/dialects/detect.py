@@ -37,6 +37,11 @@ def detect(keys: Collection[str], named: str | None = None) -> tuple[Dialect | N
     Args:
         keys: the log's own keys.
         named: the dialect, where the format of the log is that of one framework.
+
+    Example:
+        >>> dialect, algorithm = detect(["critic/vf_loss", "actor/pg_loss", "critic/values/mean"])
+        >>> dialect.name, algorithm
+        ('verl', 'ppo')
     """
     candidates = [DIALECTS[named]] if named else list(DIALECTS.values())
     scores = [(_most_known(dialect, keys), dialect) for dialect in candidates]
