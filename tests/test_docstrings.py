@@ -70,6 +70,7 @@ def names(tmp_path, monkeypatch):
     events = [event(step, loss=1.0 / step, reward_mean=0.01 * step) for step in range(1, 11)]
     record(tmp_path / "rldk_logs", events, "my_run")
     history = [{"step": step, "loss": 1.0 / step, "reward": 0.01 * step} for step in range(1, 11)]
+    (tmp_path / "loss.txt").write_text("1 0.5\n2 0.25\n")
     (tmp_path / "output").mkdir()
     state = f'{{"global_step": 10, "log_history": {history}}}'.replace("'", '"')
     for folder in (tmp_path, tmp_path / "output"):

@@ -11,8 +11,10 @@ from typing import Any
 
 from rldk.schema.event import Phase
 
-__all__ = ["Dialect", "first_reading", "phase_of"]
+__all__ = ["COMMON", "Dialect", "first_reading", "phase_of"]
 
+COMMON = "trainer"
+"""The table of a dialect that holds what all its trainers log."""
 EVAL_PREFIX = "eval_"
 MEMO_LIMIT = 4096
 """How many translations an algorithm's table remembers; a real run has fewer than a hundred keys."""
@@ -89,13 +91,25 @@ class Dialect:
     GRPO user logs must not be taken for the `accuracy` of a reward model.
     """
 
+    title: str = ""
+    """What pages call the framework: `verl`, `LLaMA-Factory`; the name by default."""
+
+    version: str = ""
+    """The version whose sources were read for the tables; empty where none is claimed."""
+
     _memo: dict[str | None, _Memo] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "title", self.title or self.name)
         tables: dict[str | None, Mapping[str, str]] = {None: self.names}
         tables.update(self.by_algorithm)
         memo = {algorithm: _Memo(_Table.of(names)) for algorithm, names in tables.items()}
         object.__setattr__(self, "_memo", memo)
+
+    @property
+    def tables(self) -> Mapping[str, Mapping[str, str]]:
+        """Each table by its algorithm; `names` alone, under `trainer`, where no algorithm has one."""
+        return self.by_algorithm or {COMMON: self.names}
 
     def canonical(self, key: str, algorithm: str | None = None) -> str:
         """Name the quantity that `key` holds in a log of `algorithm`; an unknown key stays as is.
