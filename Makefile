@@ -34,6 +34,7 @@ test-lowest: .venv-lowest/ready  ## run the tests that old TRL allows on the low
 package: .venv/package-ready  ## build the wheel and the sdist, and try both without this checkout
 	rm -rf dist
 	.venv/bin/python -m build -q --no-isolation --outdir dist
+	.venv/bin/python -m build -q --no-isolation --outdir dist --wheel examples/rldk_example_plugin
 	$(PYTHON) scripts/check_package.py .venv/bin/python $(PIP_ARGS) -c $(NEW)
 
 lint: .venv/lint-ready  ## run ruff, mypy, the import contract and the check of the generated docs

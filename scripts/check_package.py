@@ -1,8 +1,8 @@
-"""Tries the wheel and the sdist in dist/ as users get them: installed where there is no torch, and unpacked.
+"""Tries the packages of dist/ as users get them: the wheels installed without torch, the sdist unpacked.
 
 Invariant: nothing is imported from this checkout; what fails ends the script with a status above 0.
 
-`python scripts/check_package.py TEST_PYTHON [ARGUMENTS OF PIP]` makes an environment for the wheel with pip.
+`python scripts/check_package.py TEST_PYTHON [ARGUMENTS OF PIP]` makes an environment for the wheels with pip.
 TEST_PYTHON is the Python of an environment with TRL and the test dependencies; it collects the sdist's tests.
 """
 
@@ -73,10 +73,8 @@ def trainer_state(last: float) -> str:
     return json.dumps({"global_step": 60, "log_history": history})
 
 
-def check_wheel(wheel: Path, arguments: list[str], folder: Path) -> None:
-    """Install the wheel in an environment of its own, and use the command line and the module."""
-    venv.create(folder / "venv", with_pip=True)
-    scripts = folder / "venv" / "bin"
+def check_wheel(wheel: Path, scripts: Path, arguments: list[str], folder: Path) -> None:
+    """Install the wheel, and use the command line and the module."""
     run(scripts / "pip", "install", "-q", *arguments, wheel, cwd=ROOT)
     version = run(scripts / "python", "-c", LIGHT_IMPORT, cwd=folder).strip()
     check(wheel.name, rf"^rldk-{re.escape(version)}-py3-")
@@ -87,6 +85,18 @@ def check_wheel(wheel: Path, arguments: list[str], folder: Path) -> None:
     log.write_text(trainer_state(last=float("nan")))
     check(run(scripts / "rldk", "doctor", log, cwd=folder, expected=1), "non-finite")
     print(f"{wheel.name}: installed without torch; rldk --help, rldk doctor and import rldk work")
+
+
+def check_plugin(wheel: Path, scripts: Path, folder: Path) -> None:
+    """Install the example of a package that adds to rldk, and read a log that only it knows."""
+    log = folder / "toyrl.log"
+    log.write_text("[iteration 1]\nreturn/avg = 0.5\n")
+    run(scripts / "rldk", "info", log, cwd=folder, expected=2)
+    run(scripts / "pip", "install", "-q", "--no-index", "--no-deps", wheel, cwd=folder)
+    check(
+        run(scripts / "rldk", "info", log, cwd=folder), r"toyrl-log, dialect toyrl(?s:.*)known +reward_mean"
+    )
+    print(f"{wheel.name}: rldk info reads a log by the adapter and the dialect that it registers")
 
 
 def check_sdist(sdist: Path, python: str, folder: Path) -> None:
@@ -100,13 +110,18 @@ def check_sdist(sdist: Path, python: str, folder: Path) -> None:
 
 
 def main() -> None:
-    """Try both files of dist/."""
+    """Try the files of dist/."""
     python, *arguments = sys.argv[1:]
-    (wheel,) = DIST.glob("*.whl")
+    (wheel,) = DIST.glob("rldk-*.whl")
+    (plugin,) = DIST.glob("rldk_example_plugin-*.whl")
     (sdist,) = DIST.glob("*.tar.gz")
-    with tempfile.TemporaryDirectory() as folder:
-        check_wheel(wheel, arguments, Path(folder))
-        check_sdist(sdist, os.path.abspath(python), Path(folder))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        venv.create(folder / "venv", with_pip=True)
+        scripts = folder / "venv" / "bin"
+        check_wheel(wheel, scripts, arguments, folder)
+        check_plugin(plugin, scripts, folder)
+        check_sdist(sdist, os.path.abspath(python), folder)
 
 
 if __name__ == "__main__":

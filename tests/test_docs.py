@@ -123,7 +123,7 @@ def test_every_command_is_in_the_pages_of_the_documentation():
 
 
 def test_links_between_the_pages_lead_somewhere():
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+    for page in [page for where in ("*.md", "docs/*.md", "examples/*/*.md") for page in ROOT.glob(where)]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -71,6 +71,7 @@ def names(tmp_path, monkeypatch):
     record(tmp_path / "rldk_logs", events, "my_run")
     history = [{"step": step, "loss": 1.0 / step, "reward": 0.01 * step} for step in range(1, 11)]
     (tmp_path / "loss.txt").write_text("1 0.5\n2 0.25\n")
+    (tmp_path / "toyrl.log").write_text("[iteration 1]\nreturn/avg = 0.25\n[iteration 2]\nreturn/avg = 0.5\n")
     (tmp_path / "output").mkdir()
     state = f'{{"global_step": 10, "log_history": {history}}}'.replace("'", '"')
     for folder in (tmp_path, tmp_path / "output"):
@@ -89,8 +90,9 @@ def scope(text, names):
 
 @pytest.mark.parametrize("text", having(BLOCK))
 def test_python_blocks_run(text, names):
+    session = scope(text, names)  # a block may use what those before it on its page made
     for _, block in BLOCK.findall(text.text):
-        exec(compile(textwrap.dedent(block), name_of(text), "exec"), scope(text, names))
+        exec(compile(textwrap.dedent(block), name_of(text), "exec"), session)
 
 
 @pytest.mark.parametrize("text", having(r"(?m)^ *>>> "))
