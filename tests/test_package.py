@@ -30,7 +30,16 @@ def test_importing_rldk_loads_its_version_and_a_little_of_the_standard_library()
 def test_the_help_of_the_command_line_loads_nothing_heavy():
     loaded = loaded_by("from rldk.cli import main; main(['--help'], standalone_mode=False)")
     assert "click" in loaded
-    assert not loaded & {"torch", "transformers", "trl", "numpy", "rich", "pandas", "pyarrow"}
+    assert not loaded & {
+        "torch",
+        "transformers",
+        "trl",
+        "numpy",
+        "rich",
+        "pandas",
+        "pyarrow",
+        "importlib.metadata",
+    }
 
 
 def test_reading_a_run_loads_no_training_framework():

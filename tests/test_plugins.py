@@ -1,7 +1,5 @@
 """Entry points of other packages: loaded late, and left out with one warning where they fail."""
 
-from importlib.metadata import EntryPoint
-
 import pytest
 
 from plugins import register
@@ -56,8 +54,6 @@ def test_a_plug_in_that_fails_is_left_out_with_one_warning(installed, caplog):
 
 def test_metadata_that_cannot_be_read_is_one_warning(installed, caplog):
     installed("rldk.adapters", "no equals sign")
-    with pytest.raises(TypeError):
-        EntryPoint(*["no equals sign"])
     assert plugins("rldk.adapters") == plugins("rldk.adapters") == ()
     (message,) = caplog.messages
     assert message.startswith("rldk: plug-ins of rldk.adapters are left out: ")

@@ -6,7 +6,6 @@ process, and nothing is raised.
 
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Literal, Protocol, TypeVar
 
 from rldk._log import warn
@@ -41,6 +40,8 @@ def plugins(group: Group) -> tuple[tuple[str, object], ...]:
         >>> plugins("rldk.adapters")
         ()
     """
+    from importlib.metadata import entry_points  # brings `email` along, and most commands need neither
+
     try:
         registered = sorted(entry_points(group=group), key=lambda one: (one.name, one.value))
     except Exception as error:  # one package's metadata is broken, and hides those of all
