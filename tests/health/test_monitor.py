@@ -186,17 +186,19 @@ def test_findings_are_a_story():
     class Cause(Above):
         """First."""
 
-        code, name = "TST010", "truncation"
+        code, name = "TST010", "cause"
 
     class Effect(Above):
         """Then."""
 
-        code, name = "TST000", "dead-reward"
+        code, name = "TST000", "effect"
+        explained_by = ("cause",)
 
     monitor, _ = fed([2, 20], [Effect, Cause])
     findings = diagnose(monitor).findings
     assert [(finding.rule, finding.caused_by) for finding in findings] == [
-        ("truncation", None),
-        ("dead-reward", "truncation"),
+        ("cause", None),
+        ("effect", "cause"),
     ]
+    assert [finding.summary for finding in findings] == ["First.", "Then."]
     assert all(a.severity >= b.severity for a, b in pairwise(findings))

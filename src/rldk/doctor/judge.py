@@ -107,9 +107,8 @@ def diagnosis_of(run: Run, monitor: Monitor) -> Diagnosis:
     if not isinstance(run, ForeignRun) and run.state != "running" and run.info:
         end = how_it_ended(run, run.info.get("end"), monitor.last_step or 0)
         diagnosis = with_ending(diagnosis, monitor.context, end)
-    return with_samples(
-        with_checkpoints(diagnosis, checkpoints_of(run), checkpoint_states_of(run)), run.samples
-    )
+    diagnosis = with_checkpoints(diagnosis, checkpoints_of(run), checkpoint_states_of(run))
+    return with_samples(diagnosis, run.samples, [type(rule) for rule in monitor.rules])
 
 
 def checkpoint_states_of(run: Run) -> dict[int, CheckpointState]:

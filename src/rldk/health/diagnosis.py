@@ -95,12 +95,13 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
         last_step=incident.last_step,
         message=verdict.message + over,
         evidence=_spelled(dict(verdict.evidence)),
-        caused_by=cause_of(rule.name, incident.onset_step, onsets, spacing),
+        caused_by=cause_of(type(rule), incident.onset_step, onsets, spacing),
         causes=[cause.text for cause in causes],
         remedies=render_remedies([remedy for cause in causes for remedy in cause.remedies], monitor.context),
         last_good_step=incident.last_good_step,
         last_good_checkpoint=None,
         samples=[],
+        summary=rule.summary(),
     )
 
 
