@@ -48,19 +48,7 @@ def context_of(run: Run, *, algorithm: str | None = None) -> RunContext:
 
 def settings_of(run: Run) -> Settings:
     """How the run was judged while it was live; the defaults where that is not known, or not valid now."""
-    recorded = newest_attempt(run.info).get("judging")
-    recorded_settings = recorded if isinstance(recorded, dict) else {}
-    kept: dict[str, object] = {}
-    for (
-        name,
-        value,
-    ) in recorded_settings.items():  # one that a newer rldk does not know must not cost the others
-        try:
-            msgspec.convert(kept | {name: value}, Settings).check()
-        except (msgspec.ValidationError, TypeError, ValueError):
-            continue
-        kept[name] = value
-    return msgspec.convert(kept, Settings)
+    return Settings.of_record(newest_attempt(run.info).get("judging"))
 
 
 def monitor_of(

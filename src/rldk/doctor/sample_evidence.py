@@ -10,7 +10,8 @@ from typing import NamedTuple
 import msgspec
 
 from rldk.doctor.sample_kinds import MOST, SAMPLE_KINDS, SampleSelector
-from rldk.health import RULES, Diagnosis, Finding, Rule
+from rldk.health import Diagnosis, Finding, Rule, installed_rules
+from rldk.health.rule import SampleKind
 from rldk.runs.message_text import completion_text, excerpt
 from rldk.runs.samples import Sample, Samples
 
@@ -33,20 +34,20 @@ class SampleEvidence(NamedTuple):
 
 
 def with_samples(
-    diagnosis: Diagnosis, samples: Callable[[], Samples], rules: Iterable[type[Rule]] = RULES
+    diagnosis: Diagnosis, samples: Callable[[], Samples], rules: Iterable[type[Rule]] = ()
 ) -> Diagnosis:
     """The diagnosis with a few excerpts a finding, where samples show it.
 
     Args:
         diagnosis: what was found.
         samples: gives those of the run (`Run.samples`); called only where they could show a finding.
-        rules: the rules that found it.
+        rules: the rules that found it, where they are not installed.
     """
-    by_name = {rule.name: rule for rule in rules if rule.shown_by}
-    if not any(finding.rule in by_name for finding in diagnosis.findings):
+    shown_by = _shown_by(rules)
+    if not any(shown_by.get(finding.rule) for finding in diagnosis.findings):
         return diagnosis
     try:
-        found = evidence(diagnosis, samples(), by_name.values())
+        found = evidence(diagnosis, samples(), rules)
     except Exception:  # whatever is wrong with them, the diagnosis stands
         return diagnosis
     if not found:
@@ -60,21 +61,21 @@ def with_samples(
 
 
 def evidence(
-    diagnosis: Diagnosis, samples: Samples, rules: Iterable[type[Rule]] = RULES
+    diagnosis: Diagnosis, samples: Samples, rules: Iterable[type[Rule]] = ()
 ) -> dict[str, list[SampleEvidence]]:
     """The samples that show each finding, at most `MOST` each, by the rule's name and in order of the steps.
 
     Args:
         diagnosis: what was found.
         samples: those of the run.
-        rules: the rules that found it.
+        rules: the rules that found it, where they are not installed.
 
     Raises:
         MissingDependencyError: the samples are in tables, and what reads them is not installed.
     """
     if not samples.sources:
         return {}
-    shown_by = {rule.name: rule.shown_by for rule in rules}
+    shown_by = _shown_by(rules)
     held = [
         (finding, [_Candidates(SAMPLE_KINDS[kind]) for kind in shown_by.get(finding.rule, ())])
         for finding in diagnosis.findings
@@ -87,6 +88,10 @@ def evidence(
                     one.offer(sample, finding)
     found = {finding.rule: _ordered(finding, kinds) for finding, kinds in held}
     return {rule: shown for rule, shown in found.items() if shown}
+
+
+def _shown_by(rules: Iterable[type[Rule]]) -> dict[str, tuple[SampleKind, ...]]:
+    return {rule.name: rule.shown_by for rule in (*installed_rules(), *rules)}
 
 
 class _Candidates:
