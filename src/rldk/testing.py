@@ -7,14 +7,15 @@ Example:
     from rldk.testing import found, line, noise
 
 
-    def test_a_reward_that_falls_below_a_half_is_low():
-        finding = found({"reward_mean": line(0.9, 0.1, 100) + noise(100, 0.02)}, LowReward)
+    def test_a_reward_that_falls_is_reported():
+        rise, fall = line(0.2, 0.8, 200), line(0.8, 0.3, 100)
+        finding = found({"reward_mean": [*rise, *fall] + noise(300, 0.02)}, "reward-collapse")
         assert finding is not None
-        assert 40 <= finding.onset_step <= 70
+        assert 200 < finding.onset_step < 300
 
 
-    def test_a_reward_that_stays_high_is_healthy():
-        assert found({"reward_mean": 0.9 + noise(100, 0.02)}, LowReward) is None
+    def test_a_reward_that_rises_is_healthy():
+        assert found({"reward_mean": line(0.2, 0.8, 300) + noise(300, 0.02)}, "reward-collapse") is None
     ```
 """
 

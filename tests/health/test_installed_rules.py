@@ -132,6 +132,7 @@ def test_rules_of_the_caller_follow_those_that_are_installed():
         (Rule, ValueError, "Rule has no code and no name and no severity"),
         (rule(name="truncation"), ValueError, "clashes with truncation"),
         (rule(shown_by=("befor",)), ValueError, "mine names 'befor', which is none of before, since"),
+        (rule(explained_by=("mine",)), ValueError, "mine explains itself: mine by mine"),
         (rule(answers=("why",)), ValueError, "mine names 'why', which is none of loss-near-zero"),
     ],
 )
@@ -142,6 +143,16 @@ def test_a_rule_of_the_caller_that_cannot_be_used_is_an_error(wrong, error, says
     else:
         with pytest.raises(error, match=says):
             settings.check()
+
+
+def test_rules_that_explain_each_other_are_an_error():
+    """Their findings would have no root, and no page would show them."""
+    first = rule("MY001", "first", explained_by=("second", "truncation"))
+    second = rule("MY002", "second", explained_by=("first",))
+    assert known_rules([first])
+    assert known_rules([second])
+    with pytest.raises(ValueError, match="second explains itself: "):
+        known_rules([first, second])
 
 
 def context():

@@ -1,6 +1,11 @@
 """What a rule says of itself."""
 
+import inspect
+import re
+from textwrap import dedent
+
 from rldk.health import RULES, Rule, RuleOptions, Severity, find_rule
+from rldk.testing import found
 
 
 class LowOptions(RuleOptions, frozen=True):
@@ -18,6 +23,16 @@ class Low(Rule[LowOptions]):
 def test_the_brackets_name_the_options():
     assert Low.Options is LowOptions
     assert Shared.Options is RuleOptions
+
+
+def test_the_example_in_the_docstring_is_a_rule():
+    (block,) = re.findall(r"```python\n(.*?)```", inspect.getdoc(Rule), re.DOTALL)
+    names = {"__name__": "example"}
+    exec(compile(dedent(block), "rule.py", "exec"), names)
+    rule = names["LowReward"]
+    assert found({"reward_mean": [0.3] * 20}, rule).first_step == 10
+    assert found({"reward_mean": [0.7] * 20}, rule) is None
+    assert rule.Options is names["LowRewardOptions"]
 
 
 def test_a_subclass_has_the_options_of_its_base():

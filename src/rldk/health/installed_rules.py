@@ -7,12 +7,15 @@ rule that a caller passes and that cannot be used is an error.
 import re
 from collections.abc import Collection, Iterable
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import get_args
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, get_args
 
 from rldk._log import warn
 from rldk.health.rule import QuestionName, Rule, SampleKind
 from rldk.health.rules import RULES
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["GROUP", "installed_rules", "known_rules"]
 
@@ -35,6 +38,8 @@ def installed_rules() -> tuple[type[Rule], ...]:
         my-rules = "my_package.rules:RULES"
         ```
     """
+    from importlib.metadata import entry_points  # takes as long to import as the rest of the rules
+
     rules = list(RULES)
     for entry_point in sorted(entry_points(group=GROUP), key=lambda one: (one.name, one.value)):
         for rule in _loaded(entry_point):
@@ -65,7 +70,7 @@ def known_rules(own: Iterable[type[Rule]] = ()) -> tuple[type[Rule], ...]:
     return tuple(rules)
 
 
-def _loaded(entry_point: EntryPoint) -> Collection[type[Rule]]:
+def _loaded(entry_point: "EntryPoint") -> Collection[type[Rule]]:
     try:
         found = entry_point.load()
     except Exception as error:
@@ -93,3 +98,7 @@ def _check(rule: type[Rule], others: Iterable[type[Rule]]) -> None:
         if unknown:
             known = ", ".join(get_args(allowed))
             raise ValueError(f"{rule.name} names {min(unknown)!r}, which is none of {known}")
+    try:
+        TopologicalSorter({one.name: one.explained_by for one in (*others, rule)}).prepare()
+    except CycleError as error:  # its findings would have no root, and the page would not show them
+        raise ValueError(f"{rule.name} explains itself: {' by '.join(error.args[1])}") from None

@@ -26,9 +26,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Example:
         ```python
-        settings = Settings(
-            ignore=("SYS",), thresholds={"entropy-collapse": {"share": 0.4}}, rules=(LowReward,)
-        )
+        from rldk.health import RunContext, Settings
+
+        settings = Settings(ignore=("SYS",), thresholds={"entropy-collapse": {"share": 0.4}})
         monitor = settings.check().monitor(RunContext(algorithm="grpo"))
         ```
     """
