@@ -84,6 +84,28 @@ def test_an_installed_rule_is_listed_and_has_a_page(example):
     assert "low-reward" in rldk("explain", "reward_mean").stdout
 
 
+DEMANDING = """
+from rldk import Rule, Severity
+
+class Demanding(Rule):
+    code, name, severity, needs = "MY001", "demanding", Severity.WARNING, ("reward_mean",)
+
+    def start(self):
+        self.beta = self.context.options["no_such_option"]
+"""
+
+
+def test_an_installed_rule_that_cannot_be_made_without_a_run_costs_no_page(tmp_path, monkeypatch):
+    with rules_loaded_anew():
+        points = ["a = plugin_demanding:Demanding"]
+        register(tmp_path / "package", monkeypatch, *points, plugin_demanding=DEMANDING)
+        assert "demanding" in rldk("explain", "reward_mean").stdout
+        write(tmp_path / "run", learning())
+        done = rldk("doctor", tmp_path / "run", "--format", "json", "--select", "demanding,OPT")
+    (unable,) = [one for one in json.loads(done.stdout)["not_checked"] if one["rule"] == "demanding"]
+    assert unable["how"] == "it failed in plugin_demanding (KeyError: 'no_such_option'): please report it"
+
+
 def test_an_installed_rule_judges_and_takes_thresholds(example, tmp_path):
     write(tmp_path / "run", learning())
     select = ("doctor", tmp_path / "run", "--select", "low-reward", "--format", "json")

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import msgspec
+import numpy as np
 import pytest
 
 from events import event
@@ -180,6 +181,30 @@ def test_memory_of_steps_is_bounded():
     monitor, _ = fed([0] * 3000 + [2])
     assert next(iter(monitor.incidents.values())).last_good_step == 2999
     assert len(monitor._steps) <= 1000
+
+
+def test_evidence_is_json_whatever_a_rule_gives():
+    class Odd(Above):
+        """It computes with numpy."""
+
+        def observe(self, at):
+            evidence = {
+                "mean": np.float64(0.5),
+                "series": np.array([1.0, np.nan]),
+                "steps": [np.int64(3), float("inf")],
+                7: {"set": {1}, "none": None, "flag": True},
+            }
+            return Verdict(severity=Severity.WARNING, message="odd", evidence=evidence)
+
+    monitor, _ = fed([2], [Odd])
+    (finding,) = diagnose(monitor).findings
+    assert finding.evidence == {
+        "mean": 0.5,
+        "series": [1.0, "nan"],
+        "steps": [3, "inf"],
+        "7": {"set": "{1}", "none": None, "flag": True},
+    }
+    assert msgspec.json.encode(finding)
 
 
 def test_findings_are_a_story():

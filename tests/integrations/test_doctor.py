@@ -165,6 +165,23 @@ def test_one_critical_record_stops_nothing():
     assert stops.index(True) >= HOLDS - 1
 
 
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_rule_says_whether_the_weights_are_lost(lost):
+    class Gone(Rule):
+        """It is over."""
+
+        code, name, severity, forbids_saving = "MY001", "gone", Severity.CRITICAL, lost
+
+        def observe(self, at):
+            return Verdict(severity=Severity.CRITICAL, message="gone", evidence={})
+
+    stopper = Stopper(RunContext(algorithm="sft"), Settings(rules=(Gone,), select=("gone",)))
+    stops = [stopper.observe(event(step, loss=1.0)) for step in range(1, 9)]
+    assert stops.count(True) == 1
+    assert stopper.reason == "gone: gone"
+    assert stopper.worth_saving is not lost
+
+
 def test_what_a_resumed_run_logged_before_stops_nothing():
     stopper = Stopper(RunContext(algorithm="sft"), Settings())
     stopper.replay(nan(step) for step in range(20))
