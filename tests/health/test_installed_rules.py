@@ -78,6 +78,15 @@ def test_a_plug_in_that_fails_is_left_out_with_one_warning(installed, caplog):
     assert "plugin_b:Missing is left out: AttributeError" in caplog.messages[1]
 
 
+def test_metadata_that_cannot_be_read_costs_no_rule_of_rldk(installed, monkeypatch, caplog):
+    def broken(**_):
+        raise ValueError("broken metadata")
+
+    monkeypatch.setattr("importlib.metadata.entry_points", broken)
+    assert installed_rules() == RULES
+    assert caplog.messages == ["rldk: no plug-in is loaded: ValueError: broken metadata"]
+
+
 @pytest.mark.parametrize(
     ("code", "name", "says"),
     [

@@ -38,10 +38,8 @@ def installed_rules() -> tuple[type[Rule], ...]:
         my-rules = "my_package.rules:RULES"
         ```
     """
-    from importlib.metadata import entry_points  # takes as long to import as the rest of the rules
-
     rules = list(RULES)
-    for entry_point in sorted(entry_points(group=GROUP), key=lambda one: (one.name, one.value)):
+    for entry_point in _registered():
         for rule in _loaded(entry_point):
             try:
                 _check(rule, rules)
@@ -68,6 +66,16 @@ def known_rules(own: Iterable[type[Rule]] = ()) -> tuple[type[Rule], ...]:
             _check(rule, rules)
             rules.append(rule)
     return tuple(rules)
+
+
+def _registered() -> "list[EntryPoint]":
+    from importlib.metadata import entry_points  # takes as long to import as the rest of the rules
+
+    try:
+        return sorted(entry_points(group=GROUP), key=lambda one: (one.name, one.value))
+    except Exception as error:  # the metadata of any package may be broken
+        warn("rldk: no plug-in is loaded: %s: %s", type(error).__name__, error)
+        return []
 
 
 def _loaded(entry_point: "EntryPoint") -> Collection[type[Rule]]:
