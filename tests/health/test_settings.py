@@ -10,7 +10,8 @@ import pytest
 from rldk.health import Rule, Settings, Severity
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("src/**/*.py")))
+OWN = ROOT / "docs" / "own_rules.md"  # its thresholds are those of a rule that it defines, and it runs
+PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("src/**/*.py")} - {OWN})
 _RULE = r'"[\w-]+": \{"\w+": [^{}]+\}'
 MAPPING = re.compile(rf"\{{{_RULE}(?:,\s+{_RULE})*\}}")
 ASSIGNMENT = re.compile(r"--threshold ([\w-]+)\.(\w+)=(-?\d[\d.e-]*|True|False)")
