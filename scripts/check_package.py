@@ -96,7 +96,8 @@ def check_plugin(wheel: Path, scripts: Path, folder: Path) -> None:
     check(
         run(scripts / "rldk", "info", log, cwd=folder), r"toyrl-log, dialect toyrl(?s:.*)known +reward_mean"
     )
-    print(f"{wheel.name}: rldk info reads a log by the adapter and the dialect that it registers")
+    check(run(scripts / "rldk", "rules", "low-reward", cwd=folder), "MY001")
+    print(f"{wheel.name}: rldk knows the rule, the adapter and the dialect that it registers")
 
 
 def check_sdist(sdist: Path, python: str, folder: Path) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from rldk._plugins import plugins
+from rldk.health import installed_rules
 from rldk.metrics.dialects.detect import installed_dialects
 from rldk.runs.adapters import adapters
 
-CACHED = (plugins, adapters, installed_dialects)
+CACHED = (plugins, installed_rules, adapters, installed_dialects)
 
 
 def register(folder: Path, group: str, *entry_points: str, **modules: str) -> Path:

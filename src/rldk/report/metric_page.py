@@ -1,10 +1,11 @@
 """What is known of a metric: whose keys mean it, which rules go by it, where a run stands with it."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from rldk.health import RULES, Rule, RunContext
+from rldk.health import Rule, RunContext, installed_rules
 from rldk.health.tracks import Chart
 from rldk.metrics import METRICS, Metric, metric_of
 from rldk.metrics.dialects import COMMON, Dialect
@@ -53,12 +54,13 @@ def _keys(dialect: Dialect, name: str) -> list[str]:
 
 def rules_of(name: str) -> list[type[Rule]]:
     """The rules that need a metric, or look at it besides."""
-    return [rule for rule in RULES if any(_is(need, name) for need in _needs_of(rule))]
+    return [rule for rule in installed_rules() if any(_is(need, name) for need in _needs_of(rule))]
 
 
 def _needs_of(rule: type[Rule]) -> set[str]:
     chart = Chart()
-    rule(rule.Options(), RunContext(), chart)
+    with suppress(Exception):  # a rule of another package that cannot be made without a run
+        rule(rule.Options(), RunContext(), chart)
     return {name for names in (*rule.needs, *chart.tracks) for name in names.split("|")}
 
 

@@ -1,1 +1,1 @@
-"""A log format and the metric keys of a framework for rldk, one a module; `pyproject.toml` registers them."""
+"""A rule, a log format and a framework's metric keys, one a module: `pyproject.toml` registers them."""
