@@ -8,7 +8,7 @@ NEW = constraints/trl-1.16.txt
 OLD = constraints/trl-0.23.txt
 TORCH = $(shell grep '^torch==' $(NEW))
 
-.PHONY: help demo test test-compat test-newest test-lowest lint format docs constraints detection peers attacks clean
+.PHONY: help demo test test-compat test-newest test-lowest package lint format docs constraints detection peers attacks clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,12 @@ test-newest:  ## run the tests on the newest releases of everything but torch
 
 test-lowest: .venv-lowest/ready  ## run the tests that old TRL allows on the lowest versions of pyproject.toml
 	.venv-lowest/bin/python -m pytest -m "compat or not training"
+
+package: .venv/package-ready  ## build the wheel and the sdist, and try both without this checkout
+	rm -rf dist
+	.venv/bin/python -m build -q --no-isolation --outdir dist
+	.venv/bin/python -m build -q --no-isolation --outdir dist --wheel examples/rldk_example_plugin
+	$(PYTHON) scripts/check_package.py .venv/bin/python $(PIP_ARGS) -c $(NEW)
 
 lint: .venv/lint-ready  ## run ruff, mypy, the import contract and the check of the generated docs
 	.venv/bin/ruff check
@@ -64,7 +70,7 @@ attacks: .venv/test-ready .venv-trl-0.23/ready  ## attack trainings on both TRLs
 	.venv/bin/python benchmarks/attacks/all.py --full --python .venv/bin/python --python .venv-trl-0.23/bin/python
 
 clean:  ## remove the environments and what the demo recorded
-	rm -rf .venv .venv-trl-0.23 .venv-newest .venv-lowest rldk_demo
+	rm -rf .venv .venv-trl-0.23 .venv-newest .venv-lowest dist rldk_demo
 
 .venv/ready: pyproject.toml $(NEW)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rldk needs Python 3.11 or newer; name one with: make PYTHON=...")'
@@ -75,6 +81,10 @@ clean:  ## remove the environments and what the demo recorded
 
 .venv/test-ready: .venv/ready
 	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) --group test --group writers
+	touch $@
+
+.venv/package-ready: .venv/test-ready
+	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) --group package
 	touch $@
 
 .venv/lint-ready: .venv/ready

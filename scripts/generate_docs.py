@@ -23,11 +23,10 @@ sys.path.insert(0, str(ROOT / "src"))
 from rldk.cli import main as main_command  # noqa: E402
 from rldk.health import RULES, Rule  # noqa: E402
 from rldk.metrics import METRICS  # noqa: E402
-from rldk.metrics.dialects import Dialect  # noqa: E402
-from rldk.metrics.dialects.detect import COMMON, DIALECTS  # noqa: E402
+from rldk.metrics.dialects import COMMON, Dialect  # noqa: E402
+from rldk.metrics.dialects.detect import DIALECTS  # noqa: E402
 from rldk.metrics.dialects.ms_swift import MS_SWIFT  # noqa: E402
 from rldk.metrics.dialects.trl import TRL, TRL_0  # noqa: E402
-from rldk.report.metric_page import TITLES  # noqa: E402
 from rldk.report.rule_page import as_markdown, index_markdown  # noqa: E402
 from rldk.schema import event  # noqa: E402
 from rldk.schema.event import json_schema  # noqa: E402
@@ -40,7 +39,8 @@ Strict JSON in UTF-8, with the keys in the order of this page.
 This is version {event.SCHEMA_VERSION} of the schema.
 The same as JSON Schema: [event.schema.json](event.schema.json), or `rldk validate --schema`.
 """
-METRICS_INTRODUCTION = """\
+READ = [f"{dialect.title} {dialect.version}" for dialect in DIALECTS.values() if dialect.version]
+METRICS_INTRODUCTION = f"""\
 # Metrics
 
 One quantity has one name, whichever trainer logged it; different quantities have different names.
@@ -50,8 +50,7 @@ The metrics of an evaluation carry the prefix `eval_` before the canonical name.
 Unless the meaning says otherwise, a value is the mean, over the batches since the last record,
 of what is described for one batch, across all processes.
 The direction is where a healthy run is expected to move the metric; a dash means neither way.
-Meanings were read in the sources of TRL 0.23 and 1.16, verl 0.9.1, OpenRLHF 0.11.2, LLaMA-Factory 0.9.5,
-ms-swift 4.6.0 and Stable-Baselines3 2.9.2.
+Meanings were read in the sources of {", ".join(READ[:-1])} and {READ[-1]}.
 
 A name with a slash is a trainer's own key, kept because nothing else is quite the same quantity.
 A part in braces stands for any text. Keys are those of TRL, with the trainers that log them, unless another
@@ -101,7 +100,7 @@ def _sources(generations: dict[str, Dialect], others: Iterable[Dialect]) -> dict
     }
     for dialect in others:
         for name, keys in _keys_by_name(dialect, base).items():
-            sources[name].append(f"{TITLES[dialect.name]} {', '.join(keys)}")
+            sources[name].append(f"{dialect.title} {', '.join(keys)}")
     return {name: "; ".join(keys) for name, keys in sources.items()}
 
 

@@ -35,7 +35,7 @@ ENVIRONMENTS = {
     "trl-1.16": Environment(
         "the newest TRL that was checked",
         ["trl==1.16.0", "transformers==5.24.0"],
-        ["test", "writers", "lint"],
+        ["test", "writers", "package", "lint"],
     ),
     "trl-0.23": Environment(
         "the oldest TRL that rldk supports", ["trl==0.23.1", "transformers==4.57.6"], ["test"]

@@ -14,19 +14,7 @@ from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
 from rldk.schema.event import DataSlice, Event, ModelInfo, Rng, encode, resumed_note
 from rldk.schema.files import RunFiles
-
-
-def event(step: int, phase: str = "train", notes: tuple[str, ...] = (), /, **metrics: Any) -> Event:
-    """An Event with little in it."""
-    return Event(
-        step=step,
-        wall_time=step / 2,
-        metrics=metrics,
-        rng=Rng(seed=42),
-        data_slice=DataSlice(batch_size=8),
-        model_info=ModelInfo(run_id="run", phase=phase),
-        notes=notes,
-    )
+from rldk.testing import event
 
 
 def logged(step: int, phase: str = "train", notes: tuple[str, ...] = (), /, **metrics: Any) -> Event:

@@ -102,6 +102,19 @@ def test_the_make_targets_that_are_named_exist():
     named = set(re.findall(r"^make ([a-z-]+)", "\n".join(SHELL), re.MULTILINE))
     assert named == {"demo", "test"}
     assert named <= targets
+    contributing = (ROOT / "CONTRIBUTING.md").read_text()
+    assert set(re.findall(r"^make ([a-z-]+)", contributing, re.MULTILINE)) <= targets
+
+
+@pytest.mark.skipif(not (ROOT / ".ci").exists(), reason="an sdist holds no CI")
+def test_ci_makes_targets_that_exist():
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    called = set(re.findall(r"^make ([a-z-]+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE))
+    scheduled = re.search(r"target: \[(.*)\]", workflow)[1].split(", ")
+    assert called == {"lint", "package", "test", "test-compat"}
+    assert called.union(scheduled) <= targets
+    assert "run: bash .ci/run\n" in workflow
 
 
 def test_every_command_is_in_the_pages_of_the_documentation():
@@ -110,7 +123,7 @@ def test_every_command_is_in_the_pages_of_the_documentation():
 
 
 def test_links_between_the_pages_lead_somewhere():
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+    for page in [page for where in ("*.md", "docs/*.md", "examples/*/*.md") for page in ROOT.glob(where)]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -11,20 +11,34 @@ from processes import run_script
 
 
 def loaded_by(code):
-    result = run_script(f"{code}\nimport sys, json; print(json.dumps(sorted(sys.modules)))")
+    """The modules that code loads besides those that Python starts with."""
+    after = "print(json.dumps(sorted({*sys.modules} - before)))"
+    result = run_script(f"import sys, json; before = {{*sys.modules}}\n{code}\n{after}")
     assert result.returncode == 0, result.stderr
-    return set(json.loads(result.stdout))
+    return set(json.loads(result.stdout.splitlines()[-1]))
 
 
-def test_importing_rldk_loads_nothing_heavy():
-    assert not loaded_by("import rldk") & {
+def test_importing_rldk_loads_its_version_and_a_little_of_the_standard_library():
+    loaded = loaded_by("import rldk")
+    assert {name for name in loaded if name.partition(".")[0] not in sys.stdlib_module_names} == {
+        "rldk",
+        "rldk._version",
+    }
+    assert "importlib.metadata" not in loaded  # which looks for plug-ins
+
+
+def test_the_help_of_the_command_line_loads_nothing_heavy():
+    loaded = loaded_by("from rldk.cli import main; main(['--help'], standalone_mode=False)")
+    assert "click" in loaded
+    assert not loaded & {
         "torch",
         "transformers",
         "trl",
         "numpy",
         "rich",
-        "click",
-        "msgspec",
+        "pandas",
+        "pyarrow",
+        "importlib.metadata",
     }
 
 

@@ -11,20 +11,64 @@ from rldk._version import __version__
 
 if TYPE_CHECKING:
     from rldk.errors import RLDKError
+    from rldk.health import (
+        RULES,
+        Cause,
+        Diagnosis,
+        Finding,
+        Observation,
+        Remedy,
+        Rule,
+        RuleOptions,
+        Settings,
+        Severity,
+        Verdict,
+    )
     from rldk.integrations.trl import RLDKCallback
     from rldk.runs import Run, TRLAdapter, open_run
     from rldk.schema.event import Event
 
-__all__ = ["Event", "RLDKCallback", "RLDKError", "Run", "TRLAdapter", "__version__", "open_run"]
+__all__ = [
+    "RULES",
+    "Cause",
+    "Diagnosis",
+    "Event",
+    "Finding",
+    "Observation",
+    "RLDKCallback",
+    "RLDKError",
+    "Remedy",
+    "Rule",
+    "RuleOptions",
+    "Run",
+    "Settings",
+    "Severity",
+    "TRLAdapter",
+    "Verdict",
+    "__version__",
+    "open_run",
+]
 
-_HOMES = {
-    "Event": "rldk.schema.event",
-    "RLDKCallback": "rldk.integrations.trl",
-    "RLDKError": "rldk.errors",
-    "Run": "rldk.runs",
-    "TRLAdapter": "rldk.runs",
-    "open_run": "rldk.runs",
+_NAMES = {
+    "rldk.errors": ("RLDKError",),
+    "rldk.health": (
+        "RULES",
+        "Cause",
+        "Diagnosis",
+        "Finding",
+        "Observation",
+        "Remedy",
+        "Rule",
+        "RuleOptions",
+        "Settings",
+        "Severity",
+        "Verdict",
+    ),
+    "rldk.integrations.trl": ("RLDKCallback",),
+    "rldk.runs": ("Run", "TRLAdapter", "open_run"),
+    "rldk.schema.event": ("Event",),
 }
+_HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

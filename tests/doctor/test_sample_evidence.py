@@ -1,6 +1,7 @@
 """Which samples show a finding."""
 
 import sys
+from typing import get_args
 
 import msgspec
 import pyarrow as pa
@@ -12,7 +13,8 @@ from rldk.doctor.judge import judge
 from rldk.doctor.sample_evidence import EXCERPT, evidence, with_samples
 from rldk.doctor.sample_kinds import MOST, SAMPLE_KINDS
 from rldk.errors import MissingDependencyError
-from rldk.health import RULES, Diagnosis, Finding, find_rule
+from rldk.health import RULES, Diagnosis, Finding, Rule, Severity, find_rule
+from rldk.health.rule import SampleKind
 from rldk.runs import Run
 from rldk.runs.sample_tables import Table, tables_of
 from rldk.runs.samples import Samples
@@ -52,8 +54,9 @@ def shown(folder, finding, *samples):
     return told.samples
 
 
-def test_every_rule_with_samples_is_a_rule():
-    assert set(SAMPLE_KINDS) <= {rule.name for rule in RULES}
+def test_there_is_a_selector_for_each_kind_that_a_rule_may_name_and_each_is_named():
+    assert set(SAMPLE_KINDS) == set(get_args(SampleKind))
+    assert set(SAMPLE_KINDS) == {kind for rule in RULES for kind in rule.shown_by}
 
 
 def test_truncation_shows_the_ends_of_what_was_cut_at_its_begin_and_at_last(tmp_path):
@@ -213,6 +216,21 @@ def test_tables_show_what_they_can_and_do_not_pretend_to_know_an_end(tmp_path):
     assert [one["step"] for one in told.samples] == [100, 200]
     assert {one["why"] for one in told.samples} == {"one of the longest; its end is not known"}
     assert told.samples[0]["index"] is None
+
+
+def test_an_own_rule_names_the_samples_that_show_its_findings(tmp_path):
+    class Odd(Rule):
+        """Something is odd."""
+
+        code, name, severity = "MY001", "odd", Severity.WARNING
+        shown_by = ("first-cut",)
+
+    finding = msgspec.structs.replace(found("truncation"), rule="odd", code="MY001")
+    run = Run(run_with(tmp_path, recorded(150, "so", length=9, end="cut"), recorded(160, "fine")))
+    (shown,) = with_samples(diagnosis(finding), run.samples, [Odd]).findings
+    assert [one["why"] for one in shown.samples] == ["cut at 9 tokens"]
+    (alone,) = with_samples(diagnosis(finding), run.samples).findings
+    assert alone.samples == []
 
 
 def test_of_thousands_of_tables_some_are_read(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import msgspec
+import numpy as np
 import pytest
 
 from events import event
@@ -182,21 +183,47 @@ def test_memory_of_steps_is_bounded():
     assert len(monitor._steps) <= 1000
 
 
+def test_evidence_is_json_whatever_a_rule_gives():
+    class Odd(Above):
+        """It computes with numpy."""
+
+        def observe(self, at):
+            evidence = {
+                "mean": np.float64(0.5),
+                "series": np.array([1.0, np.nan]),
+                "steps": [np.int64(3), float("inf")],
+                7: {"set": {1}, "none": None, "flag": True},
+            }
+            return Verdict(severity=Severity.WARNING, message="odd", evidence=evidence)
+
+    monitor, _ = fed([2], [Odd])
+    (finding,) = diagnose(monitor).findings
+    assert finding.evidence == {
+        "mean": 0.5,
+        "series": [1.0, "nan"],
+        "steps": [3, "inf"],
+        "7": {"set": "{1}", "none": None, "flag": True},
+    }
+    assert msgspec.json.encode(finding)
+
+
 def test_findings_are_a_story():
     class Cause(Above):
         """First."""
 
-        code, name = "TST010", "truncation"
+        code, name = "TST010", "cause"
 
     class Effect(Above):
         """Then."""
 
-        code, name = "TST000", "dead-reward"
+        code, name = "TST000", "effect"
+        explained_by = ("cause",)
 
     monitor, _ = fed([2, 20], [Effect, Cause])
     findings = diagnose(monitor).findings
     assert [(finding.rule, finding.caused_by) for finding in findings] == [
-        ("truncation", None),
-        ("dead-reward", "truncation"),
+        ("cause", None),
+        ("effect", "cause"),
     ]
+    assert [finding.summary for finding in findings] == ["First.", "Then."]
     assert all(a.severity >= b.severity for a, b in pairwise(findings))

@@ -1,10 +1,12 @@
 import random
+from typing import get_args
 
 import pytest
 
 from events import event
-from rldk.health import RULES, Monitor, RunContext
+from rldk.health import Monitor, RunContext
 from rldk.health.normal import QUESTIONS, Questions
+from rldk.health.rule import QuestionName
 
 
 def ask(series, *, algorithm="grpo", **options):
@@ -33,8 +35,7 @@ def test_there_are_ten_questions_with_sources_about_metrics_that_exist():
 
     assert len(QUESTIONS) == 10
     assert all(question.question.endswith("?") and question.source for question in QUESTIONS)
-    names = {rule.name for rule in RULES}
-    assert all(names.issuperset(question.rules) for question in QUESTIONS)
+    assert {question.name for question in QUESTIONS} == set(get_args(QuestionName))
     assert all(metric_of(name) for question in QUESTIONS for name in question.metrics)
 
 

@@ -4,12 +4,14 @@ import ast
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from rldk.health.settings import Settings
+from rldk.health import Rule, Settings, Severity
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("src/**/*.py")))
+OWN = ROOT / "docs" / "own_rules.md"  # its thresholds are those of a rule that it defines, and it runs
+PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("src/**/*.py")} - {OWN})
 _RULE = r'"[\w-]+": \{"\w+": [^{}]+\}'
 MAPPING = re.compile(rf"\{{{_RULE}(?:,\s+{_RULE})*\}}")
 ASSIGNMENT = re.compile(r"--threshold ([\w-]+)\.(\w+)=(-?\d[\d.e-]*|True|False)")
@@ -37,3 +39,53 @@ def test_the_thresholds_that_pages_and_docstrings_name_are_accepted(example):
 def test_the_examples_of_pages_and_docstrings_are_found():
     sources = {str(example.id).partition(" ")[0] for example in EXAMPLES}
     assert {"docs/callback.md", "docs/doctor.md", "src/rldk/integrations/trl/callback.py"} <= sources
+
+
+class Mine(Rule):
+    """Something of mine."""
+
+    code, name, severity = "MY001", "mine", Severity.WARNING
+
+
+def test_a_record_of_settings_gives_the_same_settings():
+    settings = Settings(
+        select=("OPT", "kl-blowup"),
+        ignore=("OPT001",),
+        thresholds={"kl-blowup": {"times": 4.0}},
+        truth_metric="eval_reward",
+    )
+    assert Settings.of_record(msgspec.json.decode(msgspec.json.encode(settings.to_record()))) == settings
+    assert Settings.of_record(Settings().to_record()) == Settings()
+    assert "rules" not in Settings().to_record()
+
+
+def test_a_record_names_the_own_rules_that_judged():
+    assert Settings(rules=(Mine,)).to_record()["rules"] == ["mine"]
+    assert "rules" not in Settings(rules=(Mine,), ignore=("mine",)).to_record()
+
+
+def test_what_is_not_known_here_costs_nothing_else_of_a_record(caplog):
+    recorded = {
+        "select": ["no-such-rule", "OPT"],
+        "ignore": ["mine", "GEN"],
+        "thresholds": {
+            "mine": {"least": 1},
+            "truncation": {"no_such_option": 1},
+            "kl-blowup": {"times": 4.0},
+            "divergence": 3,
+        },
+        "truth_metric": 5,
+        "rules": ["never-installed", "no-learning"],
+        "newer": True,
+    }
+    settings = Settings.of_record(recorded)
+    expected = Settings(select=("OPT",), ignore=("GEN",), thresholds={"kl-blowup": {"times": 4.0}})
+    assert settings == Settings.of_record(recorded) == expected
+    assert caplog.messages == [
+        "rldk: not judged by never-installed, as the live run was: no such rule is installed here"
+    ]
+
+
+@pytest.mark.parametrize("recorded", [None, [], "OPT", {"select": 3, "ignore": None, "thresholds": ["x"]}])
+def test_a_record_that_holds_no_settings_gives_the_defaults(recorded):
+    assert Settings.of_record(recorded) == Settings()

@@ -12,7 +12,7 @@ from events import event, found_in
 from integrations import trainings
 from integrations.trainings import NEW
 from rldk.doctor.judge import context_of, judge, settings_of
-from rldk.health import RunContext, Settings
+from rldk.health import Rule, RunContext, Settings, Severity, Verdict
 from rldk.integrations.trl import RLDKCallback
 from rldk.integrations.trl.early_stop import HOLDS, EarlyStop, Stopper
 from rldk.recording.guard import Guard
@@ -82,9 +82,33 @@ def test_options_of_rules_hold_live_and_afterwards(model, tmp_path):
     assert context_of(run).truth_metric == "rewards/constant_reward/mean"
 
 
+class Started(Rule):
+    """A record has a loss."""
+
+    code, name, severity, needs = "MY001", "started", Severity.WARNING, ("loss",)
+
+    def observe(self, at):
+        return Verdict(severity=Severity.WARNING, message=f"step {at.step}", evidence={})
+
+
+@compat
+def test_an_own_rule_judges_a_training_and_is_missing_afterwards(model, tmp_path, caplog):
+    callback = trainings.recorder(tmp_path / "logs", rules=[Started], select=["started", "OPT"])
+    trainings.sft(model, tmp_path, [callback], max_steps=2).train()
+    (alert,) = [one for one in read(callback.files.alerts) if one["finding"]["rule"] == "started"]
+    assert alert["step"] == 1
+    assert alert["finding"]["summary"] == "A record has a loss."
+    run = Run(callback.files)
+    caplog.clear()
+    assert settings_of(run) == Settings(select=("OPT",))
+    assert "not judged by started" in caplog.text
+    assert "started" not in [one.rule for one in judge(run).findings]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"rules": [Started, type("Again", (Started,), {})]}, "clashes with started"),
         ({"select": ["non-finit"]}, "did you mean 'non-finite'"),
         ({"ignore": ["XYZ"]}, "no rule 'XYZ'"),
         ({"alert_thresholds": {"dead-reward": {"record": 3}}}, "record"),
@@ -99,7 +123,9 @@ def test_what_is_no_rule_or_option_is_refused_at_once(tmp_path, arguments, messa
 
 
 def test_a_copy_keeps_how_it_judges(tmp_path):
-    callback = RLDKCallback(tmp_path, select="OPT", stop_on="critical", truth_metric="eval_reward")
+    callback = RLDKCallback(
+        tmp_path, select="OPT", rules=[Started], stop_on="critical", truth_metric="eval_reward"
+    )
     again = copy.deepcopy(callback)
     assert again._settings == callback._settings
     assert again._options == callback._options
@@ -137,6 +163,23 @@ def test_one_critical_record_stops_nothing():
     stops = [stopper.observe(nan(step)) for step in range(2, 12)]
     assert stops.count(True) == 1
     assert stops.index(True) >= HOLDS - 1
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_rule_says_whether_the_weights_are_lost(lost):
+    class Gone(Rule):
+        """It is over."""
+
+        code, name, severity, forbids_saving = "MY001", "gone", Severity.CRITICAL, lost
+
+        def observe(self, at):
+            return Verdict(severity=Severity.CRITICAL, message="gone", evidence={})
+
+    stopper = Stopper(RunContext(algorithm="sft"), Settings(rules=(Gone,), select=("gone",)))
+    stops = [stopper.observe(event(step, loss=1.0)) for step in range(1, 9)]
+    assert stops.count(True) == 1
+    assert stopper.reason == "gone: gone"
+    assert stopper.worth_saving is not lost
 
 
 def test_what_a_resumed_run_logged_before_stops_nothing():

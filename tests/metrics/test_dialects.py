@@ -1,13 +1,14 @@
 """The dialects besides TRL's: the names of their keys, and whose a log is, by the keys of real logs."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from pathlib import Path
 
 import pytest
 
 from rldk.metrics import METRICS
-from rldk.metrics.dialects import Dialect
-from rldk.metrics.dialects.detect import COMMON, DIALECTS, detect
+from rldk.metrics.dialects import COMMON, Dialect
+from rldk.metrics.dialects.detect import DIALECTS, detect, installed_dialects
 from rldk.metrics.dialects.llama_factory import LLAMA_FACTORY
 from rldk.metrics.dialects.ms_swift import MS_SWIFT
 from rldk.metrics.dialects.openrlhf import OPENRLHF
@@ -15,6 +16,7 @@ from rldk.metrics.dialects.sb3 import SB3
 from rldk.metrics.dialects.trl import TRL, TRL_0
 from rldk.metrics.dialects.verl import VERL
 from rldk.metrics.values import measure
+from rldk.report.metric_page import found_as, keys_of, nearest
 
 BOUNDS = ("mean", "max", "min")
 
@@ -278,3 +280,51 @@ def test_ms_swift_reads_the_keys_of_trl_as_trl_does() -> None:
         for key, name in expected.by_algorithm[algorithm].items():
             if algorithm != "reward" or not re.match("(min|max|mean)_reward|margin|accuracy|num_tokens", key):
                 assert names[key] == name, (algorithm, key)
+
+
+# Dialects of other packages
+
+SOURCE = """
+from rldk.metrics.dialects import Dialect
+
+MINE = Dialect({name!r}, {{"score/avg": "reward_mean", "kl_to_ref": "kl_mean"}}, title="MyRL")
+"""
+
+
+def install(installed: Callable[..., Path], name: str = "mine") -> None:
+    installed("rldk.dialects", "mine = plugin_a:MINE", plugin_a=SOURCE.format(name=name))
+
+
+def test_a_dialect_of_a_plug_in_needs_no_algorithms(installed: Callable[..., Path]) -> None:
+    install(installed)
+    assert [*installed_dialects()] == [*DIALECTS, "mine"]
+    mine = installed_dialects()["mine"]
+    assert mine.tables == {COMMON: mine.names}
+    assert detect(["score/avg", "kl_to_ref", "loss"]) == (mine, None)
+    assert detect(["other"], "mine") == (mine, None)
+    assert detect(["loss", "reward", "kl"])[0] is TRL
+
+
+def test_pages_know_a_dialect_of_a_plug_in(installed: Callable[..., Path]) -> None:
+    install(installed)
+    (reward,) = found_as("score/avg")
+    assert reward.name == "reward_mean"
+    assert ("MyRL", "score/avg") in keys_of(reward)
+    assert "kl_to_ref" in nearest("kl_to_reff")
+
+
+def test_a_name_of_rldk_stays_with_rldk(
+    installed: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    install(installed, name="verl")
+    assert installed_dialects() == DIALECTS
+    assert caplog.messages == ["rldk: the plug-in plugin_a:MINE is left out: there is another 'verl'"]
+
+
+def test_an_adapter_whose_dialect_is_not_installed_is_read_by_its_keys() -> None:
+    assert detect(["actor/entropy", "actor/pg_loss"], "no-such-dialect")[0] is VERL
+
+
+def test_the_title_of_a_dialect_is_its_name_by_default() -> None:
+    assert Dialect("mine", {}).title == "mine"
+    assert [dialect.title for dialect in DIALECTS.values()].count("LLaMA-Factory") == 1

@@ -9,7 +9,7 @@ import msgspec
 
 from rldk.health import find_rule, options_of, select
 from rldk.health.context import GROUPED, OFFLINE, ONLINE, PAIRS
-from rldk.metrics.dialects.detect import DIALECTS
+from rldk.metrics.dialects.detect import installed_dialects
 
 __all__ = ["fail_on_option", "merged", "rule_options", "settings_options"]
 
@@ -92,7 +92,7 @@ def _algorithm(context: click.Context, option: click.Parameter, value: str | Non
     if value is None:
         return None
     known = GROUPED | ONLINE | PAIRS | OFFLINE
-    known |= {name for dialect in DIALECTS.values() for name in dialect.by_algorithm}
+    known |= {name for dialect in installed_dialects().values() for name in dialect.by_algorithm}
     name = value.lower()
     if name not in known:
         near = get_close_matches(name, known, 3, 0.4) or sorted(known)

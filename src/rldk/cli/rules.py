@@ -7,7 +7,7 @@ import click
 
 from rldk.cli.output import echo_json, text_or_json
 from rldk.errors import RLDKError
-from rldk.health import RULES, Rule, find_rule
+from rldk.health import Rule, find_rule, installed_rules
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +23,8 @@ COLOURS = {"info": "blue", "warning": "yellow", "critical": "red"}
 def rules(names: tuple[str, ...], kind: str) -> None:
     """List the rules of the doctor, or tell everything about those that are named.
 
+    Rules that other packages install (entry points of the group rldk.rules) are among them.
+
     NAME is a rule's name or code: what it looks for, how it decides, what looks alike but is healthy, what
     to do, its sources, and the thresholds that --threshold of rldk doctor sets.
 
@@ -33,7 +35,7 @@ def rules(names: tuple[str, ...], kind: str) -> None:
       rldk rules REW002 --format json
     """
     try:
-        chosen = [find_rule(name) for name in names] or list(RULES)
+        chosen = [find_rule(name) for name in names] or list(installed_rules())
     except ValueError as error:
         raise RLDKError(str(error)) from None
     if kind == "json":

@@ -48,19 +48,7 @@ def context_of(run: Run, *, algorithm: str | None = None) -> RunContext:
 
 def settings_of(run: Run) -> Settings:
     """How the run was judged while it was live; the defaults where that is not known, or not valid now."""
-    recorded = newest_attempt(run.info).get("judging")
-    recorded_settings = recorded if isinstance(recorded, dict) else {}
-    kept: dict[str, object] = {}
-    for (
-        name,
-        value,
-    ) in recorded_settings.items():  # one that a newer rldk does not know must not cost the others
-        try:
-            msgspec.convert(kept | {name: value}, Settings).check()
-        except (msgspec.ValidationError, TypeError, ValueError):
-            continue
-        kept[name] = value
-    return msgspec.convert(kept, Settings)
+    return Settings.of_record(newest_attempt(run.info).get("judging"))
 
 
 def monitor_of(
@@ -107,9 +95,8 @@ def diagnosis_of(run: Run, monitor: Monitor) -> Diagnosis:
     if not isinstance(run, ForeignRun) and run.state != "running" and run.info:
         end = how_it_ended(run, run.info.get("end"), monitor.last_step or 0)
         diagnosis = with_ending(diagnosis, monitor.context, end)
-    return with_samples(
-        with_checkpoints(diagnosis, checkpoints_of(run), checkpoint_states_of(run)), run.samples
-    )
+    diagnosis = with_checkpoints(diagnosis, checkpoints_of(run), checkpoint_states_of(run))
+    return with_samples(diagnosis, run.samples, [type(rule) for rule in monitor.rules])
 
 
 def checkpoint_states_of(run: Run) -> dict[int, CheckpointState]:

@@ -302,4 +302,5 @@ def _finding(
         last_good_step=step if last_good is None else max(last_good, 0),
         last_good_checkpoint=None,
         samples=[],
+        summary=rule.summary(),
     )

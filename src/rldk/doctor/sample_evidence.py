@@ -4,13 +4,14 @@ Invariant: the samples are passed over once and a few are held, whatever their n
 do not show gets none, and nothing raises.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from rldk.doctor.sample_kinds import MOST, SAMPLE_KINDS, SampleKind
-from rldk.health import Diagnosis, Finding
+from rldk.doctor.sample_kinds import MOST, SAMPLE_KINDS, SampleSelector
+from rldk.health import Diagnosis, Finding, Rule, installed_rules
+from rldk.health.rule import SampleKind
 from rldk.runs.message_text import completion_text, excerpt
 from rldk.runs.samples import Sample, Samples
 
@@ -32,17 +33,21 @@ class SampleEvidence(NamedTuple):
     """Whether it is the end of the completion that shows it."""
 
 
-def with_samples(diagnosis: Diagnosis, samples: Callable[[], Samples]) -> Diagnosis:
+def with_samples(
+    diagnosis: Diagnosis, samples: Callable[[], Samples], rules: Iterable[type[Rule]] = ()
+) -> Diagnosis:
     """The diagnosis with a few excerpts a finding, where samples show it.
 
     Args:
         diagnosis: what was found.
         samples: gives those of the run (`Run.samples`); called only where they could show a finding.
+        rules: the rules that found it, where they are not installed.
     """
-    if not any(finding.rule in SAMPLE_KINDS for finding in diagnosis.findings):
+    shown_by = _shown_by(rules)
+    if not any(shown_by.get(finding.rule) for finding in diagnosis.findings):
         return diagnosis
     try:
-        found = evidence(diagnosis, samples())
+        found = evidence(diagnosis, samples(), rules)
     except Exception:  # whatever is wrong with them, the diagnosis stands
         return diagnosis
     if not found:
@@ -55,16 +60,24 @@ def with_samples(diagnosis: Diagnosis, samples: Callable[[], Samples]) -> Diagno
     return msgspec.structs.replace(diagnosis, findings=[add_samples(one) for one in diagnosis.findings])
 
 
-def evidence(diagnosis: Diagnosis, samples: Samples) -> dict[str, list[SampleEvidence]]:
+def evidence(
+    diagnosis: Diagnosis, samples: Samples, rules: Iterable[type[Rule]] = ()
+) -> dict[str, list[SampleEvidence]]:
     """The samples that show each finding, at most `MOST` each, by the rule's name and in order of the steps.
+
+    Args:
+        diagnosis: what was found.
+        samples: those of the run.
+        rules: the rules that found it, where they are not installed.
 
     Raises:
         MissingDependencyError: the samples are in tables, and what reads them is not installed.
     """
     if not samples.sources:
         return {}
+    shown_by = _shown_by(rules)
     held = [
-        (finding, [_Candidates(kind) for kind in SAMPLE_KINDS.get(finding.rule, ())])
+        (finding, [_Candidates(SAMPLE_KINDS[kind]) for kind in shown_by.get(finding.rule, ())])
         for finding in diagnosis.findings
     ]
     requested = [(finding, one) for finding, kinds in held for one in kinds]
@@ -77,18 +90,22 @@ def evidence(diagnosis: Diagnosis, samples: Samples) -> dict[str, list[SampleEvi
     return {rule: shown for rule, shown in found.items() if shown}
 
 
+def _shown_by(rules: Iterable[type[Rule]]) -> dict[str, tuple[SampleKind, ...]]:
+    return {rule.name: rule.shown_by for rule in (*installed_rules(), *rules)}
+
+
 class _Candidates:
     """The samples of a kind that rank highest so far, no two with the same text."""
 
-    def __init__(self, kind: SampleKind) -> None:
-        self.kind = kind
+    def __init__(self, selector: SampleSelector) -> None:
+        self.selector = selector
         self.best: list[tuple[tuple[float, ...], Sample]] = []
 
     def offer(self, sample: Sample, finding: Finding) -> None:
-        if not self.kind.takes(sample, finding):
+        if not self.selector.takes(sample, finding):
             return
-        rank = self.kind.rank(sample)
-        full = len(self.best) >= self.kind.most
+        rank = self.selector.rank(sample)
+        full = len(self.best) >= self.selector.most
         if full and rank <= self.best[-1][0]:
             return
         same = [pair for pair in self.best if pair[1].completion == sample.completion]
@@ -97,7 +114,7 @@ class _Candidates:
         self.best = [pair for pair in self.best if pair not in same]
         self.best.append((rank, sample))
         self.best.sort(key=lambda pair: pair[0], reverse=True)  # of two alike the earlier stays before
-        del self.best[self.kind.most :]
+        del self.best[self.selector.most :]
 
 
 def _ordered(finding: Finding, kinds: Sequence[_Candidates]) -> list[SampleEvidence]:
@@ -105,7 +122,7 @@ def _ordered(finding: Finding, kinds: Sequence[_Candidates]) -> list[SampleEvide
     for held in kinds:
         for _, sample in held.best:
             if all(sample is not one.sample for one in shown):
-                shown.append(SampleEvidence(sample, held.kind.why(sample, finding), held.kind.end))
+                shown.append(SampleEvidence(sample, held.selector.why(sample, finding), held.selector.end))
     return sorted(shown[:MOST], key=lambda one: one.sample.step)
 
 

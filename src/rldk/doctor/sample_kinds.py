@@ -1,17 +1,18 @@
-"""What kinds of samples show the finding of each rule, and what such a sample shows, in words.
+"""The kinds of samples that can show a finding: which samples are of a kind, and what one shows, in words.
 
 Invariant: what a sample does not say is not said of it: no length where none was counted, no end where none
 is known.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from rldk.health import Finding
+from rldk.health.rule import SampleKind
 from rldk.runs.message_text import completion_text
 from rldk.runs.samples import Sample
 
-__all__ = ["MOST", "SAMPLE_KINDS", "SampleKind"]
+__all__ = ["MOST", "SAMPLE_KINDS", "SampleSelector"]
 
 MOST = 4
 """Samples a finding."""
@@ -19,8 +20,8 @@ MOST = 4
 Rank = tuple[float, ...]
 
 
-class SampleKind(NamedTuple):
-    """Samples of one kind, of which a few show a finding."""
+class SampleSelector(NamedTuple):
+    """Takes the samples of one kind, of which a few show a finding."""
 
     takes: Callable[[Sample, Finding], bool]
     """Whether a sample is of this kind."""
@@ -160,36 +161,20 @@ def _named(sample: Sample, finding: Finding) -> list[str]:
     return named or list(sample.rewards)
 
 
-_BEFORE, _SINCE = SampleKind(_before, _typical, _standing), SampleKind(_since, _typical, _standing)
-_CHANGED = (_BEFORE, _SINCE)
-# Of equal rewards those farthest from the onset: what is exploited is seen best late.
-_HACKED = (SampleKind(_scored_before, _high_first, _highest), SampleKind(_scored_since, _high_last, _highest))
-_CUT = (
-    SampleKind(_cut, _first, _cut_at, end=True),
-    SampleKind(_cut, _last, _cut_at, end=True),
-    SampleKind(_end_unknown, _long, _long_at_least, end=True),
-)
-_MISSING = (SampleKind(_silent, _first, _gave_nothing, most=MOST),)
-_WORTH = (SampleKind(_since, _typical, _gave, most=MOST),)
-
-SAMPLE_KINDS: Mapping[str, Sequence[SampleKind]] = {
-    "truncation": _CUT,
-    "missing-eos": _CUT,
-    "eos-mismatch": (SampleKind(_unseen, _first, _ended, end=True, most=MOST),),
-    "proxy-divergence": _HACKED,
-    "reward-length-correlation": _HACKED,
-    "missing-rewards": _MISSING,
-    "reward-function-errors": _MISSING,
-    "dead-reward": _WORTH,
-    "dead-reward-component": _WORTH,
-    "zero-advantage": _WORTH,
-    "reward-collapse": _CHANGED,
-    "length-runaway": (_BEFORE, SampleKind(_since, _long, _standing, end=True)),
-    "length-collapse": (_BEFORE, SampleKind(_since, _short, _standing)),
-    "repetition": (_BEFORE, SampleKind(_since, _typical, _standing, end=True)),
-    "duplicate-completions": _CHANGED,
-    "entropy-collapse": _CHANGED,
-    "entropy-explosion": _CHANGED,
-    "kl-blowup": _CHANGED,
+SAMPLE_KINDS: Mapping[SampleKind, SampleSelector] = {
+    "before": SampleSelector(_before, _typical, _standing),
+    "since": SampleSelector(_since, _typical, _standing),
+    "since-end": SampleSelector(_since, _typical, _standing, end=True),
+    # Of equal rewards those farthest from the onset: what is exploited is seen best late.
+    "highest-before": SampleSelector(_scored_before, _high_first, _highest),
+    "highest-since": SampleSelector(_scored_since, _high_last, _highest),
+    "longest-since": SampleSelector(_since, _long, _standing, end=True),
+    "shortest-since": SampleSelector(_since, _short, _standing),
+    "first-cut": SampleSelector(_cut, _first, _cut_at, end=True),
+    "last-cut": SampleSelector(_cut, _last, _cut_at, end=True),
+    "longest-unknown-end": SampleSelector(_end_unknown, _long, _long_at_least, end=True),
+    "ended-unseen": SampleSelector(_unseen, _first, _ended, end=True, most=MOST),
+    "without-reward": SampleSelector(_silent, _first, _gave_nothing, most=MOST),
+    "reward-values": SampleSelector(_since, _typical, _gave, most=MOST),
 }
-"""What shows the finding of a rule, by its name; of a rule that is not here samples show nothing."""
+"""The kinds that a rule names in `shown_by`."""

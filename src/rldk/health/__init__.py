@@ -2,9 +2,10 @@
 
 from rldk.health.context import RunContext
 from rldk.health.diagnosis import Diagnosis, NotChecked, diagnose, finding_of
+from rldk.health.installed_rules import installed_rules
 from rldk.health.monitor import Incident, Monitor
 from rldk.health.observation import Observation
-from rldk.health.remedies import render_remedies
+from rldk.health.remedies import Remedy, render_remedies
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules import RULES
 from rldk.health.settings import Settings, find_rule, options_of, select
@@ -19,6 +20,7 @@ __all__ = [
     "Monitor",
     "NotChecked",
     "Observation",
+    "Remedy",
     "Rule",
     "RuleOptions",
     "RunContext",
@@ -28,6 +30,7 @@ __all__ = [
     "diagnose",
     "find_rule",
     "finding_of",
+    "installed_rules",
     "options_of",
     "render_remedies",
     "select",

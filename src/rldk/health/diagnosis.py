@@ -14,7 +14,7 @@ from rldk.health.causality import cause_of
 from rldk.health.context import OFFLINE
 from rldk.health.monitor import Incident, Monitor
 from rldk.health.remedies import render_remedies
-from rldk.health.rule import Cause, Severity
+from rldk.health.rule import Cause, Rule, Severity
 from rldk.metrics.aliases import LOSS, REWARD
 from rldk.schema.alert import Finding
 
@@ -95,24 +95,30 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
         last_step=incident.last_step,
         message=verdict.message + over,
         evidence=_spelled(dict(verdict.evidence)),
-        caused_by=cause_of(rule.name, incident.onset_step, onsets, spacing),
+        caused_by=cause_of(type(rule), incident.onset_step, onsets, spacing),
         causes=[cause.text for cause in causes],
         remedies=render_remedies([remedy for cause in causes for remedy in cause.remedies], monitor.context),
         last_good_step=incident.last_good_step,
         last_good_checkpoint=None,
         samples=[],
+        summary=rule.summary(),
     )
 
 
 def _spelled(value: Any) -> Any:
-    """Evidence as JSON can hold it: what is not finite is spelled out."""
-    if isinstance(value, float) and not isfinite(value):
-        return str(value)
+    """Evidence as JSON can hold it, whatever a rule gives.
+
+    Numbers and arrays of numpy become plain, what is not finite is spelled out, all else is text.
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     if isinstance(value, Mapping):
-        return {key: _spelled(item) for key, item in value.items()}
+        return {str(key): _spelled(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_spelled(item) for item in value]
-    return value
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def likely_causes(incident: Incident) -> list[Cause]:
@@ -148,18 +154,19 @@ def _shows_its_goal(monitor: Monitor) -> bool:
     return monitor.chart.track(goal).count >= ENOUGH
 
 
-def _reported(error: str) -> str:
-    return f"it failed inside rldk ({error}): please report it"
+def _reported(rule: type[Rule], error: str) -> str:
+    where = "inside rldk" if rule.__module__.startswith("rldk.") else f"in {rule.__module__}"
+    return f"it failed {where} ({error}): please report it"
 
 
 def _unchecked(monitor: Monitor) -> list[NotChecked]:
     unchecked = [
-        NotChecked(rule=kind.name, code=kind.code, needs=[], how=_reported(error))
+        NotChecked(rule=kind.name, code=kind.code, needs=[], how=_reported(kind, error))
         for kind, error in monitor.unmade.items()
     ]
     for rule in monitor.rules:
         if rule in monitor.failed:
-            how = _reported(monitor.failed[rule])
+            how = _reported(type(rule), monitor.failed[rule])
             unchecked.append(NotChecked(rule=rule.name, code=rule.code, needs=[], how=how))
         elif rule in monitor.unable:
             how = monitor.unable[rule]

@@ -7,7 +7,7 @@ before it; opening, raising and closing incidents is the Monitor's.
 import inspect
 from collections.abc import Collection, Mapping
 from enum import IntEnum
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, get_args
 
 import msgspec
 
@@ -16,7 +16,37 @@ from rldk.health.observation import Observation, ObservationKind
 from rldk.health.remedies import Remedy
 from rldk.health.tracks import Chart
 
-__all__ = ["Cause", "Rule", "RuleOptions", "Severity", "Verdict"]
+__all__ = ["Cause", "O_co", "QuestionName", "Rule", "RuleOptions", "SampleKind", "Severity", "Verdict"]
+
+QuestionName = Literal[
+    "loss-near-zero",
+    "clip-ratio-zero",
+    "kl-absent",
+    "reward-std-zero",
+    "chosen-falls",
+    "negative-kl",
+    "entropy-level",
+    "gradient-spikes",
+    "groups-without-spread",
+    "all-clipped",
+]
+"""The questions "is this normal?", each answered in `rldk.health.normal`."""
+SampleKind = Literal[
+    "before",
+    "since",
+    "since-end",
+    "highest-before",
+    "highest-since",
+    "longest-since",
+    "shortest-since",
+    "first-cut",
+    "last-cut",
+    "longest-unknown-end",
+    "ended-unseen",
+    "without-reward",
+    "reward-values",
+]
+"""The kinds of samples that can show a finding, each described in `rldk.doctor.sample_kinds`."""
 
 
 class Severity(IntEnum):
@@ -76,7 +106,17 @@ class RuleOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The thresholds of a rule; each has a documented default that fits most runs."""
 
 
-class Rule:
+if TYPE_CHECKING:  # Python has defaults of type variables from 3.13 on; type checkers bring this module
+    from typing_extensions import TypeVar
+
+    O_co = TypeVar("O_co", bound=RuleOptions, default=RuleOptions, covariant=True)
+else:
+    from typing import TypeVar
+
+    O_co = TypeVar("O_co", bound=RuleOptions, covariant=True)
+
+
+class Rule(Generic[O_co]):
     """Judges one condition. A subclass's docstring is its documentation page.
 
     Args:
@@ -84,6 +124,39 @@ class Rule:
         context: the run that is judged.
         chart: the tracks of the run; a rule asks for those it needs when it is made. They have taken a
             record before a rule sees it.
+
+    Example:
+        A rule with a threshold; the brackets name the class of its options, and a rule without
+        thresholds leaves them out:
+
+        ```python
+        from rldk.health import Observation, Rule, RuleOptions, Severity, Verdict
+
+
+        class LowRewardOptions(RuleOptions, frozen=True):
+            '''Thresholds of low-reward.'''
+
+            least: float = 0.5
+            '''Mean of ten records below which the reward is low.'''
+
+
+        class LowReward(Rule[LowRewardOptions]):
+            '''The reward is below a level that the task is known to reach.'''
+
+            code, name, severity = "MY001", "low-reward", Severity.WARNING
+            needs = ("reward_mean",)
+            explained_by = ("truncation",)
+
+            def start(self) -> None:
+                self.reward = self.chart.track("reward_mean")
+
+            def observe(self, at: Observation) -> Verdict | None:
+                level = self.reward.ema10
+                if self.reward.count < 10 or level >= self.options.least:
+                    return None
+                message = f"the reward is {level:.3g}, below {self.options.least}"
+                return Verdict(severity=Severity.WARNING, message=message, evidence={"reward_mean": level})
+        ```
     """
 
     code: ClassVar[str]
@@ -110,10 +183,27 @@ class Rule:
     """Which of its verdicts are lasting, in words that go on after "where"; empty: none."""
     patience: ClassVar[int] = 10
     """Records without the condition after which an incident is over."""
+    explained_by: ClassVar[tuple[str, ...]] = ()
+    """Names of the rules whose findings explain this rule's, the most fundamental first."""
+    shown_by: ClassVar[tuple[SampleKind, ...]] = ()
+    """Kinds of samples that show a finding; empty: samples show nothing of it."""
+    answers: ClassVar[tuple[QuestionName, ...]] = ()
+    """Questions "is this normal?" that a finding of this rule has answered already."""
+    forbids_saving: ClassVar[bool] = False
+    """Whether its finding means that the weights are lost: a run that is stopped for it saves no
+    checkpoint, which might cost the last good one."""
     Options: ClassVar[type[RuleOptions]] = RuleOptions
+    """The class of its options, as the brackets of the base class name it."""
 
-    def __init__(self, options: RuleOptions, context: RunContext, chart: Chart) -> None:
-        self.options: Any = options
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        arguments = [one for base in cls.__dict__.get("__orig_bases__", ()) for one in get_args(base)]
+        for argument in arguments:
+            if isinstance(argument, type) and issubclass(argument, RuleOptions):
+                cls.Options = argument
+
+    def __init__(self, options: O_co, context: RunContext, chart: Chart) -> None:
+        self.options = options
         self.context = context
         self.chart = chart
         self.start()
@@ -160,8 +250,8 @@ class Rule:
 
     @classmethod
     def summary(cls) -> str:
-        """The first line of the documentation page."""
-        return cls.page().partition("\n")[0]
+        """The first line of the documentation page; the name of a rule that has none."""
+        return cls.page().partition("\n")[0] or cls.name
 
     @classmethod
     def page(cls) -> str:

@@ -5,27 +5,32 @@ Invariant: an unknown rule or option is an error that names the nearest one, nev
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 
 import msgspec
 
+from rldk._log import warn
 from rldk.health.context import RunContext
+from rldk.health.installed_rules import known_rules
 from rldk.health.monitor import Monitor
 from rldk.health.rule import Rule, RuleOptions
 from rldk.health.rules import RULES
 
 __all__ = ["Settings", "find_rule", "options_of", "select"]
 
-_BY_NAME = {rule.name: rule for rule in RULES} | {rule.code: rule for rule in RULES}
-
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run is to be judged, as a user says it and as `{run_id}_run.json` keeps it.
+    """How a run is to be judged.
 
-    Raises:
-        TypeError: as `check`.
-        ValueError: as `check`.
+    Example:
+        ```python
+        from rldk.health import RunContext, Settings
+
+        settings = Settings(ignore=("SYS",), thresholds={"entropy-collapse": {"share": 0.4}})
+        monitor = settings.check().monitor(RunContext(algorithm="grpo"))
+        ```
     """
 
     select: tuple[str, ...] | None = None
@@ -36,16 +41,56 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Options by rule, where they are not to have their defaults."""
     truth_metric: str | None = None
     """The metric that the reward is a proxy of."""
+    rules: tuple[type[Rule], ...] = ()
+    """Rules of the caller, which judge beside those that are installed."""
+
+    @classmethod
+    def of_record(cls, recorded: object) -> "Settings":
+        """The settings that `to_record` gave, as far as they are valid here.
+
+        What this rldk does not know costs nothing else. Rules that judged the run and are not installed
+        here are left out, with one warning.
+
+        Args:
+            recorded: `judging` of an attempt in `{run_id}_run.json`; the defaults where it is no mapping.
+        """
+        data = recorded if isinstance(recorded, dict) else {}
+        truth = data.get("truth_metric")
+        thresholds = data.get("thresholds")
+        if missing := tuple(name for name in _texts(data.get("rules")) if not _is_valid(cls(select=(name,)))):
+            _warn_missing(missing)
+        return cls(
+            select=tuple(n for n in _texts(data.get("select")) if _is_valid(cls(select=(n,)))) or None,
+            ignore=tuple(n for n in _texts(data.get("ignore")) if _is_valid(cls(ignore=(n,)))),
+            thresholds={
+                name: options
+                for name, options in (thresholds if isinstance(thresholds, dict) else {}).items()
+                if _is_valid(cls(thresholds={name: options}))
+            },
+            truth_metric=truth if isinstance(truth, str) else None,
+        )
+
+    def to_record(self) -> dict[str, Any]:
+        """The settings as `{run_id}_run.json` keeps them: of rules that are not rldk's own, the names."""
+        others = [rule.name for rule in select(self.select, self.ignore, self.rules) if rule not in RULES]
+        data: dict[str, Any] = {
+            "select": self.select,
+            "ignore": self.ignore,
+            "thresholds": self.thresholds,
+            "truth_metric": self.truth_metric,
+        }
+        return data | {"rules": others} if others else data
 
     def check(self) -> "Settings":
         """Itself, if every name in it is one.
 
         Raises:
-            TypeError: the options of a rule are no mapping.
-            ValueError: there is no such rule or option, or a value is of the wrong type.
+            TypeError: the options of a rule are no mapping, or one of the rules is none.
+            ValueError: there is no such rule or option, a value is of the wrong type, or a rule of the
+                caller clashes with another.
         """
-        select(self.select, self.ignore)
-        options_of(self.thresholds)
+        select(self.select, self.ignore, self.rules)
+        options_of(self.thresholds, self.rules)
         for name, options in self.thresholds.items():
             for option, value in options.items():
                 if isinstance(value, float) and not isfinite(value):
@@ -55,44 +100,68 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def monitor(
         self, context: RunContext, on_failure: Callable[[str, Exception], None] | None = None
     ) -> Monitor:
-        """A Monitor that judges a run so."""
+        """A Monitor that judges a run so.
+
+        Raises:
+            TypeError: as `check`.
+            ValueError: as `check`.
+        """
         truth = self.truth_metric or context.truth_metric
         context = msgspec.structs.replace(context, truth_metric=truth)
-        rules = select(self.select, self.ignore)
-        return Monitor(context, rules, options_of(self.thresholds), on_failure)
+        rules = select(self.select, self.ignore, self.rules)
+        return Monitor(context, rules, options_of(self.thresholds, self.rules), on_failure)
 
 
 def select(
-    select: Iterable[str] | None = None, ignore: Iterable[str] | None = None
+    select: Iterable[str] | None = None,
+    ignore: Iterable[str] | None = None,
+    rules: Iterable[type[Rule]] = (),
 ) -> tuple[type[Rule], ...]:
     """The rules named by `select` (all by default) less those named by `ignore`.
 
     Args:
         select: names (`non-finite`), codes (`OPT001`) or families (`OPT`).
         ignore: the same.
+        rules: rules of the caller, beside those that are installed.
 
     Raises:
         ValueError: a name that is none; the message names the nearest one.
     """
-    selected = set(RULES) if select is None else _named(select)
-    unwanted = set() if ignore is None else _named(ignore)
-    return tuple(rule for rule in RULES if rule in selected and rule not in unwanted)
+    known = known_rules(rules)
+    selected = set(known) if select is None else _named(select, known)
+    unwanted = set() if ignore is None else _named(ignore, known)
+    return tuple(rule for rule in known if rule in selected and rule not in unwanted)
 
 
-def find_rule(name: str) -> type[Rule]:
+def find_rule(name: str, rules: Iterable[type[Rule]] = ()) -> type[Rule]:
     """The rule of a name or a code.
+
+    Args:
+        name: the name or the code.
+        rules: rules of the caller, beside those that are installed.
 
     Raises:
         ValueError: there is none; the message names the nearest one.
     """
-    rule = _BY_NAME.get(name) or _BY_NAME.get(name.upper()) or _BY_NAME.get(name.lower())
+    rule = _called(name, RULES)  # plug-ins are loaded where no rule of rldk is meant
+    if rule is not None:
+        return rule
+    known = known_rules(rules)
+    rule = _called(name, known)
     if rule is None:
-        raise ValueError(f"no rule {name!r}{_nearest(name, _BY_NAME)}; list them with: rldk rules")
+        names = [text for one in known for text in (one.name, one.code)]
+        raise ValueError(f"no rule {name!r}{_nearest(name, names)}; list them with: rldk rules")
     return rule
 
 
-def options_of(thresholds: Mapping[str, Mapping[str, Any]] | None) -> dict[type[Rule], RuleOptions]:
+def options_of(
+    thresholds: Mapping[str, Mapping[str, Any]] | None, rules: Iterable[type[Rule]] = ()
+) -> dict[type[Rule], RuleOptions]:
     """The options of each rule that `thresholds` names, the others of the rule being its defaults.
+
+    Args:
+        thresholds: options by rule, by the rule's name or code.
+        rules: rules of the caller, beside those that are installed.
 
     Raises:
         TypeError: the options of a rule are no mapping.
@@ -100,7 +169,7 @@ def options_of(thresholds: Mapping[str, Mapping[str, Any]] | None) -> dict[type[
     """
     options = {}
     for name, changes in (thresholds or {}).items():
-        rule = find_rule(name)
+        rule = find_rule(name, rules)
         if not isinstance(changes, Mapping):
             raise TypeError(f"the options of {name} must be a mapping such as {{'records': 20}}")
         try:
@@ -111,14 +180,40 @@ def options_of(thresholds: Mapping[str, Mapping[str, Any]] | None) -> dict[type[
     return options
 
 
-def _named(names: Iterable[str]) -> set[type[Rule]]:
+def _called(name: str, known: Iterable[type[Rule]]) -> type[Rule] | None:
+    """The rule of a name or a code, in any case."""
+    return next((rule for rule in known if name.lower() in (rule.name, rule.code.lower())), None)
+
+
+def _named(names: Iterable[str], known: Iterable[type[Rule]]) -> set[type[Rule]]:
     if isinstance(names, str):
         names = (names,)
     found: set[type[Rule]] = set()
     for name in names:
-        family = [rule for rule in RULES if len(name) == 3 and rule.code.startswith(name.upper())]
-        found.update(family or (find_rule(name),))
+        if not isinstance(name, str):
+            raise TypeError(f"a rule is named by a text such as 'non-finite', not by {name!r}")
+        family = [rule for rule in known if rule.code.rstrip("0123456789") == name.upper()]
+        found.update(family or (find_rule(name, known),))
     return found
+
+
+def _texts(names: object) -> list[str]:
+    """The texts in what was recorded as a list of names."""
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
+def _is_valid(settings: Settings) -> bool:
+    try:
+        settings.check()
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+@lru_cache
+def _warn_missing(rules: tuple[str, ...]) -> None:
+    """Warn once a process and set of names."""
+    warn("rldk: not judged by %s, as the live run was: no such rule is installed here", ", ".join(rules))
 
 
 def _nearest(name: str, known: Collection[str]) -> str:

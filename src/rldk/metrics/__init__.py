@@ -21,6 +21,12 @@ def metric_of(name: str) -> Metric | None:
 
     A part in braces stands for any text: `rewards/accuracy/mean` is `rewards/{function}/mean`, and
     `resource/gpu3_power` is `resource/gpu{index}_power`.
+
+    Example:
+        >>> metric_of("eval_rewards/accuracy/mean").name
+        'rewards/{function}/mean'
+        >>> metric_of("my_score") is None
+        True
     """
     plain = _OF_GPU.sub("resource/gpu{index}_", name.removeprefix("eval_"))
     if plain in METRICS:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from rldk.health import Settings
+from rldk.health import Rule, Settings
 from rldk.recording.writer import check_options
 
 __all__ = ["RecordingOptions"]
@@ -41,6 +41,8 @@ class RecordingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Rules to judge by; None: all."""
     ignore: Sequence[str] | None
     """Rules to leave out."""
+    rules: Sequence[type[Rule]] | None = None
+    """Rules of the user's own."""
     truth_metric: str | None
     """The metric that the reward is a proxy of."""
     stop_on: Literal["critical"] | None
@@ -69,14 +71,16 @@ class RecordingOptions(msgspec.Struct, frozen=True, kw_only=True):
         """How the run is judged.
 
         Raises:
-            TypeError: the options of a rule are no mapping.
-            ValueError: there is no such rule or option, or a value is of the wrong type.
+            TypeError: the options of a rule are no mapping, or one of `rules` is no class of a rule.
+            ValueError: there is no such rule or option, a value is of the wrong type, or one of `rules`
+                clashes with another rule.
         """
         return Settings(
             select=None if self.select is None else _names(self.select),
             ignore=_names(self.ignore or ()),
             thresholds={name: dict(options) for name, options in (self.alert_thresholds or {}).items()},
             truth_metric=self.truth_metric,
+            rules=tuple(self.rules or ()),
         ).check()
 
     def writing(self) -> dict[str, Any]:

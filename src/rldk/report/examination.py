@@ -76,7 +76,7 @@ def examine(
         on_incident: called with each incident as it opens or becomes more severe.
     """
     report = on_incident or _nobody
-    questions = Questions(monitor.context, monitor.chart)
+    questions = Questions(monitor.context, monitor.chart, monitor.rules)
     curves = Curves()
     low = high = None
     summary = False

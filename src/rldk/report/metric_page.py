@@ -1,34 +1,24 @@
 """What is known of a metric: whose keys mean it, which rules go by it, where a run stands with it."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from rldk.health import RULES, Rule, RunContext
+from rldk.health import Rule, RunContext, installed_rules
 from rldk.health.tracks import Chart
 from rldk.metrics import METRICS, Metric, metric_of
-from rldk.metrics.dialects import Dialect
-from rldk.metrics.dialects.detect import COMMON, DIALECTS
+from rldk.metrics.dialects import COMMON, Dialect
+from rldk.metrics.dialects.detect import installed_dialects
 
 __all__ = ["found_as", "keys_of", "nearest", "quantile", "rules_of"]
-
-TITLES = {
-    "trl": "TRL",
-    "trl-early": "TRL < 0.17",
-    "verl": "verl",
-    "openrlhf": "OpenRLHF",
-    "llama-factory": "LLaMA-Factory",
-    "ms-swift": "ms-swift",
-    "sb3": "SB3",
-}
-"""What each dialect is called."""
 
 
 def found_as(name: str) -> list[Metric]:
     """The metrics that a name means: a canonical one, or a trainer's own key in any framework."""
     metric = metric_of(name)
     found = {} if metric is None else {metric.name: metric}
-    for dialect in DIALECTS.values():
+    for dialect in installed_dialects().values():
         for algorithm in (COMMON, *dialect.by_algorithm):
             for key in (name, name.removeprefix("train/"), name.removeprefix("eval/")):
                 if dialect.knows(key, algorithm):
@@ -41,21 +31,21 @@ def found_as(name: str) -> list[Metric]:
 def keys_of(metric: Metric) -> list[tuple[str, str]]:
     """Each framework that logs a metric, and the keys that hold it, with the trainers where not all do."""
     texts = []
-    for dialect in DIALECTS.values():
+    for dialect in installed_dialects().values():
         keys = _keys(dialect, metric.name)
         if keys:
-            texts.append((TITLES[dialect.name], ", ".join(keys)))
+            texts.append((dialect.title, ", ".join(keys)))
     return texts
 
 
 def _keys(dialect: Dialect, name: str) -> list[str]:
     logged: dict[str, list[str]] = {}
-    for algorithm, names in dialect.by_algorithm.items():
+    for algorithm, names in dialect.tables.items():
         for key, canonical in names.items():
             second_form = key.startswith("train/") and key.removeprefix("train/") in names
             if canonical == name and not second_form:
                 logged.setdefault(key, []).append(algorithm)
-    everyone = len(dialect.by_algorithm)
+    everyone = len(dialect.tables)
     return [
         key if COMMON in who or len(who) == everyone else f"{key} ({', '.join(who)})"
         for key, who in logged.items()
@@ -64,12 +54,13 @@ def _keys(dialect: Dialect, name: str) -> list[str]:
 
 def rules_of(name: str) -> list[type[Rule]]:
     """The rules that need a metric, or look at it besides."""
-    return [rule for rule in RULES if any(_is(need, name) for need in _needs_of(rule))]
+    return [rule for rule in installed_rules() if any(_is(need, name) for need in _needs_of(rule))]
 
 
 def _needs_of(rule: type[Rule]) -> set[str]:
     chart = Chart()
-    rule(rule.Options(), RunContext(), chart)
+    with suppress(Exception):  # a rule of another package that cannot be made without a run
+        rule(rule.Options(), RunContext(), chart)
     return {name for names in (*rule.needs, *chart.tracks) for name in names.split("|")}
 
 
@@ -80,8 +71,8 @@ def _is(need: str, name: str) -> bool:
 def nearest(name: str, besides: Iterable[str] = ()) -> list[str]:
     """Names that may have been meant."""
     known = {*METRICS, *besides}
-    for dialect in DIALECTS.values():
-        known.update(key for names in dialect.by_algorithm.values() for key in names)
+    for dialect in installed_dialects().values():
+        known.update(key for names in dialect.tables.values() for key in names)
     inside = sorted((one for one in known if name.lower() in one.lower()), key=len) if len(name) > 2 else []
     return list(dict.fromkeys([*get_close_matches(name, known, 3, 0.6), *inside[:3]]))
 

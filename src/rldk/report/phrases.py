@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rldk.health import Finding, find_rule
+from rldk.health import Finding
 from rldk.health.diagnosis import ENOUGH
 from rldk.metrics.aliases import ENTROPY, KL, LENGTH, LOSS, REWARD
 from rldk.report.examination import Examination
@@ -88,7 +88,7 @@ def headline(exam: Examination) -> str:
         if exam.diagnosis.status == "insufficient-data":
             return _too_little(exam)
         return _STATUS[exam.diagnosis.status]
-    first = find_rule(worst.rule).summary().rstrip(".")
+    first = worst.summary.rstrip(".")
     others = len([f for f in exam.diagnosis.findings if f.caused_by is None]) - 1
     more = f", and {counted(others, 'other finding')}" if others > 0 else ""
     calm = "Nothing alarming. " if exam.diagnosis.status == "info" else ""

@@ -87,6 +87,8 @@ def properties(rule: type[Rule]) -> list[tuple[str, str]]:
         rows.append(("to enable", rule.enable))
     lasting = f"; where {rule.lasting}, {WHEN_OVER['keep']}" if rule.lasting else ""
     rows.append(("once over", WHEN_OVER[rule.when_over] + lasting))
+    if rule.explained_by:
+        rows.append(("explained by", ", ".join(rule.explained_by)))
     return rows
 
 
@@ -98,6 +100,7 @@ def row(rule: type[Rule]) -> dict[str, object]:
         "severity": rule.severity.word,
         "summary": rule.summary(),
         "needs": list(rule.needs),
+        "explained_by": list(rule.explained_by),
         "algorithms": None if rule.algorithms is None else sorted(rule.algorithms),
         "options": {field.name: field.default for field in msgspec.structs.fields(rule.Options)},
     }
@@ -106,7 +109,8 @@ def row(rule: type[Rule]) -> dict[str, object]:
 def as_markdown(rule: type[Rule]) -> str:
     """The page as docs/rules/ has it."""
     lines = [f"# {rule.name} ({rule.code})", "", *_paragraphs(sections(rule)[0][1]), ""]
-    lines += [f"- {word}: {_code(value) if word == 'needs' else value}" for word, value in properties(rule)]
+    marked = {"needs": _code, "explained by": _links}
+    lines += [f"- {word}: {marked.get(word, str)(value)}" for word, value in properties(rule)]
     for title, text in sections(rule)[1:]:
         lines += ["", f"## {title}", "", *_paragraphs(text)]
     chosen = options(rule)
@@ -142,6 +146,11 @@ def _paragraphs(text: str) -> list[str]:
 def _code(names: str) -> str:
     """Metrics as code: a `*` in a name is no emphasis."""
     return "; ".join(" or ".join(_one(name) for name in need.split(" or ")) for need in names.split("; "))
+
+
+def _links(rules: str) -> str:
+    """The names of rules, each a link to its page in the same folder."""
+    return ", ".join(f"[{name}]({name}.md)" for name in rules.split(", "))
 
 
 def _one(name: str) -> str:

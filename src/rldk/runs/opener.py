@@ -27,14 +27,14 @@ SURE = 0.5
 
 
 def open_run(
-    path: str | Path, *, input_format: str | None = None, mapping: Mapping[str, str] | None = None
+    path: str | Path, *, input_format: str | Adapter | None = None, mapping: Mapping[str, str] | None = None
 ) -> Run:
     """The run at `path`.
 
     Args:
         path: a run of ours (its name in its folder, `logs/my_run`; any file of it; a folder that holds
             one), or a log of another tool (a file, or the folder that the tool wrote).
-        input_format: the format, where it is not to be guessed: `rldk` or an adapter's name.
+        input_format: the format, where it is not to be guessed: `rldk`, an adapter's name, or an adapter.
         mapping: more names for a foreign log: its key to the canonical name; they win over the dialect.
 
     Raises:
@@ -42,6 +42,13 @@ def open_run(
         AmbiguousRunError: the folder holds several runs; its `runs` lists them.
         UnknownFormatError: the file is no log in a format that rldk knows.
         OSError: the path cannot be read.
+
+    Example:
+        >>> run = open_run("trainer_state.json")
+        >>> run.format
+        'trainer-state'
+        >>> [event.metrics["reward_mean"] for event in run][:3]
+        [0.01, 0.02, 0.03]
     """
     path = Path(path)
     if input_format in (None, OURS):
@@ -171,7 +178,9 @@ def _is_log(path: Path, candidates: Sequence[Adapter]) -> bool:
         return False
 
 
-def _named(name: str | None) -> Adapter:
+def _named(name: str | Adapter | None) -> Adapter:
+    if isinstance(name, Adapter):
+        return name
     for adapter in adapters():
         if adapter.name == name:
             return adapter

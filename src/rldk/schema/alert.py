@@ -39,6 +39,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """The newest checkpoint up to that step that is still there and not known to be bad."""
     samples: list[Any]
     """Completions that show it."""
+    summary: str = ""
+    """What its rule looks for, in one sentence; empty where an older rldk recorded it."""
     last_good_because: str | None = None
     """How it is known that the checkpoint is good."""
 

@@ -3,12 +3,18 @@
 Invariant: no answer where the run does not hold what it is about.
 """
 
-from rldk.health.normal.question import DEAD, Reply, RunFacts, does_not_arise, no, yes
+from rldk.health.normal.question import DEAD, Reply, RunFacts, does_not_arise, no, question, yes
 from rldk.health.reward_state import in_noise, solved
 
 __all__ = ["chosen", "flat", "spread", "truncated"]
 
 
+@question(
+    "reward-std-zero",
+    "Is a spread of the rewards of 0 normal?",
+    ("reward_std", "reward_group_std_mean"),
+    source="trl#3857, trl#5697",
+)
 def spread(facts: RunFacts) -> Reply | None:
     """Rewards without spread."""
     spread = facts.spread
@@ -33,6 +39,12 @@ def spread(facts: RunFacts) -> Reply | None:
     )
 
 
+@question(
+    "chosen-falls",
+    "Is it normal that the rewards of the chosen completions fall?",
+    ("rewards_chosen", "rewards_chosen_reference_free", "logps_chosen"),
+    source="arXiv 2402.13228 (DPO-Positive), arXiv 2410.08847 (likelihood displacement)",
+)
 def chosen(facts: RunFacts) -> Reply | None:
     """Rewards of the chosen completions that fall."""
     chosen, margins = facts.chosen, facts.margins
@@ -59,6 +71,12 @@ def chosen(facts: RunFacts) -> Reply | None:
     )
 
 
+@question(
+    "groups-without-spread",
+    "Is a high share of groups without spread normal?",
+    ("frac_reward_zero_std",),
+    source="trl#3857, trl#4764",
+)
 def flat(facts: RunFacts) -> Reply | None:
     """Groups without spread."""
     flat, reward = facts.flat, facts.reward
@@ -83,6 +101,12 @@ def flat(facts: RunFacts) -> Reply | None:
     )
 
 
+@question(
+    "all-clipped",
+    "Is it normal that every completion is cut?",
+    ("truncated_frac", "truncated_nonempty_frac"),
+    source="trl#5697, trl#7039",
+)
 def truncated(facts: RunFacts) -> Reply | None:
     """Completions that are all cut."""
     cut, longest = facts.truncated, facts.length_max

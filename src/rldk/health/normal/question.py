@@ -6,10 +6,11 @@ import msgspec
 
 from rldk.health.context import GROUPED, RunContext
 from rldk.health.reward_state import in_noise
+from rldk.health.rule import QuestionName
 from rldk.health.tracks import Chart
 from rldk.metrics.aliases import ENTROPY, KL, LOSS, REWARD
 
-__all__ = ["DEAD", "Answer", "Question", "Reply", "RunFacts", "does_not_arise", "no", "yes"]
+__all__ = ["DEAD", "Answer", "Question", "Reply", "RunFacts", "does_not_arise", "no", "question", "yes"]
 
 DEAD = 1e-8
 """A spread or a gradient below this is none."""
@@ -18,7 +19,7 @@ DEAD = 1e-8
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to one question, for one run."""
 
-    name: str
+    name: QuestionName
     """The question's short name."""
     question: str
     """What people ask."""
@@ -46,9 +47,9 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that people ask of a log."""
+    """One thing that people ask of a log; rules name it in `answers` where they judge the same."""
 
-    name: str
+    name: QuestionName
     """A short name."""
     question: str
     """What people ask."""
@@ -56,10 +57,15 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """Metrics that it is about, the canonical names."""
     source: str
     """Where to read on."""
-    rules: tuple[str, ...]
-    """Rules that judge the same."""
     ask: Callable[["RunFacts"], Reply | None]
     """None where the run does not hold what it is about."""
+
+
+def question(
+    name: QuestionName, text: str, metrics: tuple[str, ...], *, source: str
+) -> Callable[[Callable[["RunFacts"], Reply | None]], Question]:
+    """Makes the function below it a Question that it answers; the arguments are those of `Question`."""
+    return lambda ask: Question(name=name, question=text, metrics=metrics, source=source, ask=ask)
 
 
 class RunFacts:

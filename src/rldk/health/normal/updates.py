@@ -3,7 +3,7 @@
 Invariant: no answer where the run does not hold what it is about.
 """
 
-from rldk.health.normal.question import DEAD, Reply, RunFacts, does_not_arise, no, yes
+from rldk.health.normal.question import DEAD, Reply, RunFacts, does_not_arise, no, question, yes
 from rldk.health.reward_state import solved
 
 __all__ = ["clip", "entropy", "kl_absent", "loss", "negative", "spikes"]
@@ -12,6 +12,7 @@ SPIKE = 5
 """Multiple of the usual gradient norm from which people ask about a spike."""
 
 
+@question("loss-near-zero", "Is a loss near 0 normal?", ("loss",), source="trl#3452, trl#2703, open-r1#239")
 def loss(facts: RunFacts) -> Reply | None:
     """A loss near 0."""
     loss, gradient = facts.loss, facts.gradient
@@ -36,6 +37,12 @@ def loss(facts: RunFacts) -> Reply | None:
     )
 
 
+@question(
+    "clip-ratio-zero",
+    "Is a clip ratio of 0 normal?",
+    ("clip_frac", "clip_frac_low_mean", "clip_frac_high_mean", "clip_two_sided_frac"),
+    source="trl#3120",
+)
 def clip(facts: RunFacts) -> Reply | None:
     """A clip ratio of 0."""
     clip, context = facts.clip, facts.context
@@ -69,6 +76,7 @@ def clip(facts: RunFacts) -> Reply | None:
     )
 
 
+@question("kl-absent", "Is it normal that no KL is logged?", ("kl_mean",), source="trl#4040")
 def kl_absent(facts: RunFacts) -> Reply | None:
     """No KL in the log."""
     if facts.kl.count or not facts.grouped or not facts.reward.count:
@@ -88,6 +96,12 @@ def kl_absent(facts: RunFacts) -> Reply | None:
     )
 
 
+@question(
+    "negative-kl",
+    "Is a negative KL normal?",
+    ("kl_mean", "kl_sequence_mean"),
+    source="trl#925, trl#1857",
+)
 def negative(facts: RunFacts) -> Reply | None:
     """A KL below 0."""
     kl = facts.kl
@@ -115,6 +129,12 @@ def negative(facts: RunFacts) -> Reply | None:
     )
 
 
+@question(
+    "entropy-level",
+    "Is this level of entropy normal?",
+    ("entropy_mean", "entropy_padded_mean"),
+    source="DAPO (arXiv 2503.14476), arXiv 2505.22617",
+)
 def entropy(facts: RunFacts) -> Reply | None:
     """The level of entropy."""
     entropy = facts.entropy
@@ -139,6 +159,12 @@ def entropy(facts: RunFacts) -> Reply | None:
     )
 
 
+@question(
+    "gradient-spikes",
+    "Are spikes of the gradient norm normal?",
+    ("grad_norm",),
+    source="OLMo 2 (arXiv 2501.00656), trl#281",
+)
 def spikes(facts: RunFacts) -> Reply | None:
     """Spikes of the gradient norm."""
     gradient = facts.gradient

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 from msgspec.structs import asdict, replace
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from rldk.health import Rule
 from rldk.integrations.trl import trainer_info
 from rldk.integrations.trl.beginning import Beginning, EndFiles, Plan
 from rldk.integrations.trl.early_stop import EarlyStop, Stopper
@@ -76,6 +76,9 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             default.
         ignore (`list[str]`, *optional*):
             Rules to leave out, named the same way.
+        rules (`list[type[Rule]]`, *optional*):
+            Rules of your own, which judge beside those of rldk and of installed packages: see
+            `docs/own_rules.md`.
         truth_metric (`str`, *optional*):
             The metric that the reward is a proxy of, by the trainer's key or its canonical name, such as
             `"rewards/accuracy/mean"` or `"eval_reward"`: `proxy-divergence` watches it.
@@ -121,6 +124,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         alert_thresholds: Mapping[str, Mapping[str, Any]] | None = None,
         select: Sequence[str] | None = None,
         ignore: Sequence[str] | None = None,
+        rules: Sequence[type[Rule]] | None = None,
         truth_metric: str | None = None,
         stop_on: Literal["critical"] | None = None,
         rotate_mb: float | None = None,
@@ -138,6 +142,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
             alert_thresholds=alert_thresholds,
             select=select,
             ignore=ignore,
+            rules=rules,
             truth_metric=truth_metric,
             stop_on=stop_on,
             rotate_mb=rotate_mb,
@@ -400,7 +405,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         info = self.guard.attempt(
             "the configuration", lambda: trainer_info.configuration(args, model), nothing
         ) | self.guard.attempt("the environment", environment, nothing)
-        trainer_dir, judging = trainer_info.trainer_dir(args), msgspec.to_builtins(self._settings)
+        trainer_dir, judging = trainer_info.trainer_dir(args), self._settings.to_record()
         info |= {"judging": judging, "trainer_dir": os.path.realpath(trainer_dir)}
         self._jsonl = self._options.enable_jsonl_logging and not _is_set("RLDK_DISABLE_JSONL")
         self._git_sha = info.get("git", {}).get("sha")

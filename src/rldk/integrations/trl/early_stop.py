@@ -30,8 +30,6 @@ LOCAL = frozenset({"step_time", "step_wall_time", "runtime", "train_runtime", "m
 """Metrics that each rank measures by itself."""
 MEASURED = ("resource/", "reward_functions/", "samples/")
 """What rldk measures in one process begins so."""
-LOST_WEIGHTS = frozenset({"non-finite"})
-"""Findings after which the weights are worth nothing: to save them might cost the last good checkpoint."""
 
 
 class Stopper:
@@ -69,7 +67,7 @@ class Stopper:
         for incident in critical:
             if self._held[incident.rule.name] >= HOLDS:
                 self.reason = f"{incident.rule.name}: {incident.verdict.message}"
-                self.worth_saving = incident.rule.name not in LOST_WEIGHTS
+                self.worth_saving = not incident.rule.forbids_saving
                 return True
         return False
 

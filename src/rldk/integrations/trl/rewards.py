@@ -39,6 +39,8 @@ def observe_rewards(reward_funcs: T) -> T:
 
     Example:
         ```python
+        from rldk.integrations.trl import RLDKCallback, observe_rewards
+
         rewards = observe_rewards([accuracy, format])
         trainer = GRPOTrainer(..., reward_funcs=rewards, callbacks=[RLDKCallback()])
         ```

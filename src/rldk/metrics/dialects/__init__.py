@@ -11,8 +11,10 @@ from typing import Any
 
 from rldk.schema.event import Phase
 
-__all__ = ["Dialect", "first_reading", "phase_of"]
+__all__ = ["COMMON", "Dialect", "first_reading", "phase_of"]
 
+COMMON = "trainer"
+"""The table of a dialect that holds what all its trainers log."""
 EVAL_PREFIX = "eval_"
 MEMO_LIMIT = 4096
 """How many translations an algorithm's table remembers; a real run has fewer than a hundred keys."""
@@ -69,6 +71,11 @@ class Dialect:
 
     A key may hold a part in braces, `rewards/{function}/mean`, that stands for any text; the
     canonical name repeats it. An exact key goes before a pattern.
+
+    Example:
+        >>> mine = Dialect("mine", {"kl": "kl_mean", "score/{function}": "rewards/{function}/mean"})
+        >>> mine.canonical("score/accuracy"), mine.canonical("eval_kl"), mine.canonical("other")
+        ('rewards/accuracy/mean', 'eval_kl_mean', 'other')
     """
 
     name: str
@@ -84,13 +91,25 @@ class Dialect:
     GRPO user logs must not be taken for the `accuracy` of a reward model.
     """
 
+    title: str = ""
+    """What pages call the framework: `verl`, `LLaMA-Factory`; the name by default."""
+
+    version: str = ""
+    """The version whose sources were read for the tables; empty where none is claimed."""
+
     _memo: dict[str | None, _Memo] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "title", self.title or self.name)
         tables: dict[str | None, Mapping[str, str]] = {None: self.names}
         tables.update(self.by_algorithm)
         memo = {algorithm: _Memo(_Table.of(names)) for algorithm, names in tables.items()}
         object.__setattr__(self, "_memo", memo)
+
+    @property
+    def tables(self) -> Mapping[str, Mapping[str, str]]:
+        """Each table by its algorithm; `names` alone, under `trainer`, where no algorithm has one."""
+        return self.by_algorithm or {COMMON: self.names}
 
     def canonical(self, key: str, algorithm: str | None = None) -> str:
         """Name the quantity that `key` holds in a log of `algorithm`; an unknown key stays as is.
@@ -112,6 +131,10 @@ def phase_of(logs: Mapping[Any, Any]) -> Phase:
     """What one log is about, by its keys: they are the only sign.
 
     A train record has a `loss` (PPO of TRL: an `episode`), also where it carries `train_runtime`.
+
+    Example:
+        >>> phase_of({"loss": 0.5}), phase_of({"eval_loss": 0.5}), phase_of({"train_runtime": 60.0})
+        ('train', 'eval', 'summary')
     """
     if "loss" in logs or "episode" in logs:
         return "train"

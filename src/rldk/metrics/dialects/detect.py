@@ -5,9 +5,11 @@ of them, and of its algorithms the one that does, the earlier one where two know
 trainers of the dialect log do not count for an algorithm.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import cache
 
-from rldk.metrics.dialects import Dialect
+from rldk._plugins import named_plugins
+from rldk.metrics.dialects import COMMON, Dialect
 from rldk.metrics.dialects.llama_factory import LLAMA_FACTORY
 from rldk.metrics.dialects.ms_swift import MS_SWIFT
 from rldk.metrics.dialects.openrlhf import OPENRLHF
@@ -15,10 +17,8 @@ from rldk.metrics.dialects.sb3 import SB3
 from rldk.metrics.dialects.trl import TRL, TRL_EARLY
 from rldk.metrics.dialects.verl import VERL
 
-__all__ = ["DIALECTS", "detect"]
+__all__ = ["DIALECTS", "detect", "installed_dialects"]
 
-COMMON = "trainer"
-"""The table of a dialect that holds what all its trainers log."""
 PAIRED = "dpo"
 """The table to go by where keys speak of chosen completions, and no table of `PAIRS` knows them better."""
 PAIRS = frozenset({"dpo", "kto", "orpo", "cpo", "bco", "tpo", "xpo", "online_dpo", "nash_md", "reward", "rm"})
@@ -28,21 +28,36 @@ TRAIN = "train/"
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect for dialect in (TRL, TRL_EARLY, VERL, OPENRLHF, LLAMA_FACTORY, MS_SWIFT, SB3)
 }
-"""Every dialect by its name, the likelier first."""
+"""The dialects of rldk by their names, the likelier first."""
 
 
-def detect(keys: Collection[str], named: str | None = None) -> tuple[Dialect | None, str | None]:
+@cache
+def installed_dialects() -> Mapping[str, Dialect]:
+    """The dialects of rldk, then those of the entry points `rldk.dialects`, by their names."""
+    others = named_plugins("rldk.dialects", Dialect, DIALECTS.values())
+    return DIALECTS | {dialect.name: dialect for _, dialect in others}
+
+
+def detect(keys: Collection[str], named: str | Dialect | None = None) -> tuple[Dialect | None, str | None]:
     """The dialect and the algorithm; None where nothing tells.
 
     Args:
         keys: the log's own keys.
-        named: the dialect, where the format of the log is that of one framework.
+        named: the dialect, or its name, where the format of the log is that of one framework; a name that
+            is none is ignored.
+
+    Example:
+        >>> dialect, algorithm = detect(["critic/vf_loss", "actor/pg_loss", "critic/values/mean"])
+        >>> dialect.name, algorithm
+        ('verl', 'ppo')
     """
-    candidates = [DIALECTS[named]] if named else list(DIALECTS.values())
+    installed = installed_dialects()
+    only = installed.get(named) if isinstance(named, str) else named
+    candidates = list(installed.values()) if only is None else [only]
     scores = [(_most_known(dialect, keys), dialect) for dialect in candidates]
     best, dialect = max(scores, key=lambda scored: scored[0])
     if not best:
-        return (dialect, None) if named else (None, None)
+        return only, None
     # What every trainer logs tells no algorithm.
     plain = {key if dialect.knows(key) else key.removeprefix(TRAIN) for key in keys}
     distinctive = [
@@ -65,5 +80,5 @@ def _most_known(dialect: Dialect, keys: Collection[str]) -> int:
     """
     return max(
         sum(dialect.knows(key, name) or dialect.knows(key.removeprefix(TRAIN), name) for key in keys)
-        for name in dialect.by_algorithm
+        for name in dialect.tables
     )

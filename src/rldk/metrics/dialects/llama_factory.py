@@ -32,5 +32,11 @@ _TABLES: dict[str, Names] = {
     "trainer": _TRAINER,
 }
 
-LLAMA_FACTORY = Dialect(name="llama-factory", names=first_reading(_TABLES.values()), by_algorithm=_TABLES)
+LLAMA_FACTORY = Dialect(
+    name="llama-factory",
+    names=first_reading(_TABLES.values()),
+    by_algorithm=_TABLES,
+    title="LLaMA-Factory",
+    version="0.9.5",
+)
 """LLaMA-Factory."""

@@ -62,5 +62,7 @@ _TABLES: dict[str, Names] = {
 }
 _READINGS = (_GRPO, _TABLES["dpo"], *_TABLES.values())
 
-MS_SWIFT = Dialect(name="ms-swift", names=first_reading(_READINGS), by_algorithm=_TABLES)
+MS_SWIFT = Dialect(
+    name="ms-swift", names=first_reading(_READINGS), by_algorithm=_TABLES, title="ms-swift", version="4.6.0"
+)
 """ms-swift."""

@@ -89,5 +89,11 @@ _TABLES: dict[str, Names] = {
     "trainer": _in_every_log(_TRAINER),
 }
 
-OPENRLHF = Dialect(name="openrlhf", names=first_reading(_TABLES.values()), by_algorithm=_TABLES)
+OPENRLHF = Dialect(
+    name="openrlhf",
+    names=first_reading(_TABLES.values()),
+    by_algorithm=_TABLES,
+    title="OpenRLHF",
+    version="0.11.2",
+)
 """OpenRLHF."""

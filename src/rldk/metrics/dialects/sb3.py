@@ -86,5 +86,7 @@ _TABLES: dict[str, Names] = {
     "trainer": _TRAINER,
 }
 
-SB3 = Dialect(name="sb3", names=first_reading(_TABLES.values()), by_algorithm=_TABLES)
+SB3 = Dialect(
+    name="sb3", names=first_reading(_TABLES.values()), by_algorithm=_TABLES, title="SB3", version="2.9.2"
+)
 """Stable-Baselines3."""

@@ -345,12 +345,18 @@ _GRPO_EARLY: Names = {
     "clip_ratio": "clip_frac",
 }
 
-TRL = Dialect(name="trl", names=first_reading(_TABLES.values()), by_algorithm=_TABLES)
+TRL = Dialect(
+    name="trl",
+    names=first_reading(_TABLES.values()),
+    by_algorithm=_TABLES,
+    title="TRL",
+    version="0.23 and 1.16",
+)
 """TRL 1."""
 
 TRL_0 = Dialect(name="trl-0", names=first_reading(_TABLES_0.values()), by_algorithm=_TABLES_0)
 """TRL before 1.0."""
 
 _TABLES_EARLY = {"grpo": _GRPO_EARLY, "trainer": _TRAINER}
-TRL_EARLY = Dialect(name="trl-early", names=_GRPO_EARLY, by_algorithm=_TABLES_EARLY)
+TRL_EARLY = Dialect(name="trl-early", names=_GRPO_EARLY, by_algorithm=_TABLES_EARLY, title="TRL < 0.17")
 """GRPO of TRL before 0.17, whose logs are still about: read, never recorded."""

@@ -118,5 +118,7 @@ _TABLES: dict[str, Names] = {
     "trainer": _TRAINER,
 }
 
-VERL = Dialect(name="verl", names=first_reading(_TABLES.values()), by_algorithm=_TABLES)
+VERL = Dialect(
+    name="verl", names=first_reading(_TABLES.values()), by_algorithm=_TABLES, title="verl", version="0.9.1"
+)
 """verl."""

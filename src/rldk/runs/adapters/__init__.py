@@ -1,15 +1,25 @@
-"""The formats of other people's logs, one module a container."""
+"""The formats of other people's logs, one module a container, and those of installed packages.
 
+Invariant: names are unique; where two adapters are as sure of a log, rldk's own reads it.
+"""
+
+from dataclasses import replace
 from functools import cache
 
-from rldk.runs.adapters.base import Adapter
+from rldk._log import warn
+from rldk._plugins import named_plugins
+from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, open_binary, text_lines
+from rldk.runs.line_reader import BadLine
 
-__all__ = ["adapters"]
+__all__ = ["Adapter", "BadLine", "OnBad", "Probe", "Row", "adapters", "open_binary", "text_lines"]
 
 
 @cache
 def adapters() -> tuple[Adapter, ...]:
-    """Every adapter, in the order in which they are asked: the surer one of its own, the earlier."""
+    """Every adapter, in the order in which they are asked: the surer one of its own, the earlier.
+
+    Those of the entry points `rldk.adapters` follow rldk's own.
+    """
     from rldk.runs.adapters import (
         completions,
         console,
@@ -34,4 +44,25 @@ def adapters() -> tuple[Adapter, ...]:
         console,
         key_value_lines,
     )
-    return (*wandb.ADAPTERS, *(module.ADAPTER for module in single))
+    own = (*wandb.ADAPTERS, *(module.ADAPTER for module in single))
+    return (*own, *(_guarded(*plugin) for plugin in named_plugins("rldk.adapters", Adapter, own)))
+
+
+def _guarded(source: str, adapter: Adapter) -> Adapter:
+    """The adapter of a plug-in, which is not sure of a file that it fails on: others may know it."""
+    warned = False
+
+    def confidence(probe: Probe) -> float:
+        nonlocal warned
+        try:
+            return float(adapter.confidence(probe))
+        except OSError:
+            raise
+        except Exception as error:
+            if not warned:
+                warned = True
+                text = "rldk: the plug-in %s cannot say whether it knows %s: %s: %s"
+                warn(text, source, probe.path, type(error).__name__, error)
+            return 0.0
+
+    return replace(adapter, confidence=confidence)

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rldk.metrics.dialects import Dialect
 from rldk.runs.line_reader import MAX_LINE, MAX_RATIO, BadLine, too_long
 from rldk.schema.event import Phase
 
@@ -93,7 +94,24 @@ class Probe:
 
 @dataclass(frozen=True)
 class Adapter:
-    """One container format."""
+    """One container format.
+
+    Example:
+        ```python
+        from rldk import open_run
+        from rldk.runs.adapters import Adapter, Row, text_lines
+
+
+        def rows(path, on_bad):
+            for _, line in text_lines(path, on_bad):
+                step, loss = line.split()
+                yield Row({"loss": float(loss)}, step=int(step))
+
+
+        pairs = Adapter("two-columns", "lines of a step and a loss", lambda probe: 0.0, rows)
+        run = open_run("loss.txt", input_format=pairs)
+        ```
+    """
 
     name: str
     """What `--input-format` calls it."""
@@ -105,8 +123,8 @@ class Adapter:
     """The records.
 
     Raises OSError where the file cannot be read, MissingDependencyError where a library is needed."""
-    dialect: str | None = None
-    """The dialect of its keys, where the format knows it (`rldk.metrics.dialects`)."""
+    dialect: str | Dialect | None = None
+    """The dialect of its keys, or its name, where the format is that of one framework."""
 
 
 def open_binary(path: Path) -> io.BufferedReader:

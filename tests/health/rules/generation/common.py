@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from health.series import line, noise
+from rldk.testing import line, noise
 
 
 def flat(level, records, seed=0, sd=0.05):

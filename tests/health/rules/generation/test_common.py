@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from health.rules.generation.common import reward, rises, share
-from health.series import diagnosis, found, line
+from rldk.testing import diagnosis, found, line
 
 N = 160
 SEEDS = range(6)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from health.rules.generation.common import reward, rises, share
-from health.series import found, line, noise
+from rldk.testing import found, line, noise
 
 N = 160
 DUPLICATES, REPEATED = "samples/duplicate_frac", "samples/repetition_frac"

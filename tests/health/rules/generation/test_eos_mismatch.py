@@ -3,7 +3,7 @@
 import numpy as np
 
 from health.rules.generation.common import flat
-from health.series import diagnosis, found
+from rldk.testing import diagnosis, found
 
 
 def test_answers_that_end_on_another_token_are_named():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from health.rules.generation.common import flat, learning
-from health.series import found, line, noise
+from rldk.testing import found, line, noise
 
 SEEDS = range(6)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from health.rules.generation.common import flat, learning
-from health.series import found
+from rldk.testing import found
 
 
 def test_no_end_at_all_is_named_where_the_reward_stands():

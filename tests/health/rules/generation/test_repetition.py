@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from health.rules.generation.common import reward, rises, share
-from health.series import found, line, noise
+from rldk.testing import found, line, noise
 
 N = 160
 DUPLICATES, REPEATED = "samples/duplicate_frac", "samples/repetition_frac"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from health.rows import trains
-from health.series import line, noise
+from rldk.testing import line, noise
 
 
 def falling(records=200, seed=0, sd=0.1, start=2.0, end=1.0):

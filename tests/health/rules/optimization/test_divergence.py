@@ -5,7 +5,7 @@ import pytest
 
 from health.rows import alarms, evaluated, finding, trains
 from health.rules.optimization.common import falling, sft
-from health.series import line, noise
+from rldk.testing import line, noise
 
 SEEDS = range(10)
 

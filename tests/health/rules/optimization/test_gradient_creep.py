@@ -5,7 +5,7 @@ import pytest
 
 from health.rows import finding, trains
 from health.rules.optimization.common import norms, reward
-from health.series import line
+from rldk.testing import line
 
 SEEDS = range(10)
 

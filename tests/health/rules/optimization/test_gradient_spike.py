@@ -4,7 +4,7 @@ import pytest
 
 from health.rows import finding, trains
 from health.rules.optimization.common import norms, reward
-from health.series import line, noise
+from rldk.testing import line, noise
 
 SEEDS = range(10)
 

@@ -4,7 +4,7 @@ import pytest
 
 from health.rows import evaluated, finding, trains
 from health.rules.optimization.common import sft
-from health.series import line
+from rldk.testing import line
 
 OVER = "overfitting"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from health.rows import finding, trains
-from health.series import line, noise
+from rldk.testing import line, noise
 
 ZERO = "zero-gradient"
 

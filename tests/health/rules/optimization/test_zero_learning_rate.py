@@ -3,7 +3,7 @@
 import pytest
 
 from health.rows import finding, trains
-from health.series import line
+from rldk.testing import line
 
 RATE = "zero-learning-rate"
 PLAN = {"max_steps": 100}

@@ -3,7 +3,7 @@
 import numpy as np
 
 from health.rules.policy.common import flat, learning
-from health.series import found, line, noise
+from rldk.testing import found, line, noise
 
 
 def critic(explained, reward):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from health.series import found, line
+from rldk.testing import found, line
 
 
 def test_two_models_are_named_at_the_first_record():

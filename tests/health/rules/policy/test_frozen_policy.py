@@ -3,7 +3,7 @@
 import numpy as np
 
 from health.rules.policy.common import flat
-from health.series import found, line, noise
+from rldk.testing import found, line, noise
 
 
 def preference(margins, records=100, lr=None, gradient=6.0, loss=None):

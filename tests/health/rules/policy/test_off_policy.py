@@ -3,7 +3,7 @@
 import numpy as np
 
 from health.rules.policy.common import flat, learning
-from health.series import found, line, noise
+from rldk.testing import found, line, noise
 
 
 def test_clipping_that_rises_is_named_and_none_is_expected():

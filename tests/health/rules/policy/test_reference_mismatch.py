@@ -3,7 +3,7 @@
 import numpy as np
 
 from health.rules.policy.common import flat
-from health.series import found, line
+from rldk.testing import found, line
 
 
 def test_a_difference_at_step_one_is_told():

@@ -3,7 +3,7 @@
 import numpy as np
 
 from health.rows import trains
-from health.series import line, noise
+from rldk.testing import line, noise
 
 
 def dpo(records=150, seed=0, spacing=1, chosen=-1.5, margin=1.2, **more):

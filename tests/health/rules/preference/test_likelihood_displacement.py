@@ -4,7 +4,7 @@ import numpy as np
 
 from health.rows import finding
 from health.rules.preference.common import dpo
-from health.series import noise
+from rldk.testing import noise
 
 DISPLACED = "likelihood-displacement"
 

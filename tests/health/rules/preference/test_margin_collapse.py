@@ -5,7 +5,7 @@ import pytest
 
 from health.rows import finding
 from health.rules.preference.common import dpo
-from health.series import line, noise
+from rldk.testing import line, noise
 
 SEEDS = range(10)
 COLLAPSED = "margin-collapse"

@@ -4,7 +4,7 @@ import numpy as np
 
 from health.rows import finding
 from health.rules.preference.common import dpo
-from health.series import line
+from rldk.testing import line
 
 SATURATED = "preference-saturated"
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from health.rows import finding, trains
-from health.series import line, noise
+from rldk.testing import line, noise
 
 CHANCE = "reward-model-at-chance"
 

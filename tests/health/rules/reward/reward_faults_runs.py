@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from health.series import noise
+from rldk.testing import noise
 
 N = 80
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from health.series import found, line
+from rldk.testing import found, line
 
 SPARSE = {"reward_mean": np.zeros(31), "reward_std": np.zeros(31), "grad_norm": np.zeros(31)}
 SPARSE["frac_reward_zero_std"] = np.ones(31)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from health.rules.reward.reward_functions_runs import SOLVED, two
-from health.series import found, line, noise
+from rldk.testing import found, line, noise
 
 N = 160
 LIVELY = (line(0.1, 0.8, N) + noise(N, 0.05), 0.3 + noise(N, 0.02, seed=1))

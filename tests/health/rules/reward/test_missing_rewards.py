@@ -6,8 +6,8 @@ import pytest
 from events import event
 from health.rules.reward.reward_faults_runs import logged, observed, share
 from health.rules.reward.reward_functions_runs import function
-from health.series import found, judged, line, noise
 from rldk.health import diagnose
+from rldk.testing import found, judged, line, noise
 
 N = 80
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from health.rules.reward.reward_functions_runs import function
-from health.series import diagnosis, found, line, noise
+from rldk.testing import diagnosis, found, line, noise
 
 N = 160
 RISING = line(0.2, 0.9, N) + noise(N, 0.04)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from health.rules.reward.reward_faults_runs import logged, observed
-from health.series import found
+from rldk.testing import found
 
 N = 80
 

@@ -1,6 +1,6 @@
 """REW011 reward-length-correlation: runs on which it must speak, and runs on which it must be silent."""
 
-from health.series import found, line, noise
+from rldk.testing import found, line, noise
 
 N = 160
 RISING = line(0.2, 0.9, N) + noise(N, 0.04)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from health.rules.reward.reward_faults_runs import logged, observed, share
-from health.series import diagnosis, found
+from rldk.testing import diagnosis, found
 
 N = 80
 

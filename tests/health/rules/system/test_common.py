@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from health.series import diagnosis
+from rldk.testing import diagnosis
 
 
 def test_what_needs_the_machine_is_listed_as_not_checked():

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from health.series import line, noise
 from health.timed import diagnosed, found
 from rldk.health import RunContext
 from rldk.health.rules.system.disk_nearly_full import least_size
+from rldk.testing import line, noise
 
 STEPS = {"save_strategy": "steps", "save_steps": 100, "max_steps": 1000}
 QWEN = {"hidden_size": 896, "num_hidden_layers": 24, "vocab_size": 151936, "intermediate_size": 4864}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from health.series import noise
 from health.timed import diagnosed, found
+from rldk.testing import noise
 
 
 def gpus(use, power=300.0, limit=700.0, index=0):

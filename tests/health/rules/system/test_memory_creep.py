@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from health import series
-from health.series import line, noise
 from health.timed import found
+from rldk import testing
+from rldk.testing import line, noise
 
 SEEDS = range(6)
 LONG = {"max_steps": 2000}
@@ -152,18 +152,18 @@ def test_an_allocator_that_keeps_emptying_its_cache_is_info():
 # What a framework logs.
 def test_a_leak_is_named():
     columns = {"memory_allocated_peak": line(50, 75, 200)}
-    finding = series.found(columns, "memory-creep")
+    finding = testing.found(columns, "memory-creep")
     assert finding.severity == "warning"
     assert finding.first_step == 100
 
 
 def test_a_leak_beside_longer_answers_is_info():
     columns = {"memory_allocated_peak": line(50, 75, 200), "completion_length_mean": line(300, 900, 200)}
-    assert series.found(columns, "memory-creep").severity == "info"
+    assert testing.found(columns, "memory-creep").severity == "info"
 
 
 def test_a_peak_that_levels_is_usual():
     peaks = np.maximum.accumulate(60 + np.abs(noise(300, 1.5)))
-    assert series.found({"memory_reserved_peak": peaks}, "memory-creep") is None
+    assert testing.found({"memory_reserved_peak": peaks}, "memory-creep") is None
     jump = np.concatenate([np.full(150, 42.0), np.full(150, 80.0)])
-    assert series.found({"cpu_memory_used": jump + noise(300, 0.3)}, "memory-creep") is None
+    assert testing.found({"cpu_memory_used": jump + noise(300, 0.3)}, "memory-creep") is None

@@ -3,8 +3,8 @@
 import pytest
 
 from health.rules.system.common import of_rule
-from health.series import line, noise
 from rldk.health import Observation, RunContext, Settings, diagnose
+from rldk.testing import line, noise
 
 
 def attempts(rate_after, reward_after=0.5, at=50, again=50):

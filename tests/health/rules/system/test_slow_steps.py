@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from health.series import found, line, noise
+from rldk.testing import found, line, noise
 
 SEEDS = range(6)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from health.rules.system.common import of_rule
-from health.series import found, noise
 from rldk.health import Observation
+from rldk.testing import found, noise
 
 
 def flat(level, records, seed=0, sd=0.05):

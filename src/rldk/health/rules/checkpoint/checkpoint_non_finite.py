@@ -38,6 +38,7 @@ class CheckpointNonFinite(CheckpointRule):
 
     code, name, severity = "CKP002", "checkpoint-non-finite", Severity.CRITICAL
     when_over = "keep"
+    explained_by = ("non-finite",)
 
     def judge(self, found: Analysis) -> Verdict | None:
         spoiled = found.spoiled

@@ -1,7 +1,7 @@
 """What rules of checkpoints share: they judge the analysis of one checkpoint at a time."""
 
 from rldk.health.observation import Observation
-from rldk.health.rule import Rule, Verdict
+from rldk.health.rule import O_co, Rule, Verdict
 from rldk.schema.checkpoint import Analysis, analysis_of
 
 __all__ = ["CheckpointRule", "first_names", "folder"]
@@ -12,7 +12,7 @@ def folder(found: Analysis) -> str:
     return found.path.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
-class CheckpointRule(Rule):
+class CheckpointRule(Rule[O_co]):
     """Judges the analysis of a checkpoint."""
 
     kinds = ("checkpoint",)

@@ -8,10 +8,17 @@ from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
 from rldk.health.rules.checkpoint.common import CheckpointRule
 from rldk.schema.checkpoint import Analysis
 
-__all__ = ["LoraDead"]
+__all__ = ["LoraDead", "LoraDeadOptions"]
 
 
-class LoraDead(CheckpointRule):
+class LoraDeadOptions(RuleOptions, frozen=True):
+    """Thresholds of lora-dead."""
+
+    steps: int = 5
+    """Step from which zeros are reported."""
+
+
+class LoraDead(CheckpointRule[LoraDeadOptions]):
     """A LoRA adapter changes nothing.
 
     ## What it looks for
@@ -35,12 +42,7 @@ class LoraDead(CheckpointRule):
     """
 
     code, name, severity = "CKP004", "lora-dead", Severity.WARNING
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of lora-dead."""
-
-        steps: int = 5
-        """Step from which zeros are reported."""
+    explained_by = ("zero-learning-rate",)
 
     def judge(self, found: Analysis) -> Verdict | None:
         adapter, progress = found.adapter, found.progress

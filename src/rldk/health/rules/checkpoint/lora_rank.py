@@ -7,10 +7,21 @@ from rldk.health.rule import RuleOptions, Severity, Verdict
 from rldk.health.rules.checkpoint.common import CheckpointRule
 from rldk.schema.checkpoint import Analysis
 
-__all__ = ["LoraRank"]
+__all__ = ["LoraRank", "LoraRankOptions"]
 
 
-class LoraRank(CheckpointRule):
+class LoraRankOptions(RuleOptions, frozen=True):
+    """Thresholds of lora-rank."""
+
+    steps: int = 50
+    """Step from which it is judged."""
+    low: float = 1.2
+    """Stable rank that is as good as 1."""
+    high: float = 0.8
+    """Share of r that is as good as all of it."""
+
+
+class LoraRank(CheckpointRule[LoraRankOptions]):
     """The rank of a LoRA adapter is far from what the update uses.
 
     ## What it looks for
@@ -34,16 +45,6 @@ class LoraRank(CheckpointRule):
 
     code, name, severity = "CKP006", "lora-rank", Severity.INFO
     when_over = "forget"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of lora-rank."""
-
-        steps: int = 50
-        """Step from which it is judged."""
-        low: float = 1.2
-        """Stable rank that is as good as 1."""
-        high: float = 0.8
-        """Share of r that is as good as all of it."""
 
     def judge(self, found: Analysis) -> Verdict | None:
         adapter = found.adapter

@@ -9,13 +9,22 @@ from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
 from rldk.health.rules.checkpoint.common import CheckpointRule, first_names
 from rldk.schema.checkpoint import Analysis, Optimizer
 
-__all__ = ["OptimizerState"]
+__all__ = ["OptimizerState", "OptimizerStateOptions"]
 
 _JUMPING = ("cosine_with_restarts", "reduce_lr_on_plateau", "cosine_warmup_with_min_lr")
 """Schedules of transformers whose next rate may be far from the last."""
 
 
-class OptimizerState(CheckpointRule):
+class OptimizerStateOptions(RuleOptions, frozen=True):
+    """Thresholds of optimizer-state."""
+
+    ratio: float = 2.0
+    """Factor between the next learning rate and the last one logged."""
+    steepest: float = 3.0
+    """Multiple of the steepest change of the learning rate in one step."""
+
+
+class OptimizerState(CheckpointRule[OptimizerStateOptions]):
     """The optimizer or the scheduler of a checkpoint cannot go on where the training was.
 
     ## What it looks for
@@ -46,14 +55,6 @@ class OptimizerState(CheckpointRule):
     """
 
     code, name, severity = "CKP008", "optimizer-state", Severity.WARNING
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of optimizer-state."""
-
-        ratio: float = 2.0
-        """Factor between the next learning rate and the last one logged."""
-        steepest: float = 3.0
-        """Multiple of the steepest change of the learning rate in one step."""
 
     _resting = False
     """What has no state seems to have got no gradient."""

@@ -10,10 +10,23 @@ from rldk.health.rule import RuleOptions, Severity, Verdict
 from rldk.health.rules.checkpoint.common import CheckpointRule, first_names, folder
 from rldk.schema.checkpoint import Analysis, Group
 
-__all__ = ["WeightDrift"]
+__all__ = ["WeightDrift", "WeightDriftOptions"]
 
 
-class WeightDrift(CheckpointRule):
+class WeightDriftOptions(RuleOptions, frozen=True):
+    """Thresholds of weight-drift."""
+
+    deviations: float = 5.0
+    """Median absolute deviations above the median."""
+    ratio: float = 3.0
+    """Least multiple of the median."""
+    layers: int = 6
+    """Least number of parts of one kind."""
+    size: float = 0.01
+    """Relative change of the size."""
+
+
+class WeightDrift(CheckpointRule[WeightDriftOptions]):
     """One layer moved far more than its like, or the weights changed their dtype or size.
 
     ## What it looks for
@@ -39,18 +52,6 @@ class WeightDrift(CheckpointRule):
 
     code, name, severity = "CKP005", "weight-drift", Severity.INFO
     when_over = "forget"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of weight-drift."""
-
-        deviations: float = 5.0
-        """Median absolute deviations above the median."""
-        ratio: float = 3.0
-        """Least multiple of the median."""
-        layers: int = 6
-        """Least number of parts of one kind."""
-        size: float = 0.01
-        """Relative change of the size."""
 
     def judge(self, found: Analysis) -> Verdict | None:
         compared = found.compared

@@ -8,10 +8,17 @@ from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
 from rldk.health.rules.checkpoint.common import CheckpointRule, folder
 from rldk.schema.checkpoint import Analysis
 
-__all__ = ["WeightsUnchanged"]
+__all__ = ["WeightsUnchanged", "WeightsUnchangedOptions"]
 
 
-class WeightsUnchanged(CheckpointRule):
+class WeightsUnchangedOptions(RuleOptions, frozen=True):
+    """Thresholds of weights-unchanged."""
+
+    steps: int = 5
+    """Steps between the two checkpoints from which it is critical."""
+
+
+class WeightsUnchanged(CheckpointRule[WeightsUnchangedOptions]):
     """Training went on, but no weight changed.
 
     ## What it looks for
@@ -36,12 +43,7 @@ class WeightsUnchanged(CheckpointRule):
     """
 
     code, name, severity = "CKP003", "weights-unchanged", Severity.CRITICAL
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of weights-unchanged."""
-
-        steps: int = 5
-        """Steps between the two checkpoints from which it is critical."""
+    explained_by = ("zero-learning-rate", "zero-gradient", "lora-dead", "frozen-policy")
 
     def judge(self, found: Analysis) -> Verdict | None:
         compared, progress = found.compared, found.progress

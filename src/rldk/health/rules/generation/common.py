@@ -1,11 +1,11 @@
 """What rules of the generation family share."""
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.reward_state import course, in_noise, thrives
-from rldk.health.rule import Rule, Severity, Verdict
+from rldk.health.rule import Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.common import OBSERVE
 from rldk.health.tracks import Streak, Track
 from rldk.metrics.aliases import REWARD
@@ -19,6 +19,7 @@ __all__ = [
     "SAMPLING_LOGP",
     "SAMPLING_PROB",
     "SHORTEST",
+    "RiseOptions",
     "RisesAboveOwnLevel",
 ]
 
@@ -30,7 +31,21 @@ GRPO_VLLM = "generate with vLLM in TRL's GRPO, which logs sampling/*, or set cal
 DUPLICATES, REPEATED = "samples/duplicate_frac", "samples/repetition_frac"
 
 
-class RisesAboveOwnLevel(Rule):
+class RiseOptions(RuleOptions, frozen=True):
+    """Thresholds of a rise."""
+
+    rise: float
+    """Rise of the share above the run's own."""
+    level: float
+    """Share below which nothing is said."""
+    records: int
+    """Records in a row."""
+
+
+RiseOptions_co = TypeVar("RiseOptions_co", bound=RiseOptions, covariant=True)
+
+
+class RisesAboveOwnLevel(Rule[RiseOptions_co]):
     """A share among the texts that rises above the run's own."""
 
     algorithms = ONLINE

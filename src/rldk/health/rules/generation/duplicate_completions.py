@@ -5,14 +5,25 @@ Invariant: nothing is said of texts that were not seen.
 
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import at_ceiling
-from rldk.health.rule import Cause, RuleOptions, Severity
-from rldk.health.rules.generation.common import DUPLICATES, RisesAboveOwnLevel
+from rldk.health.rule import Cause, Severity
+from rldk.health.rules.generation.common import DUPLICATES, RiseOptions, RisesAboveOwnLevel
 from rldk.health.tracks import Track
 
-__all__ = ["DuplicateCompletions"]
+__all__ = ["DuplicateCompletions", "DuplicateCompletionsOptions"]
 
 
-class DuplicateCompletions(RisesAboveOwnLevel):
+class DuplicateCompletionsOptions(RiseOptions, frozen=True):
+    """Thresholds of duplicate-completions."""
+
+    rise: float = 0.3
+    """Rise of the share above the run's own."""
+    level: float = 0.5
+    """Share below which nothing is said."""
+    records: int = 10
+    """Records in a row."""
+
+
+class DuplicateCompletions(RisesAboveOwnLevel[DuplicateCompletionsOptions]):
     """More and more completions of one prompt are the same.
 
     ## What it looks for
@@ -41,16 +52,8 @@ class DuplicateCompletions(RisesAboveOwnLevel):
     code, name, severity = "GEN009", "duplicate-completions", Severity.WARNING
     share = DUPLICATES
     needs = (DUPLICATES,)
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of duplicate-completions."""
-
-        rise: float = 0.3
-        """Rise of the share above the run's own."""
-        level: float = 0.5
-        """Share below which nothing is said."""
-        records: int = 10
-        """Records in a row."""
+    explained_by = ("entropy-collapse", "kl-blowup")
+    shown_by = ("before", "since")
 
     def is_rewarded(self, reward: Track) -> bool:
         """A solved task has few answers left."""

@@ -12,13 +12,28 @@ from rldk.health.rules.generation.common import LONGEST
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import LENGTH, TRUNCATED
 
-__all__ = ["EOSMismatch"]
+__all__ = ["EOSMismatch", "EOSMismatchOptions"]
 
 ENDED = "samples/ended_frac"
 COUNTED = "samples/trainer_ended_frac"
 
 
-class EOSMismatch(Rule):
+class EOSMismatchOptions(RuleOptions, frozen=True):
+    """Thresholds of eos-mismatch."""
+
+    share: float = 0.9
+    """Share that counts as cut."""
+    length: float = 0.9
+    """Share of the limit that the longest completion does not reach."""
+    ended: float = 0.5
+    """Share of completions that hold an end token, which proves it."""
+    counted: float = 0.1
+    """Share of completions that hold one that the trainer knows, below which the others prove it."""
+    records: int = 5
+    """Records in a row."""
+
+
+class EOSMismatch(Rule[EOSMismatchOptions]):
     """Almost all completions count as cut, but they did end: the trainer knows another end token.
 
     ## What it looks for
@@ -48,20 +63,8 @@ class EOSMismatch(Rule):
     needs = (TRUNCATED, f"{LONGEST}|{LENGTH}")
     algorithms = ONLINE
     enable = "train with GRPO or RLOO of TRL and record the run with rldk"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of eos-mismatch."""
-
-        share: float = 0.9
-        """Share that counts as cut."""
-        length: float = 0.9
-        """Share of the limit that the longest completion does not reach."""
-        ended: float = 0.5
-        """Share of completions that hold an end token, which proves it."""
-        counted: float = 0.1
-        """Share of completions that hold one that the trainer knows, below which the others prove it."""
-        records: int = 5
-        """Records in a row."""
+    shown_by = ("ended-unseen",)
+    answers = ("all-clipped",)
 
     def start(self) -> None:
         self.cut = self.chart.track(TRUNCATED)

@@ -13,14 +13,29 @@ from rldk.health.rules.generation.common import GRPO_VLLM, SAMPLING_LOGP
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import LENGTH, REWARD
 
-__all__ = ["ImportanceStarvation"]
+__all__ = ["ImportanceStarvation", "ImportanceStarvationOptions"]
 
 RATIO = "importance_sampling_ratio_mean"
 EFFECTIVE = "importance_sampling_effective_frac"
 REJECTED = "importance_rejected_frac"
 
 
-class ImportanceStarvation(Rule):
+class ImportanceStarvationOptions(RuleOptions, frozen=True):
+    """Thresholds of importance-starvation."""
+
+    ratio: float = 0.75
+    """Mean ratio."""
+    worst: float = 0.5
+    """Mean ratio that is a warning whatever the reward."""
+    effective: float = 0.3
+    """Effective share of the samples."""
+    rejected: float = 0.5
+    """Share that is masked out."""
+    records: int = 10
+    """Records in a row."""
+
+
+class ImportanceStarvation(Rule[ImportanceStarvationOptions]):
     """The correction for the mismatch throws away most of the gradient.
 
     ## What it looks for
@@ -51,20 +66,7 @@ class ImportanceStarvation(Rule):
     needs = (f"{RATIO}|{EFFECTIVE}|{REJECTED}",)
     algorithms = ONLINE
     enable = GRPO_VLLM
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of importance-starvation."""
-
-        ratio: float = 0.75
-        """Mean ratio."""
-        worst: float = 0.5
-        """Mean ratio that is a warning whatever the reward."""
-        effective: float = 0.3
-        """Effective share of the samples."""
-        rejected: float = 0.5
-        """Share that is masked out."""
-        records: int = 10
-        """Records in a row."""
+    explained_by = ("sampling-mismatch", "broken-start")
 
     def start(self) -> None:
         track = self.chart.track

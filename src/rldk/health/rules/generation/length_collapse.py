@@ -11,10 +11,21 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import LENGTH, REWARD
 
-__all__ = ["LengthCollapse"]
+__all__ = ["LengthCollapse", "LengthCollapseOptions"]
 
 
-class LengthCollapse(Rule):
+class LengthCollapseOptions(RuleOptions, frozen=True):
+    """Thresholds of length-collapse."""
+
+    share: float = 0.3
+    """Share of the run's own length that is left."""
+    tokens: float = 5.0
+    """Length below which half as many records are enough."""
+    records: int = 10
+    """Records in a row."""
+
+
+class LengthCollapse(Rule[LengthCollapseOptions]):
     """Answers shrink to almost nothing.
 
     ## What it looks for
@@ -45,16 +56,8 @@ class LengthCollapse(Rule):
     needs = (LENGTH,)
     algorithms = ONLINE
     enable = "log the mean length of completions"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of length-collapse."""
-
-        share: float = 0.3
-        """Share of the run's own length that is left."""
-        tokens: float = 5.0
-        """Length below which half as many records are enough."""
-        records: int = 10
-        """Records in a row."""
+    explained_by = ("kl-blowup", "gradient-spike")
+    shown_by = ("before", "shortest-since")
 
     def start(self) -> None:
         self.length = self.chart.track(LENGTH)

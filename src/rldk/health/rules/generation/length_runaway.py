@@ -11,7 +11,7 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.tracks import Streak, Track
 from rldk.metrics.aliases import LENGTH, REWARD, TRUNCATED
 
-__all__ = ["LengthRunaway"]
+__all__ = ["LengthRunaway", "LengthRunawayOptions"]
 
 
 def _own_length(length: Track) -> float | None:
@@ -21,7 +21,18 @@ def _own_length(length: Track) -> float | None:
     return length.start if length.count >= 10 else None
 
 
-class LengthRunaway(Rule):
+class LengthRunawayOptions(RuleOptions, frozen=True):
+    """Thresholds of length-runaway."""
+
+    times: float = 1.5
+    """Multiple of the run's own length."""
+    gain: float = 0.5
+    """Gain of the reward, in standard deviations of its noise, that pays for the length."""
+    records: int = 10
+    """Records in a row."""
+
+
+class LengthRunaway(Rule[LengthRunawayOptions]):
     """Completions keep growing, and the reward does not gain from it.
 
     ## What it looks for
@@ -54,16 +65,8 @@ class LengthRunaway(Rule):
     needs = (LENGTH,)
     algorithms = ONLINE
     enable = "log the mean length of completions"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of length-runaway."""
-
-        times: float = 1.5
-        """Multiple of the run's own length."""
-        gain: float = 0.5
-        """Gain of the reward, in standard deviations of its noise, that pays for the length."""
-        records: int = 10
-        """Records in a row."""
+    explained_by = ("entropy-explosion", "sampling-mismatch", "kl-blowup")
+    shown_by = ("before", "longest-since")
 
     def start(self) -> None:
         track = self.chart.track

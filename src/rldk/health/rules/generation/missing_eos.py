@@ -11,7 +11,7 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import REWARD
 
-__all__ = ["MissingEOS"]
+__all__ = ["MissingEOS", "MissingEOSOptions"]
 
 CONTAIN = "contain_eos_frac"
 COUNT = "eos_token_count"
@@ -21,7 +21,16 @@ EARLY = 40
 """Records before which a reward cannot show yet whether it rises."""
 
 
-class MissingEOS(Rule):
+class MissingEOSOptions(RuleOptions, frozen=True):
+    """Thresholds of missing-eos."""
+
+    share: float = 0.5
+    """Share of completions with an EOS."""
+    records: int = 20
+    """Records in a row; half as many where there is none."""
+
+
+class MissingEOS(Rule[MissingEOSOptions]):
     """Few sequences end.
 
     ## What it looks for
@@ -50,14 +59,8 @@ class MissingEOS(Rule):
     needs = (f"{CONTAIN}|{COUNT}",)
     algorithms = ONLINE
     enable = "train with PPO or online DPO of TRL, which log EOS tokens"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of missing-eos."""
-
-        share: float = 0.5
-        """Share of completions with an EOS."""
-        records: int = 20
-        """Records in a row; half as many where there is none."""
+    explained_by = ("eos-never-learned",)
+    shown_by = ("first-cut", "last-cut", "longest-unknown-end")
 
     def start(self) -> None:
         self.share, self.count = self.chart.track(CONTAIN), self.chart.track(COUNT)

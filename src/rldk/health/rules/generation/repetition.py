@@ -4,14 +4,25 @@ Invariant: nothing is said of texts that were not seen.
 """
 
 from rldk.health.remedies import Remedy
-from rldk.health.rule import Cause, RuleOptions, Severity
+from rldk.health.rule import Cause, Severity
 from rldk.health.rules.common import OBSERVE
-from rldk.health.rules.generation.common import REPEATED, RisesAboveOwnLevel
+from rldk.health.rules.generation.common import REPEATED, RiseOptions, RisesAboveOwnLevel
 
-__all__ = ["Repetition"]
+__all__ = ["Repetition", "RepetitionOptions"]
 
 
-class Repetition(RisesAboveOwnLevel):
+class RepetitionOptions(RiseOptions, frozen=True):
+    """Thresholds of repetition."""
+
+    rise: float = 0.2
+    """Rise of the share above the run's own."""
+    level: float = 0.3
+    """Share below which nothing is said."""
+    records: int = 10
+    """Records in a row."""
+
+
+class Repetition(RisesAboveOwnLevel[RepetitionOptions]):
     """Completions repeat themselves.
 
     ## What it looks for
@@ -40,16 +51,8 @@ class Repetition(RisesAboveOwnLevel):
     share = REPEATED
     needs = (REPEATED,)
     enable = f"{OBSERVE}; of completions shorter than 16 tokens it says nothing"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of repetition."""
-
-        rise: float = 0.2
-        """Rise of the share above the run's own."""
-        level: float = 0.3
-        """Share below which nothing is said."""
-        records: int = 10
-        """Records in a row."""
+    explained_by = ("eos-mismatch", "truncation", "kl-blowup", "entropy-collapse")
+    shown_by = ("before", "since-end")
 
     def describe(self, own: float, now: float) -> str:
         return f"{now:.0%} of the 4-grams of a completion stood in it before, up from {own:.0%}"

@@ -13,13 +13,32 @@ from rldk.health.rules.generation.common import GRPO_VLLM, SAMPLING_KL, SAMPLING
 from rldk.health.tracks import Streak, Track
 from rldk.metrics.aliases import REWARD
 
-__all__ = ["SamplingMismatch"]
+__all__ = ["SamplingMismatch", "SamplingMismatchOptions"]
 
 K3 = "sampling_kl_k3_mean"
 CHI2 = "sampling_chi2_token"
 
 
-class SamplingMismatch(Rule):
+class SamplingMismatchOptions(RuleOptions, frozen=True):
+    """Thresholds of sampling-mismatch."""
+
+    times: float = 3.0
+    """Multiple of the run's own level."""
+    logp_floor: float = 0.03
+    """Least difference of log-probabilities from which a multiple is reported."""
+    logp: float = 0.1
+    """Difference of log-probabilities; twice that whatever the reward, five times is critical."""
+    prob_floor: float = 0.01
+    """Least difference of probabilities from which a multiple is reported."""
+    prob: float = 0.03
+    """Difference of probabilities; twice that whatever the reward, five times is critical."""
+    kl: float = 0.1
+    """KL between engine and trainer, in nats."""
+    records: int = 10
+    """Records in a row."""
+
+
+class SamplingMismatch(Rule[SamplingMismatchOptions]):
     """The engine's probabilities drift away from the trainer's.
 
     ## What it looks for
@@ -56,24 +75,7 @@ class SamplingMismatch(Rule):
     needs = (f"{SAMPLING_LOGP}|{SAMPLING_PROB}|{SAMPLING_KL}|{K3}|{CHI2}",)
     algorithms = ONLINE
     enable = GRPO_VLLM
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of sampling-mismatch."""
-
-        times: float = 3.0
-        """Multiple of the run's own level."""
-        logp_floor: float = 0.03
-        """Least difference of log-probabilities from which a multiple is reported."""
-        logp: float = 0.1
-        """Difference of log-probabilities; twice that whatever the reward, five times is critical."""
-        prob_floor: float = 0.01
-        """Least difference of probabilities from which a multiple is reported."""
-        prob: float = 0.03
-        """Difference of probabilities; twice that whatever the reward, five times is critical."""
-        kl: float = 0.1
-        """KL between engine and trainer, in nats."""
-        records: int = 10
-        """Records in a row."""
+    explained_by = ("broken-start", "stale-rollout")
 
     def start(self) -> None:
         track = self.chart.track

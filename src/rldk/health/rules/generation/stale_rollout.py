@@ -13,10 +13,21 @@ from rldk.health.rules.generation.common import GRPO_VLLM, SAMPLING_KL, SAMPLING
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import REWARD
 
-__all__ = ["StaleRollout"]
+__all__ = ["StaleRollout", "StaleRolloutOptions"]
 
 
-class StaleRollout(Rule):
+class StaleRolloutOptions(RuleOptions, frozen=True):
+    """Thresholds of stale-rollout."""
+
+    correlation: float = 0.9
+    """Rank correlation of the difference with the step."""
+    times: float = 5.0
+    """The level as a multiple of the run's first."""
+    records: int = 50
+    """Records before which it is silent."""
+
+
+class StaleRollout(Rule[StaleRolloutOptions]):
     """Generation never sees the new weights.
 
     ## What it looks for
@@ -47,16 +58,6 @@ class StaleRollout(Rule):
     needs = (f"{SAMPLING_LOGP}|{SAMPLING_PROB}|{SAMPLING_KL}",)
     algorithms = ONLINE
     enable = GRPO_VLLM
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of stale-rollout."""
-
-        correlation: float = 0.9
-        """Rank correlation of the difference with the step."""
-        times: float = 5.0
-        """The level as a multiple of the run's first."""
-        records: int = 50
-        """Records before which it is silent."""
 
     def start(self) -> None:
         self.difference = self.chart.track(f"{SAMPLING_LOGP}|{SAMPLING_PROB}|{SAMPLING_KL}")

@@ -12,12 +12,27 @@ from rldk.health.rules.generation.common import LONGEST, SHORTEST
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import LENGTH, REWARD, TRUNCATED
 
-__all__ = ["Truncation"]
+__all__ = ["Truncation", "TruncationOptions"]
 
 LONGER = Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length")
 
 
-class Truncation(Rule):
+class TruncationOptions(RuleOptions, frozen=True):
+    """Thresholds of truncation."""
+
+    rise: float = 0.3
+    """Rise of the share above the lowest that the run had."""
+    most: float = 0.75
+    """Share from which a rise is reported although the reward does well."""
+    level: float = 0.25
+    """Share that is reported where the reward does not do well."""
+    all: float = 0.95
+    """Share that counts as everything."""
+    records: int = 5
+    """Records in a row after a rise; five times as many for a level."""
+
+
+class Truncation(Rule[TruncationOptions]):
     """Completions run into the length limit before they end.
 
     ## What it looks for
@@ -54,20 +69,9 @@ class Truncation(Rule):
     needs = (TRUNCATED,)
     algorithms = ONLINE
     enable = "train with GRPO or RLOO of TRL, which log completions/clipped_ratio"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of truncation."""
-
-        rise: float = 0.3
-        """Rise of the share above the lowest that the run had."""
-        most: float = 0.75
-        """Share from which a rise is reported although the reward does well."""
-        level: float = 0.25
-        """Share that is reported where the reward does not do well."""
-        all: float = 0.95
-        """Share that counts as everything."""
-        records: int = 5
-        """Records in a row after a rise; five times as many for a level."""
+    explained_by = ("eos-mismatch", "sampling-mismatch", "kl-blowup", "length-runaway", "entropy-explosion")
+    shown_by = ("first-cut", "last-cut", "longest-unknown-end")
+    answers = ("all-clipped",)
 
     def start(self) -> None:
         track = self.chart.track

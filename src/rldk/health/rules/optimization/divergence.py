@@ -13,7 +13,7 @@ from rldk.health.rules.optimization.common import LOSS_IS_PROGRESS, PAIR_ACCURAC
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import LOSS
 
-__all__ = ["Divergence"]
+__all__ = ["Divergence", "DivergenceOptions"]
 
 LN2 = log(2)
 """Where a preference loss begins: nothing is told apart."""
@@ -23,7 +23,22 @@ BEGUN = 60
 """Records after which the first ones are no measure any more, unless the run was found ill by them."""
 
 
-class Divergence(Rule):
+class DivergenceOptions(RuleOptions, frozen=True):
+    """Thresholds of divergence."""
+
+    ratio: float = 1.3
+    """Times the lowest mean loss."""
+    critical_ratio: float = 2.0
+    """The same, for critical."""
+    noise: float = 2.5
+    """Least rise, in standard deviations of the record-to-record noise."""
+    records: int = 20
+    """Records in a row; fewer where a record covers many steps."""
+    accuracy: float = 0.6
+    """Share of the first token accuracy below which the model has forgotten."""
+
+
+class Divergence(Rule[DivergenceOptions]):
     """The training loss climbs and stays up.
 
     ## What it looks for
@@ -65,20 +80,7 @@ class Divergence(Rule):
     algorithms = LOSS_IS_PROGRESS
     enable = "log the loss"
     lasting = "the loss rose within the first records"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of divergence."""
-
-        ratio: float = 1.3
-        """Times the lowest mean loss."""
-        critical_ratio: float = 2.0
-        """The same, for critical."""
-        noise: float = 2.5
-        """Least rise, in standard deviations of the record-to-record noise."""
-        records: int = 20
-        """Records in a row; fewer where a record covers many steps."""
-        accuracy: float = 0.6
-        """Share of the first token accuracy below which the model has forgotten."""
+    explained_by = ("non-finite", "gradient-spike", "resume-jump")
 
     def start(self) -> None:
         self.loss = self.chart.track(LOSS)

@@ -11,10 +11,19 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.optimization.common import GRADIENT, TINY
 from rldk.metrics.aliases import REWARD
 
-__all__ = ["GradientCreep"]
+__all__ = ["GradientCreep", "GradientCreepOptions"]
 
 
-class GradientCreep(Rule):
+class GradientCreepOptions(RuleOptions, frozen=True):
+    """Thresholds of gradient-creep."""
+
+    ratio: float = 3.0
+    """Times the run's early gradient norm."""
+    z: float = 2.33
+    """Standard normal quantile that the trend must reach; 2.33 is p = 0.01."""
+
+
+class GradientCreep(Rule[GradientCreepOptions]):
     """The gradient norm rises for hundreds of steps while the reward does not.
 
     ## What it looks for
@@ -44,14 +53,8 @@ class GradientCreep(Rule):
     needs = (GRADIENT,)
     algorithms = ONLINE
     enable = "log grad_norm, as TRL does"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of gradient-creep."""
-
-        ratio: float = 3.0
-        """Times the run's early gradient norm."""
-        z: float = 2.33
-        """Standard normal quantile that the trend must reach; 2.33 is p = 0.01."""
+    explained_by = ("sampling-mismatch", "stale-rollout")
+    answers = ("gradient-spikes",)
 
     def start(self) -> None:
         self.gradient = self.chart.track(GRADIENT)

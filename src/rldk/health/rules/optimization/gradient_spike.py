@@ -14,10 +14,21 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.optimization.common import GRADIENT, TINY
 from rldk.metrics.aliases import LOSS, REWARD
 
-__all__ = ["GradientSpike"]
+__all__ = ["GradientSpike", "GradientSpikeOptions"]
 
 
-class GradientSpike(Rule):
+class GradientSpikeOptions(RuleOptions, frozen=True):
+    """Thresholds of gradient-spike."""
+
+    ratio: float = 5.0
+    """Times the median of the last 100 records."""
+    deviations: float = 6.0
+    """Robust standard deviations above it, on a log scale."""
+    damage: float = 2.0
+    """Change of reward or loss that counts, in standard deviations of its noise."""
+
+
+class GradientSpike(Rule[GradientSpikeOptions]):
     """The gradient norm jumps, and the run suffers from it.
 
     ## What it looks for
@@ -48,16 +59,8 @@ class GradientSpike(Rule):
     code, name, severity = "OPT002", "gradient-spike", Severity.WARNING
     needs = (GRADIENT,)
     enable = "log grad_norm, as TRL does"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of gradient-spike."""
-
-        ratio: float = 5.0
-        """Times the median of the last 100 records."""
-        deviations: float = 6.0
-        """Robust standard deviations above it, on a log scale."""
-        damage: float = 2.0
-        """Change of reward or loss that counts, in standard deviations of its noise."""
+    explained_by = ("sampling-mismatch", "kl-blowup")
+    answers = ("gradient-spikes",)
 
     def start(self) -> None:
         self.gradient = self.chart.track(GRADIENT)

@@ -11,10 +11,17 @@ from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.tracks import Streak
 
-__all__ = ["LabelsMasked"]
+__all__ = ["LabelsMasked", "LabelsMaskedOptions"]
 
 
-class LabelsMasked(Rule):
+class LabelsMaskedOptions(RuleOptions, frozen=True):
+    """Thresholds of labels-masked."""
+
+    records: int = 2
+    """Records in a row."""
+
+
+class LabelsMasked(Rule[LabelsMaskedOptions]):
     """Every label is masked: nothing is trained, and the log shows a perfect loss of 0.
 
     ## What it looks for
@@ -43,12 +50,7 @@ class LabelsMasked(Rule):
     needs = ("loss",)
     algorithms = frozenset({"sft", "gkd", "trainer"})
     enable = "log the loss"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of labels-masked."""
-
-        records: int = 2
-        """Records in a row."""
+    answers = ("loss-near-zero",)
 
     def start(self) -> None:
         self.streak = Streak()

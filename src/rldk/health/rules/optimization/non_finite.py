@@ -12,7 +12,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import WARMUP, Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 
-__all__ = ["NonFinite"]
+__all__ = ["NonFinite", "NonFiniteOptions"]
 
 CORE = frozenset({"loss", "grad_norm", "critic_grad_norm", "train_loss", "reward_mean", "kl_mean"})
 """What must be finite in every run, from the first record on."""
@@ -34,7 +34,16 @@ MAX_KEYS = 2000
 _ALL = 0x3FF  # ten records
 
 
-class NonFinite(Rule):
+class NonFiniteOptions(RuleOptions, frozen=True):
+    """Thresholds of non-finite."""
+
+    records: int = 2
+    """Records of the last ten that make it critical."""
+    scaler_records: int = 5
+    """The same where only the gradient norm is not finite and a loss scaler may be the reason."""
+
+
+class NonFinite(Rule[NonFiniteOptions]):
     """A logged value is NaN or infinite.
 
     ## What it looks for
@@ -70,14 +79,9 @@ class NonFinite(Rule):
     code, name, severity = "OPT001", "non-finite", Severity.CRITICAL
     phases = ("train", "eval", "summary")
     enable = "log the loss and the gradient norm, as TRL does"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of non-finite."""
-
-        records: int = 2
-        """Records of the last ten that make it critical."""
-        scaler_records: int = 5
-        """The same where only the gradient norm is not finite and a loss scaler may be the reason."""
+    explained_by = ("reward-function-errors",)
+    answers = ("gradient-spikes",)
+    forbids_saving = True
 
     def start(self) -> None:
         self.loss = self.chart.track("loss")

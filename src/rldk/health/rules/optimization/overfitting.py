@@ -13,13 +13,22 @@ from rldk.health.rules.optimization.common import ACCURACY, LOSS_IS_PROGRESS, PA
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import LOSS
 
-__all__ = ["Overfitting"]
+__all__ = ["Overfitting", "OverfittingOptions"]
 
 EVAL_ACCURACY = "|".join(f"eval_{name}" for name in ACCURACY.split("|"))
 EVAL_PAIR_ACCURACY = "|".join(f"eval_{name}" for name in PAIR_ACCURACY.split("|"))
 
 
-class Overfitting(Rule):
+class OverfittingOptions(RuleOptions, frozen=True):
+    """Thresholds of overfitting."""
+
+    rise: float = 0.05
+    """Rise above the lowest evaluation loss, as a share of it."""
+    evaluations: int = 3
+    """Evaluations in a row."""
+
+
+class Overfitting(Rule[OverfittingOptions]):
     """The training loss goes on falling while the evaluation loss rises.
 
     ## What it looks for
@@ -51,14 +60,6 @@ class Overfitting(Rule):
     algorithms = LOSS_IS_PROGRESS
     enable = "evaluate during training: eval_strategy"
     patience = 1
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of overfitting."""
-
-        rise: float = 0.05
-        """Rise above the lowest evaluation loss, as a share of it."""
-        evaluations: int = 3
-        """Evaluations in a row."""
 
     def start(self) -> None:
         self.loss = self.chart.track(LOSS)

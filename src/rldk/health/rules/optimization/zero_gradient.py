@@ -14,12 +14,21 @@ from rldk.health.rules.optimization.common import ACCURACY
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import LOSS, REWARD
 
-__all__ = ["ZeroGradient"]
+__all__ = ["ZeroGradient", "ZeroGradientOptions"]
 
 GRADIENT = "grad_norm"
 
 
-class ZeroGradient(Rule):
+class ZeroGradientOptions(RuleOptions, frozen=True):
+    """Thresholds of zero-gradient."""
+
+    records: int = 10
+    """Least records in a row."""
+    chance: float = 1e-4
+    """Probability of such a streak from here on, given the share of zeros before."""
+
+
+class ZeroGradient(Rule[ZeroGradientOptions]):
     """The gradient has been exactly 0 for many records: nothing is trained.
 
     ## What it looks for
@@ -52,14 +61,20 @@ class ZeroGradient(Rule):
     code, name, severity = "OPT004", "zero-gradient", Severity.CRITICAL
     needs = (GRADIENT,)
     enable = "log grad_norm, as TRL does"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of zero-gradient."""
-
-        records: int = 10
-        """Least records in a row."""
-        chance: float = 1e-4
-        """Probability of such a streak from here on, given the share of zeros before."""
+    explained_by = (
+        "missing-rewards",
+        "labels-masked",
+        "zero-learning-rate",
+        "frozen-policy",
+        "non-finite",
+        "eos-mismatch",
+        "truncation",
+        "length-collapse",
+        "dead-reward",
+        "reward-collapse",
+        "zero-advantage",
+    )
+    answers = ("loss-near-zero",)
 
     def start(self) -> None:
         self.reward = self.chart.track(REWARD)

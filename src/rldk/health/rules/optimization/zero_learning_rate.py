@@ -8,10 +8,19 @@ from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.tracks import Streak
 
-__all__ = ["ZeroLearningRate"]
+__all__ = ["ZeroLearningRate", "ZeroLearningRateOptions"]
 
 
-class ZeroLearningRate(Rule):
+class ZeroLearningRateOptions(RuleOptions, frozen=True):
+    """Thresholds of zero-learning-rate."""
+
+    records: int = 5
+    """Records in a row."""
+    end: float = 0.95
+    """Share of the planned run from which it is the end of the schedule."""
+
+
+class ZeroLearningRate(Rule[ZeroLearningRateOptions]):
     """The learning rate is 0 although the run is not at its end.
 
     ## What it looks for
@@ -39,14 +48,6 @@ class ZeroLearningRate(Rule):
     needs = ("lr",)
     enable = "log the learning rate, as TRL does"
     patience = 2
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of zero-learning-rate."""
-
-        records: int = 5
-        """Records in a row."""
-        end: float = 0.95
-        """Share of the planned run from which it is the end of the schedule."""
 
     def start(self) -> None:
         self.rate = self.chart.track("lr")

@@ -11,10 +11,23 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import REWARD
 
-__all__ = ["BadCritic"]
+__all__ = ["BadCritic", "BadCriticOptions"]
 
 
-class BadCritic(Rule):
+class BadCriticOptions(RuleOptions, frozen=True):
+    """Thresholds of bad-critic."""
+
+    explained: float = 0.0
+    """Median explained variance of 30 records."""
+    times: float = 10.0
+    """The loss as a multiple of its level in records 5 to 25."""
+    clipped: float = 0.5
+    """Share of clipped values."""
+    records: int = 10
+    """Records in a row."""
+
+
+class BadCritic(Rule[BadCriticOptions]):
     """The critic explains nothing, or explodes.
 
     ## What it looks for
@@ -45,18 +58,6 @@ class BadCritic(Rule):
     needs = ("value_explained_variance|value_loss_mean|value_squared_error_mean|value_clip_frac",)
     algorithms = ONLINE
     enable = "train with a critic, as PPO does"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of bad-critic."""
-
-        explained: float = 0.0
-        """Median explained variance of 30 records."""
-        times: float = 10.0
-        """The loss as a multiple of its level in records 5 to 25."""
-        clipped: float = 0.5
-        """Share of clipped values."""
-        records: int = 10
-        """Records in a row."""
 
     def start(self) -> None:
         track = self.chart.track

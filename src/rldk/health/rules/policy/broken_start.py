@@ -10,14 +10,27 @@ from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.metrics.aliases import ENTROPY
 
-__all__ = ["BrokenStart"]
+__all__ = ["BrokenStart", "BrokenStartOptions"]
 
 LOGP_DIFFERENCE = "sampling_logp_difference_mean"
 PROB_DIFFERENCE = "sampling_prob_difference_mean"
 RATIO = "importance_sampling_ratio_mean"
 
 
-class BrokenStart(Rule):
+class BrokenStartOptions(RuleOptions, frozen=True):
+    """Thresholds of broken-start."""
+
+    logp: float = 0.1
+    """Difference of log-probabilities; twice that is critical."""
+    prob: float = 0.05
+    """Difference of probabilities; twice that is critical."""
+    entropy: float = 5.0
+    """Entropy in nats."""
+    records: int = 3
+    """Records from the first on that the rule judges."""
+
+
+class BrokenStart(Rule[BrokenStartOptions]):
     """At the first records trainer and generation already disagree, or the entropy is absurd.
 
     ## What it looks for
@@ -49,18 +62,6 @@ class BrokenStart(Rule):
     needs = (f"{LOGP_DIFFERENCE}|{PROB_DIFFERENCE}|{ENTROPY}",)
     algorithms = ONLINE
     enable = "log the entropy, or generate with vLLM, where TRL logs sampling/*"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of broken-start."""
-
-        logp: float = 0.1
-        """Difference of log-probabilities; twice that is critical."""
-        prob: float = 0.05
-        """Difference of probabilities; twice that is critical."""
-        entropy: float = 5.0
-        """Entropy in nats."""
-        records: int = 3
-        """Records from the first on that the rule judges."""
 
     def start(self) -> None:
         track = self.chart.track

@@ -2,7 +2,7 @@
 
 from rldk.health.context import ONLINE
 from rldk.health.remedies import Remedy
-from rldk.health.rule import Rule
+from rldk.health.rule import O_co, Rule
 from rldk.health.tracks import BASELINE, Streak, Track
 from rldk.metrics.aliases import ENTROPY, REWARD
 
@@ -13,7 +13,7 @@ LOWER_RATE = Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollou
 """The first remedy of most runs that move too fast."""
 
 
-class EntropyRule(Rule):
+class EntropyRule(Rule[O_co]):
     """What both rules of entropy go by."""
 
     needs = (ENTROPY,)

@@ -12,10 +12,23 @@ from rldk.health.rules.policy.common import EntropyRule
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import KL
 
-__all__ = ["EntropyCollapse"]
+__all__ = ["EntropyCollapse", "EntropyCollapseOptions"]
 
 
-class EntropyCollapse(EntropyRule):
+class EntropyCollapseOptions(RuleOptions, frozen=True):
+    """Thresholds of entropy-collapse."""
+
+    share: float = 0.35
+    """Share of the early level that is left, from which it is reported."""
+    critical_share: float = 0.2
+    """Share that is left from which it is critical."""
+    gone_share: float = 0.1
+    """Share that is left from which it is reported although the reward is above its start."""
+    records: int = 15
+    """Records in a row; a third as many where it is critical."""
+
+
+class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
     """The policy became deterministic, and the reward does not gain from it.
 
     ## What it looks for
@@ -48,18 +61,9 @@ class EntropyCollapse(EntropyRule):
     """
 
     code, name, severity = "POL005", "entropy-collapse", Severity.CRITICAL
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of entropy-collapse."""
-
-        share: float = 0.35
-        """Share of the early level that is left, from which it is reported."""
-        critical_share: float = 0.2
-        """Share that is left from which it is critical."""
-        gone_share: float = 0.1
-        """Share that is left from which it is reported although the reward is above its start."""
-        records: int = 15
-        """Records in a row; a third as many where it is critical."""
+    explained_by = ("sampling-mismatch", "kl-blowup")
+    shown_by = ("before", "since")
+    answers = ("entropy-level",)
 
     def start(self) -> None:
         super().start()

@@ -11,10 +11,21 @@ from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
 from rldk.health.rules.policy.common import EntropyRule
 from rldk.health.tracks import Streak
 
-__all__ = ["EntropyExplosion"]
+__all__ = ["EntropyExplosion", "EntropyExplosionOptions"]
 
 
-class EntropyExplosion(EntropyRule):
+class EntropyExplosionOptions(RuleOptions, frozen=True):
+    """Thresholds of entropy-explosion."""
+
+    times: float = 2.0
+    """Multiple of the early level from which it is reported; twice that needs half the records."""
+    rise: float = 0.3
+    """Least rise, in nats."""
+    records: int = 10
+    """Records in a row."""
+
+
+class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
     """Entropy climbs, and text turns to noise.
 
     ## What it looks for
@@ -43,16 +54,9 @@ class EntropyExplosion(EntropyRule):
     """
 
     code, name, severity = "POL006", "entropy-explosion", Severity.WARNING
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of entropy-explosion."""
-
-        times: float = 2.0
-        """Multiple of the early level from which it is reported; twice that needs half the records."""
-        rise: float = 0.3
-        """Least rise, in nats."""
-        records: int = 10
-        """Records in a row."""
+    explained_by = ("sampling-mismatch", "broken-start", "kl-blowup")
+    shown_by = ("before", "since")
+    answers = ("entropy-level",)
 
     def start(self) -> None:
         super().start()

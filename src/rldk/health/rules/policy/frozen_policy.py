@@ -9,12 +9,25 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import KL, LOSS
 
-__all__ = ["FrozenPolicy"]
+__all__ = ["FrozenPolicy", "FrozenPolicyOptions"]
 
 MARGINS = "rewards_margins"
 
 
-class FrozenPolicy(Rule):
+class FrozenPolicyOptions(RuleOptions, frozen=True):
+    """Thresholds of frozen-policy."""
+
+    margin: float = 1e-3
+    """Margin and change of the loss that count as none, at beta 0.1."""
+    kl: float = 1e-6
+    """KL per token that counts as none."""
+    records: int = 20
+    """Records of a preference run; fewer, but at least 8, where they span as many steps."""
+    online_records: int = 50
+    """Records of an online run; fewer, but at least 10, where they span as many steps."""
+
+
+class FrozenPolicy(Rule[FrozenPolicyOptions]):
     """Training goes on, but the policy stays equal to its reference.
 
     ## What it looks for
@@ -47,18 +60,7 @@ class FrozenPolicy(Rule):
     code, name, severity = "POL003", "frozen-policy", Severity.CRITICAL
     needs = (f"{MARGINS}|{KL}", "lr")
     enable = "log the margins of DPO, or the KL of a run with beta > 0, and the learning rate"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of frozen-policy."""
-
-        margin: float = 1e-3
-        """Margin and change of the loss that count as none, at beta 0.1."""
-        kl: float = 1e-6
-        """KL per token that counts as none."""
-        records: int = 20
-        """Records of a preference run; fewer, but at least 8, where they span as many steps."""
-        online_records: int = 50
-        """Records of an online run; fewer, but at least 10, where they span as many steps."""
+    explained_by = ("zero-learning-rate", "lora-dead")
 
     def start(self) -> None:
         self.margins = self.chart.track(MARGINS)

@@ -14,12 +14,31 @@ from rldk.health.rules.policy.common import KL_SEQUENCE, LOWER_RATE
 from rldk.health.tracks import BASELINE, Streak, Track
 from rldk.metrics.aliases import KL, LOSS, REWARD
 
-__all__ = ["KLBlowup"]
+__all__ = ["KLBlowup", "KLBlowupOptions"]
 
 KL_REFERENCE = "kl_reference_point_mean"
 
 
-class KLBlowup(Rule):
+class KLBlowupOptions(RuleOptions, frozen=True):
+    """Thresholds of kl-blowup."""
+
+    records: int = 10
+    """Records in a row above the limit."""
+    times: float = 5.0
+    """The limit as a multiple of the run's own level."""
+    floor: float = 0.5
+    """Lowest limit of a KL per token, in nats, against the median of records 5 to 25."""
+    first_floor: float = 1.0
+    """Lowest limit of a KL per token, in nats, against the first record."""
+    sequence_limit: float = 10.0
+    """The limit of a KL summed over a completion, in nats."""
+    jump: float = 10.0
+    """Multiple of the recent median that four records in a row must exceed to be a jump."""
+    gain: float = 0.5
+    """Gain of the reward, as a share of its spread, that pays for the distance."""
+
+
+class KLBlowup(Rule[KLBlowupOptions]):
     """The policy runs away from its reference and the reward does not pay for it.
 
     ## What it looks for
@@ -59,24 +78,8 @@ class KLBlowup(Rule):
     needs = (f"{KL}|{KL_SEQUENCE}|{KL_REFERENCE}",)
     algorithms = ONLINE | {"kto"}
     enable = "train with beta > 0 (kl_coef in PPO): without a reference there is no KL"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of kl-blowup."""
-
-        records: int = 10
-        """Records in a row above the limit."""
-        times: float = 5.0
-        """The limit as a multiple of the run's own level."""
-        floor: float = 0.5
-        """Lowest limit of a KL per token, in nats, against the median of records 5 to 25."""
-        first_floor: float = 1.0
-        """Lowest limit of a KL per token, in nats, against the first record."""
-        sequence_limit: float = 10.0
-        """The limit of a KL summed over a completion, in nats."""
-        jump: float = 10.0
-        """Multiple of the recent median that four records in a row must exceed to be a jump."""
-        gain: float = 0.5
-        """Gain of the reward, as a share of its spread, that pays for the distance."""
+    explained_by = ("sampling-mismatch", "stale-rollout", "negative-kl")
+    shown_by = ("before", "since")
 
     def start(self) -> None:
         self.token = self.chart.track(KL)
@@ -129,7 +132,7 @@ class KLBlowup(Rule):
         )
 
     def _limit(self, kl: Track) -> float:
-        options: KLBlowup.Options = self.options
+        options = self.options
         if kl is self.kto:
             return math.inf
         if kl is self.sequence:

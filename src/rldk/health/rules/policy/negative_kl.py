@@ -12,10 +12,21 @@ from rldk.health.rules.policy.common import KL_SEQUENCE
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import KL
 
-__all__ = ["NegativeKL"]
+__all__ = ["NegativeKL", "NegativeKLOptions"]
 
 
-class NegativeKL(Rule):
+class NegativeKLOptions(RuleOptions, frozen=True):
+    """Thresholds of negative-kl."""
+
+    sequence: float = 1.0
+    """How far below 0 a KL summed over a completion is reported."""
+    token: float = 0.05
+    """How far below 0 a KL per token is reported."""
+    records: int = 10
+    """Records in a row."""
+
+
+class NegativeKL(Rule[NegativeKLOptions]):
     """The mean KL goes below 0: sampling settings break the estimator, and the policy is paid for it.
 
     ## What it looks for
@@ -44,16 +55,7 @@ class NegativeKL(Rule):
     needs = (f"{KL}|{KL_SEQUENCE}",)
     algorithms = ONLINE
     enable = "train with beta > 0 (kl_coef in PPO): without a reference there is no KL"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of negative-kl."""
-
-        sequence: float = 1.0
-        """How far below 0 a KL summed over a completion is reported."""
-        token: float = 0.05
-        """How far below 0 a KL per token is reported."""
-        records: int = 10
-        """Records in a row."""
+    answers = ("negative-kl",)
 
     def start(self) -> None:
         self.token = self.chart.track(KL)

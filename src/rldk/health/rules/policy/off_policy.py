@@ -13,13 +13,26 @@ from rldk.health.rules.policy.common import LOWER_RATE
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import REWARD
 
-__all__ = ["OffPolicy"]
+__all__ = ["OffPolicy", "OffPolicyOptions"]
 
 EARLY = 40
 """Records before which a reward cannot show yet whether it rises."""
 
 
-class OffPolicy(Rule):
+class OffPolicyOptions(RuleOptions, frozen=True):
+    """Thresholds of off-policy."""
+
+    clipped: float = 0.2
+    """Share of clipped tokens; twice that where both sides are counted."""
+    kl: float = 0.1
+    """Approximate KL of an update, in nats."""
+    ratio: float = 0.1
+    """Distance of the mean ratio from 1."""
+    records: int = 10
+    """Records in a row."""
+
+
+class OffPolicy(Rule[OffPolicyOptions]):
     """Updates leave the trust region: too many ratios are clipped, or the policy moves too far in one batch.
 
     ## What it looks for
@@ -51,18 +64,8 @@ class OffPolicy(Rule):
     )
     algorithms = ONLINE
     enable = "log the share of clipped tokens"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of off-policy."""
-
-        clipped: float = 0.2
-        """Share of clipped tokens; twice that where both sides are counted."""
-        kl: float = 0.1
-        """Approximate KL of an update, in nats."""
-        ratio: float = 0.1
-        """Distance of the mean ratio from 1."""
-        records: int = 10
-        """Records in a row."""
+    explained_by = ("sampling-mismatch",)
+    answers = ("clip-ratio-zero",)
 
     def start(self) -> None:
         track = self.chart.track

@@ -9,12 +9,23 @@ from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.metrics.aliases import KL
 
-__all__ = ["ReferenceMismatch"]
+__all__ = ["ReferenceMismatch", "ReferenceMismatchOptions"]
 
 CHOSEN = "rewards_chosen"
 
 
-class ReferenceMismatch(Rule):
+class ReferenceMismatchOptions(RuleOptions, frozen=True):
+    """Thresholds of reference-mismatch."""
+
+    kl: float = 0.05
+    """First KL per token, in nats, at step 1."""
+    later_kl: float = 0.3
+    """Median KL of the first five records, where the first is of several steps."""
+    reward: float = 0.1
+    """First implicit reward of the chosen completions, at beta 0.1."""
+
+
+class ReferenceMismatch(Rule[ReferenceMismatchOptions]):
     """At the first record policy and reference already differ.
 
     ## What it looks for
@@ -45,16 +56,6 @@ class ReferenceMismatch(Rule):
     needs = (f"{KL}|{CHOSEN}",)
     enable = "train with a reference, and set logging_steps=1"
     when_over = "keep"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of reference-mismatch."""
-
-        kl: float = 0.05
-        """First KL per token, in nats, at step 1."""
-        later_kl: float = 0.3
-        """Median KL of the first five records, where the first is of several steps."""
-        reward: float = 0.1
-        """First implicit reward of the chosen completions, at beta 0.1."""
 
     def start(self) -> None:
         self.kl = self.chart.track(KL)

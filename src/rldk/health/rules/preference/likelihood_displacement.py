@@ -11,12 +11,23 @@ from rldk.health.reward_state import in_noise
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.tracks import Streak
 
-__all__ = ["LikelihoodDisplacement"]
+__all__ = ["LikelihoodDisplacement", "LikelihoodDisplacementOptions"]
 
 CHOSEN = "rewards_chosen"
 
 
-class LikelihoodDisplacement(Rule):
+class LikelihoodDisplacementOptions(RuleOptions, frozen=True):
+    """Thresholds of likelihood-displacement."""
+
+    info: float = -1.0
+    """Mean chosen reward below which it is information."""
+    warning: float = -5.0
+    """The same for a warning."""
+    likelihood: float = 0.2
+    """Fall of the chosen log-probability, as a share of its start, that a warning needs."""
+
+
+class LikelihoodDisplacement(Rule[LikelihoodDisplacementOptions]):
     """The chosen answers become less likely, together with the rejected ones.
 
     ## What it looks for
@@ -45,16 +56,8 @@ class LikelihoodDisplacement(Rule):
     needs = (CHOSEN, "rewards_margins")
     algorithms = PAIRS - {"kto", "bco"}
     enable = "train with DPO of TRL, which logs rewards/chosen"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of likelihood-displacement."""
-
-        info: float = -1.0
-        """Mean chosen reward below which it is information."""
-        warning: float = -5.0
-        """The same for a warning."""
-        likelihood: float = 0.2
-        """Fall of the chosen log-probability, as a share of its start, that a warning needs."""
+    explained_by = ("divergence",)
+    answers = ("chosen-falls",)
 
     def start(self) -> None:
         self.chosen = self.chart.track(CHOSEN)

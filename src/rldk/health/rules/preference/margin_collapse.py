@@ -10,10 +10,23 @@ from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.tracks import Streak
 
-__all__ = ["MarginCollapse"]
+__all__ = ["MarginCollapse", "MarginCollapseOptions"]
 
 
-class MarginCollapse(Rule):
+class MarginCollapseOptions(RuleOptions, frozen=True):
+    """Thresholds of margin-collapse."""
+
+    share: float = 0.5
+    """Share of the best margin below which the margin has collapsed."""
+    best: float = 0.1
+    """Best margin from which it is judged."""
+    noise: float = 1.5
+    """Least loss, in standard deviations of the record-to-record noise."""
+    records: int = 20
+    """Records in a row."""
+
+
+class MarginCollapse(Rule[MarginCollapseOptions]):
     """The margin between chosen and rejected answers falls back.
 
     ## What it looks for
@@ -40,18 +53,8 @@ class MarginCollapse(Rule):
     needs = ("rewards_margins",)
     algorithms = PAIRS
     enable = "train with DPO or KTO of TRL, which log rewards/margins"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of margin-collapse."""
-
-        share: float = 0.5
-        """Share of the best margin below which the margin has collapsed."""
-        best: float = 0.1
-        """Best margin from which it is judged."""
-        noise: float = 1.5
-        """Least loss, in standard deviations of the record-to-record noise."""
-        records: int = 20
-        """Records in a row."""
+    explained_by = ("divergence", "non-finite")
+    answers = ("chosen-falls",)
 
     def start(self) -> None:
         self.margin = self.chart.track("rewards_margins")

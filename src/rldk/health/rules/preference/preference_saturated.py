@@ -12,10 +12,23 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.preference.common import ACCURACY, MARGIN
 from rldk.health.tracks import Streak
 
-__all__ = ["PreferenceSaturated"]
+__all__ = ["PreferenceSaturated", "PreferenceSaturatedOptions"]
 
 
-class PreferenceSaturated(Rule):
+class PreferenceSaturatedOptions(RuleOptions, frozen=True):
+    """Thresholds of preference-saturated."""
+
+    accuracy: float = 0.99
+    """Least accuracy."""
+    loss: float = 0.05
+    """Highest loss."""
+    records: int = 10
+    """Records in a row."""
+    margin: float = 5.0
+    """Mean margin above which it is a warning, in the first half of epoch 1."""
+
+
+class PreferenceSaturated(Rule[PreferenceSaturatedOptions]):
     """All pairs are told apart: the loss is near 0 and there is nothing left to learn.
 
     ## What it looks for
@@ -43,18 +56,6 @@ class PreferenceSaturated(Rule):
     needs = (ACCURACY, "loss|dpo_loss_mean")
     algorithms = PAIRS - {"kto", "bco"}
     enable = "train with DPO of TRL, which logs rewards/accuracies"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of preference-saturated."""
-
-        accuracy: float = 0.99
-        """Least accuracy."""
-        loss: float = 0.05
-        """Highest loss."""
-        records: int = 10
-        """Records in a row."""
-        margin: float = 5.0
-        """Mean margin above which it is a warning, in the first half of epoch 1."""
 
     def start(self) -> None:
         self.accuracy = self.chart.track(ACCURACY)

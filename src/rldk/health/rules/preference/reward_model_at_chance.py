@@ -7,10 +7,21 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 
-__all__ = ["RewardModelAtChance"]
+__all__ = ["RewardModelAtChance", "RewardModelAtChanceOptions"]
 
 
-class RewardModelAtChance(Rule):
+class RewardModelAtChanceOptions(RuleOptions, frozen=True):
+    """Thresholds of reward-model-at-chance."""
+
+    steps: int = 200
+    """Steps before which it is silent."""
+    band: float = 0.05
+    """Distance of the accuracy from 0.5."""
+    loss: float = 0.68
+    """Least loss; ln 2 is 0.693."""
+
+
+class RewardModelAtChance(Rule[RewardModelAtChanceOptions]):
     """The reward model tells chosen from rejected no better than a coin.
 
     ## What it looks for
@@ -39,16 +50,6 @@ class RewardModelAtChance(Rule):
     algorithms = frozenset({"reward"})
     enable = "train with the reward trainer of TRL, which logs accuracy"
     patience = 1
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of reward-model-at-chance."""
-
-        steps: int = 200
-        """Steps before which it is silent."""
-        band: float = 0.05
-        """Distance of the accuracy from 0.5."""
-        loss: float = 0.68
-        """Least loss; ln 2 is 0.693."""
 
     def start(self) -> None:
         self.accuracy = self.chart.track("reward_model_accuracy")

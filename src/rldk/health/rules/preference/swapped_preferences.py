@@ -11,13 +11,24 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.preference.common import ACCURACY, MARGIN
 from rldk.health.tracks import Streak
 
-__all__ = ["SwappedPreferences"]
+__all__ = ["SwappedPreferences", "SwappedPreferencesOptions"]
 
 EVAL_ACCURACY = "|".join(f"eval_{name}" for name in ACCURACY.split("|"))
 EVAL_MARGIN = "|".join(f"eval_{name}" for name in MARGIN.split("|"))
 
 
-class SwappedPreferences(Rule):
+class SwappedPreferencesOptions(RuleOptions, frozen=True):
+    """Thresholds of swapped-preferences."""
+
+    train: float = 0.9
+    """Training accuracy above which the training pairs are learned."""
+    evaluation: float = 0.3
+    """Evaluation accuracy below which the evaluation pairs are ranked the wrong way round."""
+    evaluations: int = 2
+    """Evaluations in a row."""
+
+
+class SwappedPreferences(Rule[SwappedPreferencesOptions]):
     """Training and evaluation disagree about which answer is better: in one of them the pairs are swapped.
 
     ## What it looks for
@@ -47,16 +58,7 @@ class SwappedPreferences(Rule):
     algorithms = PAIRS
     enable = "evaluate during training: eval_strategy"
     when_over = "keep"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of swapped-preferences."""
-
-        train: float = 0.9
-        """Training accuracy above which the training pairs are learned."""
-        evaluation: float = 0.3
-        """Evaluation accuracy below which the evaluation pairs are ranked the wrong way round."""
-        evaluations: int = 2
-        """Evaluations in a row."""
+    answers = ("chosen-falls",)
 
     def start(self) -> None:
         self.accuracy = self.chart.track(ACCURACY)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from rldk.health.context import GROUPED
 from rldk.health.observation import Observation
-from rldk.health.rule import Rule, Verdict
+from rldk.health.rule import O_co, Rule, Verdict
 from rldk.health.tracks import Track
 
 __all__ = [
@@ -42,7 +42,7 @@ def _between(names: Collection[str], first: str, last: str) -> list[str]:
     return found[:MAX_FUNCTIONS]
 
 
-class RewardFunctionRule(Rule):
+class RewardFunctionRule(Rule[O_co]):
     """A rule that follows each reward function by itself."""
 
     needs = ("rewards/*/std",)

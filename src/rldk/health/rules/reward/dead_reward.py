@@ -10,10 +10,19 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.common import COMPLETIONS, is_early
 from rldk.metrics.aliases import REWARD, TRUNCATED
 
-__all__ = ["DeadReward"]
+__all__ = ["DeadReward", "DeadRewardOptions"]
 
 
-class DeadReward(Rule):
+class DeadRewardOptions(RuleOptions, frozen=True):
+    """Thresholds of dead-reward."""
+
+    records: int = 10
+    """Records with one value from which it is reported."""
+    completions: int = COMPLETIONS
+    """Scored completions from which it is critical."""
+
+
+class DeadReward(Rule[DeadRewardOptions]):
     """The reward has had one value since the first record: nothing can be learned from it.
 
     ## What it looks for
@@ -44,14 +53,9 @@ class DeadReward(Rule):
     needs = (REWARD,)
     algorithms = ONLINE
     enable = "log the reward"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of dead-reward."""
-
-        records: int = 10
-        """Records with one value from which it is reported."""
-        completions: int = COMPLETIONS
-        """Scored completions from which it is critical."""
+    explained_by = ("broken-start", "eos-mismatch", "truncation", "length-collapse", "reward-collapse")
+    shown_by = ("reward-values",)
+    answers = ("reward-std-zero",)
 
     def start(self) -> None:
         self.reward = self.chart.track(REWARD)

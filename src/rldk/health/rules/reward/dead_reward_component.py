@@ -8,10 +8,17 @@ from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
 from rldk.health.rules.reward.common import MEAN, PREFIX, RewardFunctionRule
 
-__all__ = ["DeadRewardComponent"]
+__all__ = ["DeadRewardComponent", "DeadRewardComponentOptions"]
 
 
-class DeadRewardComponent(RewardFunctionRule):
+class DeadRewardComponentOptions(RuleOptions, frozen=True):
+    """Thresholds of dead-reward-component."""
+
+    records: int = 50
+    """Records in a row without spread."""
+
+
+class DeadRewardComponent(RewardFunctionRule[DeadRewardComponentOptions]):
     """One of several reward functions gives every completion the same.
 
     ## What it looks for
@@ -37,12 +44,7 @@ class DeadRewardComponent(RewardFunctionRule):
     """
 
     code, name, severity = "REW004", "dead-reward-component", Severity.INFO
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of dead-reward-component."""
-
-        records: int = 50
-        """Records in a row without spread."""
+    shown_by = ("reward-values",)
 
     def judge(self) -> Verdict | None:
         records = self.options.records

@@ -9,10 +9,17 @@ from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
 from rldk.health.rules.reward.common import PREFIX, STD, RewardFunctionRule
 
-__all__ = ["DominantRewardComponent"]
+__all__ = ["DominantRewardComponent", "DominantRewardComponentOptions"]
 
 
-class DominantRewardComponent(RewardFunctionRule):
+class DominantRewardComponentOptions(RuleOptions, frozen=True):
+    """Thresholds of dominant-reward-component."""
+
+    share: float = 0.9
+    """Share of the summed spread that one function owns."""
+
+
+class DominantRewardComponent(RewardFunctionRule[DominantRewardComponentOptions]):
     """One of several reward functions owns almost all of the variance, so the others are not trained.
 
     ## What it looks for
@@ -36,12 +43,6 @@ class DominantRewardComponent(RewardFunctionRule):
     """
 
     code, name, severity = "REW005", "dominant-reward-component", Severity.INFO
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of dominant-reward-component."""
-
-        share: float = 0.9
-        """Share of the summed spread that one function owns."""
 
     def judge(self) -> Verdict | None:
         weights = self.context.option("reward_weights")

@@ -21,12 +21,21 @@ from rldk.health.rules.reward.common import (
 )
 from rldk.health.tracks import Streak, Track
 
-__all__ = ["MissingRewards"]
+__all__ = ["MissingRewards", "MissingRewardsOptions"]
 
 UNSCORED = "samples/unscored_frac"
 
 
-class MissingRewards(Rule):
+class MissingRewardsOptions(RuleOptions, frozen=True):
+    """Thresholds of missing-rewards."""
+
+    share: float = 0.2
+    """Share of the last 20 records, or of the completions, without a reward of a function."""
+    records: int = 20
+    """Records in a row with so many completions without a reward."""
+
+
+class MissingRewards(Rule[MissingRewardsOptions]):
     """A reward function returns None or NaN.
 
     ## What it looks for
@@ -58,14 +67,8 @@ class MissingRewards(Rule):
     needs = ("rewards/*/mean|reward_mean",)
     algorithms = GROUPED
     enable = "log the rewards"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of missing-rewards."""
-
-        share: float = 0.2
-        """Share of the last 20 records, or of the completions, without a reward of a function."""
-        records: int = 20
-        """Records in a row with so many completions without a reward."""
+    explained_by = ("reward-function-errors",)
+    shown_by = ("without-reward",)
 
     def start(self) -> None:
         self.recent: dict[str, deque[bool]] = {}

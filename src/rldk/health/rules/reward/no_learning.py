@@ -10,10 +10,19 @@ from rldk.health.reward_state import in_noise
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.metrics.aliases import REWARD
 
-__all__ = ["NoLearning"]
+__all__ = ["NoLearning", "NoLearningOptions"]
 
 
-class NoLearning(Rule):
+class NoLearningOptions(RuleOptions, frozen=True):
+    """Thresholds of no-learning."""
+
+    records: int = 100
+    """Records before which it is silent (two fifths of them, where they span four steps each)."""
+    gain: float = 0.8
+    """Gain in standard deviations of the record-to-record noise that counts as learning."""
+
+
+class NoLearning(Rule[NoLearningOptions]):
     """The reward is not better than at the start.
 
     ## What it looks for
@@ -46,14 +55,21 @@ class NoLearning(Rule):
     enable = "log the reward"
     when_over = "forget"
     patience = 1
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of no-learning."""
-
-        records: int = 100
-        """Records before which it is silent (two fifths of them, where they span four steps each)."""
-        gain: float = 0.8
-        """Gain in standard deviations of the record-to-record noise that counts as learning."""
+    explained_by = (
+        "broken-start",
+        "zero-learning-rate",
+        "frozen-policy",
+        "stale-rollout",
+        "eos-mismatch",
+        "truncation",
+        "dead-reward",
+        "zero-advantage",
+        "zero-gradient",
+        "importance-starvation",
+        "kl-blowup",
+        "length-runaway",
+        "divergence",
+    )
 
     def start(self) -> None:
         self.reward = self.chart.track(REWARD)

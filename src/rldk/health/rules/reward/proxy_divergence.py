@@ -14,10 +14,21 @@ from rldk.health.rules.reward.common import MEAN, PREFIX, functions_of
 from rldk.health.tracks import Streak, Track
 from rldk.metrics.aliases import REWARD
 
-__all__ = ["ProxyDivergence"]
+__all__ = ["ProxyDivergence", "ProxyDivergenceOptions"]
 
 
-class ProxyDivergence(Rule):
+class ProxyDivergenceOptions(RuleOptions, frozen=True):
+    """Thresholds of proxy-divergence."""
+
+    change: float = 1.0
+    """Least gain of the reward and loss of the truth, in standard deviations of their noise."""
+    share: float = 0.2
+    """Least loss of the truth, as a share of the largest value that it had."""
+    records: int = 15
+    """Records in a row; fewer where each is the mean of many steps."""
+
+
+class ProxyDivergence(Rule[ProxyDivergenceOptions]):
     """The reward rises while what you care about falls: reward hacking.
 
     ## What it looks for
@@ -51,16 +62,7 @@ class ProxyDivergence(Rule):
         "log the metric that truth_metric names; its name is that of docs/metrics.md or the trainer's key"
     )
     algorithms = ONLINE
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of proxy-divergence."""
-
-        change: float = 1.0
-        """Least gain of the reward and loss of the truth, in standard deviations of their noise."""
-        share: float = 0.2
-        """Least loss of the truth, as a share of the largest value that it had."""
-        records: int = 15
-        """Records in a row; fewer where each is the mean of many steps."""
+    shown_by = ("highest-before", "highest-since")
 
     def start(self) -> None:
         self.reward = self.chart.track(REWARD)

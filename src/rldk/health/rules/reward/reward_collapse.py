@@ -10,7 +10,7 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import ENTROPY, LENGTH, REWARD, TRUNCATED
 
-__all__ = ["RewardCollapse"]
+__all__ = ["RewardCollapse", "RewardCollapseOptions"]
 
 Levels = tuple[float, float, float, float, float]
 """KL, entropy, length, share of cut completions and gradient norm at a record."""
@@ -19,7 +19,18 @@ LAG = 10
 how much it swings; from record to record it hardly moves."""
 
 
-class RewardCollapse(Rule):
+class RewardCollapseOptions(RuleOptions, frozen=True):
+    """Thresholds of reward-collapse."""
+
+    records: int = 8
+    """Records in a row below the threshold."""
+    share: float = 0.5
+    """Share of the gain since the start that is lost."""
+    noise: float = 5.5
+    """Least loss, in standard deviations of the record-to-record noise."""
+
+
+class RewardCollapse(Rule[RewardCollapseOptions]):
     """The reward fell off its best level and stays down.
 
     ## What it looks for
@@ -52,16 +63,22 @@ class RewardCollapse(Rule):
     needs = (REWARD,)
     algorithms = ONLINE
     enable = "log the reward"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of reward-collapse."""
-
-        records: int = 8
-        """Records in a row below the threshold."""
-        share: float = 0.5
-        """Share of the gain since the start that is lost."""
-        noise: float = 5.5
-        """Least loss, in standard deviations of the record-to-record noise."""
+    explained_by = (
+        "reward-function-errors",
+        "sampling-mismatch",
+        "stale-rollout",
+        "broken-start",
+        "kl-blowup",
+        "gradient-spike",
+        "gradient-creep",
+        "entropy-explosion",
+        "eos-mismatch",
+        "length-runaway",
+        "truncation",
+        "length-collapse",
+        "resume-jump",
+    )
+    shown_by = ("before", "since")
 
     def start(self) -> None:
         self.reward = self.chart.track(REWARD)

@@ -44,6 +44,7 @@ class RewardFunctionErrors(Rule):
     needs = (f"{OBSERVED}*/errors",)
     algorithms = ONLINE
     enable = OBSERVE
+    shown_by = ("without-reward",)
 
     def start(self) -> None:
         self.names: list[str] = []

@@ -14,10 +14,19 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.tracks import Track
 from rldk.metrics.aliases import LENGTH, REWARD
 
-__all__ = ["RewardLengthCorrelation"]
+__all__ = ["RewardLengthCorrelation", "RewardLengthCorrelationOptions"]
 
 
-class RewardLengthCorrelation(Rule):
+class RewardLengthCorrelationOptions(RuleOptions, frozen=True):
+    """Thresholds of reward-length-correlation."""
+
+    correlation: float = 0.7
+    """Correlation of the record-to-record changes."""
+    growth: float = 1.25
+    """Mean length now, in multiples of that at the start."""
+
+
+class RewardLengthCorrelation(Rule[RewardLengthCorrelationOptions]):
     """Reward and completion length go together, and length grows: length may be what is rewarded.
 
     ## What it looks for
@@ -45,14 +54,7 @@ class RewardLengthCorrelation(Rule):
     needs = (REWARD, LENGTH)
     algorithms = ONLINE
     enable = "log the reward and the length of completions"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of reward-length-correlation."""
-
-        correlation: float = 0.7
-        """Correlation of the record-to-record changes."""
-        growth: float = 1.25
-        """Mean length now, in multiples of that at the start."""
+    shown_by = ("highest-before", "highest-since")
 
     def start(self) -> None:
         self.reward = self.chart.track(REWARD)

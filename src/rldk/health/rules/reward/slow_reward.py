@@ -14,12 +14,23 @@ from rldk.health.rules.common import OBSERVE
 from rldk.health.rules.reward.common import MAX_FUNCTIONS, OBSERVED, observed_functions
 from rldk.health.tracks import Streak, Track
 
-__all__ = ["SlowReward"]
+__all__ = ["SlowReward", "SlowRewardOptions"]
 
 BUSY = "reward_time_frac"
 
 
-class SlowReward(Rule):
+class SlowRewardOptions(RuleOptions, frozen=True):
+    """Thresholds of slow-reward."""
+
+    share: float = 0.3
+    """Share of the time of the steps."""
+    seconds: float = 0.1
+    """Least time a step of the slowest function."""
+    records: int = 20
+    """Records in a row."""
+
+
+class SlowReward(Rule[SlowRewardOptions]):
     """The reward functions take more than 30% of a step.
 
     ## What it looks for
@@ -47,16 +58,6 @@ class SlowReward(Rule):
     algorithms = ONLINE
     enable = OBSERVE
     when_over = "forget"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of slow-reward."""
-
-        share: float = 0.3
-        """Share of the time of the steps."""
-        seconds: float = 0.1
-        """Least time a step of the slowest function."""
-        records: int = 20
-        """Records in a row."""
 
     def start(self) -> None:
         self.busy = self.chart.track(BUSY)

@@ -15,14 +15,25 @@ from rldk.health.rules.common import is_constant, is_early
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import REWARD, TRUNCATED
 
-__all__ = ["ZeroAdvantage"]
+__all__ = ["ZeroAdvantage", "ZeroAdvantageOptions"]
 
 ZERO_STD = "frac_reward_zero_std"
 SMALL_GROUP = 3
 """Completions of a prompt up to which a few prompts without advantage more are chance."""
 
 
-class ZeroAdvantage(Rule):
+class ZeroAdvantageOptions(RuleOptions, frozen=True):
+    """Thresholds of zero-advantage."""
+
+    share: float = 0.8
+    """Mean share over 20 records from which it is reported."""
+    critical_share: float = 0.95
+    """Mean share over 10 records from which it is critical, where the gradient is 0 too."""
+    solved_reward: float = 0.75
+    """A reward between 0 and 1 above this counts as near its ceiling."""
+
+
+class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
     """Most groups of completions score the same within, so their advantage is 0 and they teach nothing.
 
     ## What it looks for
@@ -59,16 +70,18 @@ class ZeroAdvantage(Rule):
     needs = (ZERO_STD, REWARD)
     algorithms = GROUPED
     enable = "train with GRPO or RLOO of TRL, which log frac_reward_zero_std"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of zero-advantage."""
-
-        share: float = 0.8
-        """Mean share over 20 records from which it is reported."""
-        critical_share: float = 0.95
-        """Mean share over 10 records from which it is critical, where the gradient is 0 too."""
-        solved_reward: float = 0.75
-        """A reward between 0 and 1 above this counts as near its ceiling."""
+    explained_by = (
+        "missing-rewards",
+        "duplicate-completions",
+        "eos-mismatch",
+        "truncation",
+        "length-collapse",
+        "dead-reward",
+        "reward-collapse",
+        "entropy-collapse",
+    )
+    shown_by = ("reward-values",)
+    answers = ("reward-std-zero", "groups-without-spread")
 
     def start(self) -> None:
         self.share = self.chart.track(ZERO_STD)

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from rldk.health.observation import Observation
-from rldk.health.rule import Rule, Severity, Verdict
+from rldk.health.rule import O_co, Rule, Severity, Verdict
 
 __all__ = ["GENERATING", "RECORD", "SetupRule"]
 
@@ -11,7 +11,7 @@ GENERATING = frozenset({"grpo", "rloo"})
 RECORD = "record the run with RLDKCallback: the log does not hold the trainer's options"
 
 
-class SetupRule(Rule):
+class SetupRule(Rule[O_co]):
     """A rule that looks at the configuration once."""
 
     severity = Severity.INFO

@@ -8,10 +8,17 @@ from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.setup.common import GENERATING, RECORD
 
-__all__ = ["MaskedTruncation"]
+__all__ = ["MaskedTruncation", "MaskedTruncationOptions"]
 
 
-class MaskedTruncation(Rule):
+class MaskedTruncationOptions(RuleOptions, frozen=True):
+    """Thresholds of masked-truncation."""
+
+    share: float = 0.5
+    """Share of cut completions above which it is reported."""
+
+
+class MaskedTruncation(Rule[MaskedTruncationOptions]):
     """Cut completions are masked, and most are cut: little is left to train on.
 
     ## What it looks for
@@ -37,12 +44,6 @@ class MaskedTruncation(Rule):
     algorithms = GENERATING
     needs = ("truncated_frac",)
     enable = "train with GRPO or RLOO of TRL, which log completions/clipped_ratio"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of masked-truncation."""
-
-        share: float = 0.5
-        """Share of cut completions above which it is reported."""
 
     def start(self) -> None:
         self.cut = self.chart.track("truncated_frac")

@@ -21,7 +21,18 @@ LOGS = 0.1
 """GiB for the logs to come: 60,000 records of 1.5 KiB."""
 
 
-class DiskNearlyFull(Rule):
+class DiskNearlyFullOptions(RuleOptions, frozen=True):
+    """Thresholds of disk-nearly-full."""
+
+    checkpoints: int = 3
+    """Checkpoints for which there must be room, where as many are still to come."""
+    least: float = 1.0
+    """GiB that are little whatever the checkpoints take."""
+    records: int = 3
+    """Records in a row: while a save goes on, less is free than after it."""
+
+
+class DiskNearlyFull(Rule[DiskNearlyFullOptions]):
     """The disk will not take the checkpoints to come.
 
     ## What it looks for
@@ -55,16 +66,6 @@ class DiskNearlyFull(Rule):
     code, name, severity = "SYS008", "disk-nearly-full", Severity.WARNING
     needs = (FREE,)
     enable = "record the run with RLDKCallback, which measures the disk"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of disk-nearly-full."""
-
-        checkpoints: int = 3
-        """Checkpoints for which there must be room, where as many are still to come."""
-        least: float = 1.0
-        """GiB that are little whatever the checkpoints take."""
-        records: int = 3
-        """Records in a row: while a save goes on, less is free than after it."""
 
     def start(self) -> None:
         self.size: float | None = None

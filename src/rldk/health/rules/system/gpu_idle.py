@@ -16,7 +16,7 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.system.common import MAX_NAMED, SCORING_SECONDS, STEP_TIME
 from rldk.health.tracks import Track
 
-__all__ = ["GPUIdle"]
+__all__ = ["GPUIdle", "GPUIdleOptions"]
 
 GPU = re.compile(r"resource/gpu(\d+)_(?:utilization|power)")
 
@@ -30,7 +30,16 @@ class _Stretch(NamedTuple):
     power: float
 
 
-class GPUIdle(Rule):
+class GPUIdleOptions(RuleOptions, frozen=True):
+    """Thresholds of gpu-idle."""
+
+    share: float = 0.3
+    """Share of the time in use, and of the power limit."""
+    seconds: float = 600.0
+    """Time over which they are taken."""
+
+
+class GPUIdle(Rule[GPUIdleOptions]):
     """The GPUs do little.
 
     ## What it looks for
@@ -59,14 +68,6 @@ class GPUIdle(Rule):
     code, name, severity = "SYS007", "gpu-idle", Severity.INFO
     needs = ("resource/gpu*_utilization|resource/gpu*_power",)
     enable = "record the run with RLDKCallback on a machine with an NVIDIA GPU"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of gpu-idle."""
-
-        share: float = 0.3
-        """Share of the time in use, and of the power limit."""
-        seconds: float = 600.0
-        """Time over which they are taken."""
 
     def start(self) -> None:
         track = self.chart.track

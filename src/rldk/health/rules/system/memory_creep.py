@@ -16,7 +16,7 @@ from rldk.health.rules.system.trend import Trail, steps_ahead
 from rldk.health.tracks import Streak, Track
 from rldk.metrics.aliases import LENGTH
 
-__all__ = ["MemoryCreep"]
+__all__ = ["MemoryCreep", "MemoryCreepOptions"]
 
 LOGGED = "memory_allocated_peak|memory_reserved_peak|cpu_memory_used"
 PROCESS = "resource/process_memory"
@@ -30,7 +30,22 @@ ROOMS = (
 MAX_GPUS = 16
 
 
-class MemoryCreep(Rule):
+class MemoryCreepOptions(RuleOptions, frozen=True):
+    """Thresholds of memory-creep."""
+
+    quarter: float = 0.02
+    """Of logged memory: least rise from quarter to quarter, as a share."""
+    total: float = 0.1
+    """Of logged memory: least rise over all."""
+    risen: float = 0.02
+    """Of measured memory: least rise over all."""
+    room: float = 0.95
+    """Share of what there is that a rise must reach."""
+    full: float = 0.97
+    """Share of the memory of the machine, or of the limit, that is all but used up."""
+
+
+class MemoryCreep(Rule[MemoryCreepOptions]):
     """Memory grows with every step, until there is none left.
 
     ## What it looks for
@@ -73,20 +88,6 @@ class MemoryCreep(Rule):
     code, name, severity = "SYS004", "memory-creep", Severity.WARNING
     needs = (f"{LOGGED}|{PROCESS}|{USED}|{TORCH}",)
     enable = "record the run with RLDKCallback, or log memory as verl, LLaMA-Factory and ms-swift do"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of memory-creep."""
-
-        quarter: float = 0.02
-        """Of logged memory: least rise from quarter to quarter, as a share."""
-        total: float = 0.1
-        """Of logged memory: least rise over all."""
-        risen: float = 0.02
-        """Of measured memory: least rise over all."""
-        room: float = 0.95
-        """Share of what there is that a rise must reach."""
-        full: float = 0.97
-        """Share of the memory of the machine, or of the limit, that is all but used up."""
 
     def start(self) -> None:
         track = self.chart.track

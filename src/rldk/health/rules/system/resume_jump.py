@@ -11,10 +11,21 @@ from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.metrics.aliases import LOSS, REWARD
 
-__all__ = ["ResumeJump"]
+__all__ = ["ResumeJump", "ResumeJumpOptions"]
 
 
-class ResumeJump(Rule):
+class ResumeJumpOptions(RuleOptions, frozen=True):
+    """Thresholds of resume-jump."""
+
+    rate: float = 1.5
+    """Ratio of the learning rates at the same step; twice that where only neighbours can be compared."""
+    noise: float = 4.0
+    """Change of reward or loss, in standard deviations of its noise."""
+    records: int = 10
+    """Records on either side that are compared."""
+
+
+class ResumeJump(Rule[ResumeJumpOptions]):
     """After a resume the run is not the one that was stopped.
 
     ## What it looks for
@@ -46,16 +57,6 @@ class ResumeJump(Rule):
     code, name, severity = "SYS001", "resume-jump", Severity.WARNING
     enable = "log the learning rate, the reward or the loss, as TRL does"
     when_over = "keep"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of resume-jump."""
-
-        rate: float = 1.5
-        """Ratio of the learning rates at the same step; twice that where only neighbours can be compared."""
-        noise: float = 4.0
-        """Change of reward or loss, in standard deviations of its noise."""
-        records: int = 10
-        """Records on either side that are compared."""
 
     def start(self) -> None:
         self.reward, self.loss = self.chart.track(REWARD), self.chart.track(LOSS)

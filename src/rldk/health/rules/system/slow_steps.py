@@ -14,12 +14,23 @@ from rldk.health.rules.system.common import MAX_NAMED, SCORING_SECONDS, STEP_TIM
 from rldk.health.tracks import Streak, Track
 from rldk.metrics.aliases import LENGTH
 
-__all__ = ["SlowSteps"]
+__all__ = ["SlowSteps", "SlowStepsOptions"]
 
 THROTTLED = re.compile(r"resource/gpu(\d+)_throttled")
 
 
-class SlowSteps(Rule):
+class SlowStepsOptions(RuleOptions, frozen=True):
+    """Thresholds of slow-steps."""
+
+    times: float = 2.0
+    """Multiple of the run's own time of a step."""
+    seconds: float = 1.0
+    """Least median time of a step."""
+    generation: float = 0.85
+    """Share of generation in an iteration that is told as info."""
+
+
+class SlowSteps(Rule[SlowStepsOptions]):
     """Steps get slower, or most of their time is generation.
 
     ## What it looks for
@@ -49,16 +60,7 @@ class SlowSteps(Rule):
     code, name, severity = "SYS003", "slow-steps", Severity.WARNING
     needs = (STEP_TIME,)
     enable = "log the time of a step: GRPO and RLOO of TRL do from 0.26 on"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of slow-steps."""
-
-        times: float = 2.0
-        """Multiple of the run's own time of a step."""
-        seconds: float = 1.0
-        """Least median time of a step."""
-        generation: float = 0.85
-        """Share of generation in an iteration that is told as info."""
+    explained_by = ("slow-reward", "straggler")
 
     def start(self) -> None:
         track = self.chart.track

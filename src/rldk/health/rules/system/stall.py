@@ -10,14 +10,23 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 
-__all__ = ["Stall"]
+__all__ = ["Stall", "StallOptions"]
 
 _SHORTER = Remedy(
     "do the slow work of that callback less often, or in another process; the run's crash file has its stack"
 )
 
 
-class Stall(Rule):
+class StallOptions(RuleOptions, frozen=True):
+    """Thresholds of stall."""
+
+    steps: float = 10.0
+    """Excess in usual steps; three times that is a warning."""
+    seconds: float = 300.0
+    """Least excess in seconds; six times that is a warning, 24 times critical."""
+
+
+class Stall(Rule[StallOptions]):
     """No step was completed for a long time.
 
     ## What it looks for
@@ -53,14 +62,6 @@ class Stall(Rule):
     kinds = ("log", "step_time")
     phases = ("train", "eval")
     patience = 1
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of stall."""
-
-        steps: float = 10.0
-        """Excess in usual steps; three times that is a warning."""
-        seconds: float = 300.0
-        """Least excess in seconds; six times that is a warning, 24 times critical."""
 
     def start(self) -> None:
         self.paces: deque[float] = deque(maxlen=50)

@@ -10,7 +10,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 
-__all__ = ["Straggler"]
+__all__ = ["Straggler", "StragglerOptions"]
 
 MEASURES = {
     "reward_seconds": "in its reward functions",
@@ -26,7 +26,18 @@ EVERY = 5
 """Steps from one comparison to the next."""
 
 
-class Straggler(Rule):
+class StragglerOptions(RuleOptions, frozen=True):
+    """Thresholds of straggler."""
+
+    ratio: float = 1.2
+    """Multiple of the median of the other ranks."""
+    steps: int = 20
+    """Steps that are compared."""
+    share: float = 0.1
+    """Least difference, as a share of the time of a step."""
+
+
+class Straggler(Rule[StragglerOptions]):
     """One rank is slower than the others, and all wait for it.
 
     ## What it looks for
@@ -59,16 +70,6 @@ class Straggler(Rule):
     kinds = ("step_time",)
     enable = "train on several ranks with rldk on each, and judge the folder of the run: rldk doctor"
     when_over = "keep"
-
-    class Options(RuleOptions, frozen=True):
-        """Thresholds of straggler."""
-
-        ratio: float = 1.2
-        """Multiple of the median of the other ranks."""
-        steps: int = 20
-        """Steps that are compared."""
-        share: float = 0.1
-        """Least difference, as a share of the time of a step."""
 
     def start(self) -> None:
         self.window: deque[Observation] = deque(maxlen=self.options.steps)

@@ -1,0 +1,88 @@
+"""The rules at hand: rldk's own, those that installed packages register, and those that a caller passes.
+
+Invariant: names and codes are unique; a plug-in that fails or clashes is left out with one warning, and a
+rule that a caller passes and that cannot be used is an error.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
+from typing import get_args
+
+from rldk._log import warn
+from rldk._plugins import plugins
+from rldk.health.rule import QuestionName, Rule, SampleKind
+from rldk.health.rules import RULES
+
+__all__ = ["installed_rules", "known_rules"]
+
+_NAME, _CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*"), re.compile(r"[A-Z]+[0-9]+")
+
+
+@lru_cache(maxsize=1)
+def installed_rules() -> tuple[type[Rule], ...]:
+    """The rules of rldk, then those of the entry points of the group `rldk.rules`, by the name of these.
+
+    An entry point is a rule, or a list or tuple of rules. They are loaded at the first call.
+
+    Example:
+        In the `pyproject.toml` of a package:
+
+        ```toml
+        [project.entry-points."rldk.rules"]
+        my-rules = "my_package.rules:RULES"
+        ```
+    """
+    rules = list(RULES)
+    for source, rule in plugins("rldk.rules"):
+        try:
+            checked = _checked(rule, rules)
+        except (TypeError, ValueError) as error:
+            warn("rldk: a rule of the plug-in %s is left out: %s", source, error)
+        else:
+            rules.append(checked)
+    return tuple(rules)
+
+
+def known_rules(own: Iterable[type[Rule]] = ()) -> tuple[type[Rule], ...]:
+    """The installed rules and those of the caller.
+
+    Args:
+        own: rules of the caller; one that is installed too stands once.
+
+    Raises:
+        TypeError: one of them is no class of a rule.
+        ValueError: one lacks a name, a code or a severity, or clashes with another.
+    """
+    rules = list(installed_rules())
+    for rule in own:
+        if rule not in rules:
+            rules.append(_checked(rule, rules))
+    return tuple(rules)
+
+
+def _checked(rule: object, others: Iterable[type[Rule]]) -> type[Rule]:
+    """The rule; raises where it cannot stand beside the others."""
+    if not (isinstance(rule, type) and issubclass(rule, Rule)):
+        raise TypeError(f"{rule!r} is no subclass of rldk.Rule")
+    lacking = [name for name in ("code", "name", "severity") if not hasattr(rule, name)]
+    if lacking:
+        raise ValueError(f"{rule.__qualname__} has no {' and no '.join(lacking)}")
+    if not _NAME.fullmatch(rule.name):
+        raise ValueError(f"the name {rule.name!r} of a rule must be lower-case words, such as low-reward")
+    if not _CODE.fullmatch(rule.code):
+        raise ValueError(f"the code {rule.code!r} of {rule.name} must be like MY001")
+    for other in others:
+        if rule.name == other.name or rule.code == other.code:
+            raise ValueError(f"{rule.name} ({rule.code}) clashes with {other.name} ({other.code})")
+    for given, allowed in ((rule.shown_by, SampleKind), (rule.answers, QuestionName)):
+        unknown = set(given) - set(get_args(allowed))
+        if unknown:
+            known = ", ".join(get_args(allowed))
+            raise ValueError(f"{rule.name} names {min(unknown)!r}, which is none of {known}")
+    try:
+        TopologicalSorter({one.name: one.explained_by for one in (*others, rule)}).prepare()
+    except CycleError as error:  # its findings would have no root, and the page would not show them
+        raise ValueError(f"{rule.name} explains itself: {' by '.join(error.args[1])}") from None
+    return rule
