@@ -24,6 +24,7 @@ NOUNS = {
     "finding": "a noun: what a rule found",
     "overfitting": "the name of a rule",
     "recording": "a noun: the package that records",
+    "testing": "a noun: helpers for tests, as in `numpy.testing`",
 }
 CONDITIONS = {
     "improving": "a condition of a reward, read as `if improving(reward)`",

@@ -15,12 +15,12 @@ __all__ = ["Group", "named_plugins", "plugins"]
 Group = Literal["rldk.rules", "rldk.adapters", "rldk.dialects"]
 
 
-class _Named(Protocol):
+class _HasName(Protocol):
     @property
     def name(self) -> str: ...
 
 
-N = TypeVar("N", bound=_Named)
+N = TypeVar("N", bound=_HasName)
 
 
 @cache
