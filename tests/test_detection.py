@@ -49,7 +49,7 @@ def test_every_run_is_judged_alike_live_and_afterwards(tmp_path, monkeypatch):
     monkeypatch.setattr(JsonlWriter, "sync", lambda self: None)
     for run in RUNS.values():
         stored = open_run(run.path)
-        about = stored.info["attempts"][-1]
+        about = stored.info.newest.recorded
         recorder = begin(tmp_path / run.name, about=about, write=lambda *_: None)
         for one in stored:
             recorder.record(msgspec.structs.replace(one, notes=_without_resume(one.notes)))

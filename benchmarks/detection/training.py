@@ -55,4 +55,4 @@ def keep(folder: Path, target: Path, recipe: Recipe) -> None:
         raise ValueError(f"nothing was recorded: {said[-1] if said else ''}")
     defaults = CONFIGS[recipe.trainer](output_dir="x", bf16=False).to_dict()
     store.write_events(events, files)
-    store.write_info(store.trimmed(run.info, name, defaults), files)
+    store.write_info(store.trimmed(store.info_of(run), name, defaults), files)

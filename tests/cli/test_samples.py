@@ -15,9 +15,9 @@ from rldk.cli import main
 from rldk.doctor.judge import judge, monitor_of
 from rldk.doctor.sample_kinds import SAMPLE_KINDS
 from rldk.health import diagnose
-from rldk.recording.recorder import Ending
 from rldk.report.final_report import write_end
 from rldk.runs import Run
+from rldk.schema.run_info import RunEnd
 from sample_lines import recorded, run_with, write_samples
 from stories import collapsing, write
 
@@ -291,7 +291,7 @@ def test_a_finding_without_samples_is_told_without(tmp_path):
 
 
 def test_the_final_report_links_the_samples_that_the_doctor_shows(ill):
-    end = Ending(
+    end = RunEnd(
         how="completed",
         detail=None,
         step=300,

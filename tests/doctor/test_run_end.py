@@ -7,10 +7,11 @@ import pytest
 from events import event
 from recording_one import begin
 from rldk.doctor.judge import judge
-from rldk.doctor.run_end import RunEnd, how_it_ended, with_ending
+from rldk.doctor.run_end import EndFacts, how_it_ended, with_ending
 from rldk.health import Diagnosis, Finding, RunContext
 from rldk.runs import Run
-from rldk.schema.crash_file import ENDED, CrashNote
+from rldk.schema.crash_file import ENDED
+from rldk.schema.run_info import RunEnd, RunInfo
 
 
 def recorded(tmp_path, how=None, detail=None):
@@ -63,7 +64,7 @@ def ended(*found, options=None, **end):
     before = [finding(rule, severity) for rule, severity in found]
     status = "critical" if before else "healthy"
     nothing = Diagnosis(status=status, findings=before, not_checked=[])
-    diagnosis = with_ending(nothing, context, RunEnd(step=50, **end))
+    diagnosis = with_ending(nothing, context, EndFacts(step=50, **end))
     return {one.rule: one for one in diagnosis.findings}
 
 
@@ -135,7 +136,7 @@ def test_nan_elsewhere_explains_no_other_crash():
 
 
 def test_a_rank_that_failed_first_is_named():
-    other = CrashNote(how="exception", detail=OOM, activity="generation")
+    other = RunEnd(how="exception", detail=OOM, activity="generation")
     crash = ended(how="exception", detail=PEER, ranks={1: other})["crash"]
     assert crash.message.startswith("rank 1 failed first, in generation: OutOfMemoryError")
     assert crash.severity == "critical"
@@ -143,7 +144,7 @@ def test_a_rank_that_failed_first_is_named():
 
 
 def test_a_launcher_ends_the_others_by_a_signal():
-    other = CrashNote(how="native", detail="Segmentation fault", where="f (a.py:1)")
+    other = RunEnd(how="native", detail="Segmentation fault", where="f (a.py:1)")
     crash = ended(how="terminated", detail="SIGTERM", ranks={3: other})["crash"]
     assert crash.message.startswith(
         "rank 3 failed first, in f (a.py:1): Segmentation fault; then SIGTERM ended"
@@ -152,13 +153,13 @@ def test_a_launcher_ends_the_others_by_a_signal():
 
 
 def test_a_rank_that_was_lost_without_a_word_is_to_be_looked_for():
-    crash = ended(how="exception", detail=PEER, ranks={1: CrashNote(how="exception", detail=PEER)})["crash"]
+    crash = ended(how="exception", detail=PEER, ranks={1: RunEnd(how="exception", detail=PEER)})["crash"]
     assert crash.message.startswith("the connection to another rank was lost")
     assert "other rank" in crash.causes[0]
 
 
 def test_a_rank_of_its_own_fault_is_told_by_its_own_error():
-    other = CrashNote(how="exception", detail="ValueError: theirs")
+    other = RunEnd(how="exception", detail="ValueError: theirs")
     crash = ended(how="exception", detail="ValueError: ours", ranks={1: other})["crash"]
     assert crash.message.endswith("ValueError: ours")
     assert "theirs" not in crash.message
@@ -201,15 +202,18 @@ def test_how_it_ended_is_read_from_the_files(tmp_path):
     run.files.crash(2).write_text(f"{ENDED}\nhow: exception\ndetail: ValueError: boom\n")
     end = how_it_ended(run, None, 29)
     assert (end.how, end.detail) == ("native", "Aborted")
-    assert end.ranks == {2: CrashNote(how="exception", detail="ValueError: boom")}
-    started = datetime.fromisoformat(run.info["attempts"][0]["started"])
+    assert end.ranks == {2: RunEnd(how="exception", detail="ValueError: boom")}
+    started = datetime.fromisoformat(run.info.newest.started)
     assert datetime.fromisoformat(end.last_record_time) - started == timedelta(seconds=29 // 2)
 
 
 def test_an_end_of_a_strange_kind_breaks_nothing(tmp_path):
     run = recorded(tmp_path)
     for end in (["no"], {"how": 3}, {"how": "of a newer rldk", "detail": 5}):
-        assert with_ending(judge(run), RunContext(), how_it_ended(run, end, 3)).status == "info"
+        assert (
+            with_ending(judge(run), RunContext(), how_it_ended(run, RunInfo.of({"end": end}).end, 3)).status
+            == "info"
+        )
 
 
 def test_a_live_run_has_no_end_yet(tmp_path):

@@ -582,7 +582,7 @@ def test_a_training_that_was_abandoned_is_ended_by_the_next_one(tmp_path):
     failed = failing(tmp_path, "a", 2)
     assert Run(failed.files).state == "running"
     trainings.line(tmp_path, [RLDKCallback(tmp_path / "logs", "b")]).train()
-    assert Run(failed.files).info["end"]["how"] == "unknown"
+    assert Run(failed.files).info.end.how == "unknown"
     watchdogs = [one for one in set(threading.enumerate()) - before if one.name == "rldk-watchdog"]
     assert watchdogs == []
 
@@ -603,5 +603,5 @@ def test_a_training_within_another_leaves_it_alone(tmp_path):
 
     callback = RLDKCallback(tmp_path / "logs", "outer")
     trainings.line(tmp_path, [callback, After(2, nested)]).train()
-    assert Run(callback.files).info["end"]["how"] == "completed"
+    assert Run(callback.files).info.end.how == "completed"
     assert steps(callback.files.events) == [1, 2, 3, 4]

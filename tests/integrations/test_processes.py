@@ -135,7 +135,7 @@ trainer.train(resume_from_checkpoint=True)
     found["metrics.csv"] = pd.read_csv(files.metrics_csv).query("phase == 'train'")["step"].tolist()
     assert found == {name: list(range(1, last + 1)) for name in found}
     assert len(found) == len(WRITERS) + 1
-    assert len(Run(files).info["attempts"]) == 2
+    assert len(Run(files).info.attempts) == 2
 
 
 @compat
@@ -277,5 +277,5 @@ def test_two_ranks_record_once(start, model, tmp_path):
     lengths = [line["metrics"]["completion_length_mean"] for line in train]
     # Two generations of eight completions a record.
     assert [line["data_slice"]["tokens_out"] for line in train] == [round(16 * mean) for mean in lengths]
-    assert Run(RunFiles(tmp_path / "logs", "r")).info["attempts"][0]["world_size"] == 2
+    assert Run(RunFiles(tmp_path / "logs", "r")).info.attempts[0].recorded["world_size"] == 2
     assert os.listdir(tmp_path / "logs").count(".r.lock") == 1

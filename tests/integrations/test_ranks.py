@@ -111,7 +111,7 @@ os.write(1, f"steps {trainer.state.global_step}\\n".encode())  # whole: the othe
     assert "rldk: not stopping, since rank 1 would go on: broken-start" in out + err
     files = RunFiles(tmp_path / "logs", "r")
     assert files.ranks() == [0]
-    assert Run(files).info["end"]["how"] == "completed"
+    assert Run(files).info.end.how == "completed"
 
 
 def test_a_rank_that_dies_takes_nobody_of_rldk_along(start, model, tmp_path):

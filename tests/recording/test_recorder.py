@@ -14,12 +14,11 @@ from events import event
 from processes import run_script, script
 from recording_one import begin
 from rldk.recording import recorder as recorder_module
-from rldk.recording.crash_recorder import ProcessEnd
 from rldk.recording.disk import BEGIN_SECONDS, Job
-from rldk.recording.stack_location import StackLocation
 from rldk.report.final_report import write_end
 from rldk.runs import Run
 from rldk.schema.files import RunFiles
+from rldk.schema.run_info import RunEnd
 
 ALERT = {"time": "2026-01-01T00:00:00+00:00", "step": 3, "finding": {"rule": "x", "severity": "warning"}}
 PREAMBLE = f"""
@@ -353,7 +352,7 @@ def test_a_killed_run_has_no_end_and_is_unfinished(tmp_path, leave):
     run_script(PREAMBLE + f"import os\nrecorder.record(event(1))\n{leave}", tmp_path)
     run = Run(RunFiles(tmp_path, "run"))
     assert run.state == "unfinished"
-    assert run.info["end"] is None
+    assert run.info.end is None
     assert [one.step for one in run] == [1]
     assert not run.files.final_report.exists()
 
@@ -387,7 +386,7 @@ recorder.record(event(2))
     assert result.stdout == "None False\n", result.stderr
     run = Run(RunFiles(tmp_path, "run"))
     assert [one.step for one in run] == [1, 2]
-    assert run.info["end"]["records"] == 2
+    assert run.info.end.records == 2
 
 
 # Disks that refuse.
@@ -421,7 +420,7 @@ recorder.close()
     assert result.stdout == "completed True\n", result.stderr
     run = Run(RunFiles(tmp_path, "run"))
     assert [one.step for one in run] == list(range(1, 101))
-    assert run.info["end"] is None  # run.json as it was: whole
+    assert run.info.end is None  # run.json as it was: whole
     assert not run.files.final_report.exists()
     assert not run.files.metrics_csv.exists()
     assert not list(tmp_path.glob(".*.tmp"))
@@ -560,7 +559,7 @@ def test_at_a_signal_the_main_thread_may_hold_what_the_last_line_needs(hung, mon
     monkeypatch.setattr(recorder_module, "within", lambda _, call: apart.append(call))
     with monkeypatch.context() as patch:
         patch.setattr(hung.disk, "run", lambda *_, **__: False)
-        hung._finish_at_signal(ProcessEnd(how="terminated", detail="SIGTERM", location=StackLocation()))
+        hung._finish_at_signal(RunEnd(how="terminated", detail="SIGTERM"))
     assert apart == [hung._warn_of_missing]
 
 

@@ -7,16 +7,16 @@ import pytest
 
 from events import event, resumed, write_run
 from rldk.health import Diagnosis, Monitor, RunContext, diagnose, select
-from rldk.recording.recorder import Ending
 from rldk.report.final_report import final_report, write_end
 from rldk.runs import Run
 from rldk.runs.export import Survey
+from rldk.schema.run_info import RunEnd
 
 NOTHING = Diagnosis(status="insufficient-data", findings=[], not_checked=[])
 
 
 def ending(**changes):
-    return Ending(
+    return RunEnd(
         **{
             "how": "completed",
             "detail": None,

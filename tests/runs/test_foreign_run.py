@@ -17,6 +17,7 @@ from rldk.runs.event_reader import BadLine
 from rldk.runs.export import write_jsonl
 from rldk.runs.foreign_run import COUNTED, ForeignRun
 from rldk.schema.event import decode, encode
+from rldk.schema.run_info import RunInfo
 
 GRPO = {"loss": 0.1, "reward": 0.5, "reward_std": 0.2, "completions/mean_length": 99.0, "kl": 0.01}
 
@@ -138,7 +139,7 @@ def test_nothing_is_invented(tmp_path):
     assert one.data_slice.batch_size is None
     assert one.model_info.git_sha is None
     assert one.model_info.run_id == "log"
-    assert foreign(tmp_path).info == {}
+    assert foreign(tmp_path).info == RunInfo()
 
 
 def test_rows_without_a_value_are_no_events_and_a_text_alone_is(tmp_path):

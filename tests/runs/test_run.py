@@ -10,6 +10,7 @@ from processes import hold_lock
 from rldk import RLDKError, Run, open_run
 from rldk.errors import AmbiguousRunError, RunNotFoundError
 from rldk.schema.files import RunFiles
+from rldk.schema.run_info import RunInfo
 
 
 def test_a_run_can_be_iterated_as_often_as_one_likes(tmp_path):
@@ -48,7 +49,7 @@ def test_a_run_without_files_is_empty(tmp_path):
     run = Run(RunFiles(tmp_path, "none"))
     assert list(run) == []
     assert run.last() is None
-    assert run.info == {}
+    assert run.info == RunInfo()
     assert run.parts == []
 
 
@@ -58,25 +59,25 @@ def test_two_passes_at_once_do_not_disturb_each_other(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "info"), [('{"a": 1}', {"a": 1}), ("[]", {}), ("", {}), ("{torn", {}), ("null", {})]
+    ("text", "name"), [('{"name": "a"}', "a"), ("[]", None), ("", None), ("{torn", None), ("null", None)]
 )
-def test_the_information_is_what_the_run_file_says_or_empty(tmp_path, text, info):
+def test_the_information_is_what_the_run_file_says_or_nothing(tmp_path, text, name):
     files = RunFiles(tmp_path, "run")
     files.run.write_text(text)
-    assert Run(files).info == info
+    assert Run(files).info == RunInfo(name=name)
 
 
 def test_the_information_is_read_anew_when_the_file_has_changed(tmp_path):
     run = Run(RunFiles(tmp_path, "run"))
-    assert run.info == {}
+    assert run.info == RunInfo()
     new = tmp_path / "new"
-    for number, text in enumerate(('{"a": 1}', '{"a": 2}', "{torn", '{"a": 4}')):
+    for number, text in enumerate(('{"name": "1"}', '{"name": "2"}', "{torn", '{"name": "4"}')):
         new.write_text(text)
         os.utime(new, ns=(number, number))  # clocks of files are coarse
         new.replace(run.files.run)
-        assert run.info == ({} if number == 2 else {"a": number + 1})
+        assert run.info == RunInfo(name=None if number == 2 else str(number + 1))
     run.files.run.unlink()
-    assert run.info == {}
+    assert run.info == RunInfo()
 
 
 def test_the_state_tells_a_live_run_from_an_ended_and_a_killed_one(tmp_path):

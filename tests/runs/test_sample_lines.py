@@ -12,6 +12,7 @@ from rldk import open_run
 from rldk.runs import Run, Sample
 from rldk.runs.line_reader import MAX_LINE
 from rldk.runs.sample_lines import SampleLines, holds_samples
+from rldk.schema.run_info import RunInfo
 from sample_lines import line, recorded, run_with, write_samples
 
 MESSAGES = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "1 + 1?"}]
@@ -19,7 +20,7 @@ MESSAGES = [{"role": "system", "content": "be brief"}, {"role": "user", "content
 
 def read(path):
     bad = []
-    return list(SampleLines(path).read(bad.append)), bad
+    return list(SampleLines(path, RunInfo()).read(bad.append)), bad
 
 
 def test_each_line_is_a_sample(tmp_path):

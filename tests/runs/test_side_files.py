@@ -11,6 +11,7 @@ from rldk.doctor.judge import side_files
 from rldk.recording.line_file import LineFile
 from rldk.runs import Run
 from rldk.runs.side_files import SideFiles, interleaved, observation
+from rldk.schema.run_info import RunInfo
 
 
 def observed(run):
@@ -102,7 +103,7 @@ def test_no_line_can_make_it_raise(tmp_path_factory, pieces):
     folder = tmp_path_factory.mktemp("run")
     files = write_run(folder, event(1), event(2))
     files.checkpoints.write_bytes(b"\n".join(pieces))
-    found = [at for at, _ in interleaved(Run(files), SideFiles(files, None))]
+    found = [at for at, _ in interleaved(Run(files), SideFiles(files, RunInfo()))]
     assert [at.step for at in found if at.kind == "log"] == [1, 2]
 
 
@@ -112,7 +113,7 @@ def test_a_line_that_is_still_being_written_comes_when_it_is_whole(tmp_path):
         {"kind": "checkpoint", "step": 1, "seen_at_step": 1, "analysis": {"path": "x"}}
     ).encode()
     files.checkpoints.write_bytes(line[:20])
-    found = SideFiles(files, [])
+    found = SideFiles(files, RunInfo())
     assert list(found.until(None)) == []
     files.checkpoints.write_bytes(line + b"\n")
     assert [at.step for at in found.until(None)] == [1]

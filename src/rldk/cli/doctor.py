@@ -116,8 +116,8 @@ def doctor(
 def _examine(run: Run, rules: _Judging, path: Path) -> "Examination":
     from rldk.report.examination import examine
 
-    end = run.info.get("end") if not isinstance(run, ForeignRun) and not run.parts else None
-    if isinstance(end, dict) and end.get("records") and run.files.final_report.exists():
+    end = run.info.end if not isinstance(run, ForeignRun) and not run.parts else None
+    if end is not None and end.records and run.files.final_report.exists():
         raise RLDKError(
             f"{path} was recorded without its events (enable_jsonl_logging=False, or RLDK_DISABLE_JSONL): "
             f"its verdict is in {run.files.final_report}"

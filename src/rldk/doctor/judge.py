@@ -16,7 +16,7 @@ from rldk.runs.foreign_run import ForeignRun
 from rldk.runs.rank_steps import steps_of_ranks
 from rldk.runs.run import Run
 from rldk.runs.side_files import SideFiles, interleaved
-from rldk.schema.run_info import newest_attempt
+from rldk.schema.run_info import RunInfo
 
 __all__ = [
     "checkpoint_states_of",
@@ -38,8 +38,8 @@ def context_of(run: Run, *, algorithm: str | None = None) -> RunContext:
         run: the run.
         algorithm: what the user says that it was, where the log does not tell.
     """
-    attempt = newest_attempt(run.info)
-    if attempt:
+    attempt = run.info.newest
+    if attempt.recorded:
         context = RunContext.of_attempt(attempt)
     else:
         context = RunContext(algorithm=run.algorithm, dialect=run.dialect)
@@ -48,13 +48,8 @@ def context_of(run: Run, *, algorithm: str | None = None) -> RunContext:
 
 def settings_of(run: Run) -> Settings:
     """How the run was judged while it was live; the defaults where that is not known, or not valid now."""
-    recorded = newest_attempt(run.info).get("judging")
-    recorded_settings = recorded if isinstance(recorded, dict) else {}
     kept: dict[str, object] = {}
-    for (
-        name,
-        value,
-    ) in recorded_settings.items():  # one that a newer rldk does not know must not cost the others
+    for name, value in run.info.newest.judging.items():  # one that is not known must not cost the others
         try:
             msgspec.convert(kept | {name: value}, Settings).check()
         except (msgspec.ValidationError, TypeError, ValueError):
@@ -93,7 +88,7 @@ def compare_ranks(run: Run, monitor: Monitor) -> None:
 
 def side_files(run: Run) -> SideFiles | None:
     """What was recorded of a run beside its events; None of a run that is not rldk's."""
-    return None if isinstance(run, ForeignRun) else SideFiles(run.files, run.info.get("attempts"))
+    return None if isinstance(run, ForeignRun) else SideFiles(run.files, run.info)
 
 
 def judge(run: Run, settings: Settings | None = None, *, algorithm: str | None = None) -> Diagnosis:
@@ -104,8 +99,8 @@ def judge(run: Run, settings: Settings | None = None, *, algorithm: str | None =
 def diagnosis_of(run: Run, monitor: Monitor) -> Diagnosis:
     """What a monitor that was told the whole run has found, with what its files show besides."""
     diagnosis = diagnose(monitor)
-    if not isinstance(run, ForeignRun) and run.state != "running" and run.info:
-        end = how_it_ended(run, run.info.get("end"), monitor.last_step or 0)
+    if not isinstance(run, ForeignRun) and run.state != "running" and run.info != RunInfo():
+        end = how_it_ended(run, run.info.end, monitor.last_step or 0)
         diagnosis = with_ending(diagnosis, monitor.context, end)
     return with_samples(
         with_checkpoints(diagnosis, checkpoints_of(run), checkpoint_states_of(run)), run.samples
@@ -122,5 +117,5 @@ def checkpoints_of(run: Run) -> Path | None:
     if isinstance(run, ForeignRun):
         log_folder = run.path if run.path.is_dir() else run.path.parent
         return log_folder.parent if log_folder.name.startswith("checkpoint-") else log_folder
-    folder = run.info.get("trainer_dir")
-    return Path(folder) if isinstance(folder, str) else None
+    folder = run.info.trainer_dir
+    return None if folder is None else Path(folder)

@@ -17,10 +17,10 @@ from rldk.health.diagnosis import by_cause
 from rldk.health.remedies import Remedy
 from rldk.health.tracks import Chart
 from rldk.runs.run import Run
-from rldk.schema.crash_file import CrashNote, read_crash
-from rldk.schema.run_info import newest_attempt
+from rldk.schema.crash_file import read_crash
+from rldk.schema.run_info import RunEnd
 
-__all__ = ["RunEnd", "how_it_ended", "with_ending"]
+__all__ = ["EndFacts", "how_it_ended", "with_ending"]
 
 CRASH, UNFINISHED, NON_FINITE = find_rule("crash"), find_rule("unfinished-run"), find_rule("non-finite")
 RESUME = Remedy("resume from the newest checkpoint that is whole: trainer.train(resume_from_checkpoint=True)")
@@ -35,11 +35,11 @@ FULL = 0.95
 _OTHER_RANK = re.compile(r"_crash\.rank(\d+)\.txt$")
 
 
-class RunEnd(msgspec.Struct, frozen=True, kw_only=True):
+class EndFacts(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended, as far as its files tell."""
 
     how: str | None
-    """As in `Ending`, `native` for an error below Python, or None where the process left no end at all."""
+    """As in `RunEnd`, `native` for an error below Python, or None where the process left no end at all."""
     detail: str | None = None
     """The exception, the signal, or the native error."""
     where: str | None = None
@@ -54,11 +54,11 @@ class RunEnd(msgspec.Struct, frozen=True, kw_only=True):
     """When the last record was written: UTC, ISO 8601."""
     resources: Mapping[str, float | None] = {}
     """The `resource/...` metrics of the last train record."""
-    ranks: Mapping[int, CrashNote] = {}
+    ranks: Mapping[int, RunEnd] = {}
     """How the processes of other ranks ended, where they could say so."""
 
 
-def how_it_ended(run: Run, end: Any, step: int) -> RunEnd:
+def how_it_ended(run: Run, end: RunEnd | None, step: int) -> EndFacts:
     """What the files of a run tell of its end.
 
     Args:
@@ -66,19 +66,18 @@ def how_it_ended(run: Run, end: Any, step: int) -> RunEnd:
         end: `end` of its `{run_id}_run.json`, if it holds one.
         step: the last step recorded.
     """
-    recorded = end if isinstance(end, dict) else {}
-    if not recorded and (note := read_crash(run.files.crash())) is not None:
-        recorded = msgspec.structs.asdict(note)
-    names = ("how", "detail", "where", "activity", "during")
-    text = {name: recorded[name] for name in names if isinstance(recorded.get(name), str)}
+    recorded = end or read_crash(run.files.crash()) or RunEnd()
     try:
         last = run.last("train")
     except OSError:
         last = None
     metrics = last.metrics if last else {}
-    return RunEnd(
-        how=text.pop("how", None),
-        **text,
+    return EndFacts(
+        how=recorded.how,
+        detail=recorded.detail,
+        where=recorded.where,
+        activity=recorded.activity,
+        during=recorded.during,
         step=step,
         last_record_time=_time_of(run, last.wall_time if last else None),
         resources={name: value for name, value in metrics.items() if name.startswith("resource/")},
@@ -90,7 +89,7 @@ def how_it_ended(run: Run, end: Any, step: int) -> RunEnd:
     )
 
 
-def with_ending(diagnosis: Diagnosis, context: RunContext, end: RunEnd) -> Diagnosis:
+def with_ending(diagnosis: Diagnosis, context: RunContext, end: EndFacts) -> Diagnosis:
     """The diagnosis with what the end shows, where it was not a good one."""
     checked = {CRASH.name, UNFINISHED.name}
     not_checked = [one for one in diagnosis.not_checked if one.rule not in checked]
@@ -110,7 +109,7 @@ def with_ending(diagnosis: Diagnosis, context: RunContext, end: RunEnd) -> Diagn
     return msgspec.structs.replace(diagnosis, status=status, findings=by_cause(findings))
 
 
-def _crash(context: RunContext, end: RunEnd, failure: Failure, cause: str | None) -> Finding:
+def _crash(context: RunContext, end: EndFacts, failure: Failure, cause: str | None) -> Finding:
     at = f"after step {end.step:,}"
     remedies, causes = [*failure.remedies, RESUME], list(failure.causes)
     severity = Severity.CRITICAL
@@ -149,7 +148,7 @@ def _crash(context: RunContext, end: RunEnd, failure: Failure, cause: str | None
     )
 
 
-def _unfinished(context: RunContext, end: RunEnd, cause: str | None) -> Finding:
+def _unfinished(context: RunContext, end: EndFacts, cause: str | None) -> Finding:
     at = f"after step {end.step:,}"
     last_record = f"; its last record is of {end.last_record_time}" if end.last_record_time else ""
     text = {
@@ -186,7 +185,7 @@ def _unfinished(context: RunContext, end: RunEnd, cause: str | None) -> Finding:
     )
 
 
-def _with_nan(findings: list[Finding], context: RunContext, end: RunEnd) -> list[Finding]:
+def _with_nan(findings: list[Finding], context: RunContext, end: EndFacts) -> list[Finding]:
     """The findings with one of NaN weights: to sample from them fails before a log shows them."""
     severity = Severity.CRITICAL.word
     for index, finding in enumerate(findings):
@@ -209,7 +208,7 @@ def _with_nan(findings: list[Finding], context: RunContext, end: RunEnd) -> list
     return [*findings, found]
 
 
-def _cause(findings: Sequence[Finding], failure: Failure, end: RunEnd) -> str | None:
+def _cause(findings: Sequence[Finding], failure: Failure, end: EndFacts) -> str | None:
     """The finding that explains the end."""
     names = {"memory": "memory-creep", "nan": NON_FINITE.name, "disk": "disk-nearly-full"}
     found = {one.rule: one for one in findings}
@@ -223,7 +222,7 @@ def _cause(findings: Sequence[Finding], failure: Failure, end: RunEnd) -> str | 
     return name if name in found else None
 
 
-def _culprit(end: RunEnd) -> tuple[int, CrashNote] | None:
+def _culprit(end: EndFacts) -> tuple[int, RunEnd] | None:
     """The rank that failed of itself, where this one only followed."""
     if end.how == "exception" and failure_of(end.detail, end.activity).kind != "peer":
         return None
@@ -233,13 +232,13 @@ def _culprit(end: RunEnd) -> tuple[int, CrashNote] | None:
     return None
 
 
-def _location(end: RunEnd) -> str:
+def _location(end: EndFacts) -> str:
     """Where it was, as the rest of a clause."""
     location = end.activity or (end.where if end.how != "terminated" or not end.during else None)
     return (f", in {location}" if location else "") + (f", during {end.during}" if end.during else "")
 
 
-def _memory(end: RunEnd) -> dict[str, float]:
+def _memory(end: EndFacts) -> dict[str, float]:
     """What the last record says of memory, in GiB."""
     return {
         name: value
@@ -248,7 +247,7 @@ def _memory(end: RunEnd) -> dict[str, float]:
     }
 
 
-def _full(end: RunEnd) -> str | None:
+def _full(end: EndFacts) -> str | None:
     """In words, that the memory was full at the last record."""
     for used, most, whose in (
         ("memory_limit_used", "memory_limit", "the job's"),
@@ -263,13 +262,12 @@ def _full(end: RunEnd) -> str | None:
 
 def _time_of(run: Run, wall_time: float | None) -> str | None:
     """When an event of the newest attempt was recorded."""
-    attempt = newest_attempt(run.info)
-    if wall_time is None:
-        return None
+    attempt = run.info.newest
+    if wall_time is None or attempt.started is None or attempt.from_seconds is None:
+        return None  # recorded by an rldk that did not say
     try:
-        seconds = wall_time - float(attempt["from_seconds"])
-        time = datetime.fromisoformat(attempt["started"]) + timedelta(seconds=seconds)
-    except (KeyError, TypeError, ValueError, OverflowError):  # recorded by an rldk that did not say
+        time = datetime.fromisoformat(attempt.started) + timedelta(seconds=wall_time - attempt.from_seconds)
+    except (TypeError, ValueError, OverflowError):
         return None
     return time.isoformat(timespec="seconds")
 

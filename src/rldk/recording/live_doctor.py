@@ -34,6 +34,7 @@ from rldk.schema.alert import Alert
 from rldk.schema.checkpoint import Analysis, analysis_of
 from rldk.schema.event import Event, escaped
 from rldk.schema.files import RunFiles
+from rldk.schema.run_info import attempt_of
 
 __all__ = ["LiveDoctor", "as_recorded", "without_secrets"]
 
@@ -59,7 +60,7 @@ def as_recorded(attempt_info: Mapping[str, Any]) -> RunContext:
         attempt_info = msgspec.json.decode(msgspec.json.encode(escaped(attempt_info)))
     except (TypeError, ValueError, RecursionError):  # then there will be no run.json either
         attempt_info = dict(attempt_info)
-    return RunContext.of_attempt(attempt_info)
+    return RunContext.of_attempt(attempt_of(attempt_info))
 
 
 def without_secrets(attempt_info: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,10 +121,10 @@ class LiveDoctor:
             rule, severity = alert.finding.rule, Severity.of(alert.finding.severity)
             self._reported[rule] = max(severity, self._reported.get(rule, severity))
         self.monitor.begin()
-        attempts = Run(self._files).info.get("attempts")
-        self.attempt = len(attempts) if isinstance(attempts, list) else 1
+        info = Run(self._files).info
+        self.attempt = max(len(info.attempts), 1)
         self._checkpoints = checkpoint_states(self._files)
-        for at, _ in interleaved(events, SideFiles(self._files, attempts)):
+        for at, _ in interleaved(events, SideFiles(self._files, info)):
             self.monitor.observe(at)
         held = [one for one in self.monitor.incidents.values() if one.open]
         self._alert([one for one in held if one.now > self._reported.get(one.rule.name, 0)])

@@ -23,6 +23,7 @@ from rldk.runs.sample_tables import Table, reward_functions, tables_of
 from rldk.runs.samples import Samples
 from rldk.schema.event import DataSlice, Event, ModelInfo, Phase, Rng
 from rldk.schema.files import RunFiles, safe_run_id
+from rldk.schema.run_info import RunInfo
 
 __all__ = ["COUNTED", "ForeignRun"]
 
@@ -76,9 +77,9 @@ class ForeignRun(Run):
         return "ended" if any(event.phase == "summary" for event in self) else "unfinished"
 
     @property
-    def info(self) -> dict[str, Any]:
+    def info(self) -> RunInfo:
         """Nothing: a foreign log does not say what ran."""
-        return {}
+        return RunInfo()
 
     def __iter__(self) -> Iterator[Event]:
         """The events of the log."""

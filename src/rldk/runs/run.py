@@ -6,9 +6,7 @@ Invariant: a `Run` only reads; its events are the same whether the run is live, 
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-import msgspec
+from typing import TYPE_CHECKING, Literal
 
 from rldk.errors import MissingDependencyError
 from rldk.lock import is_locked
@@ -21,7 +19,7 @@ from rldk.runs.sample_tables import Table, reward_functions, tables_of
 from rldk.runs.samples import Samples
 from rldk.schema.event import Event, Phase, decode_slim
 from rldk.schema.files import RunFiles
-from rldk.schema.run_info import newest_attempt
+from rldk.schema.run_info import RunInfo, read_run_info
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +45,7 @@ class Run:
     def __init__(self, files: RunFiles, parts: list[Path] | None = None) -> None:
         self.files = files
         """Where the run lies."""
-        self._info: dict[str, Any] = {}
+        self._info = RunInfo()
         self._info_version: tuple[int, int, int] | None = None  # of the file that was read last
         self._bad = BadLines()
         self._parts = parts
@@ -65,8 +63,7 @@ class Run:
     @property
     def algorithm(self) -> str | None:
         """The training algorithm, as `{run_id}_run.json` says; None where it does not."""
-        name = newest_attempt(self.info).get("algorithm")
-        return name if isinstance(name, str) else None
+        return self.info.newest.algorithm
 
     @property
     def run_id(self) -> str:
@@ -85,21 +82,21 @@ class Run:
     @property
     def state(self) -> State:
         """`running`: a live process records it; `ended`: it says how; `unfinished`: it was killed."""
-        if self.info.get("end"):
+        if self.info.end:
             return "ended"
         return "running" if is_locked(self.files.lock) else "unfinished"
 
     @property
-    def info(self) -> dict[str, Any]:
-        """What `{run_id}_run.json` says; empty where it cannot be read. Do not change it."""
+    def info(self) -> RunInfo:
+        """What `{run_id}_run.json` says. The file is read when it is new."""
         try:
             stat = self.files.run.stat()
-            version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-            if version != self._info_version:
-                info = msgspec.json.decode(self.files.run.read_bytes())
-                self._info, self._info_version = info if isinstance(info, dict) else {}, version
-        except (OSError, msgspec.DecodeError):
-            self._info, self._info_version = {}, None
+        except OSError:
+            self._info, self._info_version = RunInfo(), None
+            return self._info
+        version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        if version != self._info_version:
+            self._info, self._info_version = read_run_info(self.files.run), version
         return self._info
 
     def __iter__(self) -> Iterator[Event]:
@@ -120,7 +117,7 @@ class Run:
         tables that TRL wrote in this run (`log_completions=True`).
         """
         if self.files.samples.exists():
-            recorded = SampleLines(self.files.samples, self.info.get("attempts"))
+            recorded = SampleLines(self.files.samples, self.info)
             return Samples([recorded], self._bad.new_pass)
         tables = self._tables()
         functions = reward_functions(self._first_metrics()) if tables else None
@@ -128,10 +125,9 @@ class Run:
 
     def _tables(self) -> list[Path]:
         """TRL's tables; none where the run's options do not say that they are its own."""
-        info = self.info
-        folder, options = info.get("trainer_dir"), newest_attempt(info).get("args")
-        logs = isinstance(options, dict) and options.get("log_completions") is True
-        return tables_of(Path(folder)) if logs and isinstance(folder, str) and Path(folder).is_dir() else []
+        folder = self.info.trainer_dir
+        logs = self.info.newest.args.get("log_completions") is True
+        return tables_of(Path(folder)) if logs and folder is not None and Path(folder).is_dir() else []
 
     def _first_metrics(self) -> set[str]:
         """The names of the metrics of the first records."""

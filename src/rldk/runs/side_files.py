@@ -20,7 +20,7 @@ from rldk.runs.line_reader import MAX_LINE
 from rldk.schema.checkpoint import analysis_of
 from rldk.schema.event import Event
 from rldk.schema.files import RunFiles
-from rldk.schema.run_info import Attempts
+from rldk.schema.run_info import RunInfo
 
 __all__ = ["SideFiles", "interleaved", "observation"]
 
@@ -58,11 +58,11 @@ class SideFiles:
 
     Args:
         files: the run.
-        attempts: `attempts` of `{run_id}_run.json`.
+        info: what `{run_id}_run.json` says.
     """
 
-    def __init__(self, files: RunFiles, attempts: Any) -> None:
-        self._attempts = Attempts(attempts)
+    def __init__(self, files: RunFiles, info: RunInfo) -> None:
+        self._info = info
         self._tails = [
             _LineTail(files.checkpoints, b'"checkpoint"'),
             _LineTail(files.resources(), b'"stall"'),
@@ -75,7 +75,7 @@ class SideFiles:
             seen_at_step, at = line.get("seen_at_step"), observation(line)
             if at is None or not isinstance(seen_at_step, int):
                 continue
-            if not self._attempts.superseded(line.get("attempt"), seen_at_step):
+            if not self._info.is_superseded(line.get("attempt"), seen_at_step):
                 insort(self._waiting, (seen_at_step, at), key=_seen_at)
         count = len(self._waiting) if step is None else bisect_left(self._waiting, step, key=_seen_at)
         due, self._waiting[:count] = self._waiting[:count], []
