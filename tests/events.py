@@ -118,5 +118,5 @@ events = st.builds(
 
 
 def found_in(run: Run) -> Diagnosis:
-    """What a later look finds in the records of a run, how it ended left aside."""
+    """What a later look finds in a run, its samples left aside."""
     return with_checkpoints(diagnose(monitor_of(run)), checkpoints_of(run), checkpoint_states_of(run))

@@ -53,8 +53,8 @@ def test_every_run_is_judged_alike_live_and_afterwards(tmp_path, monkeypatch):
         recorder = begin(tmp_path / run.name, about=about, write=lambda *_: None)
         for one in stored:
             recorder.record(msgspec.structs.replace(one, notes=_without_resume(one.notes)))
-        live = recorder.live_doctor.diagnosis()
         recorder.close()
+        live = recorder.live_doctor.diagnosis()
         assert found_in(Run(recorder.files)) == live, run.name
 
 

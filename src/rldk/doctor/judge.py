@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 
 from rldk.doctor.good_checkpoint import CheckpointState, checkpoint_states, with_checkpoints
-from rldk.doctor.run_end import how_it_ended, with_ending
 from rldk.doctor.sample_evidence import with_samples
 from rldk.health import Diagnosis, Monitor, RunContext, Settings, diagnose
 from rldk.runs.foreign_run import ForeignRun
 from rldk.runs.rank_steps import steps_of_ranks
 from rldk.runs.run import Run
+from rldk.runs.run_end import end_of
 from rldk.runs.side_files import SideFiles, interleaved
 from rldk.schema.run_info import RunInfo
 
@@ -80,10 +80,12 @@ def monitor_of(
 
 
 def compare_ranks(run: Run, monitor: Monitor) -> None:
-    """Tell a monitor that was told the whole run how the steps of its ranks compare."""
+    """Tell a monitor that was told the whole run how the steps of its ranks compare, and how it ended."""
     if not isinstance(run, ForeignRun):
         for at in steps_of_ranks(run.files):
             monitor.observe(at)
+        if run.state != "running" and run.info != RunInfo():
+            monitor.observe(end_of(run, run.info.end, monitor.last_step or 0))
 
 
 def side_files(run: Run) -> SideFiles | None:
@@ -98,12 +100,8 @@ def judge(run: Run, settings: Settings | None = None, *, algorithm: str | None =
 
 def diagnosis_of(run: Run, monitor: Monitor) -> Diagnosis:
     """What a monitor that was told the whole run has found, with what its files show besides."""
-    diagnosis = diagnose(monitor)
-    if not isinstance(run, ForeignRun) and run.state != "running" and run.info != RunInfo():
-        end = how_it_ended(run, run.info.end, monitor.last_step or 0)
-        diagnosis = with_ending(diagnosis, monitor.context, end)
     return with_samples(
-        with_checkpoints(diagnosis, checkpoints_of(run), checkpoint_states_of(run)), run.samples
+        with_checkpoints(diagnose(monitor), checkpoints_of(run), checkpoint_states_of(run)), run.samples
     )
 
 

@@ -22,7 +22,17 @@ from rldk.doctor.good_checkpoint import (
     with_checkpoints,
     with_last_good,
 )
-from rldk.health import Diagnosis, Finding, Incident, Monitor, RunContext, Severity, diagnose, finding_of
+from rldk.health import (
+    Diagnosis,
+    Finding,
+    Incident,
+    Monitor,
+    Observation,
+    RunContext,
+    Severity,
+    diagnose,
+    finding_of,
+)
 from rldk.recording.disk import WAIT_SECONDS, Disk
 from rldk.recording.guard import Guard
 from rldk.recording.json_file import JsonFile
@@ -183,6 +193,19 @@ class LiveDoctor:
                 self._file.save(self._alerts)
         self.is_unsaved = not self._file.is_saved
         self._file.give_up()
+
+    def observe_end(self, at: Observation) -> Diagnosis:
+        """Take how the run ends: what was found, with that. It is no alert: the recorder says it."""
+        with self._lock:
+            self.monitor.observe(at)
+            return self.diagnosis()
+
+    def judge_end(self, at: Observation) -> Diagnosis:
+        """What the end alone shows, where the monitor is held by a thread that does not go on."""
+        rules = [type(rule) for rule in self.monitor.rules if "end" in rule.kinds]
+        monitor = Monitor(self.monitor.context, rules)
+        monitor.observe(at)
+        return self.with_checkpoints(diagnose(monitor))
 
     def diagnosis(self) -> Diagnosis:
         """What was found so far."""

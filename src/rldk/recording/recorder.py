@@ -16,8 +16,7 @@ import msgspec
 from rldk._after_fork import disown_in_child
 from rldk._log import warn
 from rldk._version import __version__
-from rldk.doctor.run_end import EndFacts, how_it_ended, with_ending
-from rldk.health import Diagnosis
+from rldk.health import Diagnosis, Observation
 from rldk.lock import RunLock
 from rldk.recording.claim import Claim
 from rldk.recording.crash import last_lines, now
@@ -30,6 +29,7 @@ from rldk.recording.live_doctor import LiveDoctor, without_secrets
 from rldk.recording.redaction import redact, redact_texts, shortened
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
+from rldk.runs.run_end import end_of
 from rldk.schema.event import SCHEMA_VERSION, Event, encode_into, escaped, resumed_note
 from rldk.schema.files import RunFiles
 from rldk.schema.run_info import Attempt, How, RunEnd, RunInfo
@@ -356,7 +356,7 @@ class Recorder:
     def _account(self, noted: RunEnd) -> list[Section]:
         """Note an end in the run's file, and give what the crash file is to say of the run."""
         end = self._note_end(noted.how or "unknown", noted.detail)
-        resources = self._end_of(end).resources
+        resources = self._observed(end).values
         events = last_lines(self.files, LAST_RECORDS) if self._writer is not None else []
         return [
             ("What the doctor found", _summary_lines(self._found_soon(end))),
@@ -376,13 +376,12 @@ class Recorder:
         self._notice = name
         within(0, self.sync)  # the main thread may have been interrupted in there
 
-    def _end_of(self, end: RunEnd) -> EndFacts:
-        return how_it_ended(Run(self.files), end, end.step or 0)
+    def _observed(self, end: RunEnd) -> Observation:
+        return end_of(Run(self.files), end, end.step or 0)
 
     def _found(self, end: RunEnd) -> Diagnosis:
         """What was found, with what the end shows."""
-        found = with_ending(self.live_doctor.diagnosis(), self.live_doctor.monitor.context, self._end_of(end))
-        return self.live_doctor.with_checkpoints(found)
+        return self.live_doctor.observe_end(self._observed(end))
 
     def _found_soon(self, end: RunEnd) -> Diagnosis:
         """The same where nobody holds the monitor, else what the end alone shows."""
@@ -390,8 +389,7 @@ class Recorder:
         if not self._monitor_held and within(LOCK_SECONDS, lambda: found.append(self._found(end))) and found:
             return found[0]
         self._monitor_held = True
-        nothing = Diagnosis(status="insufficient-data", findings=[], not_checked=[])
-        return with_ending(nothing, self.live_doctor.monitor.context, self._end_of(end))
+        return self.live_doctor.judge_end(self._observed(end))
 
     def _begin_live_doctor(self, claimed: Claim, from_step: int) -> None:
         if not claimed.resumed:
