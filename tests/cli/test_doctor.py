@@ -233,7 +233,6 @@ def test_no_color_is_heeded_on_a_terminal(ill):
 
     from rich.console import Console
 
-    from rldk.doctor.judge import context_of, settings_of
     from rldk.report.examination import examine
     from rldk.report.terminal import print_page
     from rldk.runs import open_run
@@ -241,7 +240,7 @@ def test_no_color_is_heeded_on_a_terminal(ill):
     def page(**options):
         run = open_run(ill)
         console = Console(file=StringIO(), force_terminal=True, width=80, **options)
-        print_page(console, examine(run, settings_of(run).monitor(context_of(run)), source=str(ill)))
+        print_page(console, examine(run, run.settings().monitor(run.context()), source=str(ill)))
         return console.file.getvalue()
 
     assert "\x1b[1;31m" in page(color_system="standard")

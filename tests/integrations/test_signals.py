@@ -10,7 +10,7 @@ import signal
 import pytest
 
 from integrations.cases import folders_of, status
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
@@ -63,7 +63,7 @@ def until(is_so):
 
 
 def run():
-    return Run(RunFiles(Path("logs"), "r"))
+    return RecordedRun(RunFiles(Path("logs"), "r"))
 
 
 def forked_early():
@@ -293,7 +293,7 @@ def printed(folder):
 
 
 def end(folder):
-    return Run(RunFiles(folder / "logs", "r")).info.end
+    return RecordedRun(RunFiles(folder / "logs", "r")).info.end
 
 
 def how(folder):
@@ -343,7 +343,7 @@ def test_what_a_script_is_still_handling_is_the_end_with_its_text(ends):
 def test_a_run_that_a_caught_exception_ended_goes_on_where_its_trainer_does(ends):
     folder = ends["caught_and_resumed"]
     assert (status(folder), how(folder)) == (0, ("completed", None))
-    run = Run(RunFiles(folder / "logs", "r"))
+    run = RecordedRun(RunFiles(folder / "logs", "r"))
     assert [event.step for event in run if event.phase == "train"] == [1, 2, 3, 4, 5, 6]
     assert len(run.info.attempts) == 2
 

@@ -11,7 +11,7 @@ from recording_one import begin
 from rldk.doctor.judge import monitor_of
 from rldk.health import diagnose
 from rldk.recording.writer import JsonlWriter
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 
 RUNS = 1000
 LEVELS = {
@@ -105,7 +105,7 @@ def test_generated_runs(tmp_path, chunk, monkeypatch):
         recorder.end(*rng.choice(ENDS))
         recorder.close()
         live = recorder.live_doctor.diagnosis()
-        assert found_in(Run(recorder.files)) == live, seed
+        assert found_in(RecordedRun(recorder.files)) == live, seed
         assert recorder._guard.failures == 0, seed
         found |= {finding.rule for finding in live.findings}
     assert len(found - {"crash", "unfinished-run"}) > 8
@@ -119,7 +119,7 @@ def test_what_the_report_and_the_alerts_say_is_what_a_later_look_finds(tmp_path)
         recorder.record(one)
     recorder.end("completed")
     report = json.loads(recorder.files.final_report.read_text())
-    monitor = monitor_of(Run(recorder.files))
+    monitor = monitor_of(RecordedRun(recorder.files))
     later = diagnose(monitor)
     assert report["status"] == later.status
     assert [one["rule"] for one in report["findings"]] == [one.rule for one in later.findings]

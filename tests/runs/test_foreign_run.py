@@ -381,3 +381,18 @@ def test_the_loop_of_the_specification_reads_an_exported_log(tmp_path):
     assert df["step"].tolist() == [1, 2, 2, 3, 3]
     assert df["metrics"][0]["reward_mean"] == 0.5
     assert len(pd.read_csv(tmp_path / "events.csv")) == 5
+
+
+def test_the_state_is_that_of_the_newest_pass_over_the_log(tmp_path):
+    passes = []
+
+    def rows(path, on_bad):
+        passes.append(path)
+        yield Row({"loss": 1.0}, 1)
+        yield Row({"train_runtime": 9.0, "train_loss": 1.0}, 1)
+
+    run = ForeignRun(tmp_path, Adapter("x", "x", lambda probe: 1.0, rows))
+    list(run)
+    before = len(passes)
+    assert run.state == "ended"
+    assert len(passes) == before

@@ -9,8 +9,7 @@ from events import event
 from recording_one import begin
 from rldk.doctor.judge import judge
 from rldk.health import Settings
-from rldk.runs import Run
-from rldk.runs.run_end import end_of
+from rldk.runs import RecordedRun
 from rldk.schema.crash_file import ENDED
 from rldk.schema.run_info import RunEnd, RunInfo
 
@@ -27,7 +26,7 @@ def recorded(tmp_path, how=None, detail=None):
     else:  # a kill: the lock is free, and nothing was written
         recorder._lock.release()
         recorder.disown()
-    return Run(recorder.files)
+    return RecordedRun(recorder.files)
 
 
 def test_a_run_that_completed_says_nothing_of_its_end(tmp_path):
@@ -56,7 +55,7 @@ def test_the_files_say_how_the_process_of_each_rank_ended(tmp_path):
     run = recorded(tmp_path)
     run.files.crash().write_text("Fatal Python error: Aborted\n\n")
     run.files.crash(2).write_text(f"{ENDED}\nhow: exception\ndetail: ValueError: boom\n")
-    at = end_of(run, None, 29)
+    at = run.ended_after(29)
     assert (at.kind, at.step) == ("end", 29)
     assert at.ends == {
         0: RunEnd(how="native", detail="Aborted"),
@@ -67,12 +66,12 @@ def test_the_files_say_how_the_process_of_each_rank_ended(tmp_path):
 def test_what_run_json_says_of_the_end_wins_over_the_crash_file(tmp_path):
     run = recorded(tmp_path)
     run.files.crash().write_text(f"{ENDED}\nhow: exception\n")
-    assert end_of(run, RunEnd(how="completed"), 29).ends[0].how == "completed"
+    assert run.ended_after(29, RunEnd(how="completed")).ends[0].how == "completed"
 
 
 def test_a_run_that_was_killed_ended_at_its_last_record(tmp_path):
     run = recorded(tmp_path)
-    ended = datetime.fromisoformat(end_of(run, None, 29).ends[0].time)
+    ended = datetime.fromisoformat(run.ended_after(29).ends[0].time)
     assert ended - datetime.fromisoformat(run.info.newest.started) == timedelta(seconds=29 // 2)
 
 
@@ -81,7 +80,7 @@ def test_the_last_train_record_says_what_the_machine_was_doing(tmp_path):
     recorder.record(event(1, "train", loss=1.0, **{"resource/memory_used": 5.0}))
     recorder.record(event(1, "eval", eval_loss=1.0))
     recorder.close()
-    assert end_of(Run(recorder.files), None, 1).values == {"resource/memory_used": 5.0}
+    assert RecordedRun(recorder.files).ended_after(1).values == {"resource/memory_used": 5.0}
 
 
 @pytest.mark.parametrize("end", [["no"], {"how": 3}, {"how": "of a newer rldk", "detail": 5}])
@@ -101,7 +100,7 @@ def test_a_run_of_which_no_start_is_recorded_has_no_end(tmp_path):
 def test_a_live_run_has_no_end_yet(tmp_path):
     recorder = begin(tmp_path)
     recorder.record(event(1, loss=1.0))
-    assert "unfinished-run" not in [one.rule for one in judge(Run(recorder.files)).findings]
+    assert "unfinished-run" not in [one.rule for one in judge(RecordedRun(recorder.files)).findings]
     recorder.close()
 
 

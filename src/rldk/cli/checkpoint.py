@@ -12,7 +12,6 @@ import click
 from rldk.cli.output import echo_json, echo_lines
 from rldk.cli.progress import measuring
 from rldk.cli.rule_options import fail_on_option, merged, rule_options
-from rldk.doctor.judge import context_of, settings_of
 from rldk.errors import RLDKError
 from rldk.health import Diagnosis, RunContext, Settings, Severity, diagnose
 from rldk.runs.side_files import observation
@@ -141,13 +140,13 @@ def _judged(
     thresholds: Mapping[str, Mapping[str, Any]] = {},
 ) -> Diagnosis:
     """What the rules of checkpoints make of it, with what its run knows where it was asked for by that."""
-    recorded = settings_of(chosen.run) if chosen.run else Settings()
+    recorded = chosen.run.settings() if chosen.run else Settings()
     settings = Settings(
         select=select or (FAMILY,),
         ignore=ignore if select else ignore or recorded.ignore,
         thresholds=merged(recorded.thresholds, thresholds),
     )
-    monitor = settings.monitor(context_of(chosen.run) if chosen.run else RunContext(dialect="trl"))
+    monitor = settings.monitor(chosen.run.context() if chosen.run else RunContext(dialect="trl"))
     if not any(rule.code.startswith(FAMILY) for rule in monitor.rules):
         raise RLDKError(f"no rule of checkpoints ({FAMILY}) is left to judge by: see --select and --ignore")
     line = {"kind": "checkpoint", "step": found.step or 0, "analysis": found.detail()}

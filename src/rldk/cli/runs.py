@@ -12,7 +12,7 @@ import click
 from rldk.cli.output import echo_json, echo_lines, text_or_json
 from rldk.errors import RLDKError
 from rldk.report.text import plain
-from rldk.runs import Run
+from rldk.runs import RecordedRun, Run
 from rldk.runs.event_reader import last_event
 from rldk.schema.event import Event, Phase
 from rldk.schema.files import RunFiles, list_runs
@@ -74,7 +74,7 @@ def _last(run: Run, parts: list[Path], phase: Phase | None = None) -> Event | No
 
 
 def _row(files: RunFiles, parts: list[Path]) -> dict[str, Any]:
-    run = Run(files)
+    run = RecordedRun(files)
     last, train = _last(run, parts), _last(run, parts, "train")
     info = run.info
     end = info.end or RunEnd()

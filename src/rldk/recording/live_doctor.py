@@ -19,9 +19,9 @@ from rldk.doctor.good_checkpoint import (
     CheckpointState,
     checkpoint_states,
     state_of,
-    with_checkpoints,
     with_last_good,
 )
+from rldk.doctor.judge import diagnosis_with
 from rldk.health import (
     Diagnosis,
     Finding,
@@ -30,7 +30,6 @@ from rldk.health import (
     Observation,
     RunContext,
     Severity,
-    diagnose,
     finding_of,
 )
 from rldk.recording.disk import WAIT_SECONDS, Disk
@@ -38,7 +37,7 @@ from rldk.recording.guard import Guard
 from rldk.recording.json_file import JsonFile
 from rldk.recording.line_file import LineFile
 from rldk.recording.redaction import redact, redact_texts
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.runs.side_files import SideFiles, interleaved, observation
 from rldk.schema.alert import Alert
 from rldk.schema.checkpoint import Analysis, analysis_of
@@ -131,10 +130,10 @@ class LiveDoctor:
             rule, severity = alert.finding.rule, Severity.of(alert.finding.severity)
             self._reported[rule] = max(severity, self._reported.get(rule, severity))
         self.monitor.begin()
-        info = Run(self._files).info
-        self.attempt = max(len(info.attempts), 1)
-        self._checkpoints = checkpoint_states(self._files)
-        for at, _ in interleaved(events, SideFiles(self._files, info)):
+        run = RecordedRun(self._files)
+        self.attempt = max(len(run.info.attempts), 1)
+        self._checkpoints = checkpoint_states(run.analyses())
+        for at in interleaved(events, SideFiles(self._files, run.info)):
             self.monitor.observe(at)
         held = [one for one in self.monitor.incidents.values() if one.open]
         self._alert([one for one in held if one.now > self._reported.get(one.rule.name, 0)])
@@ -205,16 +204,12 @@ class LiveDoctor:
         rules = [type(rule) for rule in self.monitor.rules if "end" in rule.kinds]
         monitor = Monitor(self.monitor.context, rules)
         monitor.observe(at)
-        return self.with_checkpoints(diagnose(monitor))
+        return diagnosis_with(monitor, self._trainer_dir, self._checkpoints)
 
     def diagnosis(self) -> Diagnosis:
         """What was found so far."""
         with self._lock:
-            return self.with_checkpoints(diagnose(self.monitor))
-
-    def with_checkpoints(self, diagnosis: Diagnosis) -> Diagnosis:
-        """A diagnosis with the last good checkpoint before each finding."""
-        return with_checkpoints(diagnosis, self._trainer_dir, self._checkpoints)
+            return diagnosis_with(self.monitor, self._trainer_dir, self._checkpoints)
 
     def _remember(self, step: int, analysis: Analysis | None) -> None:
         """Keep whether a checkpoint is good."""

@@ -28,8 +28,7 @@ from rldk.recording.json_file import JsonFile
 from rldk.recording.live_doctor import LiveDoctor, without_secrets
 from rldk.recording.redaction import redact, redact_texts, shortened
 from rldk.recording.writer import JsonlWriter
-from rldk.runs import Run
-from rldk.runs.run_end import end_of
+from rldk.runs import RecordedRun
 from rldk.schema.event import SCHEMA_VERSION, Event, encode_into, escaped, resumed_note
 from rldk.schema.files import RunFiles
 from rldk.schema.run_info import Attempt, How, RunEnd, RunInfo
@@ -113,7 +112,7 @@ class Recorder:
         self._first_notes: tuple[str, ...] = (resumed_note(from_step),) if from_step > 0 else ()
         last = None
         with suppress(OSError):
-            last = Run(self.files).last() if claimed.resumed else None
+            last = RecordedRun(self.files).last() if claimed.resumed else None
         before = (last and last.wall_time) or 0.0
         self._began = time.monotonic() if began is None else began
         self._origin = self._began - before
@@ -260,7 +259,7 @@ class Recorder:
     def goes_on_elsewhere(self) -> bool:
         """Whether another attempt of the run has begun since, in this process or in another one."""
         attempts: list[int] = []
-        ask = Job(lambda: attempts.append(len(Run(self.files).info.attempts)))
+        ask = Job(lambda: attempts.append(len(RecordedRun(self.files).info.attempts)))
         if not self.disk.run(ask, EXIT_SECONDS, insists=True, while_it_works=True):
             return True  # nobody knows: then the files are not this attempt's to change
         return attempts[0] > len(self._info.attempts)
@@ -377,7 +376,7 @@ class Recorder:
         within(0, self.sync)  # the main thread may have been interrupted in there
 
     def _observed(self, end: RunEnd) -> Observation:
-        return end_of(Run(self.files), end, end.step or 0)
+        return RecordedRun(self.files).ended_after(end.step or 0, end)
 
     def _found(self, end: RunEnd) -> Diagnosis:
         """What was found, with what the end shows."""
@@ -397,10 +396,10 @@ class Recorder:
             return
         with suppress(OSError):
             # Of the attempt before, what came after the checkpoint is superseded.
-            self.live_doctor.resume(event for event in Run(self.files) if event.step <= from_step)
+            self.live_doctor.resume(event for event in RecordedRun(self.files) if event.step <= from_step)
 
     def _begin_info(self, from_step: int, description: dict[str, Any], resumed: bool) -> RunInfo:
-        earlier = Run(self.files).info.attempts if resumed else ()
+        earlier = RecordedRun(self.files).info.attempts if resumed else ()
         recorded = {"started": now(), "from_step": from_step, **description}
         return RunInfo(
             rldk=__version__,

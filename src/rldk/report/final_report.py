@@ -14,7 +14,7 @@ from rldk.doctor.sample_evidence import with_samples
 from rldk.health import Diagnosis
 from rldk.metrics import metric_of
 from rldk.recording.redaction import redact_texts
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.runs.export import Survey, write_csv, write_json
 from rldk.runs.metric_stats import MetricStats
 from rldk.schema.event import Event
@@ -42,7 +42,7 @@ def write_end(files: RunFiles, events: Iterable[Event], end: RunEnd, diagnosis: 
         with replacing(files.metrics_csv) as file:
             write_csv(events, file, survey)
     finally:  # small, and it says what is there
-        diagnosis = with_samples(diagnosis, Run(files).samples)
+        diagnosis = with_samples(diagnosis, RecordedRun(files).samples)
         _write_report(files, survey if survey.records else Survey.of(events), end, diagnosis)
 
 
@@ -78,7 +78,7 @@ def final_report(files: RunFiles, survey: Survey, end: RunEnd, diagnosis: Diagno
         },
         "checkpoints": [
             {"step": step, "good": state.good, "because": state.because}
-            for step, state in sorted(checkpoint_states(files).items())
+            for step, state in sorted(checkpoint_states(RecordedRun(files).analyses()).items())
         ],
         "lost": {
             "records": end.records_lost,

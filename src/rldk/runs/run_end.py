@@ -10,34 +10,34 @@ from datetime import datetime, timedelta
 import msgspec
 
 from rldk.health import Observation
-from rldk.runs.run import Run
 from rldk.schema.crash_file import read_crash
 from rldk.schema.event import Event
-from rldk.schema.run_info import Attempt, RunEnd
+from rldk.schema.files import RunFiles
+from rldk.schema.run_info import Attempt, RunEnd, RunInfo
 
 __all__ = ["end_of"]
 
 _OTHER_RANK = re.compile(r"_crash\.rank(\d{1,9})\.txt$")
 
 
-def end_of(run: Run, end: RunEnd | None, step: int) -> Observation:
-    """What the files of a run say of its end.
+def end_of(
+    files: RunFiles, info: RunInfo, last: Event | None, step: int, end: RunEnd | None = None
+) -> Observation:
+    """What the files of a run that is over say of its end.
 
     Args:
-        run: the run; it is no longer going on.
-        end: how it ended, where that was recorded; else its crash file may say so.
+        files: the run.
+        info: what its `{run_id}_run.json` says.
+        last: its last train record.
         step: the last step recorded.
+        end: how it ended, where its recorder knows it before the files do.
     """
-    try:
-        last = run.last("train")
-    except OSError:
-        last = None
-    own = end or read_crash(run.files.crash()) or RunEnd()
+    own = end or info.end or read_crash(files.crash()) or RunEnd()
     if own.how is None:
-        own = msgspec.structs.replace(own, time=_time_of(last, run.info.newest))
+        own = msgspec.structs.replace(own, time=_time_of(last, info.newest))
     ends = {
         int(match[1]): other
-        for path in run.files.existing()
+        for path in files.existing()
         if (match := _OTHER_RANK.search(path.name)) and (other := read_crash(path))
     }
     metrics = last.metrics if last else {}

@@ -16,13 +16,13 @@ import msgspec
 
 from rldk.health import Observation
 from rldk.health.observation import ObservationKind
-from rldk.runs.line_reader import MAX_LINE
-from rldk.schema.checkpoint import analysis_of
+from rldk.runs.line_reader import MAX_LINE, read_lines
+from rldk.schema.checkpoint import Analysis, analysis_of
 from rldk.schema.event import Event
 from rldk.schema.files import RunFiles
 from rldk.schema.run_info import RunInfo
 
-__all__ = ["SideFiles", "interleaved", "observation"]
+__all__ = ["SideFiles", "analyses_in", "interleaved", "observation"]
 
 KINDS: Mapping[str, ObservationKind] = {"checkpoint": "checkpoint", "stall": "step_time"}
 """Lines that a Monitor is told, by their `kind`, and what they are to it."""
@@ -41,16 +41,30 @@ def observation(line: Mapping[str, Any]) -> Observation | None:
     return Observation(step, kind, numbers, detail=line)
 
 
-def interleaved(
-    events: Iterable[Event], side_files: "SideFiles | None"
-) -> Iterator[tuple[Observation, Event | None]]:
-    """All that a Monitor is told of a run, in order; an event with what it is to the Monitor."""
+def interleaved(events: Iterable[Event], side_files: "SideFiles") -> Iterator[Observation]:
+    """The events of a run with what was recorded beside them, in the order in which a Monitor is told."""
     for event in events:
-        for at in side_files.until(event.step) if side_files else ():
-            yield at, None
-        yield Observation.of(event), event
-    for at in side_files.until(None) if side_files else ():
-        yield at, None
+        yield from side_files.until(event.step)
+        yield Observation.of(event)
+    yield from side_files.until(None)
+
+
+def analyses_in(path: Path) -> Iterator[Analysis]:
+    """The analyses of checkpoints in a file, those that can be read; none where there is no such file.
+
+    Args:
+        path: `RunFiles.checkpoints`.
+    """
+    try:
+        for _, line in read_lines(path):
+            try:
+                value = msgspec.json.decode(line)
+            except (msgspec.DecodeError, RecursionError):
+                continue
+            if analysis := analysis_of(value.get("analysis")) if isinstance(value, dict) else None:
+                yield analysis
+    except OSError:
+        return
 
 
 class SideFiles:

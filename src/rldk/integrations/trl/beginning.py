@@ -31,7 +31,7 @@ from rldk.recording.recorder import Recorder
 from rldk.recording.redaction import redact_text
 from rldk.recording.writer import JsonlWriter
 from rldk.report.final_report import write_end
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.event import Event
 from rldk.schema.files import RunFiles, remove_leftovers
 from rldk.schema.run_info import How, RunEnd
@@ -251,7 +251,7 @@ class EndFiles:
         Raises:
             OSError: the disk refuses.
         """
-        events = Run(files) if self._history is None else list(self._history(self.state))
+        events = RecordedRun(files) if self._history is None else list(self._history(self.state))
         write_end(files, events, end, diagnosis)
 
 
