@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rldk.health.settings import Settings
+from rldk.health.settings import Settings, find_rule
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("src/**/*.py")))
@@ -37,3 +37,34 @@ def test_the_thresholds_that_pages_and_docstrings_name_are_accepted(example):
 def test_the_examples_of_pages_and_docstrings_are_found():
     sources = {str(example.id).partition(" ")[0] for example in EXAMPLES}
     assert {"docs/callback.md", "docs/doctor.md", "src/rldk/integrations/trl/callback.py"} <= sources
+
+
+RECORDED = Settings(
+    ignore=("REW",),
+    thresholds={"no-learning": {"records": 200}, "OPT001": {"records": 3}},
+    truth_metric="exact",
+)
+
+
+def test_settings_that_say_nothing_override_nothing():
+    found = RECORDED.overridden_by(Settings())
+    assert found.thresholds == {"no-learning": {"records": 200}, "non-finite": {"records": 3}}
+    assert (found.select, found.ignore, found.truth_metric) == (None, ("REW",), "exact")
+
+
+def test_a_threshold_overrides_that_option_alone():
+    given = Settings(thresholds={"non-finite": {"scaler_records": 6}, "REW004": {"records": 50}})
+    found = RECORDED.overridden_by(given)
+    assert found.thresholds["non-finite"] == {"records": 3, "scaler_records": 6}
+    assert found.thresholds[find_rule("REW004").name]["records"] == 50
+    assert RECORDED.thresholds["OPT001"] == {"records": 3}
+
+
+def test_what_is_selected_by_name_is_judged_also_where_it_was_left_out():
+    found = RECORDED.overridden_by(Settings(select=("dead-reward",)))
+    assert (found.select, found.ignore) == (("dead-reward",), ())
+
+
+def test_what_is_ignored_and_the_truth_metric_are_overridden():
+    found = RECORDED.overridden_by(Settings(ignore=("GEN",), truth_metric="pass"))
+    assert (found.ignore, found.truth_metric) == (("GEN",), "pass")

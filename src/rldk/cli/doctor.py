@@ -12,7 +12,7 @@ from rldk.cli.log_options import input_options, log_of
 from rldk.cli.many_runs import expanded, for_each, identity
 from rldk.cli.output import echo_json
 from rldk.cli.progress import counting
-from rldk.cli.rule_options import fail_on_option, merged, settings_options
+from rldk.cli.rule_options import fail_on_option, settings_options
 from rldk.errors import RLDKError
 from rldk.health import Incident, Monitor, Settings, Severity
 from rldk.runs import RecordedRun, Run
@@ -27,22 +27,11 @@ class _Judging(msgspec.Struct, frozen=True):
     """What the command line says about how to judge; the rest is as the run was judged while it was live."""
 
     algorithm: str | None
-    truth_metric: str | None
-    select: tuple[str, ...]
-    ignore: tuple[str, ...]
-    thresholds: dict[str, dict[str, Any]]
+    settings: Settings
 
     def monitor(self, run: Run) -> Monitor:
         """A Monitor of the run that has been told nothing yet."""
-        recorded = run.settings()
-        settings = Settings(
-            select=self.select or recorded.select,
-            # What is asked for by name is judged, also where the run was recorded without it.
-            ignore=self.ignore if self.select else self.ignore or recorded.ignore,
-            thresholds=merged(recorded.thresholds, self.thresholds),
-            truth_metric=self.truth_metric or recorded.truth_metric,
-        )
-        monitor = settings.monitor(run.context(algorithm=self.algorithm))
+        monitor = run.settings().overridden_by(self.settings).monitor(run.context(algorithm=self.algorithm))
         if not monitor.rules:
             raise RLDKError("no rule is left to judge by: see --select, --ignore, and: rldk rules")
         return monitor
@@ -71,7 +60,8 @@ def doctor(
     fail_on: str,
     follow: bool,
     verbose: bool,
-    **judging: Any,
+    algorithm: str | None,
+    **settings: Any,
 ) -> None:
     """Judge each PATH: what is wrong, since which step, why, and what to change.
 
@@ -89,7 +79,7 @@ def doctor(
       rldk doctor rldk_logs/my_run --follow
       rldk doctor train.log --algorithm grpo --threshold no-learning.records=200
     """
-    rules = _Judging(**judging)
+    rules = _Judging(algorithm, Settings(**settings))
     chosen = expanded(paths)
     if follow and len(chosen) > 1:
         raise click.UsageError("--follow watches one run: name one PATH")
