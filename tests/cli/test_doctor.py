@@ -15,7 +15,7 @@ from rldk.cli import main
 from rldk.health import Finding, NotChecked
 from rldk.lock import RunLock
 from rldk.recording.writer import JsonlWriter
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.event import encode
 from stories import collapsing, learning, write
 
@@ -360,7 +360,7 @@ def test_ctrl_c_ends_the_following_with_the_page(ill, monkeypatch):
         yield from list(run)[:200]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Run, "follow", follow)
+    monkeypatch.setattr(RecordedRun, "follow", follow)
     result = rldk("doctor", ill, "--follow")
     assert result.exit_code == 1
     assert "no longer following" in result.stderr

@@ -31,7 +31,7 @@ from rldk.integrations.trl import RLDKCallback, process_recorder
 from rldk.schema.files import RunFiles
 from rldk.recording import exit_hooks
 from rldk.recording.watchdog import Patience, Watchdog
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 
 torch.set_num_threads(1)
 MODEL = sys.argv[1]

@@ -34,7 +34,7 @@ EVALUATION = PREAMBLE.replace("argv[1])", "argv[1]), training=False") + "recorde
 WRITES = """
 import os, signal, time
 from rldk.report.final_report import write_end
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 def write(files, *ended):
     os.kill(os.getpid(), signal.SIGTERM)
     write_end(files, RecordedRun(files), *ended)

@@ -245,7 +245,7 @@ def test_any_interleaving_with_a_writer_gives_each_event_once_and_in_order(tmp_p
         assert following(files, until) == written
 
 
-# Run.follow
+# RecordedRun.follow
 
 
 def test_it_ends_when_the_process_that_records_ends(tmp_path):
