@@ -55,7 +55,7 @@ def test_the_files_say_how_the_process_of_each_rank_ended(tmp_path):
     run = recorded(tmp_path)
     run.files.crash().write_text("Fatal Python error: Aborted\n\n")
     run.files.crash(2).write_text(f"{ENDED}\nhow: exception\ndetail: ValueError: boom\n")
-    at = run.ended_after(29)
+    at = run.end_observation(29)
     assert (at.kind, at.step) == ("end", 29)
     assert at.ends == {
         0: RunEnd(how="native", detail="Aborted"),
@@ -66,12 +66,12 @@ def test_the_files_say_how_the_process_of_each_rank_ended(tmp_path):
 def test_what_run_json_says_of_the_end_wins_over_the_crash_file(tmp_path):
     run = recorded(tmp_path)
     run.files.crash().write_text(f"{ENDED}\nhow: exception\n")
-    assert run.ended_after(29, RunEnd(how="completed")).ends[0].how == "completed"
+    assert run.end_observation(29, RunEnd(how="completed")).ends[0].how == "completed"
 
 
 def test_a_run_that_was_killed_ended_at_its_last_record(tmp_path):
     run = recorded(tmp_path)
-    ended = datetime.fromisoformat(run.ended_after(29).ends[0].time)
+    ended = datetime.fromisoformat(run.end_observation(29).ends[0].time)
     assert ended - datetime.fromisoformat(run.info.newest.started) == timedelta(seconds=29 // 2)
 
 
@@ -80,7 +80,7 @@ def test_the_last_train_record_says_what_the_machine_was_doing(tmp_path):
     recorder.record(event(1, "train", loss=1.0, **{"resource/memory_used": 5.0}))
     recorder.record(event(1, "eval", eval_loss=1.0))
     recorder.close()
-    assert RecordedRun(recorder.files).ended_after(1).values == {"resource/memory_used": 5.0}
+    assert RecordedRun(recorder.files).end_observation(1).values == {"resource/memory_used": 5.0}
 
 
 @pytest.mark.parametrize("end", [["no"], {"how": 3}, {"how": "of a newer rldk", "detail": 5}])

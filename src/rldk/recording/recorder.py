@@ -355,7 +355,7 @@ class Recorder:
     def _account(self, noted: RunEnd) -> list[Section]:
         """Note an end in the run's file, and give what the crash file is to say of the run."""
         end = self._note_end(noted.how or "unknown", noted.detail)
-        resources = self._observed(end).values
+        resources = self._end_observation(end).values
         events = last_lines(self.files, LAST_RECORDS) if self._writer is not None else []
         return [
             ("What the doctor found", _summary_lines(self._found_soon(end))),
@@ -375,12 +375,12 @@ class Recorder:
         self._notice = name
         within(0, self.sync)  # the main thread may have been interrupted in there
 
-    def _observed(self, end: RunEnd) -> Observation:
-        return RecordedRun(self.files).ended_after(end.step or 0, end)
+    def _end_observation(self, end: RunEnd) -> Observation:
+        return RecordedRun(self.files).end_observation(end.step or 0, end)
 
     def _found(self, end: RunEnd) -> Diagnosis:
         """What was found, with what the end shows."""
-        return self.live_doctor.observe_end(self._observed(end))
+        return self.live_doctor.observe_end(self._end_observation(end))
 
     def _found_soon(self, end: RunEnd) -> Diagnosis:
         """The same where nobody holds the monitor, else what the end alone shows."""
@@ -388,7 +388,7 @@ class Recorder:
         if not self._monitor_held and within(LOCK_SECONDS, lambda: found.append(self._found(end))) and found:
             return found[0]
         self._monitor_held = True
-        return self.live_doctor.judge_end(self._observed(end))
+        return self.live_doctor.judge_end(self._end_observation(end))
 
     def _begin_live_doctor(self, claimed: Claim, from_step: int) -> None:
         if not claimed.resumed:

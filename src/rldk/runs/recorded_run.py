@@ -130,9 +130,9 @@ class RecordedRun(Run):
             yield at
         yield from steps_of_ranks(self.files)
         if self.state != "running" and self.info != RunInfo():
-            yield self.ended_after(step)
+            yield self.end_observation(step)
 
-    def ended_after(self, step: int, end: RunEnd | None = None) -> Observation:
+    def end_observation(self, step: int, end: RunEnd | None = None) -> Observation:
         """How the run ended, as an Observation.
 
         Args:

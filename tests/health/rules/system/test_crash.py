@@ -3,7 +3,7 @@
 import pytest
 
 from health.run_ends import NAN, OOM, PEER, STALLED, STEP, end, found
-from rldk.health import Monitor, RunContext, diagnose
+from rldk.health import Monitor, RunContext, diagnose, find_rule
 from rldk.health.rules.system.crash import Crash
 from rldk.schema.run_info import RunEnd
 
@@ -71,6 +71,7 @@ def test_what_the_record_says_of_memory_is_evidence():
     [("memory-creep", OOM), ("disk-nearly-full", "OSError: [Errno 28] No space left on device")],
 )
 def test_what_was_found_before_explains_it(rule, detail):
+    assert find_rule(rule).name == rule
     assert crash(rule, at=end("exception", detail)).caused_by == rule
     assert crash(at=end("exception", detail)).caused_by is None
     assert crash(rule, at=end("exception", "ValueError: boom")).caused_by is None

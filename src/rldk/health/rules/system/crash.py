@@ -7,7 +7,7 @@ from rldk.health.failure_cause import Failure, failure_of
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, Severity, Verdict
-from rldk.health.rules.system.run_end import RESUME, failed_first, hung, location, memory
+from rldk.health.rules.system.run_end import RESUME, failed_first, location, memory, outside_explanation
 from rldk.schema.run_info import RunEnd
 
 __all__ = ["Crash"]
@@ -64,14 +64,14 @@ class Crash(Rule):
     patience = 1
 
     def start(self) -> None:
-        self.possible: list[Cause] = []
+        self.possible_causes: list[Cause] = []
 
     def observe(self, at: Observation) -> Verdict | None:
         end = at.ends[0]
         if end.how not in ("exception", "native", "terminated"):
             return None
         failure = failure_of(end.detail, end.activity)
-        message = self._look(at, end, failure)
+        message = self._describe(at, end, failure)
         severity = Severity.WARNING if end.how == "terminated" else Severity.CRITICAL
         if (first := failed_first(at)) is not None:
             rank, other, reason = first
@@ -79,7 +79,7 @@ class Crash(Rule):
             message = (
                 f"rank {rank} failed first{f', in {inside}' if inside else ''}: {reason.text}; then {message}"
             )
-            severity, self.possible = Severity.CRITICAL, _causes(reason)
+            severity, self.possible_causes = Severity.CRITICAL, _causes(reason)
         facts = {"how": end.how, "detail": end.detail, "where": end.where}
         return Verdict(
             severity=severity,
@@ -87,30 +87,30 @@ class Crash(Rule):
             evidence={**facts, **failure.numbers, **memory(at)},
             confidence=1.0,
             last_good_step=max(at.step - 1, 0) if failure.kind == "nan" else at.step,
-            explained_by=_EXPLAINED_BY.get(failure.kind or "") or hung(end),
+            explained_by=_EXPLAINED_BY.get(failure.kind or "") or outside_explanation(end),
         )
 
-    def _look(self, at: Observation, end: RunEnd, failure: Failure) -> str:
+    def _describe(self, at: Observation, end: RunEnd, failure: Failure) -> str:
         """What happened to the process of rank 0, in words; the possible causes are kept."""
         when = f"after step {at.step:,}{location(end)}"
-        self.possible = _causes(failure)
+        self.possible_causes = _causes(failure)
         if end.how == "terminated":
-            self.possible = [_OUTSIDE]
+            self.possible_causes = [_OUTSIDE]
             return f"{end.detail or 'a signal'} ended the run {when}"
         if end.how == "native":
             cause = "a library in C or CUDA failed; the stacks of all threads are in the run's crash file"
-            self.possible = [Cause(cause, (*failure.remedies, RESUME))]
+            self.possible_causes = [Cause(cause, (*failure.remedies, RESUME))]
             return f"the process crashed below Python after step {at.step:,}: {end.detail}{location(end)}"
         if failure.kind == "memory":
             return f"memory ran out {when}: {failure.text}"
         if failure.kind == "peer":
             killed = "the other rank was killed: its output, and the kernel's log of its machine, say why"
-            self.possible.append(Cause(killed, likelihood=0.3))
+            self.possible_causes.append(Cause(killed, likelihood=0.3))
             return f"the connection to another rank was lost {when}: {failure.text}"
         return f"the run ended by an exception {when}: {failure.text}"
 
     def causes(self) -> list[Cause]:
-        return self.possible
+        return self.possible_causes
 
 
 def _causes(failure: Failure) -> list[Cause]:

@@ -9,7 +9,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.schema.run_info import RunEnd
 
-__all__ = ["RESUME", "failed_first", "full_memory", "hung", "location", "memory"]
+__all__ = ["RESUME", "failed_first", "full_memory", "location", "memory", "outside_explanation"]
 
 RESUME = Remedy("resume from the newest checkpoint that is whole: trainer.train(resume_from_checkpoint=True)")
 """What to do after any end but a good one."""
@@ -34,7 +34,7 @@ def _is_follower(end: RunEnd) -> bool:
     return failure_of(end.detail, end.activity).kind == "peer"
 
 
-def hung(end: RunEnd) -> tuple[str, ...]:
+def outside_explanation(end: RunEnd) -> tuple[str, ...]:
     """The rule that explains an end from outside, or by a rank that was lost: nothing went on any more."""
     return () if end.how in FAILED and not _is_follower(end) else ("stall",)
 

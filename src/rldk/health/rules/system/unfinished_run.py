@@ -7,7 +7,14 @@ and the files of other ranks have to tell.
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, Severity, Verdict
-from rldk.health.rules.system.run_end import RESUME, failed_first, full_memory, hung, location, memory
+from rldk.health.rules.system.run_end import (
+    RESUME,
+    failed_first,
+    full_memory,
+    location,
+    memory,
+    outside_explanation,
+)
 
 __all__ = ["UnfinishedRun"]
 
@@ -60,13 +67,13 @@ class UnfinishedRun(Rule):
         how = at.ends[0].how
         if how in ("completed", "stopped", "exception", "native", "terminated"):
             return None
-        explained_by = hung(at.ends[0])
+        explained_by = outside_explanation(at.ends[0])
         if how is None:
             full = full_memory(at)
-            message = self._killed(at, full)
+            message = self._describe_kill(at, full)
             explained_by = ("memory-creep",) if full else explained_by
         else:
-            message = self._left(at, how)
+            message = self._describe_early_end(at, how)
         return Verdict(
             severity=Severity.INFO,
             message=message,
@@ -76,7 +83,7 @@ class UnfinishedRun(Rule):
             explained_by=explained_by,
         )
 
-    def _killed(self, at: Observation, full: str | None) -> str:
+    def _describe_kill(self, at: Observation, full: str | None) -> str:
         """That the process left no end, in words; the cause is kept."""
         time = at.ends[0].time
         self.cause = _OUT_OF_MEMORY if full else _KILLED
@@ -89,7 +96,7 @@ class UnfinishedRun(Rule):
             + (f"; {full}" if full else "")
         )
 
-    def _left(self, at: Observation, how: str) -> str:
+    def _describe_early_end(self, at: Observation, how: str) -> str:
         """How the process ended the run early, in words; the cause is kept."""
         end = at.ends[0]
         if how == "interrupted":
