@@ -14,7 +14,7 @@ STEP = 50
 OOM = "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"
 NAN = "RuntimeError: probability tensor contains either `inf`, `nan` or element < 0"
 PEER = "RuntimeError: [gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:4242"
-STALLED = Observation(STEP, "step_time", {"stalled_seconds": 400.0, "usual_seconds": 2.0})
+STALLED = Observation(STEP, "stall", {"stalled_seconds": 400.0, "usual_seconds": 2.0})
 """What the watchdog wrote."""
 
 

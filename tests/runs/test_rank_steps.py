@@ -22,7 +22,7 @@ def test_steps_that_every_rank_recorded(tmp_path):
     journal(files, 1, range(3, 9), reward_seconds=0.25)
     found = list(steps_of_ranks(files))
     assert [at.step for at in found] == [3, 4, 5]
-    assert found[0].kind == "step_time"
+    assert found[0].kind == "rank"
     assert found[0].values == {
         "seconds/0": 1.0,
         "cpu_seconds/0": 0.5,

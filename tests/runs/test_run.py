@@ -182,7 +182,7 @@ def test_the_observations_are_the_events_what_lies_beside_them_the_ranks_and_the
     for rank, recorded in enumerate(([stall, *steps], steps)):
         files.resources(rank).write_text("".join(json.dumps(line) + "\n" for line in recorded))
     found = [(at.kind, at.step) for at in RecordedRun(files).observations()]
-    assert found == [("log", 1), ("step_time", 1), ("log", 2), ("step_time", 2), ("end", 2)]
+    assert found == [("log", 1), ("stall", 1), ("log", 2), ("rank", 2), ("end", 2)]
 
 
 def test_a_run_is_judged_with_one_look_into_its_run_file(tmp_path, monkeypatch):

@@ -108,3 +108,14 @@ def test_an_end_is_judged_by_the_rules_that_were_chosen(tmp_path):
     run = recorded(tmp_path, "exception", "ValueError: boom")
     assert judge(run, Settings(ignore=("crash",))).status == "healthy"
     assert judge(run, Settings(select=("crash",))).status == "critical"
+
+
+def test_a_hang_that_ended_a_run_of_two_ranks_was_not_over(tmp_path):
+    run = recorded(tmp_path)
+    steps = [{"kind": "step_time", "step": step, "seconds": 1.0} for step in range(1, 30)]
+    stall = {"kind": "stall", "step": 29, "stalled_seconds": 400.0, "usual_seconds": 2.0, "seen_at_step": 29}
+    for rank, lines in enumerate(([*steps, stall], steps)):
+        run.files.resources(rank).write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    findings = {one.rule: one for one in judge(run).findings}
+    assert findings["stall"].severity == "critical"
+    assert findings["unfinished-run"].caused_by == "stall"

@@ -124,7 +124,7 @@ def test_only_kinds_that_a_monitor_is_told_are_observations():
     assert observation({"kind": "checkpoint", "step": "1"}) is None
     at = observation({"kind": "stall", "step": 3, "seconds": 400.0, "where": "generate", "again": True})
     assert (at.kind, at.values, at.detail["where"]) == (
-        "step_time",
+        "stall",
         {"step": 3, "seconds": 400.0},
         "generate",
     )

@@ -11,8 +11,9 @@ from rldk.schema.run_info import RunEnd
 
 __all__ = ["Observation", "ObservationKind"]
 
-ObservationKind = Literal["log", "checkpoint", "step_time", "end"]
-
+ObservationKind = Literal["log", "checkpoint", "stall", "rank", "end"]
+"""An Event; the analysis of a checkpoint; what the watchdog noticed; a step of each rank, side by
+side; how the run ended."""
 
 MAX_VALUES = 2000
 """Metrics of a record that are judged, the first ones; real logs have a few dozen."""

@@ -24,7 +24,7 @@ from rldk.schema.run_info import RunInfo
 
 __all__ = ["SideFiles", "analyses_in", "interleaved", "observation"]
 
-KINDS: Mapping[str, ObservationKind] = {"checkpoint": "checkpoint", "stall": "step_time"}
+KINDS: Mapping[str, ObservationKind] = {"checkpoint": "checkpoint", "stall": "stall"}
 """Lines that a Monitor is told, by their `kind`, and what they are to it."""
 _seen_at = itemgetter(0)
 

@@ -50,7 +50,7 @@ class Stall(Rule):
 
     code, name, severity = "SYS002", "stall", Severity.CRITICAL
     enable = "record the run with rldk: its records hold times"
-    kinds = ("log", "step_time")
+    kinds = ("log", "stall")
     phases = ("train", "eval")
     patience = 1
 
@@ -75,7 +75,7 @@ class Stall(Rule):
         return verdict
 
     def _look(self, at: Observation) -> Verdict | None:
-        if at.kind == "step_time":
+        if at.kind == "stall":
             return self._live(at) or self.kept
         time, last = at.wall_time, self.last
         if time is None:
