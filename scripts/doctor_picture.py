@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rldk.doctor.judge import context_of, settings_of
 from rldk.report.examination import examine
 from rldk.report.terminal import print_page
 from rldk.runs import open_run
@@ -24,7 +23,7 @@ def main() -> None:
     console = Console(record=True, width=92, force_terminal=True, highlight=False)
     with contextlib.chdir(RUNS):
         run = open_run(RUN)
-        monitor = settings_of(run).monitor(context_of(run))
+        monitor = run.settings().monitor(run.context())
         console.print(f"$ rldk doctor {RUN}", style="dim")
         print_page(console, examine(run, monitor, source=RUN))
         console.print()  # the frame cuts into the last line

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from rldk.doctor.good_checkpoint import with_checkpoints
-from rldk.doctor.judge import checkpoint_states_of, checkpoints_of, monitor_of
-from rldk.health import Diagnosis, diagnose
+from rldk.doctor.good_checkpoint import checkpoint_states
+from rldk.doctor.judge import diagnosis_with, monitor_of
+from rldk.health import Diagnosis
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import Run
 from rldk.schema.event import DataSlice, Event, ModelInfo, Rng, encode, resumed_note
@@ -106,5 +106,5 @@ events = st.builds(
 
 
 def found_in(run: Run) -> Diagnosis:
-    """What a later look finds in the records of a run, how it ended left aside."""
-    return with_checkpoints(diagnose(monitor_of(run)), checkpoints_of(run), checkpoint_states_of(run))
+    """What a later look finds in a run, its samples left aside."""
+    return diagnosis_with(monitor_of(run), run.checkpoint_folder, checkpoint_states(run.analyses()))

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from rldk.recording.writer import JsonlWriter
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.runs.event_reader import BadLine, read_lines
 from rldk.schema.event import DataSlice, Event, ModelInfo, Rng, encode
 from rldk.schema.files import RunFiles
@@ -94,7 +94,7 @@ def main(folder: Path, kills: int, mode: str) -> None:
         files = RunFiles(folder, f"run{kill // 10}")  # ten attempts on one run
         known = 0 if kill % 10 == 0 else bad
         returned = one_kill(files, counter, kill, mode)
-        run = Run(files)
+        run = RecordedRun(files)
         found = [event.step for event in run if event.metrics["kill"] == kill]
         bad = len(run.bad_lines)
         cut = [one for one in run.bad_lines[known:] if is_cut(one, kill, returned, mode)]

@@ -10,7 +10,7 @@ from rldk.recording.live_doctor import LiveDoctor, as_recorded
 from rldk.recording.recorder import Recorder
 from rldk.recording.writer import JsonlWriter
 from rldk.report.final_report import write_end
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 
 
 def begin(
@@ -34,7 +34,7 @@ def begin(
         live_doctor=LiveDoctor(
             claimed.files, Settings().monitor(as_recorded(about)), guard, about.get("trainer_dir")
         ),
-        write_end=write or (lambda files, *ended: write_end(files, Run(files), *ended)),
+        write_end=write or (lambda files, *ended: write_end(files, RecordedRun(files), *ended)),
         guard=guard,
     )
     if training:

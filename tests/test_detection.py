@@ -11,7 +11,7 @@ from recording_one import begin
 from rldk.doctor.judge import judge
 from rldk.health import Severity
 from rldk.recording.writer import JsonlWriter
-from rldk.runs import Run, open_run
+from rldk.runs import RecordedRun, open_run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "detection"))
 import score
@@ -49,13 +49,13 @@ def test_every_run_is_judged_alike_live_and_afterwards(tmp_path, monkeypatch):
     monkeypatch.setattr(JsonlWriter, "sync", lambda self: None)
     for run in RUNS.values():
         stored = open_run(run.path)
-        about = stored.info["attempts"][-1]
+        about = stored.info.newest.recorded
         recorder = begin(tmp_path / run.name, about=about, write=lambda *_: None)
         for one in stored:
             recorder.record(msgspec.structs.replace(one, notes=_without_resume(one.notes)))
-        live = recorder.live_doctor.diagnosis()
         recorder.close()
-        assert found_in(Run(recorder.files)) == live, run.name
+        live = recorder.live_doctor.diagnosis()
+        assert found_in(RecordedRun(recorder.files)) == live, run.name
 
 
 def _without_resume(notes):
@@ -78,7 +78,7 @@ def unremarkable(records, **metrics):
     ids=["twelve records", "no reward", "loss alone", "empty", "unknown keys"],
 )
 def test_too_little_to_judge_is_said_and_nothing_is_guessed(tmp_path, events):
-    diagnosis = judge(Run(write_run(tmp_path, *events)))
+    diagnosis = judge(RecordedRun(write_run(tmp_path, *events)))
     assert diagnosis.status == "insufficient-data"
     assert diagnosis.findings == []
     assert diagnosis.not_checked
@@ -108,5 +108,5 @@ def test_too_little_to_judge_is_said_and_nothing_is_guessed(tmp_path, events):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_cannot_wait_is_named_in_runs_of_a_few_records(tmp_path, events, rule):
-    found = {one.rule for one in judge(Run(write_run(tmp_path, *events))).at_least(Severity.WARNING)}
+    found = {one.rule for one in judge(RecordedRun(write_run(tmp_path, *events))).at_least(Severity.WARNING)}
     assert rule in found

@@ -26,7 +26,7 @@ def test_run(name):
     assert phases["train"] >= 15
     assert run.bad_lines == []
     assert run.algorithm == label["trainer"]
-    assert ("note" in run.info) == (label["kind"] == "simulated")
+    assert ("note" in json.loads(run.files.run.read_text())) == (label["kind"] == "simulated")
 
 
 @pytest.mark.parametrize("name", sorted(LABELS))

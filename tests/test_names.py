@@ -20,7 +20,6 @@ ALLOWED_WORDS = {
 }
 NOUNS = {
     "beginning": "a noun: how a run begins",
-    "ending": "a noun: how a run ended",
     "finding": "a noun: what a rule found",
     "overfitting": "the name of a rule",
     "recording": "a noun: the package that records",

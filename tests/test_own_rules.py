@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from rldk import Rule, Severity, Verdict, open_run
 from rldk.cli import main
-from rldk.doctor.judge import context_of, judge
+from rldk.doctor.judge import judge
 from rldk.health import Monitor, Settings
 from rldk.report.examination import examine
 from rldk.report.github import as_github
@@ -54,7 +54,7 @@ def rldk(*arguments):
 
 def test_every_page_shows_an_own_rule_that_is_passed_in(tmp_path):
     run = open_run(write(tmp_path, learning(30)).events)
-    exam = examine(run, Monitor(context_of(run), [TooLow]), source="x")
+    exam = examine(run, Monitor(run.context(), [TooLow]), source="x")
     shown = StringIO()
     print_page(console_on(shown), exam)
     assert "The reward is below a half, from the start (step 1)." in shown.getvalue()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from attack import Report, chosen_cases, options, temporary_folder
 from fork_server import ALONE_WITHIN_S, ForkServer, on_servers
 
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
 
@@ -70,7 +70,7 @@ def train(server: ForkServer, name: str, folder: Path, *, recorded: bool) -> Out
     script = server.start(case.script, folder, recorded=recorded, steps=case.steps, **case.arguments)
     status = script.end(900.0)
     left = script.count_outliving(ALONE_WITHIN_S)
-    run = Run(RunFiles(folder / "logs", "r"))
+    run = RecordedRun(RunFiles(folder / "logs", "r"))
     steps = [event.step for event in run if event.phase == "train"]
     return Outcome(name, recorded, status, script.output(), steps, run.bad_count, left)
 

@@ -14,7 +14,7 @@ from attack import Report, chosen_cases, options, temporary_folder
 from fork_server import start_fresh
 
 from faulty_disk import FaultyDisk
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles, runs_in
 
 STEPS = 300
@@ -50,7 +50,7 @@ def train(case: str, seed: int, folder: Path, report: Report) -> None:
         return
     history = json.loads((folder / "history.json").read_text())
     logged = {row["step"]: row["loss"] for row in history if "loss" in row}
-    run = Run(RunFiles(folder / "logs", "r"))
+    run = RecordedRun(RunFiles(folder / "logs", "r"))
     recorded = [(event.step, event.metrics.get("loss")) for event in run if event.phase == "train"]
     steps = [step for step, _ in recorded]
     numbers = {

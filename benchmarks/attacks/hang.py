@@ -13,7 +13,7 @@ from attack import Report, chosen_cases, options, temporary_folder
 from fork_server import start_fresh
 
 from faulty_disk import FaultyDisk
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
 LONGEST_S = 0.5
@@ -43,7 +43,7 @@ def train(case: str, seconds: int, folder: Path, report: Report) -> None:
         return
     history = json.loads((folder / "history.json").read_text())
     logged = [row["step"] for row in history if "loss" in row]
-    run = Run(RunFiles(folder / "logs", "r"))
+    run = RecordedRun(RunFiles(folder / "logs", "r"))
     recorded = [event.step for event in run if event.phase == "train"]
     report.count(case, records=len(recorded), missing=len(set(logged) - set(recorded)))
     if recorded != logged or run.bad_count:

@@ -13,7 +13,7 @@ from typing import Any
 from attack import Report, options, temporary_folder
 from fork_server import ForkServer, on_servers
 
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
 TIMES = ("eps", "time", "per_second", "flos")
@@ -41,7 +41,7 @@ def unclocked(history: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 def missing(history: list[dict[str, Any]], folder: Path) -> list[str]:
     """The numbers that were logged and are not in the records."""
-    events = list(Run(RunFiles(folder / "logs", "r")))
+    events = list(RecordedRun(RunFiles(folder / "logs", "r")))
     if len(events) != len(history):
         return [f"{len(history)} logs, {len(events)} records"]
     return [

@@ -17,7 +17,7 @@ from attack import Report
 from fork_server import ALONE_WITHIN_S, HANGS, ForkServer, Script, on_servers, start_fresh
 from marks import BEGINS, ENDS, RETURNED, SAVES, STARTED, Marks
 
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles, runs_in
 
 STEPS = 30
@@ -149,7 +149,7 @@ class Life:
         if [files.run_id for files in runs] != ["r"]:
             self._fault(f"{when}: runs {[files.run_id for files in runs]}")
             return False
-        run = Run(RunFiles(self.folder / "logs", "r"))
+        run = RecordedRun(RunFiles(self.folder / "logs", "r"))
         losses = [(event.step, event.metrics.get("loss")) for event in run if event.phase == "train"]
         steps = [step for step, _ in losses]
         faults = []

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rldk.runs import open_run
+from rldk.schema.run_info import RunEnd
 
 RUNS = Path(__file__).resolve().parent / "runs"
 KEYS = {
@@ -38,16 +39,14 @@ def main() -> None:
         if not folder.name.startswith(tuple(options.names)):
             continue
         run = open_run(folder)
-        end = run.info.get("end") or {}
+        end = run.info.end or RunEnd()
         for phase in ("train", "eval"):
             columns = run.columns(phase)
             count = len(columns["step"])
             if not count:
                 continue
             rows = sorted({round(x) for x in np.linspace(0, count - 1, 15)} | {1, 4, 9} & set(range(count)))
-            print(
-                f"== {folder.name} {phase} {count} records, ended {end.get('how')} {end.get('detail') or ''}"
-            )
+            print(f"== {folder.name} {phase} {count} records, ended {end.how} {end.detail or ''}")
             print(f"   {'step':26}", *(f"{int(columns['step'][row]):>9}" for row in rows))
             for key in columns:
                 if key in KEYS or any(part in key for part in more):

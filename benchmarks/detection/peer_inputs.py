@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rldk.doctor.judge import context_of
 from rldk.metrics.dialects import EVAL_PREFIX, Dialect
 from rldk.metrics.dialects.detect import DIALECTS
 from rldk.metrics.dialects.trl import TRL, TRL_0, TRL_EARLY
@@ -39,7 +38,7 @@ def trainer_state(path: Path, truth_metric: str | None = None) -> dict[str, Any]
         logs.append(entry | {"step": event.step})
     options = {
         name: value
-        for name, value in context_of(run).options.items()
+        for name, value in run.context().options.items()
         if isinstance(value, bool | int | float | str)
     }
     last = max((entry["step"] for entry in logs), default=0)
@@ -59,7 +58,7 @@ def namer(run: Run) -> Callable[[str], str]:
     The trainer of the run goes first, then the others of TRL in the order in which they are read where the
     algorithm is not known (GRPO, whose keys all peers know, first), then the other frameworks.
     """
-    dialect, version = run.dialect, str(context_of(run).versions.get("trl", ""))
+    dialect, version = run.dialect, str(run.context().versions.get("trl", ""))
     tables: list[Mapping[str, str]] = []
     if version or dialect in OURS_OF_TRL:
         of_run: Dialect = TRL_0 if version.startswith("0.") else TRL

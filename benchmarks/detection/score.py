@@ -22,7 +22,6 @@ import msgspec
 from rich.console import Console
 from rich.progress import track
 
-from rldk.doctor.judge import context_of, settings_of
 from rldk.errors import RLDKError
 from rldk.health import RULES, Severity, diagnose
 from rldk.runs import open_run
@@ -124,10 +123,10 @@ def ask_rldk(run: Labelled) -> tuple[list[Said] | None, list[int]]:
     """
     try:
         opened = open_run(run.path)
-        settings = settings_of(opened)
+        settings = opened.settings()
         if run.truth_metric:
             settings = msgspec.structs.replace(settings, truth_metric=run.truth_metric)
-        monitor = settings.monitor(context_of(opened))
+        monitor = settings.monitor(opened.context())
         alerts = [(one.rule.name, one.verdict.severity, 0) for one in monitor.begin()]
         steps = []
         for event in opened:

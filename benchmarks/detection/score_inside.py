@@ -16,10 +16,9 @@ import msgspec
 from inside.table import ROWS, Row, by_run
 from score import Labelled, Said, Scored, into, score, table
 
-from rldk.doctor.judge import context_of, diagnosis_of, settings_of, side_files
+from rldk.doctor.judge import diagnosis_of
 from rldk.health import Severity
 from rldk.runs import open_run
-from rldk.runs.side_files import interleaved
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "inside" / "runs"
@@ -51,14 +50,14 @@ class Judged(msgspec.Struct, frozen=True):
 def judged(name: str, row: Row) -> Judged:
     """Ask rldk about a stored run."""
     run = open_run(RUNS / name)
-    monitor = settings_of(run).monitor(context_of(run))
+    monitor = run.settings().monitor(run.context())
     alerts = {one.rule.name: Said(one.rule.name, one.verdict.severity.word, 0) for one in monitor.begin()}
     steps = []
-    for at, event in interleaved(run, side_files(run)):
+    for at in run.observations():
         for one in monitor.observe(at):
             alerts = _with(alerts, Said(one.rule.name, one.verdict.severity.word, at.step))
-        if event is not None and event.phase == "train":
-            steps.append(event.step)
+        if at.kind == "log" and at.phase == "train":
+            steps.append(at.step)
     if monitor.failed:
         raise SystemExit(f"{name}: rules failed: {monitor.failed}")
     findings = diagnosis_of(run, monitor).findings

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from rldk.runs import Run
 from rldk.schema.event import Event, ModelInfo, encode
 from rldk.schema.files import RunFiles
 
@@ -110,6 +111,11 @@ def write_events(events: Iterable[Event], files: RunFiles, digits: int = DIGITS)
 def write_info(info: Mapping[str, Any], files: RunFiles) -> None:
     """The `run.json` of a run."""
     files.run.write_text(json.dumps(info, indent=1, sort_keys=False) + "\n")
+
+
+def info_of(run: Run) -> dict[str, Any]:
+    """All that the `run.json` of a run holds."""
+    return json.loads(run.files.run.read_text())
 
 
 def trimmed(info: Mapping[str, Any], run_id: str, defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,9 +22,8 @@ from inside.table import Row, by_run
 from rich.console import Console
 from rich.progress import track
 
-from rldk.doctor.judge import context_of, judge, settings_of, side_files
-from rldk.runs import Run, open_run
-from rldk.runs.side_files import interleaved
+from rldk.doctor.judge import judge
+from rldk.runs import RecordedRun, Run, open_run
 from rldk.schema.files import RunFiles
 
 HERE = Path(__file__).resolve().parent
@@ -75,7 +74,7 @@ def _run(name: str, row: Row) -> list[str]:
                 )
             except subprocess.TimeoutExpired:
                 return [f"{name}: took longer than {LIMIT:.0f} s"]
-        run = Run(RunFiles(folder, name))
+        run = RecordedRun(RunFiles(folder, name))
         if not run.parts:
             return [f"{name}: nothing was recorded: {ended.stderr.decode()[-300:]}"]
         if not row.fault and ended.returncode:
@@ -108,10 +107,12 @@ def _keep(run: Run, name: str) -> list[str]:
 
 def _alerts(run: Run) -> list[tuple[str, str]]:
     """What is alerted when the run is told to a monitor again."""
-    monitor = settings_of(run).monitor(context_of(run))
+    monitor = run.settings().monitor(run.context())
     said = [(one.rule.name, one.verdict.severity.word) for one in monitor.begin()]
-    for at, _ in interleaved(run, side_files(run)):  # an incident goes on changing
-        said += [(one.rule.name, one.verdict.severity.word) for one in monitor.observe(at)]
+    for at in run.observations():
+        news = monitor.observe(at)
+        if at.kind != "end":  # it is in the report, and no alert; an incident goes on changing
+            said += [(one.rule.name, one.verdict.severity.word) for one in news]
     return sorted(said)
 
 

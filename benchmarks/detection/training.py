@@ -14,7 +14,7 @@ import transformers
 from recipes import CONFIGS, Recipe, build
 
 from rldk.integrations.trl import RLDKCallback
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.runs.event_reader import read_lines
 from rldk.schema.event import decode
 from rldk.schema.files import RunFiles
@@ -47,7 +47,7 @@ def train(recipe: Recipe, folder: Path, name: str, seed: int, resumes: bool) -> 
 def keep(folder: Path, target: Path, recipe: Recipe) -> None:
     """Store the one run in `folder` as `target`."""
     name = target.name
-    run = Run(RunFiles(folder, name))
+    run = RecordedRun(RunFiles(folder, name))
     files = RunFiles(target, name)
     events = [decode(line) for part in run.parts for _, line in read_lines(part)]  # both branches of a resume
     if not events:
@@ -55,4 +55,4 @@ def keep(folder: Path, target: Path, recipe: Recipe) -> None:
         raise ValueError(f"nothing was recorded: {said[-1] if said else ''}")
     defaults = CONFIGS[recipe.trainer](output_dir="x", bf16=False).to_dict()
     store.write_events(events, files)
-    store.write_info(store.trimmed(run.info, name, defaults), files)
+    store.write_info(store.trimmed(store.info_of(run), name, defaults), files)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rldk.errors import MissingDependencyError, RLDKError
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 
 __all__ = ["BROKEN_STEPS", "STEPS", "answers", "train", "vowels"]
 
@@ -46,7 +46,7 @@ def train(
     steps: int = STEPS,
     reward: Reward = vowels,
     on_log: Progress | None = None,
-) -> Run:
+) -> RecordedRun:
     """Train the toy by GRPO with an `RLDKCallback`, and return the recorded run.
 
     Args:
@@ -107,7 +107,7 @@ def train(
             "nothing was recorded: RLDK_DISABLED or RLDK_DISABLE_JSONL is set. Try: env -u RLDK_DISABLED "
             "-u RLDK_DISABLE_JSONL rldk demo"
         )
-    return Run(callback.files)
+    return RecordedRun(callback.files)
 
 
 def _tokenizer() -> Any:

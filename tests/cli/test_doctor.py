@@ -15,7 +15,7 @@ from rldk.cli import main
 from rldk.health import Finding, NotChecked
 from rldk.lock import RunLock
 from rldk.recording.writer import JsonlWriter
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.event import encode
 from stories import collapsing, learning, write
 
@@ -233,7 +233,6 @@ def test_no_color_is_heeded_on_a_terminal(ill):
 
     from rich.console import Console
 
-    from rldk.doctor.judge import context_of, settings_of
     from rldk.report.examination import examine
     from rldk.report.terminal import print_page
     from rldk.runs import open_run
@@ -241,7 +240,7 @@ def test_no_color_is_heeded_on_a_terminal(ill):
     def page(**options):
         run = open_run(ill)
         console = Console(file=StringIO(), force_terminal=True, width=80, **options)
-        print_page(console, examine(run, settings_of(run).monitor(context_of(run)), source=str(ill)))
+        print_page(console, examine(run, run.settings().monitor(run.context()), source=str(ill)))
         return console.file.getvalue()
 
     assert "\x1b[1;31m" in page(color_system="standard")
@@ -361,7 +360,7 @@ def test_ctrl_c_ends_the_following_with_the_page(ill, monkeypatch):
         yield from list(run)[:200]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Run, "follow", follow)
+    monkeypatch.setattr(RecordedRun, "follow", follow)
     result = rldk("doctor", ill, "--follow")
     assert result.exit_code == 1
     assert "no longer following" in result.stderr

@@ -14,9 +14,9 @@ from events import event, write_run
 from rldk.cli import main
 from rldk.doctor.judge import judge, monitor_of
 from rldk.health import RULES, diagnose
-from rldk.recording.recorder import Ending
 from rldk.report.final_report import write_end
-from rldk.runs import Run
+from rldk.runs import RecordedRun
+from rldk.schema.run_info import RunEnd
 from sample_lines import recorded, run_with, write_samples
 from stories import collapsing, write
 
@@ -240,7 +240,7 @@ def test_tables_of_trl_are_shown_from_the_trainers_folder_and_their_own(tmp_path
 
 
 def test_a_finding_is_shown_by_exactly_its_samples_and_whole(ill):
-    told = {finding.rule: finding for finding in judge(Run(ill)).findings}["truncation"]
+    told = {finding.rule: finding for finding in judge(RecordedRun(ill)).findings}["truncation"]
     result = rldk("samples", ill.folder, "--finding", "truncation", "-f", "json")
     objects = strict(result.stdout)
     assert [(one["step"], one["index"], one["shows"]) for one in objects] == [
@@ -290,7 +290,7 @@ def test_a_finding_without_samples_is_told_without(tmp_path):
 
 
 def test_the_final_report_links_the_samples_that_the_doctor_shows(ill):
-    end = Ending(
+    end = RunEnd(
         how="completed",
         detail=None,
         step=300,
@@ -302,7 +302,7 @@ def test_the_final_report_links_the_samples_that_the_doctor_shows(ill):
         sync_error=None,
         hook_failures=0,
     )
-    run = Run(ill)
+    run = RecordedRun(ill)
     write_end(ill, run, end, diagnose(monitor_of(run)))
     report = strict(ill.final_report.read_text())
     told = {finding.rule: finding.samples for finding in judge(run).findings}

@@ -5,7 +5,7 @@ import json
 from events import event, write_run
 from rldk.doctor.good_checkpoint import UNKNOWN, checkpoint_states, last_checkpoint, last_good
 from rldk.doctor.judge import judge
-from rldk.runs import Run, open_run
+from rldk.runs import RecordedRun, open_run
 
 
 def folder_with(tmp_path, *steps):
@@ -34,7 +34,7 @@ def test_a_finding_names_it(tmp_path):
     ]
     files = write_run(tmp_path / "logs", *records, *ill)
     files.run.write_text(json.dumps({"trainer_dir": str(out)}))
-    (finding,) = [one for one in judge(Run(files)).findings if one.rule == "non-finite"]
+    (finding,) = [one for one in judge(RecordedRun(files)).findings if one.rule == "non-finite"]
     assert finding.last_good_step == 24
     assert finding.last_good_checkpoint == str(out / "checkpoint-20")
     assert finding.last_good_because == UNKNOWN
@@ -54,7 +54,7 @@ def test_one_that_was_found_bad_is_passed_over_and_one_that_was_read_is_said_to_
         + "{torn\n"
         + analysis(30, gone="deleted while it was read")
     )
-    saved = checkpoint_states(files)
+    saved = checkpoint_states(RecordedRun(files).analyses())
     path, because = last_good(out, 25, saved)
     assert path == str(out / "checkpoint-10")
     assert because.startswith("its 26 tensors were read after it was saved, whole and finite; it holds")
@@ -66,14 +66,14 @@ def test_a_mask_of_infinities_makes_no_checkpoint_bad(tmp_path):
     files = write_run(tmp_path / "logs", event(1))
     mask = {"name": "layers.0.attn.causal_mask", "inf": 9}
     files.checkpoints.write_text(analysis(20, non_finite=[mask], non_finite_tensors=1))
-    assert checkpoint_states(files)[20].good
+    assert checkpoint_states(RecordedRun(files).analyses())[20].good
 
 
 def test_a_file_that_is_cut_makes_a_bad_checkpoint(tmp_path):
     files = write_run(tmp_path / "logs", event(1))
     part = {"name": "model.safetensors", "bytes": 10, "tensors": 0, "fault": "cut short"}
     files.checkpoints.write_text(analysis(5, tensors=0, parts=[part]))
-    assert not checkpoint_states(files)[5].good
+    assert not checkpoint_states(RecordedRun(files).analyses())[5].good
 
 
 def test_the_state_of_a_trainer_lies_beside_its_checkpoints(tmp_path):

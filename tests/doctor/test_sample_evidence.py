@@ -15,7 +15,7 @@ from rldk.doctor.sample_kinds import MOST, SAMPLE_KINDS
 from rldk.errors import MissingDependencyError
 from rldk.health import RULES, Diagnosis, Finding, Rule, Severity, find_rule
 from rldk.health.rule import SampleKind
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.runs.sample_tables import Table, tables_of
 from rldk.runs.samples import Samples
 from sample_lines import line, recorded, run_with, write_samples
@@ -49,7 +49,7 @@ def diagnosis(*findings):
 
 def shown(folder, finding, *samples):
     """The samples of a finding as a diagnosis has them."""
-    run = Run(run_with(folder, *samples))
+    run = RecordedRun(run_with(folder, *samples))
     (told,) = with_samples(diagnosis(finding), run.samples).findings
     return told.samples
 
@@ -181,7 +181,7 @@ def test_samples_of_evaluations_and_rules_without_samples_show_nothing(tmp_path)
 def test_a_finding_has_at_most_four_however_many_samples_there_are(tmp_path):
     samples = [recorded(step, f"{step}", end="cut") for step in range(1, 3_000)]
     finding = found("truncation")
-    run = Run(run_with(tmp_path, *samples))
+    run = RecordedRun(run_with(tmp_path, *samples))
     whole = evidence(diagnosis(finding), run.samples())
     assert list(whole) == ["truncation"]
     assert len(whole["truncation"]) == MOST
@@ -226,7 +226,7 @@ def test_an_own_rule_names_the_samples_that_show_its_findings(tmp_path):
         shown_by = ("first-cut",)
 
     finding = msgspec.structs.replace(found("truncation"), rule="odd", code="MY001")
-    run = Run(run_with(tmp_path, recorded(150, "so", length=9, end="cut"), recorded(160, "fine")))
+    run = RecordedRun(run_with(tmp_path, recorded(150, "so", length=9, end="cut"), recorded(160, "fine")))
     (shown,) = with_samples(diagnosis(finding), run.samples, [Odd]).findings
     assert [one["why"] for one in shown.samples] == ["cut at 9 tokens"]
     (alone,) = with_samples(diagnosis(finding), run.samples).findings
@@ -279,7 +279,7 @@ def test_the_diagnosis_of_a_run_has_its_samples_and_a_healthy_one_has_none(tmp_p
         for step in range(1, 301, 5)
     ]
     write_samples(files, *samples, b"garbage\n")
-    run = Run(files)
+    run = RecordedRun(files)
     told = {finding.rule: finding for finding in judge(run).findings}
     assert [one["why"] for one in told["truncation"].samples] == ["cut at 250 tokens"] * 4
     assert all(one["step"] >= told["truncation"].onset_step for one in told["truncation"].samples)
@@ -288,7 +288,7 @@ def test_the_diagnosis_of_a_run_has_its_samples_and_a_healthy_one_has_none(tmp_p
     assert msgspec.json.encode(told["truncation"])
 
     files = write_samples(write(tmp_path / "well", learning(), "well"), *samples)
-    assert all(finding.samples == [] for finding in judge(Run(files)).findings)
+    assert all(finding.samples == [] for finding in judge(RecordedRun(files)).findings)
 
 
 def test_tables_of_a_run_of_ours_are_its_own_only_where_it_logged_completions(tmp_path):
@@ -297,15 +297,15 @@ def test_tables_of_a_run_of_ours_are_its_own_only_where_it_logged_completions(tm
         files = write(tmp_path / f"logs{count}", collapsing(), options={"log_completions": logs})
         info = msgspec.json.decode(files.run.read_bytes()) | {"trainer_dir": str(tmp_path / "out")}
         files.run.write_bytes(msgspec.json.encode(info))
-        run = Run(files)
+        run = RecordedRun(files)
         assert len(run.samples()) == count
         assert bool(evidence(judge(run), run.samples())) is bool(count)
     # What the observer recorded says more, and wins.
     write_samples(files, line(recorded(1)))
-    assert [sample.length for sample in Run(files).samples()] == [7]
+    assert [sample.length for sample in RecordedRun(files).samples()] == [7]
     # A trainer's folder that is gone is no reason to look beside it.
     info["trainer_dir"] = str(tmp_path / "out" / "gone")
     info["attempts"][0]["args"]["log_completions"] = True
     files.samples.unlink()
     files.run.write_bytes(msgspec.json.encode(info))
-    assert len(Run(files).samples()) == 0
+    assert len(RecordedRun(files).samples()) == 0

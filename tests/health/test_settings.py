@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rldk.health import Rule, Settings, Severity
+from rldk.health import Rule, Settings, Severity, find_rule
 
 ROOT = Path(__file__).parents[2]
 OWN = ROOT / "docs" / "own_rules.md"  # its thresholds are those of a rule that it defines, and it runs
@@ -89,3 +89,39 @@ def test_what_is_not_known_here_costs_nothing_else_of_a_record(caplog):
 @pytest.mark.parametrize("recorded", [None, [], "OPT", {"select": 3, "ignore": None, "thresholds": ["x"]}])
 def test_a_record_that_holds_no_settings_gives_the_defaults(recorded):
     assert Settings.of_record(recorded) == Settings()
+
+
+RECORDED = Settings(
+    ignore=("REW",),
+    thresholds={"no-learning": {"records": 200}, "OPT001": {"records": 3}},
+    truth_metric="exact",
+)
+
+
+def test_settings_that_say_nothing_override_nothing():
+    found = RECORDED.overridden_by(Settings())
+    assert found.thresholds == {"no-learning": {"records": 200}, "non-finite": {"records": 3}}
+    assert (found.select, found.ignore, found.truth_metric) == (None, ("REW",), "exact")
+
+
+def test_a_threshold_overrides_that_option_alone():
+    given = Settings(thresholds={"non-finite": {"scaler_records": 6}, "REW004": {"records": 50}})
+    found = RECORDED.overridden_by(given)
+    assert found.thresholds["non-finite"] == {"records": 3, "scaler_records": 6}
+    assert found.thresholds[find_rule("REW004").name]["records"] == 50
+    assert RECORDED.thresholds["OPT001"] == {"records": 3}
+
+
+def test_rules_of_the_caller_judge_beside_those_of_the_settings_that_they_override():
+    given = Settings(rules=(Mine,), thresholds={"mine": {}})
+    assert RECORDED.overridden_by(given).overridden_by(given).rules == (Mine,)
+
+
+def test_what_is_selected_by_name_is_judged_also_where_it_was_left_out():
+    found = RECORDED.overridden_by(Settings(select=("dead-reward",)))
+    assert (found.select, found.ignore) == (("dead-reward",), ())
+
+
+def test_what_is_ignored_and_the_truth_metric_are_overridden():
+    found = RECORDED.overridden_by(Settings(ignore=("GEN",), truth_metric="pass"))
+    assert (found.ignore, found.truth_metric) == (("GEN",), "pass")

@@ -10,7 +10,7 @@ import pytest
 
 from faulty_disk import FaultyDisk
 from processes import environment
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
@@ -103,7 +103,7 @@ def run(tmp_path, disk):
 def recorded(disk):
     """The one run: its phases and steps, and how it ended."""
     assert [path.name for path in disk.folder.glob("*_run.json")] == ["r_run.json"]
-    events = [(event.phase, event.step) for event in Run(RunFiles(disk.folder, "r"))]
+    events = [(event.phase, event.step) for event in RecordedRun(RunFiles(disk.folder, "r"))]
     return events, json.loads((disk.folder / "r_run.json").read_text())["end"]["how"]
 
 

@@ -11,7 +11,7 @@ import tiny
 from integrations import trainings
 from integrations.witness import of_phase, read
 from rldk.integrations.trl import RLDKCallback
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
 
@@ -105,7 +105,7 @@ def test_tokens_go_on_after_a_resume(resume_from, model, tmp_path):
     trainer = trainings.grpo(model, tmp_path, [second, again], rewards=second.reward, max_steps=7, **changes)
     trainer.train(resume_from_checkpoint=f"{tmp_path}/out/checkpoint-{resume_from}")
     assert again.files == callback.files
-    events = [event for event in Run(again.files) if event.phase == "train"]
+    events = [event for event in RecordedRun(again.files) if event.phase == "train"]
     assert [event.step for event in events] == [1, 2, 3, 4, 5, 6, 7]
     found = [(event.data_slice.tokens_in, event.data_slice.tokens_out) for event in events]
     assert found == first.windows[:resume_from] + second.windows

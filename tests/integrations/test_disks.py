@@ -11,7 +11,7 @@ import pytest
 
 from faulty_disk import FaultyDisk
 from processes import environment
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
@@ -109,7 +109,7 @@ def finish(process):
 
 def recorded(disk):
     """The steps of the train records; no line is damaged, and all are of the run."""
-    run = Run(RunFiles(disk.folder, "r"))
+    run = RecordedRun(RunFiles(disk.folder, "r"))
     events = [event for event in run if event.phase == "train"]
     assert run.bad_lines == []
     assert {event.model_info.run_id for event in events} == {"r"}
@@ -148,7 +148,7 @@ def test_a_training_begins_on_a_disk_that_hangs_and_is_recorded_when_it_answers(
     out, _ = finish(process)
     assert longest(out) < 2
     assert recorded(disk) == list(range(1, 101))
-    first = next(iter(Run(RunFiles(disk.folder, "r"))))
+    first = next(iter(RecordedRun(RunFiles(disk.folder, "r"))))
     assert first.wall_time < 30
     assert info(disk)["end"]["how"] == "completed"
 
@@ -190,7 +190,7 @@ def test_a_resume_on_a_disk_that_hangs_goes_on_in_its_run(disk, begin):
     finish(process)
     assert recorded(disk) == list(range(1, 61))
     assert [path.name for path in disk.folder.glob("*_run.json")] == ["r_run.json"]
-    first = [event for event in Run(RunFiles(disk.folder, "r")) if event.step == 21]
+    first = [event for event in RecordedRun(RunFiles(disk.folder, "r")) if event.step == 21]
     assert [event.resumed_from for event in first] == [20]
     assert [attempt["from_step"] for attempt in info(disk)["attempts"]] == [0, 20]
 

@@ -11,12 +11,12 @@ import tiny
 from events import event, found_in
 from integrations import trainings
 from integrations.trainings import NEW
-from rldk.doctor.judge import context_of, judge, settings_of
+from rldk.doctor.judge import judge
 from rldk.health import Rule, RunContext, Settings, Severity, Verdict
 from rldk.integrations.trl import RLDKCallback
 from rldk.integrations.trl.early_stop import HOLDS, EarlyStop, Stopper
 from rldk.recording.guard import Guard
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
 pytestmark = pytest.mark.training
@@ -61,7 +61,7 @@ def test_a_constant_reward_is_named_while_it_trains_and_afterwards(model, tmp_pa
     report = read(files.final_report)
     assert report["status"] in ("warning", "critical")
     live = callback._recorder.live_doctor.diagnosis()
-    assert found_in(Run(files)) == live
+    assert found_in(RecordedRun(files)) == live
     assert [one["rule"] for one in report["findings"]] == [one.rule for one in live.findings]
 
 
@@ -74,12 +74,12 @@ def test_options_of_rules_hold_live_and_afterwards(model, tmp_path):
         truth_metric="rewards/constant_reward/mean",
     )
     trainings.grpo(model, tmp_path, [callback], rewards=constant_reward, max_steps=4).train()
-    run = Run(callback.files)
+    run = RecordedRun(callback.files)
     (dead,) = [one for one in judge(run).findings if one.rule == "dead-reward"]
     assert dead.first_step == 3
     assert "zero-advantage" not in [one["finding"]["rule"] for one in read(callback.files.alerts)]
-    assert settings_of(run).ignore == ("SET", "zero-advantage")
-    assert context_of(run).truth_metric == "rewards/constant_reward/mean"
+    assert run.settings().ignore == ("SET", "zero-advantage")
+    assert run.context().truth_metric == "rewards/constant_reward/mean"
 
 
 class Started(Rule):
@@ -98,9 +98,9 @@ def test_an_own_rule_judges_a_training_and_is_missing_afterwards(model, tmp_path
     (alert,) = [one for one in read(callback.files.alerts) if one["finding"]["rule"] == "started"]
     assert alert["step"] == 1
     assert alert["finding"]["summary"] == "A record has a loss."
-    run = Run(callback.files)
+    run = RecordedRun(callback.files)
     caplog.clear()
-    assert settings_of(run) == Settings(select=("OPT",))
+    assert run.settings() == Settings(select=("OPT",))
     assert "not judged by started" in caplog.text
     assert "started" not in [one.rule for one in judge(run).findings]
 
@@ -264,7 +264,7 @@ def test_a_verdict_that_fails_costs_no_record(tmp_path, monkeypatch):
     monkeypatch.setattr(EarlyStop, "observe", fail)
     callback = trainings.recorder(tmp_path / "logs", stop_on="critical")
     trainings.line(tmp_path, [callback]).train()
-    assert [one.step for one in Run(callback.files) if one.phase == "train"] == [1, 2, 3, 4]
+    assert [one.step for one in RecordedRun(callback.files) if one.phase == "train"] == [1, 2, 3, 4]
     assert callback.guard.failures == 5
 
 
@@ -313,7 +313,7 @@ def test_a_killed_and_resumed_run_is_judged_as_it_was_live(model, tmp_path):
     again = trainings.recorder(tmp_path / "logs")
     trainings.grpo(model, tmp_path, [again], **options).train(resume_from_checkpoint=True)
     trainings.settle()
-    assert found_in(Run(RunFiles(tmp_path / "logs", "r"))) == again._recorder.live_doctor.diagnosis()
+    assert found_in(RecordedRun(RunFiles(tmp_path / "logs", "r"))) == again._recorder.live_doctor.diagnosis()
 
 
 def _stop():

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from integrations.cases import folders_of, status
 from rldk.cli import main
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
@@ -306,7 +306,7 @@ def test_sigterm_ends_the_process_as_ever_and_is_told(ends):
     told = crash(ends["terminated"])
     assert told["message"].startswith("SIGTERM ended the run after step 3")
     assert report(ends["terminated"])["end"]["how"] == "terminated"
-    assert Run(RunFiles(ends["terminated"] / "logs", "r")).state == "ended"
+    assert RecordedRun(RunFiles(ends["terminated"] / "logs", "r")).state == "ended"
     assert "Traceback" not in (ends["terminated"] / "err.txt").read_text()
 
 

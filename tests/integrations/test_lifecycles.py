@@ -24,7 +24,7 @@ from rldk.integrations.trl import RLDKCallback, observe_rewards
 from rldk.integrations.trl import beginning as beginning_module
 from rldk.recording.disk import BEGIN_SECONDS
 from rldk.recording.resources import ResourceSampler
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.runs.export import WRITERS
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
@@ -131,7 +131,7 @@ def test_a_resume_goes_on_in_the_files_of_its_run(run_id, tmp_path, caplog):
     trainer.train(resume_from_checkpoint=f"{tmp_path}/out/checkpoint-2")
     assert files(tmp_path / "logs") - later == first
     assert steps(again.files.events) == [1, 2, 3, 4, 3, 4, 5, 6]
-    assert [event.step for event in Run(again.files) if event.phase == "train"] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in RecordedRun(again.files) if event.phase == "train"] == [1, 2, 3, 4, 5, 6]
     resumed = [line for line in read(again.files.events) if "resumed:from_step=2" in line["notes"]]
     assert [line["step"] for line in resumed] == [3]
     times = [line["wall_time"] for line in read(again.files.events)]
@@ -150,7 +150,7 @@ def test_a_resume_that_ends_earlier_leaves_no_later_step(run_id, tmp_path):
     trainer.train(resume_from_checkpoint=f"{tmp_path}/out/checkpoint-4")
     assert report(again.files)["end"]["how"] == "stopped"
     assert report(again.files)["last_step"] == 6
-    run = Run(again.files)
+    run = RecordedRun(again.files)
     for name, write in WRITERS.items():
         with (tmp_path / name).open("wb") as file:
             write(run, file)
@@ -405,7 +405,7 @@ def test_a_forked_child_records_nothing(tmp_path):
             finally:
                 os._exit(0)
         assert os.waitpid(pid, 0)[1] == 0
-        assert Run(callback.files).state == "running"
+        assert RecordedRun(callback.files).state == "running"
 
     trainer.add_callback(After(2, fork))
     trainer.train()
@@ -416,9 +416,11 @@ def test_a_forked_child_records_nothing(tmp_path):
 def test_a_run_is_running_until_it_ends(tmp_path):
     callback = trainings.recorder(tmp_path / "logs")
     seen = []
-    trainer = trainings.line(tmp_path, [callback, After(2, lambda: seen.append(Run(callback.files).state))])
+    trainer = trainings.line(
+        tmp_path, [callback, After(2, lambda: seen.append(RecordedRun(callback.files).state))]
+    )
     trainer.train()
-    assert [*seen, Run(callback.files).state] == ["running", "ended"]
+    assert [*seen, RecordedRun(callback.files).state] == ["running", "ended"]
 
 
 @pytest.mark.parametrize("found", ["0.22.2", "0.9"])
@@ -497,7 +499,9 @@ def test_parts_of_a_rotated_run_are_one_run(tmp_path):
     callback = trainings.recorder(tmp_path / "logs", rotate_mb=0.01, compress=True)
     trainings.line(tmp_path, [callback], max_steps=60).train()
     assert len(callback.files.parts()) > 2
-    assert [event.step for event in Run(callback.files) if event.phase == "train"] == list(range(1, 61))
+    assert [event.step for event in RecordedRun(callback.files) if event.phase == "train"] == list(
+        range(1, 61)
+    )
 
 
 def test_the_arguments_of_the_trainer_are_written_without_secrets(tmp_path):
@@ -574,15 +578,15 @@ def test_a_resume_in_the_same_process_goes_on_in_the_run_that_an_exception_ended
     trainer = trainings.line(tmp_path, [again], **changes)
     trainer.train(resume_from_checkpoint=f"{tmp_path}/out/checkpoint-2")
     assert again.files.run_id == failed.files.run_id == "r"
-    assert [event.step for event in Run(again.files) if event.phase == "train"] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in RecordedRun(again.files) if event.phase == "train"] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_training_that_was_abandoned_is_ended_by_the_next_one(tmp_path):
     before = set(threading.enumerate())
     failed = failing(tmp_path, "a", 2)
-    assert Run(failed.files).state == "running"
+    assert RecordedRun(failed.files).state == "running"
     trainings.line(tmp_path, [RLDKCallback(tmp_path / "logs", "b")]).train()
-    assert Run(failed.files).info["end"]["how"] == "unknown"
+    assert RecordedRun(failed.files).info.end.how == "unknown"
     watchdogs = [one for one in set(threading.enumerate()) - before if one.name == "rldk-watchdog"]
     assert watchdogs == []
 
@@ -603,5 +607,5 @@ def test_a_training_within_another_leaves_it_alone(tmp_path):
 
     callback = RLDKCallback(tmp_path / "logs", "outer")
     trainings.line(tmp_path, [callback, After(2, nested)]).train()
-    assert Run(callback.files).info["end"]["how"] == "completed"
+    assert RecordedRun(callback.files).info.end.how == "completed"
     assert steps(callback.files.events) == [1, 2, 3, 4]

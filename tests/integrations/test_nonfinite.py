@@ -11,7 +11,7 @@ from integrations import trainings
 from integrations.trainings import NEW
 from integrations.witness import Witness, check, of_phase, read
 from rldk.metrics.dialects.trl import TRL, TRL_0
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
 
@@ -32,7 +32,7 @@ def train(kind, model, folder, callbacks=(), **changes):
     dialect = TRL if NEW else TRL_0
     lines = read(callback.files.events)
     check(lines, witness.seen, dialect.reader(kind))
-    return lines, Run(callback.files)
+    return lines, RecordedRun(callback.files)
 
 
 @pytest.mark.parametrize("kind", ["dpo", "sft"])

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from integrations.witness import of_phase, read
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.runs.export import WRITERS
 from rldk.schema.files import RunFiles
 
@@ -64,7 +64,7 @@ print(trainer.evaluate())
     assert table["eval_loss"].tolist()[-1] == loss
     assert json.loads(files.metrics_json.read_text())["steps"][-1]["eval_loss"] == loss
     assert report(files)["records"] == 6
-    assert Run(files).state == "ended"
+    assert RecordedRun(files).state == "ended"
 
 
 def test_two_processes_with_one_run_id_make_two_runs(start, tmp_path):
@@ -106,9 +106,9 @@ trainings.line(here, [RLDKCallback("logs", {run_id!r}), kill], {changes}).train(
     files = RunFiles(tmp_path / "logs", run_id or "out")
     assert train_steps(files.events) == [1, 2, 3, 4, 5, 6, 7]
     give_up = time.monotonic() + 30
-    while Run(files).state == "running" and time.monotonic() < give_up:
+    while RecordedRun(files).state == "running" and time.monotonic() < give_up:
         time.sleep(0.05)  # a child that was being started holds the lock until it runs its own program
-    assert Run(files).state == "unfinished"
+    assert RecordedRun(files).state == "unfinished"
 
     code, _ = run(f"""
 trainer = trainings.line(here, [RLDKCallback("logs", {run_id!r})], {changes})
@@ -126,7 +126,7 @@ trainer.train(resume_from_checkpoint=True)
     found = {}
     for name, write in WRITERS.items():
         with (tmp_path / name).open("wb") as file:
-            write(Run(files), file)
+            write(RecordedRun(files), file)
     found["csv"] = pd.read_csv(tmp_path / "csv").query("phase == 'train'")["step"].tolist()
     found["parquet"] = pd.read_parquet(tmp_path / "parquet").query("phase == 'train'")["step"].tolist()
     found["jsonl"] = train_steps(tmp_path / "jsonl")
@@ -135,7 +135,7 @@ trainer.train(resume_from_checkpoint=True)
     found["metrics.csv"] = pd.read_csv(files.metrics_csv).query("phase == 'train'")["step"].tolist()
     assert found == {name: list(range(1, last + 1)) for name in found}
     assert len(found) == len(WRITERS) + 1
-    assert len(Run(files).info["attempts"]) == 2
+    assert len(RecordedRun(files).info.attempts) == 2
 
 
 @compat
@@ -156,7 +156,7 @@ trainings.line(here, [RLDKCallback("logs", "r"), After(3, fail)]).train()
     assert (end["how"], end["step"]) == ("exception", 3)
     assert end["detail"] == "ValueError: the reward is too good"
     assert pd.read_csv(files.metrics_csv)["step"].tolist() == [1, 2, 3]
-    assert Run(files).state == "ended"
+    assert RecordedRun(files).state == "ended"
 
 
 def test_ctrl_c_is_an_interruption(run, tmp_path):
@@ -179,7 +179,7 @@ trainings.line(here, [RLDKCallback("logs", "r"), end]).train()
     assert code == -signal.SIGTERM
     files = RunFiles(tmp_path / "logs", "r")
     assert train_steps(files.events) == [1, 2, 3]
-    assert Run(files).state == "ended"
+    assert RecordedRun(files).state == "ended"
     assert report(files)["end"]["how"] == "terminated"
     assert pd.read_csv(files.metrics_csv)["step"].tolist() == [1, 2, 3]
 
@@ -277,5 +277,5 @@ def test_two_ranks_record_once(start, model, tmp_path):
     lengths = [line["metrics"]["completion_length_mean"] for line in train]
     # Two generations of eight completions a record.
     assert [line["data_slice"]["tokens_out"] for line in train] == [round(16 * mean) for mean in lengths]
-    assert Run(RunFiles(tmp_path / "logs", "r")).info["attempts"][0]["world_size"] == 2
+    assert RecordedRun(RunFiles(tmp_path / "logs", "r")).info.attempts[0].recorded["world_size"] == 2
     assert os.listdir(tmp_path / "logs").count(".r.lock") == 1

@@ -9,7 +9,7 @@ import pytest
 from faulty_disk import FaultyDisk
 from integrations.witness import read
 from rldk.doctor.judge import judge
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
@@ -84,7 +84,7 @@ assert all(torch.equal(with_weights[name], weights[name]) for name in weights)
         for rank in (0, 1)
     )
     assert fast < slow  # what a rank waits for another is not in it
-    found = {finding.rule: finding for finding in judge(Run(files)).findings}
+    found = {finding.rule: finding for finding in judge(RecordedRun(files)).findings}
     assert "rank 1 takes" in found["straggler"].message
     assert "in its reward functions" in found["straggler"].message
     assert not [
@@ -111,7 +111,7 @@ os.write(1, f"steps {trainer.state.global_step}\\n".encode())  # whole: the othe
     assert "rldk: not stopping, since rank 1 would go on: broken-start" in out + err
     files = RunFiles(tmp_path / "logs", "r")
     assert files.ranks() == [0]
-    assert Run(files).info["end"]["how"] == "completed"
+    assert RecordedRun(files).info.end.how == "completed"
 
 
 def test_a_rank_that_dies_takes_nobody_of_rldk_along(start, model, tmp_path):
@@ -133,7 +133,7 @@ trainer.train()
     )
     files = RunFiles(tmp_path / "logs", "r")
     assert [line["step"] for line in read(files.events)][:3] == [1, 2, 3]
-    run = Run(files)
+    run = RecordedRun(files)
     assert run.state != "running"
     assert judge(run).findings
 
@@ -159,7 +159,7 @@ trainer.train()
     )
     files = RunFiles(tmp_path / "logs", "r")
     assert "ValueError: no judge" in files.crash(1).read_text()
-    (crash,) = [finding for finding in judge(Run(files)).findings if finding.rule == "crash"]
+    (crash,) = [finding for finding in judge(RecordedRun(files)).findings if finding.rule == "crash"]
     assert "rank 1" in crash.message
     assert "no judge" in crash.message
 

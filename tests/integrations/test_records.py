@@ -13,7 +13,7 @@ from integrations.trainings import NEW
 from integrations.witness import Witness, check, of_phase, read
 from rldk.integrations.trl import RLDKCallback
 from rldk.metrics.dialects.trl import TRL, TRL_0
-from rldk.runs import Run
+from rldk.runs import RecordedRun, Run
 
 pytestmark = pytest.mark.training
 
@@ -117,7 +117,7 @@ def record(model: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
         trainer.train()
         assert callback.files is not None
         return Recording(
-            trainer, before, after, Run(callback.files), read(callback.files.events), NAMES[kind]
+            trainer, before, after, RecordedRun(callback.files), read(callback.files.events), NAMES[kind]
         )
 
     return recording

@@ -11,7 +11,7 @@ from transformers.trainer_utils import HPSearchBackend
 
 from integrations import trainings
 from rldk.recording.stack_location import frames_of_thread, locate
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
@@ -38,7 +38,7 @@ def train(folder: Path, out: str, *callbacks, resume: str | None = None, **chang
 
 
 def steps(files: RunFiles):
-    return [event.step for event in Run(files) if event.phase == "train"]
+    return [event.step for event in RecordedRun(files) if event.phase == "train"]
 
 
 def two_seeds(folder: Path):

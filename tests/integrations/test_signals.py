@@ -10,7 +10,7 @@ import signal
 import pytest
 
 from integrations.cases import folders_of, status
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
@@ -31,7 +31,7 @@ from rldk.integrations.trl import RLDKCallback, process_recorder
 from rldk.schema.files import RunFiles
 from rldk.recording import exit_hooks
 from rldk.recording.watchdog import Patience, Watchdog
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 
 torch.set_num_threads(1)
 MODEL = sys.argv[1]
@@ -63,7 +63,7 @@ def until(is_so):
 
 
 def run():
-    return Run(RunFiles(Path("logs"), "r"))
+    return RecordedRun(RunFiles(Path("logs"), "r"))
 
 
 def forked_early():
@@ -144,7 +144,7 @@ def caught():
     until(lambda: run().state == "ended")
     time.sleep(0.5)
     print_hooks()
-    print(run().info["end"]["how"], run().info["end"]["detail"], flush=True)
+    print(run().info.end.how, run().info.end.detail, flush=True)
     term()
 
 
@@ -217,7 +217,7 @@ def evaluated():
     for _ in range(30):
         trainings.line(Path.cwd(), [RLDKCallback("logs", "e")]).evaluate()
     assert (this.num_fds(), threading.active_count()) == before
-    print(run().state, run().info["end"]["how"], flush=True)
+    print(run().state, run().info.end.how, flush=True)
 
 
 def waits(**changes):
@@ -293,11 +293,11 @@ def printed(folder):
 
 
 def end(folder):
-    return Run(RunFiles(folder / "logs", "r")).info["end"]
+    return RecordedRun(RunFiles(folder / "logs", "r")).info.end
 
 
 def how(folder):
-    return end(folder)["how"], end(folder)["detail"]
+    return end(folder).how, end(folder).detail
 
 
 def test_a_signal_that_a_forked_child_gets_at_once_is_the_child_s_alone(ends):
@@ -343,9 +343,9 @@ def test_what_a_script_is_still_handling_is_the_end_with_its_text(ends):
 def test_a_run_that_a_caught_exception_ended_goes_on_where_its_trainer_does(ends):
     folder = ends["caught_and_resumed"]
     assert (status(folder), how(folder)) == (0, ("completed", None))
-    run = Run(RunFiles(folder / "logs", "r"))
+    run = RecordedRun(RunFiles(folder / "logs", "r"))
     assert [event.step for event in run if event.phase == "train"] == [1, 2, 3, 4, 5, 6]
-    assert len(run.info["attempts"]) == 2
+    assert len(run.info.attempts) == 2
 
 
 def test_an_exception_in_a_notebook_is_the_end_with_its_text_and_nothing_of_ours_stays(ends):
@@ -383,5 +383,5 @@ def test_the_last_checkpoint_is_waited_for_after_an_end_but_not_after_an_excepti
 
 def test_ctrl_c_while_a_training_begins_leaves_nothing_that_fails_later(ends):
     folder = ends["interrupted_while_it_begins"]
-    assert end(folder)["how"] == "interrupted"
+    assert end(folder).how == "interrupted"
     assert "Exception ignored" not in err(folder)

@@ -23,11 +23,12 @@ from rldk.recording.crash import (
 )
 from rldk.recording.crash_recorder import CrashRecorder
 from rldk.recording.disk import Disk, Job
-from rldk.schema.crash_file import CrashNote, read_crash
+from rldk.schema.crash_file import read_crash
 from rldk.schema.event import encode
 from rldk.schema.files import RunFiles
+from rldk.schema.run_info import RunEnd
 
-NOTE = CrashNote(
+NOTE = RunEnd(
     how="exception", detail="ValueError: boom", where="f (a.py:1)", step=7, time="2026-01-01T00:00:00"
 )
 
@@ -59,7 +60,7 @@ def test_text_is_without_secrets_and_bounded(path):
     secret = "hf_" + "a" * 30
     detail = f"ValueError: {secret} " + "y" * 10_000_000
     lines = [f"with {secret}"] * 10 + ["x" * 100_000] * 1000
-    CrashFile(path).add_end(CrashNote(how="exception", detail=one_line(detail)), [("Lines", lines)])
+    CrashFile(path).add_end(RunEnd(how="exception", detail=one_line(detail)), [("Lines", lines)])
     text = path.read_text()
     assert secret not in text
     assert "characters are left out" in text
@@ -68,7 +69,7 @@ def test_text_is_without_secrets_and_bounded(path):
 
 
 def test_a_text_that_no_encoding_holds_is_escaped(path):
-    CrashFile(path).add_end(CrashNote(how="exception", detail="bad \udcff"), [("a", ["\udcff\x1b[31m"])])
+    CrashFile(path).add_end(RunEnd(how="exception", detail="bad \udcff"), [("a", ["\udcff\x1b[31m"])])
     assert read_crash(path).detail == "bad \\udcff"
 
 
@@ -249,7 +250,7 @@ def test_a_note_that_a_disk_holds_up_is_written_when_it_answers(tmp_path, held):
     disk, answers = held
     words = CrashRecorder(tmp_path / "crash.txt", step=lambda: 3, disk=disk)
     words.note(ValueError("boom"), 0.1)
-    assert words.death.detail == "ValueError: boom"
+    assert words.ended.detail == "ValueError: boom"
     assert not words.path.exists()
     answers.set()
     assert disk.settle(20)

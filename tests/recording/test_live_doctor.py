@@ -9,7 +9,7 @@ from events import event, found_in
 from recording_one import begin
 from rldk.health import RULES, Monitor, RunContext, diagnose
 from rldk.recording.live_doctor import as_recorded
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 
 
 def alerts(recorder):
@@ -65,9 +65,8 @@ def test_what_a_kill_left_after_the_checkpoint_is_not_judged_again(tmp_path):
     recorder = begin(tmp_path, from_step=5, about={"algorithm": "grpo"})
     assert recorder.live_doctor.monitor.records == 6
     dead(recorder, range(6, 30))
-    live = recorder.live_doctor.diagnosis()
     recorder.end("completed")
-    assert live == found_in(Run(recorder.files))
+    assert recorder.live_doctor.diagnosis() == found_in(RecordedRun(recorder.files))
     recorder.close()
 
 

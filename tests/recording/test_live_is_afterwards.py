@@ -11,7 +11,7 @@ from recording_one import begin
 from rldk.doctor.judge import monitor_of
 from rldk.health import diagnose
 from rldk.recording.writer import JsonlWriter
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 
 RUNS = 1000
 LEVELS = {
@@ -47,6 +47,15 @@ LEVELS = {
     },
     "sft": {"loss": 1.5, "grad_norm": 1.0, "lr": 1e-5, "token_accuracy_mean": 0.6, "entropy_mean": 1.0},
 }
+ENDS = [
+    ("completed",),
+    ("stopped",),
+    ("interrupted", "KeyboardInterrupt"),
+    ("terminated", "SIGTERM"),
+    ("exception", "ValueError: boom"),
+    ("exception", "RuntimeError: probability tensor contains either `inf`, `nan` or element < 0"),
+    ("exception", "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"),
+]
 
 
 def series(rng, steps):
@@ -93,12 +102,14 @@ def test_generated_runs(tmp_path, chunk, monkeypatch):
             for one in events:
                 if one.step > recorder._step and one.step > from_step:
                     recorder.record(one)
-        live = recorder.live_doctor.diagnosis()
+        recorder.end(*rng.choice(ENDS))
         recorder.close()
-        assert found_in(Run(recorder.files)) == live, seed
+        live = recorder.live_doctor.diagnosis()
+        assert found_in(RecordedRun(recorder.files)) == live, seed
         assert recorder._guard.failures == 0, seed
         found |= {finding.rule for finding in live.findings}
-    assert len(found) > 8
+    assert len(found - {"crash", "unfinished-run"}) > 8
+    assert {"crash", "unfinished-run"} <= found
 
 
 def test_what_the_report_and_the_alerts_say_is_what_a_later_look_finds(tmp_path):
@@ -108,7 +119,7 @@ def test_what_the_report_and_the_alerts_say_is_what_a_later_look_finds(tmp_path)
         recorder.record(one)
     recorder.end("completed")
     report = json.loads(recorder.files.final_report.read_text())
-    monitor = monitor_of(Run(recorder.files))
+    monitor = monitor_of(RecordedRun(recorder.files))
     later = diagnose(monitor)
     assert report["status"] == later.status
     assert [one["rule"] for one in report["findings"]] == [one.rule for one in later.findings]

@@ -14,12 +14,11 @@ from events import event
 from processes import run_script, script
 from recording_one import begin
 from rldk.recording import recorder as recorder_module
-from rldk.recording.crash_recorder import ProcessEnd
 from rldk.recording.disk import BEGIN_SECONDS, Job
-from rldk.recording.stack_location import StackLocation
 from rldk.report.final_report import write_end
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
+from rldk.schema.run_info import RunEnd
 
 ALERT = {"time": "2026-01-01T00:00:00+00:00", "step": 3, "finding": {"rule": "x", "severity": "warning"}}
 PREAMBLE = f"""
@@ -35,10 +34,10 @@ EVALUATION = PREAMBLE.replace("argv[1])", "argv[1]), training=False") + "recorde
 WRITES = """
 import os, signal, time
 from rldk.report.final_report import write_end
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 def write(files, *ended):
     os.kill(os.getpid(), signal.SIGTERM)
-    write_end(files, Run(files), *ended)
+    write_end(files, RecordedRun(files), *ended)
 """
 
 
@@ -57,14 +56,14 @@ def test_the_beginning_of_a_run_is_on_disk_at_once(tmp_path):
     assert attempt["from_step"] == 0
     assert attempt["trainer"] == "GRPOTrainer"
     assert read(recorder.files.alerts) == []
-    assert Run(recorder.files).state == "running"
+    assert RecordedRun(recorder.files).state == "running"
     recorder.close()
 
 
 def test_an_event_is_on_disk_when_record_has_returned(tmp_path):
     recorder = begin(tmp_path)
     recorder.record(event(1, loss=0.5))
-    assert list(Run(recorder.files)) == [event(1, loss=0.5)]
+    assert list(RecordedRun(recorder.files)) == [event(1, loss=0.5)]
     recorder.close()
 
 
@@ -98,7 +97,7 @@ def test_the_end_writes_the_files_of_the_end(tmp_path):
     with files.metrics_csv.open() as file:
         assert [row["loss"] for row in csv.DictReader(file)] == ["1.0", "0.5"]
     assert read(files.alerts) == []
-    assert Run(files).state == "ended"
+    assert RecordedRun(files).state == "ended"
     recorder.close()
 
 
@@ -180,7 +179,7 @@ def test_the_first_record_of_a_resume_says_so_and_only_the_first(tmp_path):
     second.record(event(3, "train", ("text:a=b",)))
     second.record(event(4))
     second.close()
-    found = list(Run(second.files))
+    found = list(RecordedRun(second.files))
     assert [one.step for one in found] == [1, 2, 3, 4]
     assert [one.notes for one in found] == [(), (), ("text:a=b", "resumed:from_step=2"), ()]
 
@@ -216,8 +215,8 @@ def test_two_live_recorders_of_one_name_are_two_runs(tmp_path):
     second.record(event(2))
     first.close()
     second.close()
-    assert [one.step for one in Run(first.files)] == [1]
-    assert [one.step for one in Run(second.files)] == [2]
+    assert [one.step for one in RecordedRun(first.files)] == [1]
+    assert [one.step for one in RecordedRun(second.files)] == [2]
 
 
 def test_without_the_jsonl_the_other_files_are_made(tmp_path):
@@ -251,7 +250,7 @@ def test_an_uncaught_exception_is_the_end_with_its_text(tmp_path):
     assert read(files.final_report)["end"]["detail"] == "ValueError: the batch is empty"
     assert read(files.metrics_json)["steps"]
     assert files.metrics_csv.exists()
-    assert Run(files).state == "ended"
+    assert RecordedRun(files).state == "ended"
 
 
 @pytest.mark.parametrize(
@@ -351,16 +350,16 @@ def test_a_signal_after_the_end_is_not_its_end(tmp_path):
 @pytest.mark.parametrize("leave", ["os._exit(1)", "os.kill(os.getpid(), 9)", "os.abort()"])
 def test_a_killed_run_has_no_end_and_is_unfinished(tmp_path, leave):
     run_script(PREAMBLE + f"import os\nrecorder.record(event(1))\n{leave}", tmp_path)
-    run = Run(RunFiles(tmp_path, "run"))
+    run = RecordedRun(RunFiles(tmp_path, "run"))
     assert run.state == "unfinished"
-    assert run.info["end"] is None
+    assert run.info.end is None
     assert [one.step for one in run] == [1]
     assert not run.files.final_report.exists()
 
 
 def test_a_run_is_running_as_long_as_its_process_lives(tmp_path):
     code = PREAMBLE + "recorder.record(event(1))\nprint('ready', flush=True)\nsys.stdin.read()"
-    run = Run(RunFiles(tmp_path, "run"))
+    run = RecordedRun(RunFiles(tmp_path, "run"))
     with script(code, tmp_path) as process:
         assert process.stdout.readline() == "ready\n"
         assert run.state == "running"
@@ -385,9 +384,9 @@ recorder.record(event(2))
     )
     result = run_script(code, tmp_path)
     assert result.stdout == "None False\n", result.stderr
-    run = Run(RunFiles(tmp_path, "run"))
+    run = RecordedRun(RunFiles(tmp_path, "run"))
     assert [one.step for one in run] == [1, 2]
-    assert run.info["end"]["records"] == 2
+    assert run.info.end.records == 2
 
 
 # Disks that refuse.
@@ -419,9 +418,9 @@ recorder.close()
     )
     result = run_script(code, tmp_path)
     assert result.stdout == "completed True\n", result.stderr
-    run = Run(RunFiles(tmp_path, "run"))
+    run = RecordedRun(RunFiles(tmp_path, "run"))
     assert [one.step for one in run] == list(range(1, 101))
-    assert run.info["end"] is None  # run.json as it was: whole
+    assert run.info.end is None  # run.json as it was: whole
     assert not run.files.final_report.exists()
     assert not run.files.metrics_csv.exists()
     assert not list(tmp_path.glob(".*.tmp"))
@@ -435,7 +434,7 @@ def test_a_report_that_fails_frees_the_run_all_the_same(tmp_path):
     recorder.record(event(1))
     with pytest.raises(RuntimeError):
         recorder.end("completed")
-    assert Run(recorder.files).state == "ended"
+    assert RecordedRun(recorder.files).state == "ended"
     recorder.close()
 
 
@@ -487,13 +486,13 @@ def test_an_evaluation_alone_may_end_and_a_training_that_follows_records_on(tmp_
     recorder = begin(tmp_path, training=False)
     recorder.record(event(0, "eval"))
     recorder.end("completed")
-    assert Run(recorder.files).state == "ended"
+    assert RecordedRun(recorder.files).state == "ended"
     recorder.begin_training()
-    assert Run(recorder.files).state == "running"
+    assert RecordedRun(recorder.files).state == "running"
     recorder.record(event(1))
     recorder.end("stopped")
-    assert Run(recorder.files).state == "ended"
-    assert [one.step for one in Run(recorder.files)] == [0, 1]
+    assert RecordedRun(recorder.files).state == "ended"
+    assert [one.step for one in RecordedRun(recorder.files)] == [0, 1]
     assert end_of(tmp_path)["how"] == read(recorder.files.final_report)["end"]["how"] == "stopped"
 
 
@@ -560,7 +559,7 @@ def test_at_a_signal_the_main_thread_may_hold_what_the_last_line_needs(hung, mon
     monkeypatch.setattr(recorder_module, "within", lambda _, call: apart.append(call))
     with monkeypatch.context() as patch:
         patch.setattr(hung.disk, "run", lambda *_, **__: False)
-        hung._finish_at_signal(ProcessEnd(how="terminated", detail="SIGTERM", location=StackLocation()))
+        hung._finish_at_signal(RunEnd(how="terminated", detail="SIGTERM"))
     assert apart == [hung._warn_of_missing]
 
 

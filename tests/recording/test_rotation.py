@@ -8,7 +8,7 @@ import pytest
 from events import line_of
 from rldk.recording import rotation
 from rldk.recording.writer import JsonlWriter
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.runs.event_reader import last_event
 from rldk.schema.files import RunFiles
 
@@ -40,7 +40,7 @@ def test_parts_end_at_record_boundaries_and_stay_below_the_limit(files):
         assert part == files.part(number)
         assert 4_000 < part.stat().st_size <= 5_000
         assert part.read_bytes().endswith(b"}\n")
-    assert steps(Run(files)) == list(range(100))
+    assert steps(RecordedRun(files)) == list(range(100))
 
 
 def test_a_record_above_the_limit_has_a_part_of_its_own(files):
@@ -49,7 +49,7 @@ def test_a_record_above_the_limit_has_a_part_of_its_own(files):
         writer.write(line_of(number, width=width))
     writer.close()
     assert len(files.parts()) == 3
-    assert steps(Run(files)) == [0, 1, 2]
+    assert steps(RecordedRun(files)) == [0, 1, 2]
 
 
 def test_without_a_limit_there_is_one_file(files):
@@ -62,7 +62,7 @@ def test_a_run_that_goes_on_numbers_its_parts_on(files):
     before = len(files.parts())
     write(files, 50, 100, rotate_mb=0.005, compress=True)
     assert len(files.parts()) > before
-    assert steps(Run(files)) == list(range(100))
+    assert steps(RecordedRun(files)) == list(range(100))
 
 
 def test_lines_that_waited_together_are_cut_into_parts_too(files):
@@ -70,7 +70,7 @@ def test_lines_that_waited_together_are_cut_into_parts_too(files):
     *parts, _ = files.parts()
     assert len(parts) > 5
     assert all(part.stat().st_size <= 5_000 for part in parts)
-    assert steps(Run(files)) == list(range(100))
+    assert steps(RecordedRun(files)) == list(range(100))
 
 
 def test_finished_parts_are_compressed_each_to_one_whole_gzip_member(files):
@@ -84,7 +84,7 @@ def test_finished_parts_are_compressed_each_to_one_whole_gzip_member(files):
         assert packed.count(b"\x1f\x8b\x08") == 1
         assert gzip.decompress(packed).endswith(b"}\n")
     assert [path for path in files.folder.iterdir() if path.name.startswith(".")] == []
-    assert steps(Run(files)) == list(range(100))
+    assert steps(RecordedRun(files)) == list(range(100))
     assert last_event(files.parts()).step == 99
 
 
@@ -92,10 +92,10 @@ def test_a_part_that_a_crash_left_twice_is_counted_once_and_compressed_again(fil
     write(files, 0, 100, rotate_mb=0.005)
     part = files.part(2)
     part.with_name(f"{part.name}.gz").write_bytes(gzip.compress(part.read_bytes())[:50])
-    assert steps(Run(files)) == list(range(100))
+    assert steps(RecordedRun(files)) == list(range(100))
     rotation.compress_parts(files)
     assert not part.exists()
-    assert steps(Run(files)) == list(range(100))
+    assert steps(RecordedRun(files)) == list(range(100))
 
 
 def test_a_part_that_cannot_be_compressed_stays_plain(files):
@@ -107,7 +107,7 @@ def test_a_part_that_cannot_be_compressed_stays_plain(files):
     rotation.compress_parts(files)
     assert part.exists()
     assert not files.part(2).exists()
-    assert steps(Run(files)) == list(range(30))
+    assert steps(RecordedRun(files)) == list(range(30))
 
 
 def test_a_part_that_cannot_be_renamed_grows_on_and_is_renamed_later(files, caplog, monkeypatch):
@@ -127,13 +127,13 @@ def test_a_part_that_cannot_be_renamed_grows_on_and_is_renamed_later(files, capl
     writer.close()
     assert len([one for one in caplog.records if "cannot rotate" in one.getMessage()]) == 1
     assert len(files.parts()) > 2
-    assert steps(Run(files)) == list(range(40))
+    assert steps(RecordedRun(files)) == list(range(40))
 
 
 def test_a_part_that_is_compressed_after_it_was_listed_is_read_all_the_same(files):
     write(files, 0, 100, rotate_mb=0.005)
     parts = files.parts()
-    reading = iter(Run(files, parts))
+    reading = iter(RecordedRun(files, parts))
     assert [next(reading).step for _ in range(3)] == [0, 1, 2]
     rotation.compress_parts(files)
     assert [event.step for event in reading] == list(range(3, 100))
@@ -141,7 +141,7 @@ def test_a_part_that_is_compressed_after_it_was_listed_is_read_all_the_same(file
 
 def test_a_part_that_is_finished_while_a_reader_is_at_work_is_not_missed(files):
     write(files, 0, 50, rotate_mb=0.005)
-    reading = iter(Run(files))
+    reading = iter(RecordedRun(files))
     found = [next(reading).step for _ in range(3)]
     write(files, 50, 100, rotate_mb=0.005, compress=True)
     assert found + [event.step for event in reading] == list(range(100))
@@ -158,7 +158,7 @@ def test_readers_of_a_run_that_is_rotated_and_compressed_see_every_record_once(f
     thread.start()
     passes = 0
     while not done.is_set():
-        run = Run(files)
+        run = RecordedRun(files)
         found = [event.step for event in run]
         assert found == list(range(len(found)))
         last = run.last()
@@ -166,4 +166,4 @@ def test_readers_of_a_run_that_is_rotated_and_compressed_see_every_record_once(f
         passes += 1
     thread.join()
     assert passes > 1
-    assert steps(Run(files)) == list(range(3_000))
+    assert steps(RecordedRun(files)) == list(range(3_000))

@@ -287,6 +287,6 @@ def test_a_line_is_what_a_monitor_is_told():
     place = StackLocation(where="get (api.py:3)", activity="the reward function judge (rewards.py:7)")
     stall = StallRecord(step=7, time=1.0, stalled_seconds=301.0, usual_seconds=2.0, location=place)
     at = observation(stall.line())
-    assert (at.kind, at.step) == ("step_time", 7)
+    assert (at.kind, at.step) == ("stall", 7)
     assert at.values["stalled_seconds"] == 301
     assert at.detail["activity"] == place.activity

@@ -20,7 +20,7 @@ from processes import run_script
 from rldk.recording import writer as module
 from rldk.recording.disk import Disk
 from rldk.recording.writer import LOCK_SECONDS, JsonlWriter
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
 KILLER = Path(__file__).parents[1] / "kill_writer.py"
@@ -34,7 +34,7 @@ def files(tmp_path):
 
 def steps(files):
     """The steps of all records; a line that is none fails the test."""
-    run = Run(files)
+    run = RecordedRun(files)
     found = [event.step for event in run]
     assert run.bad_lines == []
     return found

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events import event
+from rldk.health import Observation
 from rldk.report.curve import MARK, POINTS, Curve, Curves
 
 
@@ -45,10 +46,10 @@ def test_the_mark_stands_before_the_first_record_at_the_step():
 
 def test_curves_leave_out_the_summary_and_are_bounded():
     curves = Curves()
-    curves.take(event(1, loss=1.0))
-    curves.take(event(2, "eval", eval_loss=2.0))
-    curves.take(event(2, "summary", train_loss=2.0))
+    curves.take(Observation.of(event(1, loss=1.0)))
+    curves.take(Observation.of(event(2, "eval", eval_loss=2.0)))
+    curves.take(Observation.of(event(2, "summary", train_loss=2.0)))
     assert set(curves) == {"loss", "eval_loss"}
-    curves.take(event(3, **{f"m{n}": 1.0 for n in range(5_000)}))
+    curves.take(Observation.of(event(3, **{f"m{n}": 1.0 for n in range(5_000)})))
     assert len(curves) <= 500
     assert curves.first_of(["nothing", "loss", "loss"]) == ["loss"]

@@ -7,16 +7,16 @@ import pytest
 
 from events import event, resumed, write_run
 from rldk.health import Diagnosis, Monitor, RunContext, diagnose, select
-from rldk.recording.recorder import Ending
 from rldk.report.final_report import final_report, write_end
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.runs.export import Survey
+from rldk.schema.run_info import RunEnd
 
 NOTHING = Diagnosis(status="insufficient-data", findings=[], not_checked=[])
 
 
 def ending(**changes):
-    return Ending(
+    return RunEnd(
         **{
             "how": "completed",
             "detail": None,
@@ -51,7 +51,7 @@ def test_resources_and_checkpoints_have_their_own_places(tmp_path):
     )
     analysis = {"path": "checkpoint-2", "step": 2, "tensors": 5, "resumable": True}
     files.checkpoints.write_text(json.dumps({"kind": "checkpoint", "step": 2, "analysis": analysis}) + "\n")
-    report = final_report(files, Survey.of(Run(files)), ending(), NOTHING)
+    report = final_report(files, Survey.of(RecordedRun(files)), ending(), NOTHING)
     assert report["resources"] == {"resource/process_memory": {"mean": 1.0, "max": 1.5, "last": 1.5}}
     assert list(report["metrics"]) == ["loss"]
     (saved,) = report["checkpoints"]
@@ -60,7 +60,7 @@ def test_resources_and_checkpoints_have_their_own_places(tmp_path):
 
 
 def test_every_figure_is_computed_from_the_events(files):
-    report = final_report(files, Survey.of(Run(files)), ending(), NOTHING)
+    report = final_report(files, Survey.of(RecordedRun(files)), ending(), NOTHING)
     assert report["run_id"] == "run"
     assert report["records"] == 5
     assert (report["first_step"], report["last_step"]) == (1, 3)
@@ -78,7 +78,7 @@ def test_the_report_holds_the_diagnosis(files):
     monitor = Monitor(RunContext(algorithm="grpo"), select(["dead-reward", "zero-advantage"]))
     for step in range(80):
         monitor.feed(event(step, reward_mean=0.0, reward_std=0.0))
-    report = final_report(files, Survey.of(Run(files)), ending(), diagnose(monitor))
+    report = final_report(files, Survey.of(RecordedRun(files)), ending(), diagnose(monitor))
     assert report["status"] == "critical"
     assert [(one["rule"], one["onset_step"]) for one in report["findings"]] == [("dead-reward", 0)]
     assert [one["rule"] for one in report["not_checked"]] == ["zero-advantage"]
@@ -93,7 +93,7 @@ def test_the_report_says_how_the_run_ended_and_what_was_lost(files):
         lines_lost=8,
         hook_failures=7,
     )
-    report = final_report(files, Survey.of(Run(files)), end, NOTHING)
+    report = final_report(files, Survey.of(RecordedRun(files)), end, NOTHING)
     assert report["end"] == {
         "how": "exception",
         "detail": "ValueError: x",
@@ -116,20 +116,20 @@ def test_the_report_says_how_the_run_ended_and_what_was_lost(files):
 
 def test_a_superseded_branch_is_not_counted(tmp_path):
     files = write_run(tmp_path, *(event(step, loss=1.0) for step in range(1, 100)), resumed(11, 10, loss=2.0))
-    report = final_report(files, Survey.of(Run(files)), ending(), NOTHING)
+    report = final_report(files, Survey.of(RecordedRun(files)), ending(), NOTHING)
     assert (report["records"], report["last_step"]) == (11, 11)
     assert report["metrics"]["loss"]["last"] == 2.0
 
 
 def test_a_run_without_a_record_has_a_report(tmp_path):
     files = write_run(tmp_path)
-    report = final_report(files, Survey.of(Run(files)), ending(), NOTHING)
+    report = final_report(files, Survey.of(RecordedRun(files)), ending(), NOTHING)
     assert (report["records"], report["first_step"], report["last_step"]) == (0, None, None)
     assert report["metrics"] == {}
 
 
 def test_the_files_of_the_end_are_written_whole_and_agree(files):
-    write_end(files, Run(files), ending(), NOTHING)
+    write_end(files, RecordedRun(files), ending(), NOTHING)
     report = json.loads(files.final_report.read_text())
     metrics = json.loads(files.metrics_json.read_text())
     assert report["records"] == len(metrics["steps"]) == 5
@@ -140,9 +140,9 @@ def test_the_files_of_the_end_are_written_whole_and_agree(files):
 
 
 def test_a_second_end_replaces_the_files_of_the_first(files):
-    write_end(files, Run(files), ending(), NOTHING)
+    write_end(files, RecordedRun(files), ending(), NOTHING)
     files.events.write_bytes(b"")
-    write_end(files, Run(files), ending(how="stopped"), NOTHING)
+    write_end(files, RecordedRun(files), ending(how="stopped"), NOTHING)
     report = json.loads(files.final_report.read_text())
     assert (report["records"], report["end"]["how"]) == (0, "stopped")
     assert json.loads(files.metrics_json.read_text())["steps"] == []
@@ -154,7 +154,7 @@ def test_events_that_cannot_be_read_to_the_end_leave_the_old_files(files):
             yield event(1, loss=1.0)
             raise OSError("the disk is gone")
 
-    write_end(files, Run(files), ending(), NOTHING)
+    write_end(files, RecordedRun(files), ending(), NOTHING)
     before = {path: path.read_bytes() for path in files.existing()}
     with pytest.raises(OSError, match="the disk is gone"):
         write_end(files, Broken(), ending(), NOTHING)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from events import event, lines, logged, record, resumed, write_run
 from processes import run_script
 from rldk import open_run
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.runs.columns import columns_of
 from rldk.schema.event import PHASES, encode, nonfinite_note
 from rldk.schema.files import RunFiles
@@ -55,7 +55,7 @@ def made_events(draw):
 
 @given(st.lists(made_events(), max_size=30))
 def test_they_are_what_a_loop_over_the_events_gives(tmp_path_factory, events):
-    run = Run(write_run(tmp_path_factory.mktemp("run"), *events))
+    run = RecordedRun(write_run(tmp_path_factory.mktemp("run"), *events))
     for phase in PHASES:
         same(run.columns(phase), naive(events, phase))
 
@@ -66,7 +66,7 @@ def test_thousands_of_records_whose_metrics_come_and_go(tmp_path):
         return event(step, "train" if step % 3 else "eval", **metrics)
 
     events = [of(step) for step in range(20_000)]
-    run = Run(record(tmp_path, events, rotate_mb=0.5, compress=True))
+    run = RecordedRun(record(tmp_path, events, rotate_mb=0.5, compress=True))
     for phase in ("train", "eval"):
         same(run.columns(phase), naive(events, phase))
 
@@ -75,23 +75,26 @@ def test_infinities_are_restored_and_none_is_nan(tmp_path):
     notes = [nonfinite_note(name, float(name)) for name in ("inf", "-inf", "nan")]
     notes.append(nonfinite_note("none", None))
     metrics = dict.fromkeys(("inf", "-inf", "nan", "none", "unexplained"))
-    columns = Run(write_run(tmp_path, event(1, "train", tuple(notes), **metrics))).columns()
+    columns = RecordedRun(write_run(tmp_path, event(1, "train", tuple(notes), **metrics))).columns()
     found = {name: str(columns[name][0]) for name in metrics}
     assert found == {"inf": "inf", "-inf": "-inf", "nan": "nan", "none": "nan", "unexplained": "nan"}
 
 
 def test_an_empty_run_has_empty_columns(tmp_path):
-    for columns in (Run(RunFiles(tmp_path, "none")).columns(), columns_of([])):
+    for columns in (RecordedRun(RunFiles(tmp_path, "none")).columns(), columns_of([])):
         same(columns, {"step": [], "wall_time": []})
 
 
 def test_records_without_metrics_have_a_step_and_a_time(tmp_path):
-    same(Run(write_run(tmp_path, event(1), event(2))).columns(), {"step": [1, 2], "wall_time": [0.5, 1.0]})
+    same(
+        RecordedRun(write_run(tmp_path, event(1), event(2))).columns(),
+        {"step": [1, 2], "wall_time": [0.5, 1.0]},
+    )
 
 
 def test_what_a_resume_superseded_is_in_no_column(tmp_path):
     files = write_run(tmp_path, *map(logged, range(1, 9)), resumed(5, 4, again=1), logged(6))
-    columns = Run(files).columns()
+    columns = RecordedRun(files).columns()
     assert columns["step"].tolist() == [1, 2, 3, 4, 5, 6]
     assert columns["again"].tolist()[4] == 1
     assert np.isnan(columns["again"]).sum() == 5
@@ -101,14 +104,14 @@ def test_bad_lines_cost_no_column_and_are_told(tmp_path):
     files = write_run(tmp_path, logged(1))
     with files.events.open("ab") as file:
         file.write(b"{torn\n" + lines(logged(2)))
-    run = Run(files)
+    run = RecordedRun(files)
     assert run.columns()["step"].tolist() == [1, 2]
     assert [bad.number for bad in run.bad_lines] == [2]
 
 
 @pytest.mark.parametrize("step", [2**63 - 1, 2**63, 2**64, 10**30])
 def test_a_step_beyond_int64_becomes_the_greatest_and_costs_no_other_row(tmp_path, step):
-    run = Run(write_run(tmp_path, logged(1), logged(step), logged(2)))
+    run = RecordedRun(write_run(tmp_path, logged(1), logged(step), logged(2)))
     assert run.columns()["step"].tolist() == [1, 2**63 - 1, 2]
 
 
@@ -116,18 +119,18 @@ def test_an_integer_beyond_all_floats_becomes_an_infinity(tmp_path):
     files = write_run(tmp_path)
     line = encode(event(1, big=7, small=-7, other=1.5)).replace(b":7", b":1" + b"0" * 400)
     files.events.write_bytes(line.replace(b":-7", b":-1" + b"0" * 400) + b"\n" + lines(logged(2, other=2)))
-    columns = Run(files).columns()
+    columns = RecordedRun(files).columns()
     assert [columns[name][0] for name in ("big", "small", "other")] == [math.inf, -math.inf, 1.5]
     assert columns["other"][1] == 2
 
 
 def test_a_metric_by_the_name_of_a_fixed_column_does_not_take_its_place(tmp_path):
-    columns = Run(write_run(tmp_path, event(3, step=0.5, wall_time=7))).columns()
+    columns = RecordedRun(write_run(tmp_path, event(3, step=0.5, wall_time=7))).columns()
     same(columns, {"step": [3], "wall_time": [1.5], "metrics/step": [0.5], "metrics/wall_time": [7]})
 
 
 def test_columns_may_be_written_to(tmp_path):
-    columns = Run(write_run(tmp_path, logged(1, loss=2))).columns()
+    columns = RecordedRun(write_run(tmp_path, logged(1, loss=2))).columns()
     for column in columns.values():
         column[:] = column + 1
     assert columns["loss"].tolist() == [3]
@@ -138,7 +141,7 @@ def test_columns_may_be_written_to(tmp_path):
 
 def test_pandas_and_arrow_hold_the_same_columns(tmp_path):
     events = [logged(1), logged(2, "train", ("nonfinite:loss=inf",), loss=None), logged(3, kl=2), logged(4)]
-    run = Run(write_run(tmp_path, *events))
+    run = RecordedRun(write_run(tmp_path, *events))
     frame, table = run.to_pandas(), run.to_arrow()
     assert list(frame.columns) == table.column_names == list(run.columns())
     assert frame["step"].dtype == np.int64

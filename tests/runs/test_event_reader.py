@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events import event, lines, resumed, write_run
+from rldk.runs import RecordedRun
 from rldk.runs.event_reader import last_event, read_events, read_lines
-from rldk.runs.run import Run
 from rldk.schema.event import encode
 from rldk.schema.files import RunFiles
 
@@ -125,7 +125,7 @@ def test_any_history_of_resumes_reads_as_the_training_that_led_to_its_end(
     assert [(one.step, one.metrics["n"]) for one in found] == list(truth.items())
     assert len(bad) == sum(line != b"" for line in garbage)
     assert last_event(files.parts()) == (found[-1] if found else None)
-    assert Run(files).last() == (found[-1] if found else None)
+    assert RecordedRun(files).last() == (found[-1] if found else None)
 
 
 @given(

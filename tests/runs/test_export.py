@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from events import event, lines, resumed, write_run
 from processes import run_script
 from rldk.errors import RLDKError
-from rldk.runs import Run, export
+from rldk.runs import RecordedRun, export
 from rldk.runs.export import WRITERS, Survey, write_csv, write_json, write_jsonl, write_parquet
 from rldk.schema.event import decode, nonfinite_note
 
@@ -174,7 +174,7 @@ def test_a_superseded_branch_is_in_no_export_and_each_train_step_is_there_once(t
         resumed(4, 3, loss=2.0),
         event(5, loss=2.0),
     )
-    run = Run(files)
+    run = RecordedRun(files)
     assert [row["step"] for row in csv_rows(run)] == ["1", "2", "3", "4", "5"]
     assert "dead" not in csv_rows(run)[0]
     found = strict(made(write_json, run))
@@ -197,7 +197,7 @@ class Growing:
         self.passes += 1
         with self.files.events.open("ab") as file:
             file.write(lines(event(100 + self.passes, **{f"new in pass {self.passes}": 1})))
-        return iter(Run(self.files))
+        return iter(RecordedRun(self.files))
 
 
 @pytest.mark.parametrize("write", [write_csv, write_parquet])

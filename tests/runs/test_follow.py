@@ -15,7 +15,7 @@ from processes import hold_lock, script
 from rldk import open_run
 from rldk.recording.rotation import compress_parts, rotate
 from rldk.recording.writer import JsonlWriter
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.runs.follow import follow
 from rldk.schema.event import encode
 from rldk.schema.files import RunFiles
@@ -154,7 +154,7 @@ def test_bad_lines_are_told_with_their_places(tmp_path):
     files = RunFiles(tmp_path, "run")
     files.part(1).write_bytes(b"bad\n" + lines(event(1)))
     files.events.write_bytes(lines(event(2)) + b"\n\nbad\nworse\n" + lines(event(3)))
-    run = Run(files)
+    run = RecordedRun(files)
     assert [one.step for one in run.follow(poll=0)] == [1, 2, 3]
     assert [(one.path, one.number) for one in run.bad_lines] == [
         (files.part(1), 1),
@@ -245,12 +245,12 @@ def test_any_interleaving_with_a_writer_gives_each_event_once_and_in_order(tmp_p
         assert following(files, until) == written
 
 
-# Run.follow
+# RecordedRun.follow
 
 
 def test_it_ends_when_the_process_that_records_ends(tmp_path):
     files = write_run(tmp_path, logged(1))
-    run = Run(files)
+    run = RecordedRun(files)
     with hold_lock(files.lock) as process:
         process.stdout.readline()
         found = run.follow(poll=0.01)
@@ -266,7 +266,7 @@ def test_it_ends_when_the_run_says_so_though_its_process_lives(tmp_path):
     files.run.write_text(json.dumps({"end": None}))
     with hold_lock(files.lock) as process:
         process.stdout.readline()
-        found = Run(files).follow(poll=0.01)
+        found = RecordedRun(files).follow(poll=0.01)
         assert next(found).step == 1
         end(files)
         assert list(found) == []
@@ -275,7 +275,7 @@ def test_it_ends_when_the_run_says_so_though_its_process_lives(tmp_path):
 def test_a_run_that_ended_is_given_whole(tmp_path):
     files = write_run(tmp_path, *map(logged, range(100)))
     end(files)
-    assert list(Run(files).follow()) == list(Run(files))
+    assert list(RecordedRun(files).follow()) == list(RecordedRun(files))
 
 
 def test_a_foreign_run_gives_what_is_there(tmp_path):

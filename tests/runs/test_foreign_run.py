@@ -17,6 +17,7 @@ from rldk.runs.event_reader import BadLine
 from rldk.runs.export import write_jsonl
 from rldk.runs.foreign_run import COUNTED, ForeignRun
 from rldk.schema.event import decode, encode
+from rldk.schema.run_info import RunInfo
 
 GRPO = {"loss": 0.1, "reward": 0.5, "reward_std": 0.2, "completions/mean_length": 99.0, "kl": 0.01}
 
@@ -138,7 +139,7 @@ def test_nothing_is_invented(tmp_path):
     assert one.data_slice.batch_size is None
     assert one.model_info.git_sha is None
     assert one.model_info.run_id == "log"
-    assert foreign(tmp_path).info == {}
+    assert foreign(tmp_path).info == RunInfo()
 
 
 def test_rows_without_a_value_are_no_events_and_a_text_alone_is(tmp_path):
@@ -380,3 +381,18 @@ def test_the_loop_of_the_specification_reads_an_exported_log(tmp_path):
     assert df["step"].tolist() == [1, 2, 2, 3, 3]
     assert df["metrics"][0]["reward_mean"] == 0.5
     assert len(pd.read_csv(tmp_path / "events.csv")) == 5
+
+
+def test_the_state_is_that_of_the_newest_pass_over_the_log(tmp_path):
+    passes = []
+
+    def rows(path, on_bad):
+        passes.append(path)
+        yield Row({"loss": 1.0}, 1)
+        yield Row({"train_runtime": 9.0, "train_loss": 1.0}, 1)
+
+    run = ForeignRun(tmp_path, Adapter("x", "x", lambda probe: 1.0, rows))
+    list(run)
+    before = len(passes)
+    assert run.state == "ended"
+    assert len(passes) == before

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from events import event
 from events import lines as lines_of
-from rldk.runs import Run, follow, line_reader
+from rldk.runs import RecordedRun, follow, line_reader
 from rldk.runs.event_reader import last_event, read_events
 from rldk.runs.line_reader import lines_backward, read_lines
 from rldk.schema.files import RunFiles
@@ -28,7 +28,7 @@ def test_a_line_that_is_too_long_is_passed_over_and_told_once(tmp_path, short, p
     data = lines_of(event(1)) + byte * length + b"\n" + lines_of(event(2)) + byte * length
     path = tmp_path / ("run_events.0001.jsonl.gz" if packed else "run_events.jsonl")
     path.write_bytes(gzip.compress(data) if packed else data)
-    run = Run(RunFiles(tmp_path, "run"))
+    run = RecordedRun(RunFiles(tmp_path, "run"))
     bad = []
     for events in (list(run), list(run.follow(poll=0)), list(read_events([path], bad.append))):
         assert [one.step for one in events] == [1, 2]

@@ -14,8 +14,9 @@ import pytest
 
 from events import event, lines, logged, write_run
 from processes import run_script
-from rldk import RLDKError, Run, open_run
+from rldk import RLDKError, open_run
 from rldk.errors import AmbiguousRunError, RunNotFoundError, UnknownFormatError
+from rldk.runs import RecordedRun
 from rldk.runs.adapters import adapters
 from rldk.runs.foreign_run import ForeignRun
 
@@ -65,7 +66,7 @@ def test_each_format_is_found_without_a_hint_also_packed_and_under_any_name(tmp_
 def test_our_events_under_another_name_are_ours(tmp_path):
     for name, data in (("copied.jsonl", lines(*map(logged, range(9)))), ("x", lines(logged(1)))):
         run = open_run(write(tmp_path, name, data))
-        assert (run.format, type(run)) == ("rldk", Run)
+        assert (run.format, type(run)) == ("rldk", RecordedRun)
         assert run.last().step == list(run)[-1].step
     packed = write(tmp_path, "moved.gz", gzip.compress(lines(*map(logged, range(9)))))
     assert open_run(packed).format == "rldk"

@@ -4,8 +4,8 @@ import json
 
 from events import event, write_run
 from rldk.doctor.judge import judge
+from rldk.runs import RecordedRun
 from rldk.runs.rank_steps import steps_of_ranks
-from rldk.runs.run import Run
 from rldk.schema.files import RunFiles
 
 
@@ -22,7 +22,7 @@ def test_steps_that_every_rank_recorded(tmp_path):
     journal(files, 1, range(3, 9), reward_seconds=0.25)
     found = list(steps_of_ranks(files))
     assert [at.step for at in found] == [3, 4, 5]
-    assert found[0].kind == "step_time"
+    assert found[0].kind == "rank"
     assert found[0].values == {
         "seconds/0": 1.0,
         "cpu_seconds/0": 0.5,
@@ -65,5 +65,5 @@ def test_the_doctor_compares_them(tmp_path):
     files = write_run(tmp_path, *(event(step, reward_mean=0.5) for step in range(1, 31)))
     journal(files, 0, range(1, 31), reward_seconds=0.05)
     journal(files, 1, range(1, 31), reward_seconds=0.8)
-    found = [finding for finding in judge(Run(files)).findings if finding.rule == "straggler"]
+    found = [finding for finding in judge(RecordedRun(files)).findings if finding.rule == "straggler"]
     assert "rank 1 takes" in found[0].message

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from events import event, write_run
 from rldk import open_run
-from rldk.runs import Run, Sample
+from rldk.runs import RecordedRun, Sample
 from rldk.runs.line_reader import MAX_LINE
 from rldk.runs.sample_lines import SampleLines, holds_samples
+from rldk.schema.run_info import RunInfo
 from sample_lines import line, recorded, run_with, write_samples
 
 MESSAGES = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "1 + 1?"}]
@@ -19,7 +20,7 @@ MESSAGES = [{"role": "system", "content": "be brief"}, {"role": "user", "content
 
 def read(path):
     bad = []
-    return list(SampleLines(path).read(bad.append)), bad
+    return list(SampleLines(path, RunInfo()).read(bad.append)), bad
 
 
 def test_each_line_is_a_sample(tmp_path):
@@ -113,7 +114,7 @@ def test_what_a_resume_superseded_is_left_out(tmp_path):
     )
     info = {"attempts": [{"from_step": 0}, {"from_step": 3}, {"from_step": 2}, "no attempt"][:3]}
     files.run.write_bytes(msgspec.json.encode(info))
-    assert [sample.completion for sample in Run(files).samples()] == [
+    assert [sample.completion for sample in RecordedRun(files).samples()] == [
         "first 1",
         "first 2",
         "third 3",
@@ -125,12 +126,12 @@ def test_what_a_resume_superseded_is_left_out(tmp_path):
 def test_a_run_json_that_says_nothing_of_attempts_costs_no_sample(tmp_path, attempts):
     files = run_with(tmp_path, line(recorded(0), attempt=1), line(recorded(0), attempt=7))
     files.run.write_bytes(msgspec.json.encode({"attempts": attempts}))
-    assert len(Run(files).samples()) == 2
+    assert len(RecordedRun(files).samples()) == 2
 
 
 def test_samples_of_a_live_run_are_found_as_they_come(tmp_path):
     files = run_with(tmp_path, recorded(1))
-    samples = Run(files).samples()
+    samples = RecordedRun(files).samples()
     assert len(samples) == 1
     with files.samples.open("ab") as file:
         file.write(line(recorded(2)))
@@ -139,7 +140,7 @@ def test_samples_of_a_live_run_are_found_as_they_come(tmp_path):
 
 def test_a_file_that_is_gone_is_told(tmp_path):
     files = run_with(tmp_path, recorded(1))
-    run = Run(files)
+    run = RecordedRun(files)
     samples = run.samples()
     os.unlink(files.samples)
     assert list(samples) == []

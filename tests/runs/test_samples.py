@@ -17,7 +17,7 @@ from processes import run_script
 from rldk import RLDKError, open_run
 from rldk.errors import MissingDependencyError
 from rldk.integrations.trl import observe_rewards
-from rldk.runs import Run, Sample
+from rldk.runs import RecordedRun, Sample
 from rldk.runs.sample_tables import reward_functions, tables_of
 
 SEEN = []
@@ -267,7 +267,7 @@ def test_without_pyarrow_the_error_names_the_package(tmp_path, monkeypatch):
 def test_a_log_without_tables_has_no_samples_and_needs_no_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 0.5}\n')
-    for run in (open_run(tmp_path), Run(write_run(tmp_path / "ours", logged(1)))):
+    for run in (open_run(tmp_path), RecordedRun(write_run(tmp_path / "ours", logged(1)))):
         assert list(run.samples()) == []
         assert not run.samples()
 

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 
 from events import event, write_run
 from recording_one import begin
-from rldk.doctor.judge import side_files
 from rldk.recording.line_file import LineFile
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.runs.side_files import SideFiles, interleaved, observation
+from rldk.schema.run_info import RunInfo
 
 
 def observed(run):
     """Kind and step of all that a Monitor is told."""
-    return [(at.kind, at.step) for at, _ in interleaved(run, side_files(run))]
+    return [(at.kind, at.step) for at in run.observations()]
 
 
 def spied(recorder):
@@ -50,7 +50,7 @@ def test_a_line_is_told_after_the_record_that_was_seen_last(tmp_path):
     stall(recorder, 5)
     recorder.end("completed")
     assert ("checkpoint", 2) in seen
-    assert observed(Run(recorder.files)) == seen
+    assert observed(RecordedRun(recorder.files)) == seen
 
 
 def test_what_a_resume_superseded_is_left_out_live_and_afterwards(tmp_path):
@@ -64,7 +64,7 @@ def test_what_a_resume_superseded_is_left_out_live_and_afterwards(tmp_path):
     record(recorder, 5)
     checkpoint(recorder, 5)
     recorder.end("completed")
-    marks = [at for at in observed(Run(recorder.files)) if at[0] == "checkpoint"]
+    marks = [at for at in observed(RecordedRun(recorder.files)) if at[0] == "checkpoint"]
     assert marks == [("checkpoint", 2), ("checkpoint", 5)]
 
 
@@ -80,7 +80,7 @@ def test_a_resume_tells_the_monitor_what_counts_of_the_attempt_before(tmp_path, 
         "rldk.health.monitor.Monitor.observe", lambda self, at: steps.append((at.kind, at.step)) or []
     )
     begin(tmp_path, from_step=2).close()
-    assert steps == [("log", 1), ("log", 2), ("checkpoint", 2)]
+    assert steps == [("log", 1), ("log", 2), ("checkpoint", 2), ("end", 2)]  # its own, not the earlier one
 
 
 @given(
@@ -102,7 +102,7 @@ def test_no_line_can_make_it_raise(tmp_path_factory, pieces):
     folder = tmp_path_factory.mktemp("run")
     files = write_run(folder, event(1), event(2))
     files.checkpoints.write_bytes(b"\n".join(pieces))
-    found = [at for at, _ in interleaved(Run(files), SideFiles(files, None))]
+    found = list(interleaved(RecordedRun(files), SideFiles(files, RunInfo())))
     assert [at.step for at in found if at.kind == "log"] == [1, 2]
 
 
@@ -112,7 +112,7 @@ def test_a_line_that_is_still_being_written_comes_when_it_is_whole(tmp_path):
         {"kind": "checkpoint", "step": 1, "seen_at_step": 1, "analysis": {"path": "x"}}
     ).encode()
     files.checkpoints.write_bytes(line[:20])
-    found = SideFiles(files, [])
+    found = SideFiles(files, RunInfo())
     assert list(found.until(None)) == []
     files.checkpoints.write_bytes(line + b"\n")
     assert [at.step for at in found.until(None)] == [1]
@@ -124,7 +124,7 @@ def test_only_kinds_that_a_monitor_is_told_are_observations():
     assert observation({"kind": "checkpoint", "step": "1"}) is None
     at = observation({"kind": "stall", "step": 3, "seconds": 400.0, "where": "generate", "again": True})
     assert (at.kind, at.values, at.detail["where"]) == (
-        "step_time",
+        "stall",
         {"step": 3, "seconds": 400.0},
         "generate",
     )

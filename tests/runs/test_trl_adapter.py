@@ -7,7 +7,7 @@ from events import logged, write_run
 from integrations import trainings
 from rldk.errors import RunNotFoundError, UnknownFormatError
 from rldk.integrations.trl import RLDKCallback, TRLAdapter
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 
 STATE = '{"global_step": 1, "log_history": [{"step": 1, "my_score": 0.5, "loss": 2.0}]}'
 
@@ -57,4 +57,4 @@ def test_a_folder_is_what_trl_left_in_it_whatever_else_lies_there(tmp_path):
     (tmp_path / "trainer_state.json").unlink()
     assert TRLAdapter(tmp_path).format == "console"
     write_run(tmp_path, logged(1))
-    assert type(TRLAdapter(tmp_path)) is Run
+    assert type(TRLAdapter(tmp_path)) is RecordedRun

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rldk.schema.crash_file import ENDED, CrashNote, read_crash
+from rldk.schema.crash_file import ENDED, read_crash
+from rldk.schema.run_info import RunEnd
 
 FATAL = """Fatal Python error: Segmentation fault
 
@@ -27,12 +28,12 @@ Extension modules: msgspec._core (total: 1)
         (f"{ENDED}\n", None),
         (
             f"{ENDED}\nhow: terminated\ndetail: SIGTERM\nstep: x\n",
-            CrashNote(how="terminated", detail="SIGTERM"),
+            RunEnd(how="terminated", detail="SIGTERM"),
         ),
-        (f"{ENDED}\nhow: interrupted\nstep: 4\n\nhow: exception\n", CrashNote(how="interrupted", step=4)),
-        (f"{ENDED}\nhow: exception\nstep: {'9' * 5_000}\n", CrashNote(how="exception")),
-        (FATAL, CrashNote(how="native", detail="Segmentation fault", where="string_at (__init__.py:519)")),
-        ("Fatal Python error: Aborted\n\n<no Python frame>\n", CrashNote(how="native", detail="Aborted")),
+        (f"{ENDED}\nhow: interrupted\nstep: 4\n\nhow: exception\n", RunEnd(how="interrupted", step=4)),
+        (f"{ENDED}\nhow: exception\nstep: {'9' * 5_000}\n", RunEnd(how="exception")),
+        (FATAL, RunEnd(how="native", detail="Segmentation fault", where="string_at (__init__.py:519)")),
+        ("Fatal Python error: Aborted\n\n<no Python frame>\n", RunEnd(how="native", detail="Aborted")),
         (f"{FATAL}\n=== rldk: recording from step 8, 2026-01-01T00:00:00+00:00\n", None),
     ],
 )
@@ -50,7 +51,7 @@ def test_a_file_that_cannot_be_read_says_nothing(tmp_path):
 def test_a_huge_file_is_read_from_its_end(tmp_path):
     path = tmp_path / "r_crash.txt"
     path.write_text("x" * 5_000_000 + f"\n{ENDED}\nhow: exception\n")
-    assert read_crash(path) == CrashNote(how="exception")
+    assert read_crash(path) == RunEnd(how="exception")
 
 
 @given(st.binary(max_size=300))

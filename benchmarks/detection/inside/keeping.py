@@ -45,11 +45,12 @@ def keep(run: Run, diagnosis: Diagnosis, target: Path, defaults: dict[str, Any])
     files = RunFiles(target, target.name)
     events = [decode(line) for part in run.parts for _, line in read_lines(part)]  # both branches of a resume
     store.write_events(events, files)
-    info = store.trimmed(run.info, target.name, defaults)
-    for kept, attempt in zip(info["attempts"], run.info["attempts"], strict=True):
+    recorded = store.info_of(run)
+    info = store.trimmed(recorded, target.name, defaults)
+    for kept, attempt in zip(info["attempts"], recorded["attempts"], strict=True):
         kept["judging"] = attempt["judging"]
         kept["args"] |= {key: attempt["args"][key] for key in ALSO if key in attempt["args"]}
-    end = run.info.get("end") or {}
+    end = recorded.get("end") or {}
     info["end"] = {key: _bare(end[key]) for key in END if end.get(key) is not None} or None
     store.write_info(info, files)
     shown = evidence(diagnosis, run.samples())

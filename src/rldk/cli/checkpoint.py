@@ -1,18 +1,17 @@
 """`rldk checkpoint`: is this checkpoint whole, can training go on from it, and what changed?"""
 
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from rldk.cli.output import echo_json, echo_lines
 from rldk.cli.progress import measuring
-from rldk.cli.rule_options import fail_on_option, merged, rule_options
-from rldk.doctor.judge import context_of, settings_of
+from rldk.cli.rule_options import fail_on_option, rule_options
 from rldk.errors import RLDKError
 from rldk.health import Diagnosis, RunContext, Settings, Severity, diagnose
 from rldk.runs.side_files import observation
@@ -108,7 +107,7 @@ def examine_checkpoint(
         source=str(path),
         name=there.name if step_of(str(there.parent)) is None else f"{there.parent.name}/{there.name}",
         found=found,
-        diagnosis=_judged(found, chosen, **judging),
+        diagnosis=_judged(found, chosen, Settings(**judging)),
         chosen=chosen.how,
         compared_with=against.description if found.compared is not None else "",
         earlier=str(against.earlier) if against.earlier else None,
@@ -133,21 +132,11 @@ def _size(path: Path) -> int:
     return 0
 
 
-def _judged(
-    found: Analysis,
-    chosen: "ChosenCheckpoint",
-    select: tuple[str, ...] = (),
-    ignore: tuple[str, ...] = (),
-    thresholds: Mapping[str, Mapping[str, Any]] = {},
-) -> Diagnosis:
+def _judged(found: Analysis, chosen: "ChosenCheckpoint", given: Settings) -> Diagnosis:
     """What the rules of checkpoints make of it, with what its run knows where it was asked for by that."""
-    recorded = settings_of(chosen.run) if chosen.run else Settings()
-    settings = Settings(
-        select=select or (FAMILY,),
-        ignore=ignore if select else ignore or recorded.ignore,
-        thresholds=merged(recorded.thresholds, thresholds),
-    )
-    monitor = settings.monitor(context_of(chosen.run) if chosen.run else RunContext(dialect="trl"))
+    recorded = chosen.run.settings() if chosen.run else Settings()
+    settings = msgspec.structs.replace(recorded, select=(FAMILY,)).overridden_by(given)
+    monitor = settings.monitor(chosen.run.context() if chosen.run else RunContext(dialect="trl"))
     if not any(rule.code.startswith(FAMILY) for rule in monitor.rules):
         raise RLDKError(f"no rule of checkpoints ({FAMILY}) is left to judge by: see --select and --ignore")
     line = {"kind": "checkpoint", "step": found.step or 0, "analysis": found.detail()}

@@ -14,10 +14,8 @@ import msgspec
 from rldk.checkpoints.folder import contents_of, step_of
 from rldk.checkpoints.weights import Weights
 from rldk.doctor.good_checkpoint import last_checkpoint
-from rldk.doctor.judge import checkpoints_of
 from rldk.errors import AmbiguousRunError, RLDKError
-from rldk.runs import Run, open_run
-from rldk.runs.foreign_run import ForeignRun
+from rldk.runs import RecordedRun, Run, open_run
 
 __all__ = ["ChosenCheckpoint", "ComparedWith", "checkpoint_at"]
 
@@ -107,13 +105,13 @@ def _of_run(path: Path) -> ChosenCheckpoint:
         raise
     except RLDKError:
         run = None
-    if run is None or isinstance(run, ForeignRun):
+    if not isinstance(run, RecordedRun):
         there = "is no checkpoint" if path.exists() else "is not there"
         raise RLDKError(
             f"{path} {there}. Name a checkpoint's folder, a {SUFFIX} file, the trainer's "
             "output_dir, or a run of rldk"
         )
-    folder = checkpoints_of(run)
+    folder = run.checkpoint_folder
     newest = last_checkpoint(folder, sys.maxsize)
     if newest is None:
         where = f"in {folder}, where its trainer saved them" if folder else "that its files name"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from rldk.demo import Reward
-    from rldk.runs import Run
+    from rldk.runs import RecordedRun
 
 __all__ = ["demo", "run", "run_broken", "show", "show_found", "show_next"]
 
@@ -46,7 +46,7 @@ def demo(output_dir: Path, steps: int | None) -> None:
     show_next(console, output_dir, command)
 
 
-def run_broken(console: "Console", output_dir: Path) -> "Run":
+def run_broken(console: "Console", output_dir: Path) -> "RecordedRun":
     """Train with a reward function whose pattern never matches: rldk says so meanwhile."""
     from rldk.demo import BROKEN_STEPS, answers
 
@@ -60,7 +60,7 @@ def run(
     steps: int,
     run_id: str = "demo",
     reward: "Reward | None" = None,
-) -> "Run":
+) -> "RecordedRun":
     """Train, with a bar that shows the reward."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -85,7 +85,7 @@ def run(
         return train(output_dir, run_id, steps=steps, reward=reward or vowels, on_log=on_log)
 
 
-def show(console: "Console", run: "Run") -> None:
+def show(console: "Console", run: "RecordedRun") -> None:
     """What was recorded, read back from the files."""
     from rich.markup import escape
     from rich.table import Table
@@ -125,14 +125,13 @@ def show(console: "Console", run: "Run") -> None:
     console.print(f"\n[bold]What rldk found:[/] {_verdict(run)}")
 
 
-def show_found(console: "Console", run: "Run") -> None:
+def show_found(console: "Console", run: "RecordedRun") -> None:
     """The doctor's page of a run."""
-    from rldk.doctor.judge import context_of, settings_of
     from rldk.report.examination import examine
     from rldk.report.terminal import print_page
 
     source = os.path.relpath(run.files.folder / run.run_id)
-    monitor = settings_of(run).monitor(context_of(run))
+    monitor = run.settings().monitor(run.context())
     console.print("\n[bold]And afterwards the doctor:[/]\n")
     print_page(console, examine(run, monitor, source=source))
 
@@ -156,14 +155,14 @@ def show_next(console: "Console", output_dir: Path, command: str = "rldk") -> No
     console.print('\nIn your own training: [cyan]callbacks=[RLDKCallback(run_id="my_run")][/]')
 
 
-def _verdict(run: "Run") -> str:
+def _verdict(run: "RecordedRun") -> str:
     from rldk.doctor.judge import judge
     from rldk.integrations.trl.terminal_lines import verdict_line
 
     return verdict_line(judge(run))
 
 
-def _meanings(run: "Run") -> list[tuple[Path, str]]:
+def _meanings(run: "RecordedRun") -> list[tuple[Path, str]]:
     files = run.files
     return [
         (files.events, "one Event a line, written at once"),

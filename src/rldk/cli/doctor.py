@@ -12,12 +12,10 @@ from rldk.cli.log_options import input_options, log_of
 from rldk.cli.many_runs import expanded, for_each, identity
 from rldk.cli.output import echo_json
 from rldk.cli.progress import ProgressCounter
-from rldk.cli.rule_options import fail_on_option, merged, settings_options
-from rldk.doctor.judge import context_of, settings_of
+from rldk.cli.rule_options import fail_on_option, settings_options
 from rldk.errors import RLDKError
 from rldk.health import Incident, Monitor, Settings, Severity
-from rldk.runs import Run
-from rldk.runs.foreign_run import ForeignRun
+from rldk.runs import RecordedRun, Run
 
 if TYPE_CHECKING:
     from rldk.report.examination import Examination
@@ -29,22 +27,11 @@ class _JudgeOptions(msgspec.Struct, frozen=True):
     """What the command line says about how to judge; the rest is as the run was judged while it was live."""
 
     algorithm: str | None
-    truth_metric: str | None
-    select: tuple[str, ...]
-    ignore: tuple[str, ...]
-    thresholds: dict[str, dict[str, Any]]
+    settings: Settings
 
     def monitor(self, run: Run) -> Monitor:
         """A Monitor of the run that has been told nothing yet."""
-        recorded = settings_of(run)
-        settings = Settings(
-            select=self.select or recorded.select,
-            # What is asked for by name is judged, also where the run was recorded without it.
-            ignore=self.ignore if self.select else self.ignore or recorded.ignore,
-            thresholds=merged(recorded.thresholds, self.thresholds),
-            truth_metric=self.truth_metric or recorded.truth_metric,
-        )
-        monitor = settings.monitor(context_of(run, algorithm=self.algorithm))
+        monitor = run.settings().overridden_by(self.settings).monitor(run.context(algorithm=self.algorithm))
         if not monitor.rules:
             raise RLDKError("no rule is left to judge by: see --select, --ignore, and: rldk rules")
         return monitor
@@ -73,7 +60,8 @@ def doctor(
     fail_on: str,
     follow: bool,
     verbose: bool,
-    **judging: Any,
+    algorithm: str | None,
+    **settings: Any,
 ) -> None:
     """Judge each PATH: what is wrong, since which step, why, and what to change.
 
@@ -91,7 +79,7 @@ def doctor(
       rldk doctor rldk_logs/my_run --follow
       rldk doctor train.log --algorithm grpo --threshold no-learning.records=200
     """
-    rules = _JudgeOptions(**judging)
+    rules = _JudgeOptions(algorithm, Settings(**settings))
     chosen = expanded(paths)
     if follow and len(chosen) > 1:
         raise click.UsageError("--follow watches one run: name one PATH")
@@ -116,8 +104,7 @@ def doctor(
 def _examine(run: Run, rules: _JudgeOptions, path: Path) -> "Examination":
     from rldk.report.examination import examine
 
-    end = run.info.get("end") if not isinstance(run, ForeignRun) and not run.parts else None
-    if isinstance(end, dict) and end.get("records") and run.files.final_report.exists():
+    if isinstance(run, RecordedRun) and _has_report_alone(run):
         raise RLDKError(
             f"{path} was recorded without its events (enable_jsonl_logging=False, or RLDK_DISABLE_JSONL): "
             f"its verdict is in {run.files.final_report}"
@@ -126,13 +113,19 @@ def _examine(run: Run, rules: _JudgeOptions, path: Path) -> "Examination":
     return examine(run, rules.monitor(run), source=str(path), events=events)
 
 
+def _has_report_alone(run: RecordedRun) -> bool:
+    """Whether its records are only in its report."""
+    end = run.info.end
+    return not run.parts and end is not None and bool(end.records) and run.files.final_report.exists()
+
+
 def _follow(run: Run, rules: _JudgeOptions, path: Path, *, to_stderr: bool) -> None:
     """Print a line for each alert until the run ends, or until Ctrl-C."""
     from rldk.health import finding_of
     from rldk.report.examination import examine
     from rldk.report.terminal import alert_line, console_on
 
-    if isinstance(run, ForeignRun):
+    if not isinstance(run, RecordedRun):
         raise RLDKError(f"{path} is no run of rldk: --follow would not know when it ends. Leave it out")
     console = console_on(sys.stderr if to_stderr else sys.stdout)
     monitor = rules.monitor(run)

@@ -9,7 +9,6 @@ import click
 
 from rldk.cli.log_options import input_options, log_of
 from rldk.cli.progress import ProgressCounter
-from rldk.doctor.judge import context_of
 from rldk.errors import RLDKError
 from rldk.health import Monitor
 from rldk.health.normal import QUESTIONS, Answer, Questions
@@ -94,7 +93,7 @@ def _read(
 ) -> tuple[dict[str, _Series], list[Answer]]:
     """The series of the names that the run holds, and what is to be said of them."""
     run = log_of(path, input_format, mapping)
-    monitor = Monitor(context_of(run), ())
+    monitor = Monitor(run.context(), ())
     questions = Questions(monitor.context, monitor.chart)
     series: dict[str, _Series] = {}
     series_names = {name for one in names for name in (one, f"eval_{one}")}

@@ -124,7 +124,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
     counts = Counter(run.run_id for run in runs)
     names: list[str] = []
     for run in runs:
-        folder = run.files.folder.absolute().name
+        folder = run.path.absolute().parent.name
         name = run.run_id if counts[run.run_id] == 1 else safe_run_id(f"{folder}-{run.run_id}")
         number = 2
         unique = name

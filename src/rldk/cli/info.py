@@ -16,7 +16,6 @@ from rldk.cli.progress import ProgressCounter
 from rldk.errors import MissingDependencyError
 from rldk.metrics import metric_of
 from rldk.runs import Run
-from rldk.runs.foreign_run import ForeignRun
 from rldk.schema.event import escaped
 
 __all__ = ["info"]
@@ -81,11 +80,11 @@ def describe(run: Run) -> dict[str, Any]:
     usual = Counter(d for d in differences if d > 0).most_common(1)
     every = usual[0][0] if usual else None
     return {
-        "path": str(run.path if isinstance(run, ForeignRun) else run.files.folder / run.run_id),
+        "path": str(run.path),
         "format": run.format,
         "dialect": run.dialect,
         "algorithm": run.algorithm,
-        "state": _state(run, phases),
+        "state": run.state,
         "records": dict(phases),
         "first_step": min(steps, default=None),
         "last_step": max(steps, default=None),
@@ -101,13 +100,6 @@ def describe(run: Run) -> dict[str, Any]:
         "known": sorted(name for name in metrics if metric_of(name)),
         "unknown": sorted(name for name in metrics if not metric_of(name)),
     }
-
-
-def _state(run: Run, phases: Counter[str]) -> str:
-    """The run's state, without reading a foreign log again for it."""
-    if isinstance(run, ForeignRun):
-        return "ended" if phases["summary"] else "unfinished"
-    return run.state
 
 
 def _samples(run: Run) -> int | str:

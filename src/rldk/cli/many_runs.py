@@ -14,8 +14,7 @@ import click
 
 from rldk.cli.output import message_of
 from rldk.errors import RLDKError
-from rldk.runs import Run
-from rldk.runs.foreign_run import ForeignRun
+from rldk.runs import RecordedRun, Run
 
 __all__ = ["expanded", "for_each", "identity"]
 
@@ -60,6 +59,7 @@ def for_each(items: Sequence[Item], do: Callable[[Item], T | None]) -> tuple[lis
 
 def identity(run: Run) -> Hashable:
     """What two paths to one log have in common: each file of a run names the whole run."""
-    if isinstance(run, ForeignRun):
-        return run.path.absolute()
-    return (run.files.folder.absolute(), run.run_id, *(run.parts if not run.files.exist() else ()))
+    path = run.path.absolute()
+    if not isinstance(run, RecordedRun):
+        return path
+    return (path.parent, run.run_id, *(run.parts if not run.files.exist() else ()))

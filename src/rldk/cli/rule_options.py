@@ -1,17 +1,17 @@
 """What the doctor is told on the command line: algorithm, rules, thresholds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
-from rldk.health import find_rule, options_of, select
+from rldk.health import options_of, select
 from rldk.health.context import GROUPED, OFFLINE, ONLINE, PAIRS
 from rldk.metrics.dialects.detect import installed_dialects
 
-__all__ = ["fail_on_option", "merged", "rule_options", "settings_options"]
+__all__ = ["fail_on_option", "rule_options", "settings_options"]
 
 fail_on_option = click.option(
     "--fail-on",
@@ -75,17 +75,6 @@ def rule_options(command: F) -> F:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-def merged(
-    recorded: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    """Thresholds by the rule's name, those that were given before those that were recorded."""
-    found: dict[str, dict[str, Any]] = {}
-    for thresholds in (recorded, given):
-        for name, changes in thresholds.items():
-            found.setdefault(find_rule(name).name, {}).update(changes)
-    return found
 
 
 def _algorithm(context: click.Context, option: click.Parameter, value: str | None) -> str | None:

@@ -12,10 +12,11 @@ import click
 from rldk.cli.output import echo_json, echo_lines, text_or_json
 from rldk.errors import RLDKError
 from rldk.report.text import plain
-from rldk.runs import Run
+from rldk.runs import RecordedRun, Run
 from rldk.runs.event_reader import last_event
 from rldk.schema.event import Event, Phase
 from rldk.schema.files import RunFiles, list_runs
+from rldk.schema.run_info import RunEnd
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -73,20 +74,18 @@ def _last(run: Run, parts: list[Path], phase: Phase | None = None) -> Event | No
 
 
 def _row(files: RunFiles, parts: list[Path]) -> dict[str, Any]:
-    run = Run(files)
+    run = RecordedRun(files)
     last, train = _last(run, parts), _last(run, parts, "train")
     info = run.info
-    end, attempts = info.get("end"), info.get("attempts")
-    end = end if isinstance(end, dict) else {}
-    first = attempts[0] if isinstance(attempts, list) and attempts else None
+    end = info.end or RunEnd()
     return {
         "run": run.run_id,
         "path": str(files.folder / files.run_id),
         "state": run.state,
-        "how": end.get("how"),
-        "started": first.get("started") if isinstance(first, dict) else None,
-        "step": last.step if last else end.get("step"),
-        "wall_time": last.wall_time if last else end.get("wall_time"),
+        "how": end.how,
+        "started": info.attempts[0].started if info.attempts else None,
+        "step": last.step if last else end.step,
+        "wall_time": last.wall_time if last else end.wall_time,
         "metrics": train.metrics if train else {},
     }
 

@@ -12,6 +12,7 @@ from rldk.cli.many_runs import expanded, for_each, identity
 from rldk.cli.output import echo_json, echo_lines, text_or_json
 from rldk.cli.progress import ProgressCounter
 from rldk.errors import UnknownFormatError
+from rldk.runs import RecordedRun
 from rldk.runs.validation import Validation, check, check_run
 from rldk.schema.event import escaped, json_schema
 
@@ -74,7 +75,7 @@ def _checking(
         run = log_of(path, input_format, mapping)
     except UnknownFormatError:
         return path.absolute(), lambda: check([path], lines)  # none is an Event, and each is told so
-    if input_format is None and path.is_file() and path in run.parts:
+    if input_format is None and path.is_file() and isinstance(run, RecordedRun) and path in run.parts:
         return path.absolute(), lambda: check([path], lines)
     events = ProgressCounter(run, f"checking {run.run_id}")
     return identity(run), lambda: check_run(run, events, lines)

@@ -1,1 +1,1 @@
-"""A run, judged: its diagnosis, how it ended, samples that show a finding, the last good checkpoint."""
+"""A run, judged: its diagnosis, samples that show a finding, the last good checkpoint."""

@@ -5,16 +5,14 @@ was not analysed that is said; what cannot be listed holds no checkpoint.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from rldk.health import Diagnosis, Finding
-from rldk.runs.line_reader import read_lines
-from rldk.schema.checkpoint import Analysis, analysis_of
-from rldk.schema.files import RunFiles
+from rldk.schema.checkpoint import Analysis
 
 __all__ = [
     "CheckpointState",
@@ -52,21 +50,12 @@ def state_of(analysis: Analysis) -> CheckpointState | None:
     return CheckpointState(good=True, because=read)
 
 
-def checkpoint_states(files: RunFiles) -> dict[int, CheckpointState]:
+def checkpoint_states(analyses: Iterable[Analysis]) -> dict[int, CheckpointState]:
     """What the analyses of a run say, by step."""
     found: dict[int, CheckpointState] = {}
-    try:
-        for _, line in read_lines(files.checkpoints):
-            try:
-                value = msgspec.json.decode(line)
-            except (msgspec.DecodeError, RecursionError):
-                continue
-            analysis = analysis_of(value.get("analysis")) if isinstance(value, dict) else None
-            state = analysis and state_of(analysis)
-            if analysis and analysis.step is not None and state:
-                found[analysis.step] = state
-    except OSError:  # there were none
-        return found
+    for analysis in analyses:
+        if analysis.step is not None and (state := state_of(analysis)):
+            found[analysis.step] = state
     return found
 
 

@@ -1,87 +1,19 @@
-"""The doctor's way to a run: its events through a Monitor.
+"""The doctor's way to a run: its observations through a Monitor, then the evidence.
 
-Invariant: what is judged is what `Run` yields, by the settings that the run was recorded with unless others
-are given, so that a run is judged afterwards as it was while it was live.
+Invariant: what is judged is what `Run.observations` yields, by the settings that the run was recorded with
+unless others are given, so that a run is judged afterwards as it was while it was live.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import msgspec
-
 from rldk.doctor.good_checkpoint import CheckpointState, checkpoint_states, with_checkpoints
-from rldk.doctor.run_end import how_it_ended, with_ending
 from rldk.doctor.sample_evidence import with_samples
-from rldk.health import Diagnosis, Monitor, RunContext, Settings, diagnose
-from rldk.runs.foreign_run import ForeignRun
-from rldk.runs.rank_steps import steps_of_ranks
+from rldk.health import Diagnosis, Monitor, Settings, diagnose
 from rldk.runs.run import Run
-from rldk.runs.side_files import SideFiles, interleaved
-from rldk.schema.run_info import newest_attempt
+from rldk.runs.samples import Samples
 
-__all__ = [
-    "checkpoint_states_of",
-    "checkpoints_of",
-    "compare_ranks",
-    "context_of",
-    "diagnosis_of",
-    "judge",
-    "monitor_of",
-    "settings_of",
-    "side_files",
-]
-
-
-def context_of(run: Run, *, algorithm: str | None = None) -> RunContext:
-    """What is known of the run besides its records: by `{run_id}_run.json`, else by the log's keys.
-
-    Args:
-        run: the run.
-        algorithm: what the user says that it was, where the log does not tell.
-    """
-    attempt = newest_attempt(run.info)
-    if attempt:
-        context = RunContext.of_attempt(attempt)
-    else:
-        context = RunContext(algorithm=run.algorithm, dialect=run.dialect)
-    return msgspec.structs.replace(context, algorithm=algorithm) if algorithm else context
-
-
-def settings_of(run: Run) -> Settings:
-    """How the run was judged while it was live; the defaults where that is not known, or not valid now."""
-    return Settings.of_record(newest_attempt(run.info).get("judging"))
-
-
-def monitor_of(
-    run: Run,
-    settings: Settings | None = None,
-    *,
-    algorithm: str | None = None,
-) -> Monitor:
-    """A Monitor that has been told the whole run.
-
-    Args:
-        run: what to read; its `bad_lines` grow meanwhile.
-        settings: how to judge; `settings_of(run)` by default.
-        algorithm: as in `context_of`.
-    """
-    monitor = (settings or settings_of(run)).monitor(context_of(run, algorithm=algorithm))
-    monitor.begin()
-    for at, _ in interleaved(run, side_files(run)):
-        monitor.observe(at)
-    compare_ranks(run, monitor)
-    return monitor
-
-
-def compare_ranks(run: Run, monitor: Monitor) -> None:
-    """Tell a monitor that was told the whole run how the steps of its ranks compare."""
-    if not isinstance(run, ForeignRun):
-        for at in steps_of_ranks(run.files):
-            monitor.observe(at)
-
-
-def side_files(run: Run) -> SideFiles | None:
-    """What was recorded of a run beside its events; None of a run that is not rldk's."""
-    return None if isinstance(run, ForeignRun) else SideFiles(run.files, run.info.get("attempts"))
+__all__ = ["diagnosis_of", "diagnosis_with", "judge", "monitor_of"]
 
 
 def judge(run: Run, settings: Settings | None = None, *, algorithm: str | None = None) -> Diagnosis:
@@ -89,25 +21,41 @@ def judge(run: Run, settings: Settings | None = None, *, algorithm: str | None =
     return diagnosis_of(run, monitor_of(run, settings, algorithm=algorithm))
 
 
+def monitor_of(run: Run, settings: Settings | None = None, *, algorithm: str | None = None) -> Monitor:
+    """A Monitor that has observed the whole run.
+
+    Args:
+        run: what to read; its `bad_lines` grow meanwhile.
+        settings: how to judge; `run.settings()` by default.
+        algorithm: what the user says that it was, where the log does not say it.
+    """
+    monitor = (settings or run.settings()).monitor(run.context(algorithm=algorithm))
+    monitor.begin()
+    for at in run.observations():
+        monitor.observe(at)
+    return monitor
+
+
 def diagnosis_of(run: Run, monitor: Monitor) -> Diagnosis:
-    """What a monitor that was told the whole run has found, with what its files show besides."""
-    diagnosis = diagnose(monitor)
-    if not isinstance(run, ForeignRun) and run.state != "running" and run.info:
-        end = how_it_ended(run, run.info.get("end"), monitor.last_step or 0)
-        diagnosis = with_ending(diagnosis, monitor.context, end)
-    diagnosis = with_checkpoints(diagnosis, checkpoints_of(run), checkpoint_states_of(run))
-    return with_samples(diagnosis, run.samples, [type(rule) for rule in monitor.rules])
+    """What a monitor that has observed the whole run found, with what the run's files show besides."""
+    return diagnosis_with(monitor, run.checkpoint_folder, checkpoint_states(run.analyses()), run.samples)
 
 
-def checkpoint_states_of(run: Run) -> dict[int, CheckpointState]:
-    """What is known of the checkpoints of a run, by step."""
-    return {} if isinstance(run, ForeignRun) else checkpoint_states(run.files)
+def diagnosis_with(
+    monitor: Monitor,
+    checkpoint_folder: str | Path | None,
+    states: Mapping[int, CheckpointState],
+    samples: Callable[[], Samples] | None = None,
+) -> Diagnosis:
+    """What a monitor has found so far, with the last good checkpoints and the samples that show it.
 
-
-def checkpoints_of(run: Run) -> Path | None:
-    """Where the trainer saved its checkpoints, as far as the run tells."""
-    if isinstance(run, ForeignRun):
-        log_folder = run.path if run.path.is_dir() else run.path.parent
-        return log_folder.parent if log_folder.name.startswith("checkpoint-") else log_folder
-    folder = run.info.get("trainer_dir")
-    return Path(folder) if isinstance(folder, str) else None
+    Args:
+        monitor: what judged the run.
+        checkpoint_folder: where the trainer saves its checkpoints; None where that is not known.
+        states: what is known of the checkpoints, by step.
+        samples: gives those of the run; None: none are to be looked for.
+    """
+    diagnosis = with_checkpoints(diagnose(monitor), checkpoint_folder, states)
+    if samples is None:
+        return diagnosis
+    return with_samples(diagnosis, samples, [type(rule) for rule in monitor.rules])

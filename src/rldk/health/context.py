@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from rldk.schema.run_info import Attempt
+
 __all__ = ["GROUPED", "OFFLINE", "ONLINE", "PAIRS", "RunContext"]
 
 GROUPED = frozenset({"grpo", "rloo", "async_grpo", "gspo", "dapo", "reinforce++"})
@@ -40,17 +42,16 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     """The metric that the user calls the truth: what the reward is a proxy of."""
 
     @classmethod
-    def of_attempt(cls, attempt: Mapping[str, Any]) -> "RunContext":
-        """The context that an entry of `attempts` in `{run_id}_run.json` tells; what is odd is left out."""
-        algorithm, model_class = attempt.get("algorithm"), attempt.get("model_class")
-        truth = _mapping(attempt.get("judging")).get("truth_metric")
+    def of_attempt(cls, attempt: Attempt) -> "RunContext":
+        """The context of one start of a recorded run."""
+        truth = attempt.judging.get("truth_metric")
         return cls(
-            algorithm=algorithm if isinstance(algorithm, str) else None,
+            algorithm=attempt.algorithm,
             dialect="trl",
-            versions=_mapping(attempt.get("versions")),
-            options=_mapping(attempt.get("args")),
-            model=_mapping(attempt.get("model_config")),
-            model_class=model_class if isinstance(model_class, str) else None,
+            versions=attempt.versions,
+            options=attempt.args,
+            model=attempt.model_config,
+            model_class=attempt.model_class,
             truth_metric=truth if isinstance(truth, str) else None,
         )
 
@@ -64,7 +65,3 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             return None
         return float(value)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

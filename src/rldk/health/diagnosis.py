@@ -83,6 +83,7 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
     onsets = {other.rule.name: other.onset_step for other in others}
     span = (monitor.last_step or 0) - (monitor.first_step or 0)
     spacing = span / max(monitor.records - 1, 1)
+    known = next((name for name in verdict.explained_by if name in onsets), None)
     causes = likely_causes(incident)
     over = "" if incident.open else f" (over since step {incident.last_step})"
     return Finding(
@@ -95,7 +96,7 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
         last_step=incident.last_step,
         message=verdict.message + over,
         evidence=_spelled(dict(verdict.evidence)),
-        caused_by=cause_of(type(rule), incident.onset_step, onsets, spacing),
+        caused_by=known or cause_of(type(rule), incident.onset_step, onsets, spacing),
         causes=[cause.text for cause in causes],
         remedies=render_remedies([remedy for cause in causes for remedy in cause.remedies], monitor.context),
         last_good_step=incident.last_good_step,

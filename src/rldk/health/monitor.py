@@ -156,7 +156,7 @@ class Monitor:
                 continue
             if verdict is not None:
                 self._hold(rule, verdict, step, news)
-            elif rule in self.incidents:
+            elif rule in self.incidents and _is_evidence(at, rule):
                 self._release(self.incidents[rule])
         return news
 
@@ -199,7 +199,8 @@ class Monitor:
             except Exception as error:
                 self._put_aside(rule, error)
                 continue
-            self.checked.add(rule)
+            if _is_evidence(at, rule):
+                self.checked.add(rule)
             rules.append(rule)
         feeds = self.chart.feeders(at.values) if at.kind == "log" and at.phase != "summary" else []
         return _Shape(tuple(feeds), tuple(rules))
@@ -214,7 +215,8 @@ class Monitor:
         is_lasting = verdict.is_lasting or rule.when_over == "keep"
         onset = step if verdict.onset is None else min(verdict.onset, step)
         if incident is None:
-            before = self._step_before(onset)
+            good = verdict.last_good_step
+            before = self._step_before(onset) if good is None else good
             incident = Incident(
                 rule,
                 verdict,
@@ -257,3 +259,8 @@ class Monitor:
         self._shapes.clear()
         if self._on_failure is not None:
             self._on_failure(f"the rule {rule.name}", error)
+
+
+def _is_evidence(at: Observation, rule: Rule) -> bool:
+    """Whether it can show that a condition does not hold: of what records show, the end says nothing."""
+    return at.kind != "end" or rule.kinds == ("end",)

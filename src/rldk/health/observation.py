@@ -7,11 +7,13 @@ from typing import Any, Literal
 import msgspec
 
 from rldk.schema.event import Event, Phase
+from rldk.schema.run_info import RunEnd
 
 __all__ = ["Observation", "ObservationKind"]
 
-ObservationKind = Literal["log", "checkpoint", "step_time"]
-
+ObservationKind = Literal["log", "checkpoint", "stall", "rank", "end"]
+"""An Event; the analysis of a checkpoint; what the watchdog noticed; a step of each rank, side by
+side; how the run ended."""
 
 MAX_VALUES = 2000
 """Metrics of a record that are judged, the first ones; real logs have a few dozen."""
@@ -34,6 +36,9 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     """On the first record after a resume: the checkpoint's step."""
     detail: Mapping[str, Any] = {}
     """Of what is no log: what was recorded of it, as JSON holds it."""
+    ends: Mapping[int, RunEnd] = {}
+    """Of an end: how the process of each rank ended, as far as it could say so; rank 0 is always there. Its
+    values are the resources of the last train record."""
 
     @classmethod
     def of(cls, event: Event) -> "Observation":

@@ -87,6 +87,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Step at which it began, as far as the rule can tell; None: at this record."""
     confidence: float = 0.8
     """0 to 1: how far beyond the threshold, and how long."""
+    last_good_step: int | None = None
+    """The last step that was good, where the rule knows it better than by the records."""
+    explained_by: tuple[str, ...] = ()
+    """Names of rules whose findings explain this verdict, where that depends on what it says."""
     is_lasting: bool = False
     """Whether the finding keeps its severity when it is over, although others of the rule do not."""
 

@@ -97,6 +97,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                     raise ValueError(f"{name}.{option} must be a finite number, not {value}")
         return self
 
+    def overridden_by(self, given: "Settings") -> "Settings":
+        """These settings, where `given` does not say otherwise.
+
+        A threshold of `given` replaces that option alone. What `given` selects by name is judged, also where
+        these settings leave it out.
+        """
+        rules = tuple(dict.fromkeys((*self.rules, *given.rules)))
+        thresholds: dict[str, dict[str, Any]] = {}
+        for one in (self.thresholds, given.thresholds):
+            for name, changes in one.items():
+                thresholds.setdefault(find_rule(name, rules).name, {}).update(changes)
+        return Settings(
+            select=given.select or self.select,
+            ignore=given.ignore if given.select else given.ignore or self.ignore,
+            thresholds=thresholds,
+            truth_metric=given.truth_metric or self.truth_metric,
+            rules=rules,
+        )
+
     def monitor(
         self, context: RunContext, on_failure: Callable[[str, Exception], None] | None = None
     ) -> Monitor:

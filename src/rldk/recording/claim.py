@@ -15,7 +15,7 @@ import msgspec
 
 from rldk._log import warn
 from rldk.lock import RunLock, is_locked
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.runs.event_reader import last_event
 from rldk.schema.files import RunFiles, list_runs, safe_run_id
 
@@ -218,5 +218,5 @@ def _last_step(one: _Candidate) -> float:
         try:
             last = last_event(one.parts)
         except FileNotFoundError:  # a part was finished or compressed meanwhile
-            last = Run(one.files).last()
+            last = RecordedRun(one.files).last()
     return float("-inf") if last is None else last.step

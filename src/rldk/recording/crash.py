@@ -19,9 +19,10 @@ from typing import IO
 from rldk._after_fork import disown_in_child
 from rldk._log import warn
 from rldk.recording.redaction import redact_text, shortened
-from rldk.schema.crash_file import BEGAN, ENDED, FIELDS, CrashNote
+from rldk.schema.crash_file import BEGAN, ENDED, FIELDS
 from rldk.schema.event import escaped
 from rldk.schema.files import RunFiles
+from rldk.schema.run_info import RunEnd
 
 __all__ = ["CrashFile", "all_stacks", "last_lines", "one_line", "traceback_text"]
 
@@ -89,14 +90,14 @@ class CrashFile:
                 self._has_warned = True
                 warn("rldk: cannot write %s (%s)", self.path, error.strerror or error)
 
-    def add_end(self, note: CrashNote, sections: Iterable[tuple[str, Sequence[str]]]) -> None:
+    def add_end(self, end: RunEnd, sections: Iterable[tuple[str, Sequence[str]]]) -> None:
         """Append how the process ended.
 
         Args:
-            note: what is read again later.
+            end: what is read again later.
             sections: titles and lines of all else; empty ones are left out.
         """
-        fields = {field: getattr(note, field) for field in FIELDS}
+        fields = {field: getattr(end, field) for field in FIELDS}
         lines = [
             ENDED,
             *(f"{field}: {one_line(str(value))}" for field, value in fields.items() if value is not None),

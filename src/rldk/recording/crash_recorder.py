@@ -11,9 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
-
-import msgspec
+from typing import Any, TypeAlias
 
 from rldk.recording.crash import CrashFile, now, one_line, traceback_text
 from rldk.recording.disk import BEGIN_SECONDS, END_SECONDS, EXIT_SECONDS, Disk, Job
@@ -26,26 +24,15 @@ from rldk.recording.stack_location import (
     is_training,
     locate,
 )
-from rldk.schema.crash_file import CrashNote
+from rldk.schema.run_info import How, RunEnd
 
-__all__ = ["CrashRecorder", "ProcessEnd", "Section"]
+__all__ = ["CrashRecorder", "Section"]
 
 Section: TypeAlias = tuple[str, Sequence[str]]
 """A part of the crash file: its title and its lines; one without lines is left out."""
 
 DETAIL_CHARS = 1_000
 """How much of an exception's text is kept: an allocator's numbers come late in it."""
-
-
-class ProcessEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """How a process ends that nobody ended."""
-
-    how: Literal["exception", "interrupted", "terminated"]
-    """By an error that nobody caught, by Ctrl-C, or by a signal."""
-    detail: str
-    """The exception as a line, without secrets, or the name of the signal."""
-    location: StackLocation
-    """Where the exception was raised, or where the main thread was."""
 
 
 class CrashRecorder:
@@ -55,7 +42,7 @@ class CrashRecorder:
         path: `RunFiles.crash(rank)`.
         from_step: the step that the training goes on from.
         step: gives the last step that is known.
-        account: called first, in the disk's thread; notes the death elsewhere, and gives what to tell of
+        account: called first, in the disk's thread; notes the end elsewhere, and gives what to tell of
             the run.
         finish: called when a signal ends the process, for all that takes longer; in a thread of its own,
             while the main thread may hold any lock.
@@ -69,13 +56,13 @@ class CrashRecorder:
         from_step: int = 0,
         *,
         step: Callable[[], int],
-        account: Callable[[ProcessEnd], Sequence[Section]] = lambda _: (),
-        finish: Callable[[ProcessEnd], None] = lambda _: None,
+        account: Callable[[RunEnd], Sequence[Section]] = lambda _: (),
+        finish: Callable[[RunEnd], None] = lambda _: None,
         on_notice: Callable[[str], None] = lambda _: None,
         disk: Disk | None = None,
     ) -> None:
-        self.death: ProcessEnd | None = None
-        """How the process ends, once that is known."""
+        self.ended: RunEnd | None = None
+        """How the process ends, once that is known: by an exception, by Ctrl-C or by a signal."""
         self.path = path
         """The crash file."""
         self._over = False
@@ -134,15 +121,13 @@ class CrashRecorder:
                 self._noting.release()
 
     def _note_error(self, error: BaseException, wait_s: float) -> None:
-        if self.death is not None or self._over or self._file.is_disowned:
+        if self.ended is not None or self._over or self._file.is_disowned:
             return
         if self._in_trainer:
             if (inner := error_of_training(error)) is None:
                 return
             error = inner
-        how: Literal["interrupted", "exception"] = (
-            "interrupted" if isinstance(error, KeyboardInterrupt) else "exception"
-        )
+        how: How = "interrupted" if isinstance(error, KeyboardInterrupt) else "exception"
         name = type(error).__name__
         try:
             detail = f"{name}: {error}" if str(error) else name
@@ -150,8 +135,7 @@ class CrashRecorder:
             detail = name
         location = locate(frames_of_error(error.__traceback__))
         with self._exits.undisturbed():
-            death = ProcessEnd(how=how, detail=one_line(detail)[:DETAIL_CHARS], location=location)
-            self._note(death, error, wait_s)
+            self._note(how, one_line(detail)[:DETAIL_CHARS], location, error, wait_s=wait_s)
 
     def note_caught(self, wait_s: float = EXIT_SECONDS) -> None:
         """Note the exception that ended the training and was caught, where it can still be found.
@@ -179,20 +163,24 @@ class CrashRecorder:
         self._on_notice(signal.Signals(signum).name)
 
     def _terminated(self, signum: int) -> None:
-        if self.death is None and not self._over:
+        if self.ended is None and not self._over:
             main = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001
-            location = locate(frames_of_thread(main))
-            death = ProcessEnd(how="terminated", detail=signal.Signals(signum).name, location=location)
-            self._note(death, None, EXIT_SECONDS)
-        if self.death is not None:
-            self._finish(self.death)
+            self._note("terminated", signal.Signals(signum).name, locate(frames_of_thread(main)))
+        if self.ended is not None:
+            self._finish(self.ended)
 
-    def _note(self, death: ProcessEnd, error: BaseException | None, wait_s: float) -> None:
-        self.death = death
-        location = death.location
-        note = CrashNote(
-            how=death.how,
-            detail=death.detail,
+    def _note(
+        self,
+        how: How,
+        detail: str,
+        location: StackLocation,
+        error: BaseException | None = None,
+        *,
+        wait_s: float = EXIT_SECONDS,
+    ) -> None:
+        self.ended = end = RunEnd(
+            how=how,
+            detail=detail,
             where=location.where,
             activity=location.activity,
             during=location.during,
@@ -203,11 +191,11 @@ class CrashRecorder:
             ("The exception", traceback_text(error) if error is not None else []),
             ("Exceptions that Python ignored before", list(self._exits.ignored)),
         ]
-        write = Job(partial(self._write, death, note, sections))
+        write = Job(partial(self._write, end, sections))
         self._disk.run(write, wait_s, insists=True, while_it_works=True)
 
-    def _write(self, death: ProcessEnd, note: CrashNote, sections: list[Section]) -> None:
+    def _write(self, end: RunEnd, sections: list[Section]) -> None:
         try:
-            sections += self._account(death)
+            sections += self._account(end)
         finally:
-            self._file.add_end(note, sections)
+            self._file.add_end(end, sections)

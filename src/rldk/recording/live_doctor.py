@@ -19,21 +19,31 @@ from rldk.doctor.good_checkpoint import (
     CheckpointState,
     checkpoint_states,
     state_of,
-    with_checkpoints,
     with_last_good,
 )
-from rldk.health import Diagnosis, Finding, Incident, Monitor, RunContext, Severity, diagnose, finding_of
+from rldk.doctor.judge import diagnosis_with
+from rldk.health import (
+    Diagnosis,
+    Finding,
+    Incident,
+    Monitor,
+    Observation,
+    RunContext,
+    Severity,
+    finding_of,
+)
 from rldk.recording.disk import WAIT_SECONDS, Disk
 from rldk.recording.guard import Guard
 from rldk.recording.json_file import JsonFile
 from rldk.recording.line_file import LineFile
 from rldk.recording.redaction import redact, redact_texts
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.runs.side_files import SideFiles, interleaved, observation
 from rldk.schema.alert import Alert
 from rldk.schema.checkpoint import Analysis, analysis_of
 from rldk.schema.event import Event, escaped
 from rldk.schema.files import RunFiles
+from rldk.schema.run_info import attempt_of
 
 __all__ = ["LiveDoctor", "as_recorded", "without_secrets"]
 
@@ -59,7 +69,7 @@ def as_recorded(attempt_info: Mapping[str, Any]) -> RunContext:
         attempt_info = msgspec.json.decode(msgspec.json.encode(escaped(attempt_info)))
     except (TypeError, ValueError, RecursionError):  # then there will be no run.json either
         attempt_info = dict(attempt_info)
-    return RunContext.of_attempt(attempt_info)
+    return RunContext.of_attempt(attempt_of(attempt_info))
 
 
 def without_secrets(attempt_info: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,10 +130,10 @@ class LiveDoctor:
             rule, severity = alert.finding.rule, Severity.of(alert.finding.severity)
             self._reported[rule] = max(severity, self._reported.get(rule, severity))
         self.monitor.begin()
-        attempts = Run(self._files).info.get("attempts")
-        self.attempt = len(attempts) if isinstance(attempts, list) else 1
-        self._checkpoints = checkpoint_states(self._files)
-        for at, _ in interleaved(events, SideFiles(self._files, attempts)):
+        run = RecordedRun(self._files)
+        self.attempt = max(len(run.info.attempts), 1)
+        self._checkpoints = checkpoint_states(run.analyses())
+        for at in interleaved(events, SideFiles(self._files, run.info)):
             self.monitor.observe(at)
         held = [one for one in self.monitor.incidents.values() if one.open]
         self._alert([one for one in held if one.now > self._reported.get(one.rule.name, 0)])
@@ -183,14 +193,23 @@ class LiveDoctor:
         self.is_unsaved = not self._file.is_saved
         self._file.give_up()
 
+    def observe_end(self, at: Observation) -> Diagnosis:
+        """Take how the run ends: what was found, with that. It is no alert: the recorder says it."""
+        with self._lock:
+            self.monitor.observe(at)
+            return self.diagnosis()
+
+    def judge_end(self, at: Observation) -> Diagnosis:
+        """What the end alone shows, where the monitor is held by a thread that does not go on."""
+        rules = [type(rule) for rule in self.monitor.rules if "end" in rule.kinds]
+        monitor = Monitor(self.monitor.context, rules)
+        monitor.observe(at)
+        return diagnosis_with(monitor, self._trainer_dir, self._checkpoints)
+
     def diagnosis(self) -> Diagnosis:
         """What was found so far."""
         with self._lock:
-            return self.with_checkpoints(diagnose(self.monitor))
-
-    def with_checkpoints(self, diagnosis: Diagnosis) -> Diagnosis:
-        """A diagnosis with the last good checkpoint before each finding."""
-        return with_checkpoints(diagnosis, self._trainer_dir, self._checkpoints)
+            return diagnosis_with(self.monitor, self._trainer_dir, self._checkpoints)
 
     def _remember(self, step: int, analysis: Analysis | None) -> None:
         """Keep whether a checkpoint is good."""

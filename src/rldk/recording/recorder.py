@@ -9,34 +9,31 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from rldk._after_fork import disown_in_child
 from rldk._log import warn
 from rldk._version import __version__
-from rldk.doctor.run_end import RunEnd, how_it_ended, with_ending
-from rldk.health import Diagnosis
+from rldk.health import Diagnosis, Observation
 from rldk.lock import RunLock
 from rldk.recording.claim import Claim
 from rldk.recording.crash import last_lines, now
-from rldk.recording.crash_recorder import CrashRecorder, ProcessEnd, Section
+from rldk.recording.crash_recorder import CrashRecorder, Section
 from rldk.recording.disk import BEGIN_SECONDS, END_SECONDS, EXIT_SECONDS, Disk, Job
 from rldk.recording.exit_hooks import within
 from rldk.recording.guard import Guard
 from rldk.recording.json_file import JsonFile
 from rldk.recording.live_doctor import LiveDoctor, without_secrets
 from rldk.recording.redaction import redact, redact_texts, shortened
-from rldk.recording.stack_location import StackLocation
 from rldk.recording.writer import JsonlWriter
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.event import SCHEMA_VERSION, Event, encode_into, escaped, resumed_note
 from rldk.schema.files import RunFiles
+from rldk.schema.run_info import Attempt, How, RunEnd, RunInfo
 
-__all__ = ["Ending", "How", "Recorder"]
-
-How = Literal["completed", "stopped", "exception", "interrupted", "terminated", "unknown"]
+__all__ = ["Recorder"]
 
 LAST_RECORDS = 50
 """Records that a crash file shows."""
@@ -48,45 +45,6 @@ LOCK_SECONDS = 3.0
 """How long a signal's thread waits for what the interrupted main thread may hold."""
 SAYING_SECONDS = 1.0
 """The same for the line at the end, without which all is written."""
-
-
-class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended, and what became of its records."""
-
-    how: How
-    """`completed`: it did all its steps; `stopped`: the training ended itself before that;
-    `exception`, `interrupted`, `terminated`: an error, Ctrl-C or a signal ended it; `unknown`: the process
-    went away, or trained again, without ending it. A run that was killed has no Ending at all."""
-    detail: str | None
-    """The exception or the signal, where there was one."""
-    step: int
-    """The last step recorded."""
-    wall_time: float
-    """Seconds from the beginning of the run, over all attempts."""
-    time: str
-    """UTC, ISO 8601."""
-    records: int
-    """Events recorded by this attempt."""
-    records_lost: int
-    """Events that the disk refused for so long that they were given up."""
-    records_in_memory: int
-    """Events that the disk had still not taken at the end."""
-    sync_error: str | None
-    """What the disk said when it could not keep what it had taken; then records may be missing."""
-    hook_failures: int
-    """Exceptions inside rldk that were kept from the training."""
-    where: str | None = None
-    """The innermost frame of the exception, or of the main thread when the signal came."""
-    activity: str | None = None
-    """What that was busy with: `generation`, `the reward function f (rewards.py:12)`."""
-    during: str | None = None
-    """What else it was in the midst of: `a save`, `an evaluation`, `a compilation`."""
-    lines_lost: int = 0
-    """Lines of the files beside the events, as samples and resources, that the disk refused."""
-    records_delayed: int = 0
-    """Events that waited in memory for a while, as the disk did not answer: a kill would have lost them."""
-    longest_disk_wait: float = 0.0
-    """The longest time in seconds in which the disk did not answer."""
 
 
 class Recorder:
@@ -114,14 +72,14 @@ class Recorder:
         writer: JsonlWriter | None,
         info: dict[str, Any],
         live_doctor: LiveDoctor,
-        write_end: Callable[[RunFiles, Ending, Diagnosis], None],
+        write_end: Callable[[RunFiles, RunEnd, Diagnosis], None],
         guard: Guard,
         disk: Disk | None = None,
         began: float | None = None,
     ) -> None:
         self.files = claimed.files
         """Where the run is recorded."""
-        self.ended: Ending | None = None
+        self.ended: RunEnd | None = None
         """How the run ended; None while it is going on."""
         self.live_doctor = live_doctor
         """What judges it."""
@@ -154,13 +112,13 @@ class Recorder:
         self._first_notes: tuple[str, ...] = (resumed_note(from_step),) if from_step > 0 else ()
         last = None
         with suppress(OSError):
-            last = Run(self.files).last() if claimed.resumed else None
+            last = RecordedRun(self.files).last() if claimed.resumed else None
         before = (last and last.wall_time) or 0.0
         self._began = time.monotonic() if began is None else began
         self._origin = self._began - before
         info = without_secrets(info) | {"from_seconds": before}
         self._info = self._begin_info(from_step, info, claimed.resumed)
-        self._run_file.save(self._info)
+        self._run_file.save(self._info.as_recorded())
         self._begin_live_doctor(claimed, from_step)
         disown_in_child(self)
         self._crash_recorder = self._new_crash_recorder()
@@ -173,7 +131,7 @@ class Recorder:
         """
         self.training = True
         if self.ended is not None:  # by evaluations alone
-            self.ended = self._info["end"] = None
+            self.ended, self._info = None, msgspec.structs.replace(self._info, end=None)
             self.is_ending = False
             self._is_done(self._begin_again, BEGIN_SECONDS)
         self._crash_recorder = self._new_crash_recorder()
@@ -182,7 +140,7 @@ class Recorder:
 
     def _begin_again(self) -> None:
         self._lock = RunLock.acquire(self.files.lock) or self._lock
-        self._run_file.save(self._info)
+        self._run_file.save(self._info.as_recorded())
 
     @property
     def wall_time(self) -> float:
@@ -226,7 +184,7 @@ class Recorder:
         if self.ended is not None:
             self.disk.at_process_end(self._at_exit)
 
-    def end(self, how: How, detail: str | None = None) -> Ending | None:
+    def end(self, how: How, detail: str | None = None) -> RunEnd | None:
         """End the run and write the files of the end. Events recorded later are still taken.
 
         None in a forked child, where it does nothing, and where the disk does not answer: then the run ends
@@ -235,8 +193,8 @@ class Recorder:
         return None if self._disowned else self._end_within(END_SECONDS, how, detail)
 
     def _end_within(
-        self, wait_s: float, how: How, detail: str | None, *, once: bool = False
-    ) -> Ending | None:
+        self, wait_s: float, how: str, detail: str | None, *, once: bool = False
+    ) -> RunEnd | None:
         self.is_ending = True
         try:
             with self._crash_recorder.undisturbed():
@@ -266,9 +224,9 @@ class Recorder:
             done = self._is_done(self._renew, wait_s)
         else:
             self.note_caught(wait_s)
-            death = self._crash_recorder.death
-            how: How = death.how if death else "unknown" if self.training else "completed"
-            detail = death.detail if death else None
+            noted = self._crash_recorder.ended or RunEnd()
+            how = noted.how or ("unknown" if self.training else "completed")
+            detail = noted.detail
             done = self._end_within(wait_s, how, detail, once=True) is not None
             if self.training and (self.ended is None or self.ended.how != "completed"):
                 self._print_location()
@@ -287,7 +245,7 @@ class Recorder:
             return  # of the files of a run that goes on elsewhere the other attempt takes care
         if self._writer is not None:
             self._writer.close()
-        self._run_file.save(self._info)
+        self._run_file.save(self._info.as_recorded())
         self.live_doctor.close()
         self._finish_files(self.ended, self._found)
         self._leave_files()
@@ -300,11 +258,11 @@ class Recorder:
     @property
     def goes_on_elsewhere(self) -> bool:
         """Whether another attempt of the run has begun since, in this process or in another one."""
-        attempts: list[Any] = []
-        ask = Job(lambda: attempts.append(Run(self.files).info.get("attempts")))
+        attempts: list[int] = []
+        ask = Job(lambda: attempts.append(len(RecordedRun(self.files).info.attempts)))
         if not self.disk.run(ask, EXIT_SECONDS, insists=True, while_it_works=True):
             return True  # nobody knows: then the files are not this attempt's to change
-        return isinstance(attempts[0], list) and len(attempts[0]) > len(self._info["attempts"])
+        return attempts[0] > len(self._info.attempts)
 
     def disown(self) -> None:
         """In a forked child: the run is the parent's, and nothing here does anything any more."""
@@ -323,7 +281,7 @@ class Recorder:
         )
 
     def _close_and_end(
-        self, how: How, detail: str | None, found: Callable[[Ending], Diagnosis], *, once: bool = False
+        self, how: str, detail: str | None, found: Callable[[RunEnd], Diagnosis], *, once: bool = False
     ) -> None:
         """Write the files of the end; `once`: if that was not done meanwhile."""
         if once and self.ended is not None:
@@ -333,10 +291,10 @@ class Recorder:
         if detail is None and how in ("stopped", "unknown") and self._notice:
             detail = f"after {self._notice}"
         self._crash_recorder.close_file()
-        self.ended = ending = self._note_end(how, detail)
+        self.ended = end = self._note_end(how, detail)
         self.live_doctor.close()
         try:
-            self._finish_files(ending, found)
+            self._finish_files(end, found)
         finally:
             self._leave_files()
             self._lock.release()
@@ -348,11 +306,11 @@ class Recorder:
             self._stale = True
         self._run_file.give_up()
 
-    def _note_end(self, how: How, detail: str | None) -> Ending:
+    def _note_end(self, how: str, detail: str | None) -> RunEnd:
         """Note in the run's file how it ends."""
-        death = self._crash_recorder.death
-        location = death.location if death and death.how == how else StackLocation()
-        ending = Ending(
+        noted = self._crash_recorder.ended
+        location = noted if noted and noted.how == how else RunEnd()
+        end = RunEnd(
             how=how,
             detail=redact_texts(escaped(detail)),
             step=self._step,
@@ -370,12 +328,12 @@ class Recorder:
             records_delayed=self.events_delayed + (self._writer.delayed if self._writer else 0),
             longest_disk_wait=round(self.disk.longest_wait_s(self._began), 3),
         )
-        self._info["end"] = msgspec.to_builtins(ending)
-        self._run_file.save(self._info)
-        return ending
+        self._info = msgspec.structs.replace(self._info, end=end)
+        self._run_file.save(self._info.as_recorded())
+        return end
 
     def _print_location(self) -> None:
-        end = self.ended or self._crash_recorder.death  # the disk may not have taken the end yet
+        end = self.ended or self._crash_recorder.ended  # the disk may not have taken the end yet
         warn(
             "rldk: the training did not end by itself (%s); its records are in %s",
             (end and (end.detail or end.how)) or "unknown",
@@ -394,22 +352,22 @@ class Recorder:
         with suppress(Exception):
             self.close()
 
-    def _account(self, death: ProcessEnd) -> list[Section]:
-        """Note a death in the run's file, and tell what the crash file is to say of the run."""
-        ending = self._note_end(death.how, death.detail)
-        resources = self._end_of(ending).resources
+    def _account(self, noted: RunEnd) -> list[Section]:
+        """Note an end in the run's file, and give what the crash file is to say of the run."""
+        end = self._note_end(noted.how or "unknown", noted.detail)
+        resources = self._end_observation(end).values
         events = last_lines(self.files, LAST_RECORDS) if self._writer is not None else []
         return [
-            ("What the doctor found", _summary_lines(self._found_soon(ending))),
+            ("What the doctor found", _summary_lines(self._found_soon(end))),
             ("The machine at the last record", [f"{name} {value}" for name, value in resources.items()]),
             (f"The last records, as in {self.files.events.name}", events),
         ]
 
-    def _finish_at_signal(self, death: ProcessEnd) -> None:
+    def _finish_at_signal(self, noted: RunEnd) -> None:
         """End the run while the main thread, which was interrupted anywhere, waits for it."""
         if self.ended is not None or self._disowned:
             return
-        end = partial(self._close_and_end, death.how, death.detail, self._found_soon, once=True)
+        end = partial(self._close_and_end, noted.how or "unknown", noted.detail, self._found_soon, once=True)
         say = self._print_location if self._is_done(end, EXIT_SECONDS) else self._warn_of_missing
         within(SAYING_SECONDS, say)  # the main thread may hold the lock of the terminal
 
@@ -417,28 +375,20 @@ class Recorder:
         self._notice = name
         within(0, self.sync)  # the main thread may have been interrupted in there
 
-    def _end_of(self, ending: Ending) -> RunEnd:
-        return how_it_ended(Run(self.files), msgspec.to_builtins(ending), ending.step)
+    def _end_observation(self, end: RunEnd) -> Observation:
+        return RecordedRun(self.files).end_observation(end.step or 0, end)
 
-    def _found(self, ending: Ending) -> Diagnosis:
+    def _found(self, end: RunEnd) -> Diagnosis:
         """What was found, with what the end shows."""
-        found = with_ending(
-            self.live_doctor.diagnosis(), self.live_doctor.monitor.context, self._end_of(ending)
-        )
-        return self.live_doctor.with_checkpoints(found)
+        return self.live_doctor.observe_end(self._end_observation(end))
 
-    def _found_soon(self, ending: Ending) -> Diagnosis:
+    def _found_soon(self, end: RunEnd) -> Diagnosis:
         """The same where nobody holds the monitor, else what the end alone shows."""
         found: list[Diagnosis] = []
-        if (
-            not self._monitor_held
-            and within(LOCK_SECONDS, lambda: found.append(self._found(ending)))
-            and found
-        ):
+        if not self._monitor_held and within(LOCK_SECONDS, lambda: found.append(self._found(end))) and found:
             return found[0]
         self._monitor_held = True
-        nothing = Diagnosis(status="insufficient-data", findings=[], not_checked=[])
-        return with_ending(nothing, self.live_doctor.monitor.context, self._end_of(ending))
+        return self.live_doctor.judge_end(self._end_observation(end))
 
     def _begin_live_doctor(self, claimed: Claim, from_step: int) -> None:
         if not claimed.resumed:
@@ -446,26 +396,24 @@ class Recorder:
             return
         with suppress(OSError):
             # Of the attempt before, what came after the checkpoint is superseded.
-            self.live_doctor.resume(event for event in Run(self.files) if event.step <= from_step)
+            self.live_doctor.resume(event for event in RecordedRun(self.files) if event.step <= from_step)
 
-    def _begin_info(self, from_step: int, description: dict[str, Any], resumed: bool) -> dict[str, Any]:
-        info = Run(self.files).info if resumed else {}
-        attempts = info.get("attempts")
-        attempt = {"started": now(), "from_step": from_step, **description}
-        return {
-            "rldk": __version__,
-            "event_schema": SCHEMA_VERSION,
-            "run_id": self.files.run_id,
-            "name": self._name,
-            "trainer_dir": description.get("trainer_dir"),
-            "attempts": [*(attempts if isinstance(attempts, list) else []), attempt],
-            "end": None,
-        }
+    def _begin_info(self, from_step: int, description: dict[str, Any], resumed: bool) -> RunInfo:
+        earlier = RecordedRun(self.files).info.attempts if resumed else ()
+        recorded = {"started": now(), "from_step": from_step, **description}
+        return RunInfo(
+            rldk=__version__,
+            event_schema=SCHEMA_VERSION,
+            run_id=self.files.run_id,
+            name=self._name,
+            trainer_dir=description.get("trainer_dir"),
+            attempts=(*earlier, Attempt(from_step=from_step, recorded=recorded)),
+        )
 
-    def _finish_files(self, ending: Ending, found: Callable[[Ending], Diagnosis]) -> None:
+    def _finish_files(self, end: RunEnd, found: Callable[[RunEnd], Diagnosis]) -> None:
         self._stale = False
         try:
-            self._write_end(self.files, ending, found(ending))
+            self._write_end(self.files, end, found(end))
         except OSError as error:
             self._stale = True
             if self._has_failed_to_end or (self._writer is not None and self._writer.waiting):

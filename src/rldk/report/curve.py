@@ -4,10 +4,10 @@ Invariant: memory is bounded, the work of a value is constant, and first, last a
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
+from rldk.health import Observation
 from rldk.report.sparkline import sparkline
-from rldk.schema.event import Event
 
 __all__ = ["Curve", "Curves"]
 
@@ -101,20 +101,17 @@ class Curve:
 class Curves(dict[str, Curve]):
     """The curve of each metric, train and eval, by its name."""
 
-    def take(self, event: Event) -> None:
-        """Let each curve have its value."""
-        if event.phase == "summary":
+    def take(self, at: Observation) -> None:
+        """Let each curve have its value of a log."""
+        if at.kind != "log" or at.phase == "summary":
             return
-        metrics: Mapping[str, float | None] = event.metrics
-        if event.notes:
-            metrics = event.metrics | dict(event.nonfinite())
-        for name, value in metrics.items():
+        for name, value in at.values.items():
             curve = self.get(name)
             if curve is None:
                 if len(self) >= MAX_CURVES:
                     continue
                 curve = self[name] = Curve()
-            curve.push(event.step, value)
+            curve.push(at.step, value)
 
     def first_of(self, names: Iterable[str]) -> list[str]:
         """Those of `names` that have a finite value, each once, in order."""

@@ -8,13 +8,12 @@ from typing import Literal
 
 import msgspec
 
-from rldk.doctor.judge import compare_ranks, diagnosis_of, side_files
+from rldk.doctor.judge import diagnosis_of
 from rldk.health import Diagnosis, Finding, Incident, Monitor
 from rldk.health.normal import Answer, Questions
 from rldk.report.curve import Curves
 from rldk.runs import Run
-from rldk.runs.foreign_run import ForeignRun
-from rldk.runs.side_files import interleaved
+from rldk.runs.opener import OURS
 from rldk.schema.event import Event
 
 __all__ = ["Examination", "examine"]
@@ -49,7 +48,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """What looks odd in this run and is normal."""
     bad_lines: int = 0
     """Lines of the log that could not be read."""
-    ours: bool = False
+    is_recorded: bool = False
     """Whether rldk recorded it."""
 
     @property
@@ -79,39 +78,32 @@ def examine(
     questions = Questions(monitor.context, monitor.chart, monitor.rules)
     curves = Curves()
     low = high = None
-    summary = False
     for incident in monitor.begin():
         report(incident)
-    for at, event in interleaved(run if events is None else events, side_files(run)):
+    for at in run.observations(events):
         for incident in monitor.observe(at):
             report(incident)
-        if event is None:
-            continue
-        curves.take(event)
-        if event.phase == "train":
-            low = event.step if low is None else min(low, event.step)
-            high = event.step if high is None else max(high, event.step)
-        summary = summary or event.phase == "summary"
-    compare_ranks(run, monitor)
+        curves.take(at)
+        if at.kind == "log" and at.phase == "train":
+            low = at.step if low is None else min(low, at.step)
+            high = at.step if high is None else max(high, at.step)
     diagnosis = diagnosis_of(run, monitor)
     found = {finding.rule for finding in diagnosis.findings}
-    foreign = isinstance(run, ForeignRun)
     return Examination(
         source=source,
-        name=run.path.name if isinstance(run, ForeignRun) else run.run_id,
+        name=run.path.name,
         format=run.format,
         dialect=monitor.context.dialect,
         algorithm=monitor.context.algorithm,
         records=monitor.records,
         first_step=low,
         last_step=high,
-        # A foreign log would be read a second time for its state.
-        state=("ended" if summary else "unfinished") if foreign else run.state,
+        state=run.state,
         diagnosis=diagnosis,
         curves=curves,
         answers=[answer for answer in questions.answers() if found.isdisjoint({*answer.rules, "non-finite"})],
         bad_lines=run.bad_count,
-        ours=not foreign,
+        is_recorded=run.format == OURS,
     )
 
 

@@ -13,13 +13,13 @@ from rldk.doctor.good_checkpoint import checkpoint_states
 from rldk.doctor.sample_evidence import with_samples
 from rldk.health import Diagnosis
 from rldk.metrics import metric_of
-from rldk.recording.recorder import Ending
 from rldk.recording.redaction import redact_texts
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.runs.export import Survey, write_csv, write_json
 from rldk.runs.metric_stats import MetricStats
 from rldk.schema.event import Event
 from rldk.schema.files import RunFiles, replacing
+from rldk.schema.run_info import RunEnd
 
 __all__ = ["final_report", "write_end"]
 
@@ -27,14 +27,14 @@ RESOURCES = "resource/"
 """What the names of measured resources begin with."""
 
 
-def write_end(files: RunFiles, events: Iterable[Event], ending: Ending, diagnosis: Diagnosis) -> None:
+def write_end(files: RunFiles, events: Iterable[Event], end: RunEnd, diagnosis: Diagnosis) -> None:
     """Write metrics.json, metrics.csv and final_report.json. `events` is iterated twice.
 
     Raises:
         OSError: the disk refuses; the files that were written before that are whole.
     """
-    if ending.how == "terminated":  # the process has seconds to live: what tells most goes first
-        _write_report(files, Survey.of(events), ending, diagnosis)
+    if end.how == "terminated":  # the process has seconds to live: what tells most goes first
+        _write_report(files, Survey.of(events), end, diagnosis)
     survey = Survey()
     try:
         with replacing(files.metrics_json) as file:
@@ -42,30 +42,30 @@ def write_end(files: RunFiles, events: Iterable[Event], ending: Ending, diagnosi
         with replacing(files.metrics_csv) as file:
             write_csv(events, file, survey)
     finally:  # small, and it says what is there
-        diagnosis = with_samples(diagnosis, Run(files).samples)
-        _write_report(files, survey if survey.records else Survey.of(events), ending, diagnosis)
+        diagnosis = with_samples(diagnosis, RecordedRun(files).samples)
+        _write_report(files, survey if survey.records else Survey.of(events), end, diagnosis)
 
 
-def _write_report(files: RunFiles, survey: Survey, ending: Ending, diagnosis: Diagnosis) -> None:
+def _write_report(files: RunFiles, survey: Survey, end: RunEnd, diagnosis: Diagnosis) -> None:
     with replacing(files.final_report) as file:
-        report = redact_texts(final_report(files, survey, ending, diagnosis))
+        report = redact_texts(final_report(files, survey, end, diagnosis))
         file.write(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 
-def final_report(files: RunFiles, survey: Survey, ending: Ending, diagnosis: Diagnosis) -> dict[str, Any]:
+def final_report(files: RunFiles, survey: Survey, end: RunEnd, diagnosis: Diagnosis) -> dict[str, Any]:
     """The closing account of a run: status, findings, how it ended, steps, time, metrics, what was lost."""
     return {
         "rldk": __version__,
         "run_id": files.run_id,
         "status": diagnosis.status,
         "end": {
-            name: getattr(ending, name)
+            name: getattr(end, name)
             for name in ("how", "detail", "step", "time", "where", "activity", "during")
         },
         "records": survey.records,
         "first_step": survey.first_step,
         "last_step": survey.last_step,
-        "wall_time": ending.wall_time,
+        "wall_time": end.wall_time,
         "metrics": {
             name: _main(name, found)
             for name, found in survey.summaries.items()
@@ -78,16 +78,16 @@ def final_report(files: RunFiles, survey: Survey, ending: Ending, diagnosis: Dia
         },
         "checkpoints": [
             {"step": step, "good": state.good, "because": state.because}
-            for step, state in sorted(checkpoint_states(files).items())
+            for step, state in sorted(checkpoint_states(RecordedRun(files).analyses()).items())
         ],
         "lost": {
-            "records": ending.records_lost,
-            "records_in_memory": ending.records_in_memory,
-            "records_delayed": ending.records_delayed,
-            "longest_disk_wait": ending.longest_disk_wait,
-            "lines": ending.lines_lost,
-            "sync_error": ending.sync_error,
-            "hook_failures": ending.hook_failures,
+            "records": end.records_lost,
+            "records_in_memory": end.records_in_memory,
+            "records_delayed": end.records_delayed,
+            "longest_disk_wait": end.longest_disk_wait,
+            "lines": end.lines_lost,
+            "sync_error": end.sync_error,
+            "hook_failures": end.hook_failures,
         },
         "findings": msgspec.to_builtins(diagnosis.findings),
         "not_checked": msgspec.to_builtins(diagnosis.not_checked),

@@ -66,7 +66,7 @@ def named(exam: Examination) -> str:
     if exam.algorithm:
         parts.append(plain(exam.algorithm))
     parts.append(steps(exam))
-    if exam.ours:
+    if exam.is_recorded:
         parts.append({"unfinished": "no end recorded"}.get(exam.state, exam.state))
     return " · ".join(parts)
 

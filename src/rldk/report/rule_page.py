@@ -79,7 +79,9 @@ def properties(rule: type[Rule]) -> list[tuple[str, str]]:
     algorithms = "all" if rule.algorithms is None else ", ".join(sorted(rule.algorithms))
     needs = "; ".join(" or ".join(need.split("|")) for need in rule.needs)
     rows = [("up to", rule.severity.word), ("applies to", algorithms)]
-    if rule.phases:
+    if rule.kinds == ("end",):
+        rows.append(("needs", "the files of a run that rldk recorded"))
+    elif rule.phases:
         rows.append(("needs", needs or "any record"))
     else:
         rows.append(("needs", "the configuration alone"))

@@ -22,7 +22,7 @@ from rldk.runs.run import Run, State
 from rldk.runs.sample_tables import Table, reward_functions, tables_of
 from rldk.runs.samples import Samples
 from rldk.schema.event import DataSlice, Event, ModelInfo, Phase, Rng
-from rldk.schema.files import RunFiles, safe_run_id
+from rldk.schema.files import safe_run_id
 
 __all__ = ["COUNTED", "ForeignRun"]
 
@@ -50,9 +50,9 @@ class ForeignRun(Run):
     """
 
     def __init__(self, path: Path, adapter: Adapter, mapping: Mapping[str, str] | None = None) -> None:
-        super().__init__(RunFiles(path.parent, safe_run_id(path.name.partition(".")[0])), [])
-        self.path = path
+        super().__init__(path, safe_run_id(path.name.partition(".")[0]))
         self.adapter = adapter
+        self._has_summary: bool | None = None  # in the newest whole pass
         self._mapping = dict(mapping or {})
 
     @property
@@ -72,13 +72,20 @@ class ForeignRun(Run):
 
     @property
     def state(self) -> State:
-        """`ended` where the log has the trainer's closing summary, else `unfinished`."""
-        return "ended" if any(event.phase == "summary" for event in self) else "unfinished"
+        """`ended` where the log has the trainer's closing summary, else `unfinished`.
+
+        The newest whole pass over the log tells; before the first one, the log is read for it.
+        """
+        if self._has_summary is None:
+            for _ in self:
+                pass
+        return "ended" if self._has_summary else "unfinished"
 
     @property
-    def info(self) -> dict[str, Any]:
-        """Nothing: a foreign log does not say what ran."""
-        return {}
+    def checkpoint_folder(self) -> Path:
+        """The folder of the log, or that around a checkpoint that it lies in."""
+        folder = self.path if self.path.is_dir() else self.path.parent
+        return folder.parent if folder.name.startswith("checkpoint-") else folder
 
     def __iter__(self) -> Iterator[Event]:
         """The events of the log."""
@@ -86,12 +93,14 @@ class ForeignRun(Run):
         clock = _Clock()
         train_records = 0
         step = 0
+        has_summary = False
         for row in _split_rows(self._rows()):
             phase = row.phase or _phase_of(row.values)
             metrics, notes = measure(row.values, name)
             if not (metrics or notes):
                 continue
             train_records += phase == "train"
+            has_summary = has_summary or phase == "summary"
             counted = row.step is None
             if row.step is not None:
                 step = row.step
@@ -106,6 +115,7 @@ class ForeignRun(Run):
                 model_info=ModelInfo(run_id=self.run_id, phase=phase),
                 notes=(*notes, COUNTED) if counted else tuple(notes),
             )
+        self._has_summary = has_summary
 
     def follow(self, *, poll: float = 0.5) -> Iterator[Event]:
         """The events that are there: a foreign log does not say whether more are to come."""

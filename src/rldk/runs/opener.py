@@ -11,6 +11,7 @@ from rldk.errors import AmbiguousRunError, EventError, RLDKError, RunNotFoundErr
 from rldk.runs.adapters import adapters, jsonl
 from rldk.runs.adapters.base import Adapter, Probe
 from rldk.runs.foreign_run import ForeignRun
+from rldk.runs.recorded_run import RecordedRun
 from rldk.runs.run import Run
 from rldk.runs.sample_lines import holds_samples
 from rldk.schema.event import decode
@@ -97,7 +98,7 @@ def _opened(
         raise RunNotFoundError(f"there is no run at {path}. List the runs of a folder with: rldk runs FOLDER")
     if not candidates:
         if path.is_file():
-            return Run(RunFiles(path.parent, path.stem), [path])
+            return RecordedRun(RunFiles(path.parent, path.stem), [path])
         raise UnknownFormatError(path, [OURS])
     _refuse_special(path)
     return ForeignRun(*_best(path, candidates, least), mapping)
@@ -115,16 +116,16 @@ def _ours(path: Path) -> Run | None:
         found = [files for files in runs_in(path) if not _is_foreign(files)]
         if len(found) > 1:
             raise AmbiguousRunError(path, [str(path / files.run_id) for files in found])
-        return Run(found[0]) if found else None
+        return RecordedRun(found[0]) if found else None
     if path.is_file():
         owner = RunFiles.of(path)
         if owner is not None and owner.parts() and not _is_foreign(owner):
-            return Run(owner)
+            return RecordedRun(owner)
         if owner is not None and path == owner.samples and holds_samples(path):
-            return Run(owner)  # of a run whose events lie elsewhere, or were not recorded
-        return Run(RunFiles(path.parent, path.stem), [path]) if _holds_events(path) else None
+            return RecordedRun(owner)  # of a run whose events lie elsewhere, or were not recorded
+        return RecordedRun(RunFiles(path.parent, path.stem), [path]) if _holds_events(path) else None
     files = RunFiles(path.parent, path.name)
-    return Run(files) if files.exist() and not _is_foreign(files) else None
+    return RecordedRun(files) if files.exist() and not _is_foreign(files) else None
 
 
 def _is_foreign(files: RunFiles) -> bool:

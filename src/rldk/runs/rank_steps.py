@@ -54,7 +54,7 @@ def _side_by_side(lines: dict[int, StepTime]) -> Observation:
             values[f"cpu_seconds/{rank}"] = line.cpu_seconds
         if line.reward_seconds is not None:
             values[f"reward_seconds/{rank}"] = line.reward_seconds
-    return Observation(step=next(iter(lines.values())).step, kind="step_time", values=values)
+    return Observation(step=next(iter(lines.values())).step, kind="rank", values=values)
 
 
 def _steps(path: Path) -> Iterator[StepTime]:

@@ -1,27 +1,23 @@
-"""A run that rldk recorded: `Run`.
+"""A run that is read: `Run`, whoever recorded it.
 
-Invariant: a `Run` only reads; its events are the same whether the run is live, ended or was killed.
+Invariant: a `Run` only reads, and each pass over it gives the same as long as the log does not change.
 """
 
-from collections.abc import Iterator
-from itertools import islice
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from rldk.errors import MissingDependencyError
-from rldk.lock import is_locked
+from rldk.health import Observation, RunContext, Settings
 from rldk.runs.bad_lines import BadLines
-from rldk.runs.event_reader import last_event, read_events, read_records
-from rldk.runs.follow import follow
 from rldk.runs.line_reader import BadLine
-from rldk.runs.sample_lines import SampleLines
-from rldk.runs.sample_tables import Table, reward_functions, tables_of
 from rldk.runs.samples import Samples
-from rldk.schema.event import Event, Phase, decode_slim
-from rldk.schema.files import RunFiles
-from rldk.schema.run_info import newest_attempt
+from rldk.schema.checkpoint import Analysis
+from rldk.schema.event import Event, Phase
+from rldk.schema.run_info import RunInfo
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,110 +28,102 @@ if TYPE_CHECKING:
 __all__ = ["Run", "State"]
 
 State = Literal["running", "ended", "unfinished"]
-FIRST = 50
-"""Records whose metrics tell which reward functions there are."""
+"""`running`: a live process records it; `ended`: it says how; `unfinished`: it does not."""
 
 
-class Run:
+class Run(ABC):
     """The events of one run, in order, each train step once. Iterate over it as often as you like.
 
+    `open_run` makes one: a `RecordedRun` of rldk, or a `ForeignRun` of another tool's log.
+
     Args:
-        files: the run's files.
-        parts: the files that hold its events, oldest first; `files.parts()` by default.
+        path: what names the run: a log, or the name of a recorded run in its folder.
+        run_id: its name.
     """
 
-    def __init__(self, files: RunFiles, parts: list[Path] | None = None) -> None:
-        self.files = files
-        """Where the run lies."""
-        self._info: dict[str, Any] = {}
-        self._info_version: tuple[int, int, int] | None = None  # of the file that was read last
-        self._bad = BadLines()
-        self._parts = parts
-
-    @property
-    def format(self) -> str:
-        """The format of the log: `rldk`."""
-        return "rldk"
-
-    @property
-    def dialect(self) -> str | None:
-        """Whose metric keys these are; rldk's own records hold canonical names: None."""
-        return None
-
-    @property
-    def algorithm(self) -> str | None:
-        """The training algorithm, as `{run_id}_run.json` says; None where it does not."""
-        name = newest_attempt(self.info).get("algorithm")
-        return name if isinstance(name, str) else None
-
-    @property
-    def run_id(self) -> str:
+    def __init__(self, path: Path, run_id: str) -> None:
+        self.path = path
+        """What names the run: a log, or the name of a recorded run in its folder."""
+        self.run_id = run_id
         """The run's name."""
-        return self.files.run_id
+        self._bad = BadLines()
 
     @property
-    def parts(self) -> list[Path]:
-        """The files that hold the events, oldest first."""
-        return self.files.parts() if self._parts is None else self._parts
+    @abstractmethod
+    def format(self) -> str:
+        """The format of the log: `rldk`, or the name of an adapter."""
 
     @property
-    def _source(self) -> RunFiles | list[Path]:
-        return self.files if self._parts is None else self._parts
+    @abstractmethod
+    def dialect(self) -> str | None:
+        """Whose metric keys the log has; None where they are canonical, or where no dialect knows any."""
 
     @property
+    @abstractmethod
+    def algorithm(self) -> str | None:
+        """The training algorithm, as far as it is known."""
+
+    @property
+    @abstractmethod
     def state(self) -> State:
-        """`running`: a live process records it; `ended`: it says how; `unfinished`: it was killed."""
-        if self.info.get("end"):
-            return "ended"
-        return "running" if is_locked(self.files.lock) else "unfinished"
+        """Whether the run goes on, and if not, whether its end is recorded."""
 
     @property
-    def info(self) -> dict[str, Any]:
-        """What `{run_id}_run.json` says; empty where it cannot be read. Do not change it."""
-        try:
-            stat = self.files.run.stat()
-            version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-            if version != self._info_version:
-                info = msgspec.json.decode(self.files.run.read_bytes())
-                self._info, self._info_version = info if isinstance(info, dict) else {}, version
-        except (OSError, msgspec.DecodeError):
-            self._info, self._info_version = {}, None
-        return self._info
+    def info(self) -> RunInfo:
+        """What `{run_id}_run.json` says; `RunInfo()` of a run that has none."""
+        return RunInfo()
 
+    @property
+    @abstractmethod
+    def checkpoint_folder(self) -> Path | None:
+        """Where the trainer saved its checkpoints; None where that is not known."""
+
+    @abstractmethod
     def __iter__(self) -> Iterator[Event]:
-        """The events; superseded branches are left out, bad lines go to `bad_lines`."""
-        return read_events(self._source, self._bad.new_pass())
+        """The events; lines that cannot be read go to `bad_lines`."""
 
+    @abstractmethod
     def follow(self, *, poll: float = 0.5) -> Iterator[Event]:
         """The events from the first on, waiting `poll` seconds at a time for new ones, until the run is
-        no longer running. Events of a branch that a resume ends later have been yielded by then.
-        A copy under another name is written by nobody: its events are those that are there.
+        no longer running.
         """
-        if self._parts is not None:
-            return iter(self)
-        return follow(self.files, self._bad.new_pass(), poll=poll, until=lambda: self.state != "running")
 
+    @abstractmethod
+    def last(self, phase: Phase | None = None) -> Event | None:
+        """The newest event (of `phase`)."""
+
+    @abstractmethod
     def samples(self) -> Samples:
-        """Prompts, completions and their rewards: those that `observe_rewards` recorded, else those of the
-        tables that TRL wrote in this run (`log_completions=True`).
+        """Prompts, completions and their rewards, as far as they were recorded."""
+
+    def analyses(self) -> Iterator[Analysis]:
+        """The analyses of its checkpoints that were recorded."""
+        return iter(())
+
+    def observations(self, events: Iterable[Event] | None = None) -> Iterator[Observation]:
+        """All that a Monitor is to observe of the run, in order: its events, and what was recorded besides.
+
+        Args:
+            events: its events, where they are not to be read straight from it: counted, or as they come.
         """
-        if self.files.samples.exists():
-            recorded = SampleLines(self.files.samples, self.info.get("attempts"))
-            return Samples([recorded], self._bad.new_pass)
-        tables = self._tables()
-        functions = reward_functions(self._first_metrics()) if tables else None
-        return Samples([Table(path, functions) for path in tables], self._bad.new_pass)
+        return map(Observation.of, self if events is None else events)
 
-    def _tables(self) -> list[Path]:
-        """TRL's tables; none where the run's options do not say that they are its own."""
-        info = self.info
-        folder, options = info.get("trainer_dir"), newest_attempt(info).get("args")
-        logs = isinstance(options, dict) and options.get("log_completions") is True
-        return tables_of(Path(folder)) if logs and isinstance(folder, str) and Path(folder).is_dir() else []
+    def context(self, *, algorithm: str | None = None) -> RunContext:
+        """What is known of the run besides its records: by `{run_id}_run.json`, else by the log's keys.
 
-    def _first_metrics(self) -> set[str]:
-        """The names of the metrics of the first records."""
-        return {name for event in islice(self, FIRST) for name in event.metrics}
+        Args:
+            algorithm: what the user says that it was, where the log does not say it.
+        """
+        attempt = self.info.newest
+        if attempt.recorded:
+            context = RunContext.of_attempt(attempt)
+        else:
+            context = RunContext(algorithm=self.algorithm, dialect=self.dialect)
+        return msgspec.structs.replace(context, algorithm=algorithm) if algorithm else context
+
+    def settings(self) -> Settings:
+        """How the run was judged while it was live; the default of what is not known, or not valid now."""
+        return Settings.of_record(self.info.newest.judging)
 
     def columns(self, phase: Phase = "train") -> "Columns":
         """The records of a phase as numpy columns: `step`, `wall_time` and each metric.
@@ -146,9 +134,9 @@ class Run:
 
         return columns_of(self._of_phase(phase))
 
+    @abstractmethod
     def _of_phase(self, phase: Phase) -> Iterator["ColumnRecord"]:
-        records = read_records(self._source, decode_slim, self._bad.new_pass())
-        return (record for record in records if record.model_info.phase == phase)
+        """The records of a phase, as columns need them."""
 
     def to_pandas(self, phase: Phase = "train") -> "pd.DataFrame":
         """The columns of a phase as a pandas DataFrame.
@@ -183,18 +171,3 @@ class Run:
     def bad_count(self) -> int:
         """How many lines could not be read, also beyond those that `bad_lines` holds."""
         return len(self._bad)
-
-    def last(self, phase: Phase | None = None) -> Event | None:
-        """The newest event (of `phase`), without reading the others."""
-        if self._parts is not None:
-            return last_event(self._parts, phase)
-        while True:
-            newest = self.files.last_part()
-            try:
-                event = last_event(self.parts, phase)
-            except FileNotFoundError:
-                if self.files.last_part() == newest:
-                    raise
-                continue  # a part was finished meanwhile
-            if self.files.last_part() == newest:
-                return event

@@ -6,13 +6,12 @@ superseded is left out.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from rldk.runs.line_reader import BadLine, ignore, read_lines
 from rldk.runs.samples import OnBad, Sample
-from rldk.schema.run_info import Attempts
+from rldk.schema.run_info import RunInfo
 from rldk.schema.sample import RecordedSample
 
 __all__ = ["SampleLines", "holds_samples"]
@@ -33,13 +32,13 @@ class SampleLines:
 
     Args:
         path: the file.
-        attempts: `attempts` of `{run_id}_run.json`.
+        info: what `{run_id}_run.json` says.
     """
 
-    def __init__(self, path: Path, attempts: Any = None) -> None:
+    def __init__(self, path: Path, info: RunInfo) -> None:
         self.path = path
         """The file."""
-        self._attempts = Attempts(attempts)
+        self._info = info
 
     def read(self, on_bad: OnBad) -> Iterator[Sample]:
         """Its samples, as `Source.read`."""
@@ -48,7 +47,7 @@ class SampleLines:
                 found = _decoded(line)
                 if isinstance(found, str):
                     on_bad(BadLine(self.path, number, found))
-                elif not self._attempts.superseded(found.attempt, found.step):
+                elif not self._info.is_superseded(found.attempt, found.step):
                     yield _sample(found)
         except OSError as error:
             on_bad(BadLine(self.path, 1, f"the file cannot be read: {error.strerror or error}"))

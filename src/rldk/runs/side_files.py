@@ -16,15 +16,15 @@ import msgspec
 
 from rldk.health import Observation
 from rldk.health.observation import ObservationKind
-from rldk.runs.line_reader import MAX_LINE
-from rldk.schema.checkpoint import analysis_of
+from rldk.runs.line_reader import MAX_LINE, read_lines
+from rldk.schema.checkpoint import Analysis, analysis_of
 from rldk.schema.event import Event
 from rldk.schema.files import RunFiles
-from rldk.schema.run_info import Attempts
+from rldk.schema.run_info import RunInfo
 
-__all__ = ["SideFiles", "interleaved", "observation"]
+__all__ = ["SideFiles", "analyses_in", "interleaved", "observation"]
 
-KINDS: Mapping[str, ObservationKind] = {"checkpoint": "checkpoint", "stall": "step_time"}
+KINDS: Mapping[str, ObservationKind] = {"checkpoint": "checkpoint", "stall": "stall"}
 """Lines that a Monitor is told, by their `kind`, and what they are to it."""
 _seen_at = itemgetter(0)
 
@@ -41,16 +41,30 @@ def observation(line: Mapping[str, Any]) -> Observation | None:
     return Observation(step, kind, numbers, detail=line)
 
 
-def interleaved(
-    events: Iterable[Event], side_files: "SideFiles | None"
-) -> Iterator[tuple[Observation, Event | None]]:
-    """All that a Monitor is told of a run, in order; an event with what it is to the Monitor."""
+def interleaved(events: Iterable[Event], side_files: "SideFiles") -> Iterator[Observation]:
+    """The events of a run with what was recorded beside them, in the order in which a Monitor is told."""
     for event in events:
-        for at in side_files.until(event.step) if side_files else ():
-            yield at, None
-        yield Observation.of(event), event
-    for at in side_files.until(None) if side_files else ():
-        yield at, None
+        yield from side_files.until(event.step)
+        yield Observation.of(event)
+    yield from side_files.until(None)
+
+
+def analyses_in(path: Path) -> Iterator[Analysis]:
+    """The analyses of checkpoints in a file, those that can be read; none where there is no such file.
+
+    Args:
+        path: `RunFiles.checkpoints`.
+    """
+    try:
+        for _, line in read_lines(path):
+            try:
+                value = msgspec.json.decode(line)
+            except (msgspec.DecodeError, RecursionError):
+                continue
+            if analysis := analysis_of(value.get("analysis")) if isinstance(value, dict) else None:
+                yield analysis
+    except OSError:
+        return
 
 
 class SideFiles:
@@ -58,11 +72,11 @@ class SideFiles:
 
     Args:
         files: the run.
-        attempts: `attempts` of `{run_id}_run.json`.
+        info: what `{run_id}_run.json` says.
     """
 
-    def __init__(self, files: RunFiles, attempts: Any) -> None:
-        self._attempts = Attempts(attempts)
+    def __init__(self, files: RunFiles, info: RunInfo) -> None:
+        self._info = info
         self._tails = [
             _LineTail(files.checkpoints, b'"checkpoint"'),
             _LineTail(files.resources(), b'"stall"'),
@@ -75,7 +89,7 @@ class SideFiles:
             seen_at_step, at = line.get("seen_at_step"), observation(line)
             if at is None or not isinstance(seen_at_step, int):
                 continue
-            if not self._attempts.superseded(line.get("attempt"), seen_at_step):
+            if not self._info.is_superseded(line.get("attempt"), seen_at_step):
                 insort(self._waiting, (seen_at_step, at), key=_seen_at)
         count = len(self._waiting) if step is None else bisect_left(self._waiting, step, key=_seen_at)
         due, self._waiting[:count] = self._waiting[:count], []

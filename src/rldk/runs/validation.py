@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rldk.errors import EventError
-from rldk.runs.foreign_run import ForeignRun
 from rldk.runs.line_reader import BadLine, read_lines
+from rldk.runs.recorded_run import RecordedRun
 from rldk.runs.run import Run
 from rldk.schema.event import Event, decode
 
@@ -57,7 +57,7 @@ def check_run(
     Raises:
         OSError: a file cannot be read.
     """
-    if not isinstance(run, ForeignRun):
+    if isinstance(run, RecordedRun):
         return check(run.parts, watch)
     phases: Counter[str] = Counter()
     first: int | None = None

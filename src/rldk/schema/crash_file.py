@@ -10,15 +10,18 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["BEGAN", "ENDED", "FIELDS", "STALLED", "CrashNote", "read_crash"]
+from rldk.schema.run_info import RunEnd
+
+__all__ = ["BEGAN", "ENDED", "FIELDS", "STALLED", "read_crash"]
 
 BEGAN = "=== rldk: recording from step"
 """Begins a line where a resumed run goes on in a file that has text already."""
 ENDED = "=== rldk: the process ended"
-"""Begins the record of an end; lines of `field: value` follow, one of each of `FIELDS`."""
+"""Begins the record of an end; lines of `field: value` follow, one of each of `FIELDS` that is known."""
 STALLED = "=== rldk: no step has ended for"
 """Begins the stacks of a stall."""
 FIELDS = ("how", "detail", "where", "activity", "during", "step", "time")
+"""The fields of a `RunEnd` that the file holds."""
 _READ_BYTES = 1 << 20
 _STEP = re.compile(r"\d{1,18}", re.ASCII)
 """A step: of thousands of digits `int` would raise."""
@@ -26,26 +29,7 @@ _FATAL = re.compile(r"^Fatal Python error: (?P<error>.*)$", re.MULTILINE)
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 
 
-class CrashNote(msgspec.Struct, frozen=True, kw_only=True):
-    """How one process ended."""
-
-    how: str
-    """As in `Ending`, or `native`: an error below Python, as `faulthandler` wrote it."""
-    detail: str | None = None
-    """The exception, the signal, or the native error."""
-    where: str | None = None
-    """The innermost frame."""
-    activity: str | None = None
-    """What the process was busy with."""
-    during: str | None = None
-    """What else it was in the midst of: a save, an evaluation."""
-    step: int | None = None
-    """The last step that it knew of."""
-    time: str | None = None
-    """UTC, ISO 8601."""
-
-
-def read_crash(path: Path) -> CrashNote | None:
+def read_crash(path: Path) -> RunEnd | None:
     """What the file says of the newest attempt's end; None where it says nothing of it."""
     try:
         with path.open("rb") as file:
@@ -63,11 +47,11 @@ def read_crash(path: Path) -> CrashNote | None:
         current = text.find("\nCurrent thread ", fatal.end())  # other threads may come before it
         frame = _FRAME.search(text, max(current, fatal.end()))
         where = f"{frame['function']} ({Path(frame['file']).name}:{frame['line']})" if frame else None
-        return CrashNote(how="native", detail=fatal["error"].strip(), where=where)
+        return RunEnd(how="native", detail=fatal["error"].strip(), where=where)
     return None
 
 
-def _recorded(text: str) -> CrashNote | None:
+def _recorded(text: str) -> RunEnd | None:
     fields: dict[str, str] = {}
     for line in takewhile(bool, text.split("\n")[1:]):
         name, _, value = line.partition(": ")
@@ -76,4 +60,4 @@ def _recorded(text: str) -> CrashNote | None:
     step = fields.pop("step", "")
     if "how" not in fields:
         return None
-    return CrashNote(**fields, step=int(step) if _STEP.fullmatch(step) else None)
+    return msgspec.convert(fields | {"step": int(step) if _STEP.fullmatch(step) else None}, RunEnd)

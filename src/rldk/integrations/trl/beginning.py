@@ -27,13 +27,14 @@ from rldk.recording.disk import BEGIN_SECONDS, EXIT_SECONDS, Disk, Job
 from rldk.recording.exit_hooks import ExitHooks
 from rldk.recording.guard import Guard
 from rldk.recording.live_doctor import LiveDoctor, as_recorded
-from rldk.recording.recorder import Ending, How, Recorder
+from rldk.recording.recorder import Recorder
 from rldk.recording.redaction import redact_text
 from rldk.recording.writer import JsonlWriter
 from rldk.report.final_report import write_end
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.event import Event
 from rldk.schema.files import RunFiles, remove_leftovers
+from rldk.schema.run_info import How, RunEnd
 
 __all__ = ["Beginning", "EndFiles", "Plan"]
 
@@ -244,14 +245,14 @@ class EndFiles:
         self.state = state
         self._history = history
 
-    def __call__(self, files: RunFiles, ending: Ending, diagnosis: Diagnosis) -> None:
+    def __call__(self, files: RunFiles, end: RunEnd, diagnosis: Diagnosis) -> None:
         """Write them.
 
         Raises:
             OSError: the disk refuses.
         """
-        events = Run(files) if self._history is None else list(self._history(self.state))
-        write_end(files, events, ending, diagnosis)
+        events = RecordedRun(files) if self._history is None else list(self._history(self.state))
+        write_end(files, events, end, diagnosis)
 
 
 def _look_into(folder: Path) -> None:

@@ -31,10 +31,11 @@ from rldk.recording.environment import environment
 from rldk.recording.guard import Guard, guarded
 from rldk.recording.live_doctor import as_recorded
 from rldk.recording.options import RecordingOptions
-from rldk.recording.recorder import How, Recorder
+from rldk.recording.recorder import Recorder
 from rldk.recording.stack_location import frames_of_thread, training_frames
 from rldk.schema.event import Event, Phase
 from rldk.schema.files import RunFiles
+from rldk.schema.run_info import How
 
 __all__ = ["RLDKCallback"]
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from rldk._log import logger
 from rldk.health import Diagnosis
-from rldk.recording.recorder import Ending, Recorder
+from rldk.recording.recorder import Recorder
 from rldk.report.text import plain
+from rldk.schema.run_info import RunEnd
 
 __all__ = ["closing_line", "print_line", "show_warnings", "verdict_line"]
 
@@ -45,22 +46,22 @@ def print_line(text: str) -> None:
             print(line, file=sys.stderr)
 
 
-def closing_line(recorder: Recorder, ending: Ending, folder: Path) -> str:
+def closing_line(recorder: Recorder, end: RunEnd, folder: Path) -> str:
     """The line at the end of a run.
 
     Args:
         recorder: what recorded it.
-        ending: how it ended.
+        end: how it ended.
         folder: the callback's `output_dir`, as the user gave it.
     """
     run_id = recorder.files.run_id
-    if missing := ending.records_in_memory + ending.records_lost:
-        return f"rldk: {missing} of {ending.records} records of {run_id} could not be written"
+    if missing := end.records_in_memory + end.records_lost:
+        return f"rldk: {missing} of {end.records} records of {run_id} could not be written"
     found = verdict_line(recorder.live_doctor.diagnosis())
     if not recorder.has_events:
         return f"rldk: the tables of {run_id} are in {folder}, its events are off; {found}"
     return (
-        f"rldk: {ending.records} records of {run_id} are in {folder}; {found}. "
+        f"rldk: {end.records} records of {run_id} are in {folder}; {found}. "
         f"Look: rldk doctor {folder / run_id}"
     )
 

@@ -5,6 +5,9 @@ from math import inf, nan
 import pytest
 
 from health.rows import finding, trains
+from health.run_ends import NAN, STEP, end, found
+from rldk.health import Monitor, Observation, RunContext, diagnose
+from rldk.health.rules.optimization.non_finite import NonFinite
 
 RULE = "non-finite"
 
@@ -141,3 +144,36 @@ def test_a_scaler_that_looks_for_its_scale_at_the_start_is_information(records):
     assert finding(late[:18], RULE, "sft", options={"fp16": True}).severity == "critical"
     never = dpo(40, grad_norm=dict.fromkeys(range(40), inf))
     assert finding(never, RULE, "sft", options={"fp16": True}).severity == "critical"
+
+
+def test_nan_weights_that_no_log_shows_are_found_at_the_end():
+    one = found(at=end("exception", NAN, activity="generation"))[RULE]
+    assert (one.severity, one.onset_step, one.last_good_step) == ("critical", STEP, STEP - 1)
+    assert "whose log was still healthy" in one.message
+
+
+def test_nan_weights_that_a_log_showed_are_critical_and_not_told_twice():
+    shown = Observation(STEP, "log", {"loss": 0.1, "logps_chosen": nan})
+    assert found(shown, at=end("completed"))[RULE].severity == "info"
+    one = found(shown, at=end("exception", NAN))[RULE]
+    assert one.severity == "critical"
+    assert one.message == "not finite: logps_chosen nan"
+
+
+@pytest.mark.parametrize("at", [end("exception", "ValueError: boom"), end("completed"), end()])
+def test_another_end_says_nothing_of_the_weights(at):
+    assert RULE not in found(at=at)
+
+
+def test_the_end_of_a_run_without_records_is_no_check():
+    monitor = Monitor(RunContext(), [NonFinite])
+    monitor.observe(end("completed"))
+    assert [one.rule for one in diagnose(monitor).not_checked] == [RULE]
+
+
+def test_the_end_does_not_close_what_the_last_record_showed():
+    monitor = Monitor(RunContext(), [NonFinite])
+    for loss in [0.1, nan, nan, *[0.1] * 9]:  # an incident is over after ten records without
+        monitor.observe(Observation(STEP, "log", {"loss": loss}))
+    monitor.observe(end("completed"))
+    assert diagnose(monitor).status == "critical"

@@ -20,7 +20,7 @@ def clocked(times, spacing=1, phases=None):
 
 def stalled(step, seconds=301.0, usual=2.0, **detail):
     values = {"stalled_seconds": seconds} | ({} if usual is None else {"usual_seconds": usual})
-    return Observation(step, "step_time", values, detail=detail)
+    return Observation(step, "stall", values, detail=detail)
 
 
 def hung(after=50, **stall):

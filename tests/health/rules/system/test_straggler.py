@@ -13,7 +13,7 @@ def judged(steps, ranks, options=None, **measures):
     monitor = Monitor(RunContext(algorithm="grpo", options=options or {}), [Straggler])
     for step in range(1, steps + 1):
         values = {f"{name}/{rank}": of(step, rank) for name, of in measures.items() for rank in range(ranks)}
-        monitor.observe(Observation(step=step, kind="step_time", values=values))
+        monitor.observe(Observation(step=step, kind="rank", values=values))
     return next(iter(monitor.incidents.values()), None)
 
 
@@ -88,5 +88,5 @@ def test_what_not_every_rank_recorded_is_not_compared():
 
     monitor = Monitor(RunContext(), [Straggler])
     for step in range(1, 60):
-        monitor.observe(Observation(step=step, kind="step_time", values=values(step)))
+        monitor.observe(Observation(step=step, kind="rank", values=values(step)))
     assert not monitor.incidents

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from math import isfinite, isinf
 
+import msgspec
+
 from rldk.health.context import ONLINE
+from rldk.health.failure_cause import failure_of
 from rldk.health.observation import Observation
 from rldk.health.remedies import WARMUP, Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
@@ -77,6 +80,7 @@ class NonFinite(Rule[NonFiniteOptions]):
     """
 
     code, name, severity = "OPT001", "non-finite", Severity.CRITICAL
+    kinds = ("log", "end")
     phases = ("train", "eval", "summary")
     enable = "log the loss and the gradient norm, as TRL does"
     explained_by = ("reward-function-errors",)
@@ -94,8 +98,32 @@ class NonFinite(Rule[NonFiniteOptions]):
         self.zeros = 0
         self.before_zeros = 1.0
         self.shown: list[str] = []
+        self.latest: Verdict | None = None
 
     def observe(self, at: Observation) -> Verdict | None:
+        if at.kind == "end":
+            return self._at_end(at)
+        verdict = self._observe_record(at)
+        self.latest = verdict or self.latest
+        return verdict
+
+    def _at_end(self, at: Observation) -> Verdict | None:
+        """NaN weights of an online trainer: to sample from them fails before a log shows them."""
+        end = at.ends[0]
+        if end.how != "exception" or failure_of(end.detail, end.activity).kind != "nan":
+            return None
+        if self.latest is not None:
+            return msgspec.structs.replace(self.latest, severity=Severity.CRITICAL)
+        return Verdict(
+            severity=Severity.CRITICAL,
+            message="the weights hold NaN or infinite values: generation could not sample from them after "
+            f"step {at.step:,}, whose log was still healthy",
+            evidence={"detail": end.detail, "where": end.where},
+            confidence=1.0,
+            last_good_step=max(at.step - 1, 0),
+        )
+
+    def _observe_record(self, at: Observation) -> Verdict | None:
         values = at.values
         if at.phase == "train":
             self.records += 1

@@ -59,7 +59,7 @@ class Stall(Rule[StallOptions]):
 
     code, name, severity = "SYS002", "stall", Severity.CRITICAL
     enable = "record the run with rldk: its records hold times"
-    kinds = ("log", "step_time")
+    kinds = ("log", "stall")
     phases = ("train", "eval")
     patience = 1
 
@@ -68,9 +68,15 @@ class Stall(Rule[StallOptions]):
         self.last: tuple[int, float] | None = None
         self.kept: Verdict | None = None  # a gap so long that it still counts when the run went on
         self.activity = self.during = ""
+        self.hangs = False
 
     def observe(self, at: Observation) -> Verdict | None:
-        if at.kind == "step_time":
+        verdict = self._look(at)
+        self.hangs = verdict is not None and verdict.severity > Severity.INFO
+        return verdict
+
+    def _look(self, at: Observation) -> Verdict | None:
+        if at.kind == "stall":
             return self._live(at) or self.kept
         time, last = at.wall_time, self.last
         if time is None:
@@ -106,6 +112,10 @@ class Stall(Rule[StallOptions]):
             onset=at.step,
             confidence=0.7 if slow else 0.9,
         )
+
+    def explains(self, rule: str) -> bool:
+        """Of an end only one that was not over: the run went on after it."""
+        return rule not in ("crash", "unfinished-run") or self.hangs
 
     def _judge(self, since: int, steps: int, gap: float) -> Verdict | None:
         usual = median(self.paces)

@@ -67,7 +67,7 @@ class Straggler(Rule[StragglerOptions]):
 
     code, name, severity = "SYS009", "straggler", Severity.WARNING
     needs = ("seconds/*",)
-    kinds = ("step_time",)
+    kinds = ("rank",)
     enable = "train on several ranks with rldk on each, and judge the folder of the run: rldk doctor"
     when_over = "keep"
 

@@ -1,15 +1,34 @@
 """SYS005 unfinished-run: the files of the run show no end.
 
-Invariant: each rule here is told as not checked until its data is recorded.
+Invariant: a good end and a crash are not reported; a killed process writes nothing, so that its last record
+and the files of other ranks have to tell.
 """
 
-from rldk.health.rule import Severity
-from rldk.health.rules.not_checkable import NotCheckable
+from rldk.health.observation import Observation
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause, Rule, Severity, Verdict
+from rldk.health.rules.system.run_end import (
+    RESUME,
+    failed_first,
+    full_memory,
+    location,
+    memory,
+    outside_explanation,
+)
 
 __all__ = ["UnfinishedRun"]
 
 
-class UnfinishedRun(NotCheckable):
+_KILLED = Cause("a kill (SIGKILL, the out-of-memory killer, a time limit)", (RESUME,))
+_BY_HAND = Cause("Ctrl-C, or a notebook's button to interrupt", (RESUME,))
+_LEFT = Cause("sys.exit, or an exception that the script caught: its output says which", (RESUME,))
+_OUT_OF_MEMORY = Cause(
+    "the kernel's out-of-memory killer: look for it with `dmesg`",
+    (Remedy("give the job more memory, or keep less in it: see memory-creep"), RESUME),
+)
+
+
+class UnfinishedRun(Rule):
     """The files of the run show no end.
 
     ## What it looks for
@@ -36,4 +55,59 @@ class UnfinishedRun(NotCheckable):
     """
 
     code, name, severity = "SYS005", "unfinished-run", Severity.INFO
-    missing = "it needs the files of a run that rldk recorded, which say whether it ended"
+    kinds = ("end",)
+    enable = "it needs the files of a run that rldk recorded, which say whether it ended"
+    when_over = "forget"
+    patience = 1
+
+    def start(self) -> None:
+        self.cause = _KILLED
+
+    def observe(self, at: Observation) -> Verdict | None:
+        how = at.ends[0].how
+        if how in ("completed", "stopped", "exception", "native", "terminated"):
+            return None
+        explained_by = outside_explanation(at.ends[0])
+        if how is None:
+            full = full_memory(at)
+            message = self._describe_kill(at, full)
+            explained_by = ("memory-creep",) if full else explained_by
+        else:
+            message = self._describe_early_end(at, how)
+        return Verdict(
+            severity=Severity.INFO,
+            message=message,
+            evidence={"how": how, **memory(at)},
+            confidence=1.0,
+            last_good_step=at.step,
+            explained_by=explained_by,
+        )
+
+    def _describe_kill(self, at: Observation, full: str | None) -> str:
+        """That the process left no end, in words; the cause is kept."""
+        time = at.ends[0].time
+        self.cause = _OUT_OF_MEMORY if full else _KILLED
+        if not full and (first := failed_first(at)) is not None:
+            rank, _, reason = first
+            self.cause = Cause(f"rank {rank} failed first: {reason.text}", (*reason.remedies, RESUME))
+        return (
+            f"no end was recorded: the process was killed, or its machine went away, after step {at.step:,}"
+            + (f"; its last record is of {time}" if time else "")
+            + (f"; {full}" if full else "")
+        )
+
+    def _describe_early_end(self, at: Observation, how: str) -> str:
+        """How the process ended the run early, in words; the cause is kept."""
+        end = at.ends[0]
+        if how == "interrupted":
+            self.cause = _BY_HAND
+            return f"the run was interrupted by hand after step {at.step:,}{location(end)}"
+        if how == "unknown":  # a process that was killed writes no end
+            self.cause = _LEFT
+            detail = f" ({end.detail})" if end.detail else ""
+            return f"the training did not end by itself; the last record is of step {at.step:,}{detail}"
+        self.cause = _KILLED
+        return f"the run ended as {how!r} after step {at.step:,}"
+
+    def causes(self) -> list[Cause]:
+        return [self.cause]

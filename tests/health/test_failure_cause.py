@@ -2,7 +2,7 @@
 
 import pytest
 
-from rldk.doctor.failure_cause import failure_of
+from rldk.health.failure_cause import failure_of
 
 OLD = (
     "torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB (GPU 0; 10.76 GiB total "

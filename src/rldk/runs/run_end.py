@@ -1,0 +1,57 @@
+"""How a recorded run ended, as its files tell: the Observation of kind `end`.
+
+Invariant: it is the same for the recorder, which knows how the run ends, and for a later look at the files; a
+file that cannot be read tells nothing.
+"""
+
+import re
+from datetime import datetime, timedelta
+
+import msgspec
+
+from rldk.health import Observation
+from rldk.schema.crash_file import read_crash
+from rldk.schema.event import Event
+from rldk.schema.files import RunFiles
+from rldk.schema.run_info import Attempt, RunEnd, RunInfo
+
+__all__ = ["end_of"]
+
+_OTHER_RANK = re.compile(r"_crash\.rank(\d{1,9})\.txt$")
+
+
+def end_of(
+    files: RunFiles, info: RunInfo, last: Event | None, step: int, end: RunEnd | None = None
+) -> Observation:
+    """What the files of a run that is over say of its end.
+
+    Args:
+        files: the run.
+        info: what its `{run_id}_run.json` says.
+        last: its last train record.
+        step: the last step recorded.
+        end: how it ended, where its recorder knows it before the files do.
+    """
+    own = end or info.end or read_crash(files.crash()) or RunEnd()
+    if own.how is None:
+        own = msgspec.structs.replace(own, time=_time_of(last, info.newest))
+    ends = {
+        int(match[1]): other
+        for path in files.existing()
+        if (match := _OTHER_RANK.search(path.name)) and (other := read_crash(path))
+    }
+    metrics = last.metrics if last else {}
+    resources = {name: value for name, value in metrics.items() if name.startswith("resource/")}
+    return Observation(step, "end", resources, ends=ends | {0: own})
+
+
+def _time_of(last: Event | None, attempt: Attempt) -> str | None:
+    """When the last event was recorded."""
+    if last is None or last.wall_time is None or attempt.started is None or attempt.from_seconds is None:
+        return None  # recorded by an rldk that did not say
+    try:
+        seconds = last.wall_time - attempt.from_seconds
+        time = datetime.fromisoformat(attempt.started) + timedelta(seconds=seconds)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return time.isoformat(timespec="seconds")
