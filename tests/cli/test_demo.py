@@ -49,7 +49,7 @@ def test_the_healthy_training_looks_healthy_to_the_eye(demonstration):
     assert fmean(reward[-20:]) > fmean(reward[:10]) + 0.15
     assert max(series(run, "truncated_frac")) < 0.15, "completions end by themselves"
     assert 0.3 * fmean(entropy[:10]) < fmean(entropy[-10:]) < fmean(entropy[:10])
-    assert max(series(run, "kl_mean")) < 1
+    assert fmean(series(run, "kl_mean")[-10:]) < 0.3
     assert judge(run).findings == []
 
 
@@ -64,7 +64,7 @@ def test_the_broken_training_is_found_with_its_learning_rate_as_the_cause(demons
     assert "learning rate is too high" in root.causes[0]
     assert f"now {BROKEN_RATE:g}" in root.remedies[0]
     assert root.onset_step < BROKEN_STEPS / 4
-    assert {"entropy-collapse", "truncation"} <= {one.rule for one in diagnosis.findings if one.caused_by}
+    assert "truncation" in {one.rule for one in diagnosis.findings if one.caused_by}
     assert "kl-blowup (POL001)" in page
 
 

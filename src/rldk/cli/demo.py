@@ -109,7 +109,7 @@ def show(console: "Console", run: "Run") -> None:
 
     from rldk.report.sparkline import sparkline
     from rldk.report.terminal import printing
-    from rldk.report.text import number, plain
+    from rldk.report.text import counted, number, plain
 
     events = [event for event in run if event.phase == "train"]
     rewards = [event.metrics["reward_mean"] for event in events]
@@ -129,7 +129,7 @@ def show(console: "Console", run: "Run") -> None:
     ):
         table.add_row(name, *(number(_mean(stretch, name)) for stretch in stretches))
 
-    files = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
+    files = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     files.add_column(no_wrap=True)
     files.add_column(justify="right", no_wrap=True)
     files.add_column()
@@ -138,9 +138,8 @@ def show(console: "Console", run: "Run") -> None:
 
     folder = Path(os.path.relpath(run.files.folder))
     with printing(console) as out:
-        out.print(
-            f"\n[bold]{len(events)} steps recorded.[/] The reward, the share of right answers, step by step:"
-        )
+        recorded = f"[bold]{counted(len(events), 'step')} recorded.[/]"
+        out.print(f"\n{recorded} The reward (the share of right answers), step by step:")
         out.print(f"  {sparkline(rewards, min(out.width - 4, 72))}\n", style="green")
         out.print(table)
         out.print(f"\n[bold]The files[/] in {escape(plain(str(folder)))}:")
@@ -169,7 +168,7 @@ def show_next(console: "Console", run: "Run", before: Sequence[str] = ()) -> Non
     folder = os.path.relpath(run.files.folder)
     path = os.path.join(folder, run.run_id)
     quoted = shlex.quote(plain(path))
-    console.print("\n[bold]More to type[/]:")
+    console.print("\n[bold]More to try[/]:")
     for line in (
         *before,
         f"rldk runs {shlex.quote(plain(folder))}",
