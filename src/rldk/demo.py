@@ -28,7 +28,7 @@ __all__ = [
     "train",
 ]
 
-TEACHING_STEPS = 400
+TEACHING_STEPS = 600
 """Steps of plain language modelling that make the base model."""
 STEPS = 150
 """Optimizer steps of the training that goes well."""
@@ -94,7 +94,7 @@ def teach(
             num_hidden_layers=2,
             num_attention_heads=4,
             num_key_value_heads=2,
-            max_position_embeddings=64,
+            max_position_embeddings=1024,  # TRL 0.23 allows for prompts of 512 tokens
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
             bos_token_id=None,
