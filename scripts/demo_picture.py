@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rldk.cli.demo import run, show, show_next
+from rldk.cli.demo import run_base, run_healthy, show, show_next
 from rldk.demo import STEPS
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "demo.svg"
@@ -16,10 +16,12 @@ def main() -> None:
     """Train, show, save."""
     console = Console(record=True, width=92, force_terminal=True, highlight=False)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        recorded = run(Console(), Path("rldk_demo"), STEPS)  # a moving bar makes no still picture
+        bars = Console()  # a moving bar makes no still picture
+        recorded = run_healthy(bars, run_base(bars, Path(folder)), Path("rldk_demo"), STEPS)
         console.print("$ make demo", style="dim")
         show(console, recorded)
-        show_next(console, Path("rldk_demo"), ".venv/bin/rldk")
+        show_next(console, recorded, ["source .venv/bin/activate"])
+        console.print()  # the frame cuts into the last line
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     console.save_svg(str(PICTURE), title="rldk demo")
     print(f"wrote {PICTURE}")

@@ -1,90 +1,173 @@
 """The demo: real GRPO trainings of a tiny model, recorded and judged by rldk, in under a minute on a CPU.
 
-Owns the toy (model, tokenizer, prompts, reward). Invariant: everything that it shows afterwards is
-read back from the files that the callback wrote.
+Owns the toy: a language in which one counts, a base model that speaks it carelessly, and the reward.
+Invariant: everything that the demo shows afterwards is read back from the files that the callback wrote.
 """
 
 import os
-import re
-import string
+import random
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rldk.errors import MissingDependencyError, RLDKError
 from rldk.runs import RecordedRun
 
-__all__ = ["BROKEN_STEPS", "STEPS", "answers", "train", "vowels"]
+__all__ = [
+    "BROKEN_RATE",
+    "BROKEN_STEPS",
+    "LEARNING_RATE",
+    "STEPS",
+    "TEACHING_STEPS",
+    "Progress",
+    "correct",
+    "teach",
+    "train",
+]
 
-STEPS = 200
-"""Optimizer steps of the demo."""
-BROKEN_STEPS = 60
+TEACHING_STEPS = 600
+"""Steps of plain language modelling that make the base model."""
+STEPS = 150
+"""Optimizer steps of the training that goes well."""
+BROKEN_STEPS = 50
 """Optimizer steps of the training that goes wrong."""
+LEARNING_RATE = 1e-3
+"""Of the training that goes well."""
+BROKEN_RATE = 100 * LEARNING_RATE
+"""Of the training that goes wrong: two zeros too few behind the point."""
 
-PROMPTS = ["sing", "sing a", "sing a song", "hum", "hum a", "hum a tune", "call", "call out"]
-
-Reward = Callable[..., list[float]]
 Progress = Callable[[int, dict[str, Any]], None]
+"""What is called with each step and its numbers."""
+
+JOINERS = (",", "and", "then")
+WORDS = ("<pad>", "<eos>", "count", "from", "to", ":", *JOINERS, *map(str, range(1, 41)))
+CARELESSNESS = 0.12
+"""How often a text skips a number, and how often it goes on where it should end."""
 
 
-def vowels(completions: list[str], **_: Any) -> list[float]:
-    """The reward: the share of vowels in each completion, 0 to 1."""
-    return [sum(c in "aeiou" for c in text) / max(len(text), 1) for text in completions]
+def correct(prompts: list[str], completions: list[str], **_: Any) -> list[float]:
+    """The reward: 1 where a completion counts as its prompt asks, else 0.
+
+    >>> correct(["count from 3 to 5 :"] * 2, ["3 , 4 and 5", "3 then 5"])
+    [1.0, 0.0]
+    """
+    rewards = []
+    for prompt, completion in zip(prompts, completions, strict=True):
+        first, last = (int(word) for word in prompt.split() if word.isdigit())
+        numbers = [word for word in completion.split() if word not in JOINERS]
+        rewards.append(float(numbers == [str(number) for number in range(first, last + 1)]))
+    return rewards
 
 
-def answers(completions: list[str], **_: Any) -> list[float]:
-    """The reward that breaks a training: its pattern never matches what this model can write."""
-    return [float(bool(re.search(r"####\s*\d+", text))) for text in completions]
-
-
-def train(
-    output_dir: Path,
-    run_id: str = "demo",
-    *,
-    steps: int = STEPS,
-    reward: Reward = vowels,
-    on_log: Progress | None = None,
-) -> RecordedRun:
-    """Train the toy by GRPO with an `RLDKCallback`, and return the recorded run.
+def teach(
+    folder: Path, *, steps: int = TEACHING_STEPS, seed: int = 0, on_step: Progress | None = None
+) -> Path:
+    """Make the base model: a Qwen2 of two layers that learns careless counting by language modelling.
 
     Args:
-        output_dir: folder of the run's files.
-        run_id: name of the run.
+        folder: where the model is saved; GRPO loads its reference model from there.
         steps: optimizer steps.
-        reward: the reward function.
-        on_log: called with the step and the logs of each step.
+        seed: of the weights and the texts.
+        on_step: called with each step and its loss.
+
+    Returns:
+        The path of the model.
 
     Raises:
         MissingDependencyError: TRL is not installed.
     """
-    try:
-        import datasets
-        import torch
-        import transformers
-        from trl import GRPOConfig, GRPOTrainer
-    except ImportError:
-        raise MissingDependencyError("The demo", "trl") from None
+    _prepare_libraries()
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    chance = random.Random(seed)
+    torch.manual_seed(seed)
+    tokenizer = _tokenizer()
+    model = Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=len(tokenizer),
+            hidden_size=48,
+            intermediate_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=1024,  # TRL 0.23 allows for prompts of 512 tokens
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=None,
+            tie_word_embeddings=False,
+        )
+    )
+    optimizer = torch.optim.AdamW(model.parameters())
+    with _one_thread():
+        for step in range(1, steps + 1):
+            optimizer.param_groups[0]["lr"] = 5e-3 * (1 - (step - 1) / steps)
+            batch = tokenizer([_text(chance) for _ in range(32)], padding=True, return_tensors="pt")
+            labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+            loss = model(**batch, labels=labels).loss
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            if on_step is not None:
+                on_step(step, {"loss": loss.item()})
+    path = folder / "tiny-qwen2"
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def train(
+    base: Path,
+    output_dir: Path,
+    run_id: str = "demo",
+    *,
+    steps: int = STEPS,
+    learning_rate: float = LEARNING_RATE,
+    seed: int = 0,
+    on_log: Progress | None = None,
+) -> RecordedRun:
+    """Train the base model by GRPO with an `RLDKCallback`, and return the recorded run.
+
+    Args:
+        base: path of the base model.
+        output_dir: folder of the run's files.
+        run_id: name of the run.
+        steps: optimizer steps.
+        learning_rate: at its peak.
+        seed: of the trainer.
+        on_log: called with the step and the logs of each step.
+
+    Raises:
+        MissingDependencyError: TRL is not installed.
+        RLDKError: rldk is switched off, so that nothing was recorded.
+    """
+    _prepare_libraries()
+    import datasets
+    import transformers
+    from trl import GRPOConfig, GRPOTrainer
+
     from rldk.integrations.trl import RLDKCallback, observe_rewards
 
-    _quiet(transformers, datasets)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a model this small is slower on more
     callback = RLDKCallback(output_dir=output_dir, run_id=run_id)
-    with tempfile.TemporaryDirectory(prefix="rldk-demo-") as scratch:
+    chance = random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="rldk-demo-") as scratch, _one_thread():
         trainer = GRPOTrainer(
-            model=_save_model(Path(scratch)),
-            reward_funcs=observe_rewards(reward),
+            model=str(base),
+            reward_funcs=observe_rewards(correct),
             args=GRPOConfig(
-                output_dir=os.path.join(scratch, "trainer"),
+                output_dir=scratch,
+                seed=seed,
                 max_steps=steps,
                 logging_steps=1,
-                learning_rate=1e-3,
-                per_device_train_batch_size=16,
+                learning_rate=learning_rate,
+                warmup_steps=10,
+                per_device_train_batch_size=32,
                 num_generations=8,
-                max_completion_length=16,
-                beta=0.02,
+                max_completion_length=24,
+                beta=0.04,
                 save_strategy="steps",
                 save_steps=max(steps // 2, 1),
                 save_only_model=True,
@@ -93,7 +176,9 @@ def train(
                 bf16=False,
                 use_cpu=True,
             ),
-            train_dataset=datasets.Dataset.from_list([{"prompt": prompt} for prompt in PROMPTS * 8]),
+            train_dataset=datasets.Dataset.from_list(
+                [{"prompt": _prompt(*_task(chance))} for _ in range(64)]
+            ),
             processing_class=_tokenizer(),
             callbacks=[callback],
         )
@@ -101,7 +186,6 @@ def train(
         if on_log is not None:
             trainer.add_callback(_watcher(transformers.TrainerCallback, on_log))
         trainer.train()
-    torch.set_num_threads(threads)
     if callback.files is None or not callback.files.parts():
         raise RLDKError(
             "nothing was recorded: RLDK_DISABLED or RLDK_DISABLE_JSONL is set. Try: env -u RLDK_DISABLED "
@@ -110,55 +194,54 @@ def train(
     return RecordedRun(callback.files)
 
 
+def _task(chance: random.Random) -> tuple[int, int]:
+    """From which number to count, and to which."""
+    first = chance.randint(1, 15)
+    return first, first + chance.randint(2, 4)
+
+
+def _prompt(first: int, last: int) -> str:
+    return f"count from {first} to {last} :"
+
+
+def _text(chance: random.Random) -> str:
+    """What the base model reads: a prompt and a completion, now and then with a slip."""
+    first, last = _task(chance)
+    number = first + (chance.random() < CARELESSNESS)
+    words = [str(number)]
+    while number < last or chance.random() < CARELESSNESS:
+        number += 1 + (chance.random() < CARELESSNESS)
+        words += [chance.choice(JOINERS), str(number)]
+    return " ".join([_prompt(first, last), *words, "<eos>"])
+
+
 def _tokenizer() -> Any:
-    """A BPE tokenizer trained on the prompts: letters, and the pieces that recur."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    """One token a word."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.Metaspace()
-    bpe.decoder = decoders.Metaspace()
-    alphabet = [*string.ascii_lowercase, "▁"]
-    special = ["<pad>", "<eos>"]
-    bpe.train_from_iterator(
-        PROMPTS,
-        trainers.BpeTrainer(
-            vocab_size=48, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-        ),
-    )
+    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<pad>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
+        tokenizer_object=words,
         pad_token="<pad>",
         eos_token="<eos>",
+        # TRL 0.23 passes every model input on to generate(), which knows no token_type_ids.
         model_input_names=["input_ids", "attention_mask"],
     )
 
 
-def _save_model(folder: Path) -> str:
-    """A random Qwen2 of two layers, on disk: GRPO loads the reference model from there."""
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread of torch: a model this small is slower on more."""
     import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    tokens = _tokenizer()
-    torch.manual_seed(0)
-    model = Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=len(tokens),
-            hidden_size=48,
-            intermediate_size=96,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=64,
-            pad_token_id=tokens.pad_token_id,
-            eos_token_id=tokens.eos_token_id,
-            bos_token_id=None,
-        )
-    )
-    path = folder / "tiny-qwen2"
-    model.save_pretrained(path)
-    tokens.save_pretrained(path)
-    return str(path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _watcher(base: type, on_log: Progress) -> Any:
@@ -171,10 +254,16 @@ def _watcher(base: type, on_log: Progress) -> Any:
     return Watcher()
 
 
-def _quiet(transformers: Any, datasets: Any) -> None:
-    """Keep the chatter of the libraries out of the demo's page."""
-    warnings.filterwarnings("ignore")
+def _prepare_libraries() -> None:
+    """Import what a training needs, and keep the chatter of the libraries out of the demo's page."""
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    try:
+        import datasets
+        import transformers
+        import trl  # noqa: F401 - that it is there
+    except ImportError:
+        raise MissingDependencyError("The demo", "trl") from None
+    warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()

@@ -1,9 +1,14 @@
 """`rldk demo`: train a tiny model with rldk attached, and show what was recorded and what was found."""
 
 import os
+import shlex
 import shutil
 import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,10 +16,11 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rldk.demo import Reward
+    from rldk.demo import Progress
     from rldk.runs import RecordedRun
+    from rldk.schema.event import Event
 
-__all__ = ["demo", "run", "run_broken", "show", "show_found", "show_next"]
+__all__ = ["demo", "run_base", "run_broken", "run_healthy", "show", "show_found", "show_next"]
 
 
 @click.command(short_help="Train a tiny model with rldk attached.")
@@ -26,63 +32,74 @@ __all__ = ["demo", "run", "run_broken", "show", "show_found", "show_next"]
     show_default=True,
     help="Folder of the run's files.",
 )
-@click.option("--steps", type=click.IntRange(1), help="Optimizer steps.  [default: 200]")
+@click.option("--steps", type=click.IntRange(1), help="Optimizer steps of GRPO.  [default: 150]")
 def demo(output_dir: Path, steps: int | None) -> None:
     """Train a tiny model by GRPO on this CPU, with rldk attached; show what was recorded and found.
 
-    A random model of two layers learns to write vowels: the reward is the share of vowels in what it
-    writes. Then it is trained again with a reward function whose pattern never matches, for the doctor. It
-    takes less than a minute. Needs TRL: pip install trl
+    A model of two layers learns to count from texts with mistakes, by plain language modelling. GRPO then
+    rewards it for counting right. A second GRPO training has a learning rate 100 times as high: it fails,
+    and rldk says why. All of it takes less than a minute. Needs TRL: pip install trl
     """
     from rich.console import Console
 
     from rldk.demo import STEPS
 
     console = Console(highlight=False)
-    # `make demo` runs it in an environment that the user's shell knows nothing of.
-    command = "rldk" if shutil.which("rldk") else os.path.relpath(sys.argv[0])
-    show(console, run(console, output_dir, steps or STEPS))
-    show_found(console, run_broken(console, output_dir))
-    show_next(console, output_dir, command)
+    with tempfile.TemporaryDirectory(prefix="rldk-demo-") as folder:
+        base = run_base(console, Path(folder))
+        healthy = run_healthy(console, base, output_dir, steps or STEPS)
+        show(console, healthy)
+        broken = run_broken(console, base, output_dir)
+    show_found(console, broken)
+    show_next(console, healthy, _activation())
 
 
-def run_broken(console: "Console", output_dir: Path) -> "RecordedRun":
-    """Train with a reward function whose pattern never matches: rldk says so meanwhile."""
-    from rldk.demo import BROKEN_STEPS, answers
+def run_base(console: "Console", folder: Path) -> Path:
+    """Make the base model that both trainings start from."""
+    from rldk.demo import TEACHING_STEPS, teach
 
-    console.print("\n[bold]Now the same with a reward function whose pattern never matches.[/] rldk says:")
-    return run(console, output_dir, BROKEN_STEPS, "broken", answers)
+    with _bar(console, "teaching a base model", TEACHING_STEPS, "loss") as on_step:
+        return teach(folder, on_step=on_step)
 
 
-def run(
-    console: "Console",
-    output_dir: Path,
-    steps: int,
-    run_id: str = "demo",
-    reward: "Reward | None" = None,
-) -> "RecordedRun":
-    """Train, with a bar that shows the reward."""
+def run_healthy(console: "Console", base: Path, output_dir: Path, steps: int) -> "RecordedRun":
+    """Train as one should."""
+    from rldk.demo import train
+
+    with _bar(console, "GRPO training", steps, "reward") as on_log:
+        return train(base, output_dir, steps=steps, on_log=on_log)
+
+
+def run_broken(console: "Console", base: Path, output_dir: Path) -> "RecordedRun":
+    """Train with a learning rate that is too high: rldk says so meanwhile."""
+    from rldk.demo import BROKEN_RATE, BROKEN_STEPS, LEARNING_RATE, train
+
+    rates = f"{BROKEN_RATE:g}, not {LEARNING_RATE:g}"
+    console.print(f"\n[bold]The same training with a learning rate of {rates}.[/] rldk says:")
+    with _bar(console, "GRPO training", BROKEN_STEPS, "reward") as on_log:
+        return train(base, output_dir, "broken", steps=BROKEN_STEPS, learning_rate=BROKEN_RATE, on_log=on_log)
+
+
+@contextmanager
+def _bar(console: "Console", what: str, steps: int, metric: str) -> "Iterator[Progress]":
+    """A bar that shows one metric of each step."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from rldk.demo import train, vowels
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[reward]}"),
+        TextColumn("{task.fields[metric]}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("loading torch and TRL", total=steps, reward="")
+        bar = progress.add_task("loading torch and TRL", total=steps, metric="")
 
-        def on_log(step: int, logs: dict[str, Any]) -> None:
-            if "reward" in logs:
-                progress.update(
-                    bar, completed=step, description="GRPO training", reward=f"reward {logs['reward']:.3f}"
-                )
+        def on_step(step: int, logs: dict[str, Any]) -> None:
+            if metric in logs:
+                progress.update(bar, completed=step, description=what, metric=f"{metric} {logs[metric]:.2f}")
 
-        return train(output_dir, run_id, steps=steps, reward=reward or vowels, on_log=on_log)
+        yield on_step
 
 
 def show(console: "Console", run: "RecordedRun") -> None:
@@ -91,38 +108,43 @@ def show(console: "Console", run: "RecordedRun") -> None:
     from rich.table import Table
 
     from rldk.report.sparkline import sparkline
-    from rldk.report.text import plain
+    from rldk.report.terminal import printing
+    from rldk.report.text import counted, number, plain
 
     events = [event for event in run if event.phase == "train"]
     rewards = [event.metrics["reward_mean"] for event in events]
-    console.print(f"\n[bold]{len(events)} steps recorded.[/] The reward, step by step:")
-    console.print(f"  {sparkline(rewards, min(console.width - 4, 72))}\n", style="green")
-
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("metric", no_wrap=True)
-    for column in ("first", "middle", "last"):
-        table.add_column(f"{column} step", justify="right")
-    picked = [events[0], events[len(events) // 2], events[-1]]
+    table.add_column("mean of", no_wrap=True)
+    stretches = _stretches(events)
+    for stretch in stretches:
+        table.add_column(f"steps {stretch[0].step} to {stretch[-1].step}", justify="right")
     for name in (
         "reward_mean",
         "reward_std",
         "kl_mean",
         "entropy_mean",
         "completion_length_mean",
+        "truncated_frac",
         "grad_norm",
     ):
-        table.add_row(name, *(f"{event.metrics.get(name):.4g}" for event in picked))
-    console.print(table)
+        table.add_row(name, *(number(_mean(stretch, name)) for stretch in stretches))
 
-    folder = Path(os.path.relpath(run.files.folder))
-    console.print(f"\n[bold]The files[/] in {escape(plain(str(folder)))}:")
-    files = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
+    files = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     files.add_column(no_wrap=True)
-    files.add_column(justify="right")
+    files.add_column(justify="right", no_wrap=True)
+    files.add_column()
     for path, meaning in _meanings(run):
         files.add_row(f"  {path.name}", f"{path.stat().st_size:,} B", meaning)
-    console.print(files)
-    console.print(f"\n[bold]What rldk found:[/] {_verdict(run)}")
+
+    folder = Path(os.path.relpath(run.files.folder))
+    with printing(console) as out:
+        recorded = f"[bold]{counted(len(events), 'step')} recorded.[/]"
+        out.print(f"\n{recorded} The reward (the share of right answers), step by step:")
+        out.print(f"  {sparkline(rewards, min(out.width - 4, 72))}\n", style="green")
+        out.print(table)
+        out.print(f"\n[bold]The files[/] in {escape(plain(str(folder)))}:")
+        out.print(files)
+        out.print(f"\n[bold]What rldk found:[/] {_verdict(run)}")
 
 
 def show_found(console: "Console", run: "RecordedRun") -> None:
@@ -132,27 +154,51 @@ def show_found(console: "Console", run: "RecordedRun") -> None:
 
     source = os.path.relpath(run.files.folder / run.run_id)
     monitor = run.settings().monitor(run.context())
-    console.print("\n[bold]And afterwards the doctor:[/]\n")
+    console.print("\n[bold]What the doctor says afterwards:[/]\n")
     print_page(console, examine(run, monitor, source=source))
 
 
-def show_next(console: "Console", output_dir: Path, command: str = "rldk") -> None:
-    """What to type next: `command` starts rldk."""
+def show_next(console: "Console", run: "RecordedRun", before: Sequence[str] = ()) -> None:
+    """What to type next, after the commands `before` it."""
     from rich.markup import escape
 
     from rldk.report.text import plain
 
-    folder = escape(plain(os.path.relpath(output_dir)))
-    console.print("\n[bold]Next[/], type:")
+    folder = os.path.relpath(run.files.folder)
+    path = os.path.join(folder, run.run_id)
+    quoted = shlex.quote(plain(path))
+    console.print("\n[bold]More to try[/]:")
     for line in (
-        f"{command} runs {folder}",
-        f"{command} doctor {folder}/demo",
-        f"{command} samples {folder}/demo",
-        f"{command} export {folder}/demo -o {folder}/demo.csv",
-        f"tail -n 1 {folder}/demo_events.jsonl",
+        *before,
+        f"rldk runs {shlex.quote(plain(folder))}",
+        f"rldk doctor {quoted}",
+        f"rldk samples {quoted}",
+        f"rldk export {quoted} -o {shlex.quote(plain(path) + '.csv')}",
+        f"tail -n 1 {shlex.quote(plain(path) + '_events.jsonl')}",
     ):
-        console.print(f"  {line}", style="cyan", soft_wrap=True)
+        console.print(f"  {escape(line)}", style="cyan", soft_wrap=True)
     console.print('\nIn your own training: [cyan]callbacks=[RLDKCallback(run_id="my_run")][/]')
+
+
+def _activation() -> list[str]:
+    """How the shell finds `rldk`, where it does not yet: `make demo` runs in an environment of its own."""
+    activate = Path(sys.prefix, "bin", "activate")
+    if shutil.which("rldk") or not activate.exists():
+        return []
+    return [f"source {shlex.quote(os.path.relpath(activate))}"]
+
+
+def _stretches(events: "list[Event]") -> "list[list[Event]]":
+    """The first ten steps, ten in the middle and the last ten; fewer of a short run."""
+    count = min(10, -(-len(events) // 3))
+    middle = (len(events) - count) // 2
+    return [events[start : start + count] for start in (0, middle, len(events) - count)]
+
+
+def _mean(events: "list[Event]", name: str) -> float | None:
+    """The mean of a metric; None where no event has it."""
+    values = [value for event in events if (value := event.metrics.get(name)) is not None]
+    return fmean(values) if values else None
 
 
 def _verdict(run: "RecordedRun") -> str:
