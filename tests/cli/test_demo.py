@@ -13,7 +13,7 @@ from rldk.cli import main
 from rldk.cli.demo import _activation, show, show_next
 from rldk.demo import BROKEN_RATE, BROKEN_STEPS, STEPS
 from rldk.doctor.judge import judge
-from rldk.runs import Run, open_run
+from rldk.runs import RecordedRun, open_run
 from rldk.schema.files import RunFiles
 
 
@@ -84,7 +84,7 @@ def test_the_demo_shows_what_it_recorded_and_what_to_type_next(demonstration):
 
 def test_what_to_type_next_names_the_run_that_was_just_recorded(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    page = printed(show_next, Run(RunFiles(tmp_path / "my demo", "demo-2")))
+    page = printed(show_next, RecordedRun(RunFiles(tmp_path / "my demo", "demo-2")))
     assert "  rldk runs 'my demo'\n" in page
     assert "  rldk doctor 'my demo/demo-2'\n" in page
     assert "  tail -n 1 'my demo/demo-2_events.jsonl'\n" in page
@@ -121,7 +121,7 @@ def test_the_table_gives_means_of_the_beginning_the_middle_and_the_end(tmp_path,
         (tmp_path / f"demo_{name}").touch()
     files.resources().touch()
     files.checkpoints.touch()
-    page = printed(show, Run(files))
+    page = printed(show, RecordedRun(files))
     assert all(f"steps {column}" in page for column in columns)
     last = fmean(range(steps - min(10, -(-steps // 3)) + 1, steps + 1)) / 4
     (line,) = (line for line in page.splitlines() if line.startswith("reward_mean"))
