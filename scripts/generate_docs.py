@@ -62,9 +62,12 @@ RULES_INTRODUCTION = """\
 
 What `rldk doctor` looks for, and what `RLDKCallback` watches while a run trains.
 Each page says how the rule decides, what looks alike but is healthy, and what to do.
-`rldk rules NAME` prints it; `--select` and `--ignore` take names, codes and families (`OPT`).
+The pictures show runs of the [labelled set](../../benchmarks/detection/README.md).
+`rldk rules NAME` prints a page; `--select` and `--ignore` take names, codes and families (`OPT`).
 """
 RULES_FOLDER = "docs/rules"
+PICTURES = "docs/images/rules"
+NO_RUN = "No labelled run shows it."
 
 
 def render_metrics() -> str:
@@ -200,8 +203,23 @@ def render_rules() -> str:
 
 
 def render_rule(rule: type[Rule]) -> str:
-    """The page of one rule."""
-    return f"{NOTICE}\n\n{as_markdown(rule)}"
+    """The page of one rule: what its class says, its source, and the runs that `rule_pictures.py` chose."""
+    source = Path(inspect.getfile(rule)).relative_to(ROOT).as_posix()
+    head, _, rest = as_markdown(rule).partition("\n\n## ")
+    about, _, advice = rest.partition("\n## What to do\n")
+    return (
+        f"{NOTICE}\n\n{head}\n- source: [{source}](../../{source})\n\n## {about}\n"
+        f"## On labelled runs\n\n{_labelled_runs(rule)}\n\n## What to do\n{advice}"
+    )
+
+
+def _labelled_runs(rule: type[Rule]) -> str:
+    captions = json.loads((ROOT / PICTURES / "captions.json").read_text(encoding="utf-8"))
+    text = str(captions.get(rule.name, NO_RUN))
+    if not (ROOT / PICTURES / f"{rule.name}.svg").exists():
+        return text
+    picture = f"../{PICTURES.removeprefix('docs/')}/{rule.name}.svg"
+    return f"![{rule.name} on two labelled runs]({picture})\n\n{text}"
 
 
 def _plain_type(annotation: str) -> str:
