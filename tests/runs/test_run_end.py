@@ -119,3 +119,12 @@ def test_a_hang_that_ended_a_run_of_two_ranks_was_not_over(tmp_path):
     findings = {one.rule: one for one in judge(run).findings}
     assert findings["stall"].severity == "critical"
     assert findings["unfinished-run"].caused_by == "stall"
+
+
+def test_a_resume_that_ends_before_its_first_record_ended_after_the_step_from_which_it_went_on(tmp_path):
+    recorder = begin(tmp_path, from_step=7)
+    recorder.end("terminated", "SIGTERM")
+    recorder.close()
+    (crash,) = judge(RecordedRun(recorder.files)).findings
+    assert (crash.onset_step, crash.message) == (7, "SIGTERM ended the run after step 7")
+    assert recorder.live_doctor.diagnosis().findings == [crash]

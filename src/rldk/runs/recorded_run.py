@@ -136,7 +136,7 @@ class RecordedRun(Run):
         """How the run ended, as an Observation.
 
         Args:
-            step: the last step recorded.
+            step: the last step recorded, where the end does not say which was the last that it knew.
             end: how it ended, where its recorder knows it before its files do.
         """
         try:
