@@ -4,9 +4,10 @@ import json
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 import rldk
-from rldk import Rule, Settings, Severity, Verdict, judge, open_run
+from rldk import RLDKError, Rule, Settings, Severity, Verdict, judge, open_run
 from rldk.cli import main
 from rldk.errors import RunNotFoundError
 from stories import collapsing, learning, write
@@ -40,9 +41,9 @@ def ill(tmp_path):
     return tmp_path
 
 
-def test_a_path_as_text_a_path_and_a_run_give_what_the_command_finds(ill, capsys):
-    main(["doctor", str(ill), "--format", "json"], standalone_mode=False)
-    found = json.loads(capsys.readouterr().out)["findings"]
+def test_a_path_as_text_a_path_and_a_run_give_what_the_command_finds(ill):
+    done = CliRunner().invoke(main, ["doctor", str(ill), "--format", "json"])
+    found = json.loads(done.stdout)["findings"]
     assert "reward-collapse" in {finding["rule"] for finding in found}
     for run in (ill, str(ill), str(ill / "run"), open_run(ill)):
         assert msgspec.to_builtins(judge(run).findings) == found
@@ -95,3 +96,17 @@ def test_errors_are_those_of_open_run_and_of_the_settings(tmp_path):
 
 def test_it_is_the_front_door():
     assert rldk.judge is judge
+
+
+def test_a_run_that_recorded_its_report_alone_is_refused_not_called_too_short(tmp_path):
+    files = write(tmp_path, learning(30))
+    files.events.unlink()
+    assert judge(tmp_path).status == "insufficient-data"
+    info = msgspec.json.decode(files.run.read_bytes()) | {"end": {"how": "completed", "records": 30}}
+    files.run.write_bytes(msgspec.json.encode(info))
+    files.final_report.write_text("{}")
+    with pytest.raises(RLDKError, match=r"without its events .*: its verdict is in .*run_final_report\.json"):
+        judge(tmp_path)
+    done = CliRunner().invoke(main, ["doctor", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "its verdict is in" in done.stderr

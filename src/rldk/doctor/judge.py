@@ -12,12 +12,14 @@ import msgspec
 
 from rldk.doctor.good_checkpoint import CheckpointState, checkpoint_states, with_checkpoints
 from rldk.doctor.sample_evidence import with_samples
+from rldk.errors import RLDKError
 from rldk.health import Diagnosis, Monitor, Rule, Settings, diagnose
 from rldk.runs.opener import open_run
+from rldk.runs.recorded_run import RecordedRun
 from rldk.runs.run import Run
 from rldk.runs.samples import Samples
 
-__all__ = ["diagnosis_of", "diagnosis_with", "judge", "monitor_of"]
+__all__ = ["diagnosis_of", "diagnosis_with", "judge", "monitor_of", "require_events"]
 
 
 def judge(
@@ -39,7 +41,7 @@ def judge(
     Raises:
         TypeError: `path_or_run` is neither a path nor a Run, or one of the rules is not a Rule.
         ValueError: `settings` names a rule or an option that does not exist, or a rule clashes with another.
-        RLDKError: as `open_run` does.
+        RLDKError: as `open_run` does; or the run was recorded without its events.
         OSError: the path cannot be read.
 
     Example:
@@ -52,10 +54,26 @@ def judge(
     if not isinstance(path_or_run, str | PathLike | Run):
         raise TypeError(f"judge takes a path or a Run, not {type(path_or_run).__name__}")
     run = path_or_run if isinstance(path_or_run, Run) else open_run(path_or_run)
+    require_events(run)
     settings = settings or Settings()
     if rules is not None:
         settings = msgspec.structs.replace(settings, rules=(*settings.rules, *rules))
     return diagnosis_of(run, monitor_of(run, settings, algorithm=algorithm))
+
+
+def require_events(run: Run) -> None:
+    """Refuse a run that recorded its report alone: there is nothing to judge it by.
+
+    Raises:
+        RLDKError: it was recorded without its events; the message says where its verdict is.
+    """
+    if not isinstance(run, RecordedRun) or run.parts or not run.files.final_report.exists():
+        return
+    if run.info.end is not None and run.info.end.records:
+        raise RLDKError(
+            f"{run.path} was recorded without its events (enable_jsonl_logging=False, or "
+            f"RLDK_DISABLE_JSONL): its verdict is in {run.files.final_report}"
+        )
 
 
 def monitor_of(run: Run, settings: Settings | None = None, *, algorithm: str | None = None) -> Monitor:
