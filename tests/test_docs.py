@@ -1,5 +1,6 @@
 """The README runs: its Python in order, in one session beside a real model; its shell lines after it."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,10 +15,13 @@ from integrations import trainings
 from rldk.cli import main
 from rldk.integrations.trl import observe_rewards
 from rldk.schema.event import decode
+from sample_lines import recorded, write_samples
+from stories import collapsing, write
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = BLOCK.findall(README)
 SHELL = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
 ELSEWHERE = {"APPNOTE"}  # the specification of ZIP
 INSTALLING = ("make ", "pip ")  # what .ci/run itself does
@@ -120,6 +124,28 @@ def test_ci_makes_targets_that_exist():
 def test_every_command_is_in_the_pages_of_the_documentation():
     page = (ROOT / "docs" / "cli.md").read_text()
     assert all(f"## rldk {name}\n" in page for name in main.commands)
+
+
+def without_counts(text):
+    """A text without what changes with every new rule."""
+    return re.sub(r"\d+ rules not checked", "N rules not checked", text)
+
+
+def test_the_page_for_python_prints_what_it_shows(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    files = write(tmp_path / "rldk_logs", collapsing(), "my_run")
+    write_samples(files, recorded(200, "and so on", end="cut"))
+    log = {"global_step": 2, "log_history": [{"step": 1, "my/score": 0.5}, {"step": 2, "my/score": 0.6}]}
+    Path("trainer_state.json").write_text(json.dumps(log))
+    names, shown = {"__name__": "python_page"}, ""
+    for kind, block in BLOCK.findall((ROOT / "docs" / "python.md").read_text()):
+        if kind == "python":
+            exec(compile(block, "python.md", "exec"), names)
+            shown = capsys.readouterr().out
+        else:
+            assert without_counts(block) in without_counts(shown)
+    assert names["failed"]
+    assert names["best"] == names["table"]["step"][names["table"]["reward_mean"].argmax()]
 
 
 def test_links_between_the_pages_lead_somewhere():

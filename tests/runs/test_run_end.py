@@ -106,8 +106,8 @@ def test_a_live_run_has_no_end_yet(tmp_path):
 
 def test_an_end_is_judged_by_the_rules_that_were_chosen(tmp_path):
     run = recorded(tmp_path, "exception", "ValueError: boom")
-    assert judge(run, Settings(ignore=("crash",))).status == "healthy"
-    assert judge(run, Settings(select=("crash",))).status == "critical"
+    assert judge(run, settings=Settings(ignore=("crash",))).status == "healthy"
+    assert judge(run, settings=Settings(select=("crash",))).status == "critical"
 
 
 def test_a_hang_that_ended_a_run_of_two_ranks_was_not_over(tmp_path):
