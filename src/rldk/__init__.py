@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Severity,
         Verdict,
     )
+    from rldk.integrations.loop import record
     from rldk.integrations.trl import RLDKCallback
     from rldk.runs import Run, TRLAdapter, open_run
     from rldk.schema.event import Event
@@ -47,6 +48,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "open_run",
+    "record",
 ]
 
 _NAMES = {
@@ -64,6 +66,7 @@ _NAMES = {
         "Severity",
         "Verdict",
     ),
+    "rldk.integrations.loop": ("record",),
     "rldk.integrations.trl": ("RLDKCallback",),
     "rldk.runs": ("Run", "TRLAdapter", "open_run"),
     "rldk.schema.event": ("Event",),
