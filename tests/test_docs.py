@@ -1,5 +1,7 @@
 """The README runs: its Python in order, in one session beside a real model; its shell lines after it."""
 
+import ast
+import inspect
 import re
 import shutil
 import subprocess
@@ -7,12 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from trl import GRPOConfig
 
+import rldk
 import tiny
 from integrations import trainings
+from rldk import open_run
 from rldk.cli import main
 from rldk.integrations.trl import observe_rewards
+from rldk.metrics.dialects.generic import GENERIC
 from rldk.schema.event import decode
 
 ROOT = Path(__file__).parent.parent
@@ -21,6 +28,13 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 SHELL = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
 ELSEWHERE = {"APPNOTE"}  # the specification of ZIP
 INSTALLING = ("make ", "pip ")  # what .ci/run itself does
+OWN_LOOP = (ROOT / "docs" / "own_loop.md").read_text()
+LOOP = {
+    "config": {"learning_rate": 1e-6},
+    "batches": range(4),
+    "train_on": lambda batch: (0.1 * batch, 0.01, 1.0),
+}
+"""What a loop of the user's stands on, in the pages."""
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +47,7 @@ def session(tmp_path_factory):
         "accuracy": tiny.letter_reward,
         "format": tiny.length_reward,
         "dataset": tiny.prompts(),
+        **LOOP,
         "args": GRPOConfig(
             output_dir=str(folder / "trainer"),
             max_steps=4,
@@ -89,6 +104,40 @@ def test_each_shell_line_of_the_readme_runs(session, line):
         assert "checkpoint-500" in done.stdout
     elif "--finding" not in line:
         assert "my_run" in done.stdout or len(done.stdout.splitlines()) == 5
+
+
+def test_the_python_of_the_page_on_own_loops_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = LOOP | {
+        "generate": lambda _: (["p", "p"], ["good", "bad"], [1.0, 0.0]),
+        "save": lambda folder: save_weights(Path(folder)),
+    }
+    for block in re.findall(r"^```python\n(.*?)^```$", OWN_LOOP, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "own_loop.md", "exec"), names)
+    trainings.settle()
+    runs = {
+        path.stem.removesuffix("_run"): open_run(path.parent / path.stem.removesuffix("_run"))
+        for path in Path("rldk_logs").glob("*_run.json")
+    }
+    assert {name: run.info["end"]["how"] for name, run in runs.items()} == dict.fromkeys(
+        ("my_loop", "with_evaluations", "with_samples", "in_a_notebook", "accelerated"), "completed"
+    )
+    assert [event.step for event in runs["my_loop"]] == [1, 2, 3, 4, 5, 6]
+
+
+def save_weights(folder):
+    folder.mkdir(parents=True)
+    save_file({"w": torch.ones(2, 2)}, folder / "model.safetensors")
+
+
+def test_the_page_on_own_loops_lists_every_argument_and_every_common_name():
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", OWN_LOOP, re.MULTILINE)
+    arguments = inspect.signature(rldk.record).parameters
+    listed = {name: ast.literal_eval(value.strip("`")) for name, value in rows if name in arguments}
+    assert listed == {name: one.default for name, one in arguments.items()}
+    keys = {key: name for name, text in rows if name not in arguments for key in re.findall(r"`(.+?)`", text)}
+    plain = {key: name for key, name in GENERIC.names.items() if not key.startswith(("train/", "eval/"))}
+    assert keys == {key: name for key, name in plain.items() if key != name}
 
 
 def test_the_event_shown_in_the_readme_is_an_event():
