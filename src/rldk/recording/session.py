@@ -5,7 +5,6 @@ rewards, samples, checkpoints. Invariant: what fails in here costs neither the t
 log; what waits, waits in the background; the training's thread notes times and hands things over.
 """
 
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +29,7 @@ from rldk.recording.options import RecordingOptions
 from rldk.recording.process_log import ProcessLog
 from rldk.recording.rank_notices import Notice, RankNotices
 from rldk.recording.recorder import Recorder
-from rldk.recording.resources import ResourceSample, ResourceSampler
+from rldk.recording.resources import ResourceSample, ResourceSampler, own_gpus
 from rldk.recording.reward_observer import RewardObserver
 from rldk.recording.watchdog import StallRecord, Watchdog
 from rldk.schema.event import Event, Phase
@@ -326,7 +325,7 @@ class Session:
         process_log = ProcessLog(notices.rank, run_files, facts.from_step, self._disk)
         sampler = None
         if options.enable_resource_monitoring:
-            gpus = _own_gpus(notices.world_size)
+            gpus = own_gpus(notices.world_size)
             sampler = ResourceSampler(facts.trainer_dir, gpus=gpus, on_sample=self._sampled)
         rewards = RewardObserver(
             facts.rewards_key,
@@ -490,13 +489,3 @@ class Session:
 
 
 _NOTHING: Mapping[str, float] = {}
-
-
-def _own_gpus(world_size: int) -> list[int] | None:
-    """The GPU of this rank, where there are several ranks; None: all that the process may use."""
-    local, visible = os.environ.get("LOCAL_RANK", ""), os.environ.get("CUDA_VISIBLE_DEVICES")
-    if world_size == 1 or not local.isdecimal():
-        return None
-    if visible is not None and len(visible.split(",")) <= int(local):
-        return None  # the launcher lets each rank see its own alone
-    return [int(local)]
