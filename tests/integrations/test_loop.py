@@ -311,6 +311,16 @@ def test_a_new_loop_of_the_same_name_is_another_run(tmp_path):
     assert run.files.run_id == "r-2"
 
 
+def test_a_run_without_a_name_has_that_of_its_script_also_on_a_resume(tmp_path, monkeypatch):
+    for script, from_step in (("first", 0), ("second", 0), ("first", 2)):
+        monkeypatch.setattr(sys.modules["__main__"], "__file__", f"/somewhere/{script}.py", raising=False)
+        with record(tmp_path, None, from_step=np.int64(from_step)) as run:
+            for _ in range(3):
+                run.log({"loss": 1.0})
+    assert run.files.run_id == "first"
+    assert (steps(tmp_path, "first"), steps(tmp_path, "second")) == ([1, 2, 3, 4, 5], [1, 2, 3])
+
+
 # What is logged.
 
 
@@ -476,6 +486,30 @@ def test_only_rank_0_writes_and_every_rank_judges(given, tmp_path, monkeypatch):
             run.log({"loss": math.nan})
     assert run.should_stop
     assert not (tmp_path / "logs").exists()
+
+
+ACCELERATED = """
+import math, rldk
+from accelerate import Accelerator
+
+accelerator = Accelerator(cpu=True)
+with rldk.record("r", stop_on="critical") as run:
+    for step in range(1, 9):
+        run.log({"loss": math.nan}, step)
+        if run.should_stop:
+            break
+accelerator.wait_for_everyone()
+print(f"{accelerator.process_index} stopped at {run.step}", flush=True)
+"""
+LAUNCHER = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone")
+"""What `accelerate launch` starts."""
+
+
+def test_the_processes_of_a_launcher_stop_at_the_same_step_and_one_records(tmp_path, start):
+    out, err = start(ACCELERATED, launcher=LAUNCHER).communicate(timeout=240)
+    assert sorted(out.splitlines()) == ["0 stopped at 4", "1 stopped at 4"], err[-2000:]
+    assert [path.name for path in (tmp_path / "rldk_logs").glob("*_run.json")] == ["r_run.json"]
+    assert steps(tmp_path / "rldk_logs") == [1, 2, 3, 4]
 
 
 # Switches.

@@ -4,6 +4,7 @@ Invariant: no method of the recording raises, changes a number or a random state
 `log` returns, the record is with the operating system, or in memory where a disk does not answer.
 """
 
+import operator
 import os
 import sys
 import threading
@@ -143,17 +144,13 @@ def record(
     dialects = installed_dialects()
     if dialect is not None and dialect not in dialects:
         raise ValueError(f"there is no dialect {dialect!r}; there are: {', '.join(dialects)}")
-    for name, value in (("from_step", from_step), ("world_rank", world_rank), ("seed", seed)):
-        optional = name != "from_step" and value is None
-        if not optional and (not isinstance(value, int) or (name != "seed" and value < 0)):
-            raise ValueError(f"{name} must be a whole number of 0 or more, not {value!r}")
     loop = Loop(
         config=config,
         algorithm=algorithm,
         dialect=None if dialect is None else dialects[dialect],
-        seed=seed,
-        from_step=from_step,
-        rank=rank_of_process() if world_rank is None else world_rank,
+        seed=None if seed is None else _count("seed", seed),
+        from_step=_count("from_step", from_step),
+        rank=rank_of_process() if world_rank is None else _count("world_rank", world_rank),
         caller=sys._getframe(1),  # noqa: SLF001 - the documented way to a frame
     )
     return LoopRecording(options, loop)
@@ -214,8 +211,8 @@ class LoopRecording:
         sha = about.get("git", {}).get("sha")
         plan = Plan(
             folder=Path(self._options.output_dir).absolute(),
-            run_id=self._options.run_id,
-            default=script_name(),
+            run_id=self._options.run_id or script_name(),
+            default="run",
             trainer_dir=trainer_dir,
             from_step=loop.from_step,
             about=about,
@@ -428,6 +425,17 @@ class LoopRecording:
 
     def _write_end(self, files: RunFiles, end: RunEnd, diagnosis: Diagnosis) -> None:
         write_end(files, RecordedRun(files) if self._history is None else self._history, end, diagnosis)
+
+
+def _count(name: str, value: Any) -> int:
+    """An argument that must be a whole number of 0 or more.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not hasattr(value, "__index__") or (number := operator.index(value)) < 0:
+        raise ValueError(f"{name} must be a whole number of 0 or more, not {value!r}")
+    return number
 
 
 def _parts(logs: Mapping[Any, Any]) -> tuple[Mapping[Any, Any] | None, Mapping[Any, Any] | None]:
