@@ -119,9 +119,11 @@ def record(
 
     Example:
         ```python
+        import rldk
+
         with rldk.record("my_loop", config={"learning_rate": 1e-6}, algorithm="grpo") as run:
-            for step, batch in enumerate(loop, 1):
-                run.log({"reward": train_on(batch)}, step=step)
+            for step in range(1, 4):
+                run.log({"reward": 0.1 * step, "kl": 0.01}, step=step)
         ```
     """
     options = RecordingOptions(
