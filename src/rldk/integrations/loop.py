@@ -10,7 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -408,7 +408,7 @@ class LoopRecording:
         self._is_over = True
         while self._waiting:
             logs, step = self._waiting.popleft()
-            self.guard.attempt("log", lambda logs=logs, step=step: self._take(logs, step), None)  # type: ignore[misc]
+            self.guard.attempt("log", partial(self._take, logs, step), None)
         if (session := self._session) is not None:
             self.guard.attempt("ending the run", lambda: end(session), None)
 

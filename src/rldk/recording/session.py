@@ -115,6 +115,7 @@ class Session:
         self._watchers: _Watchers | None = None
         self._is_watching = False
         self._ended = False
+        self._clock_offset = 0.0  # from `time.monotonic` to the time of the run, once it has begun
         self._from_step = 0
         self._files: RunFiles | None = None
         self._disk = Disk.of(self._folder, guard.caught)
@@ -154,8 +155,7 @@ class Session:
     @property
     def wall_time(self) -> float:
         """The time for the next Event: seconds since the run began; until then a moment of the clock."""
-        recorder = self.recorder
-        return time.monotonic() if recorder is None else recorder.wall_time
+        return time.monotonic() + self._clock_offset
 
     @property
     def run_id(self) -> str:
@@ -232,6 +232,7 @@ class Session:
             self.beginning, self.has_failed = None, True
         elif (recorder := beginning.recorder) is not None:
             self.beginning, self.recorder = None, recorder
+            self._clock_offset = recorder.wall_time_at(0.0)
             self._on_begun(recorder.files)
             held_up = beginning.hand_over(recorder)
             if self.is_training:
