@@ -119,7 +119,7 @@ def test_the_python_of_the_page_on_own_loops_runs(tmp_path, monkeypatch):
         path.stem.removesuffix("_run"): open_run(path.parent / path.stem.removesuffix("_run"))
         for path in Path("rldk_logs").glob("*_run.json")
     }
-    assert {name: run.info["end"]["how"] for name, run in runs.items()} == dict.fromkeys(
+    assert {name: run.info.end.how for name, run in runs.items()} == dict.fromkeys(
         ("my_loop", "with_evaluations", "with_samples", "in_a_notebook", "accelerated"), "completed"
     )
     assert [event.step for event in runs["my_loop"]] == [1, 2, 3, 4, 5, 6]

@@ -15,7 +15,7 @@ from rldk.recording.options import RecordingOptions
 from rldk.recording.rank_notices import SingleProcess
 from rldk.recording.session import Session, TrainingFacts
 from rldk.report.final_report import write_end
-from rldk.runs import Run
+from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
 
@@ -48,7 +48,7 @@ def plan(folder, lines):
         about={},
         settings=Settings(),
         writing={},
-        write_end=lambda files, *ended: write_end(files, Run(files), *ended),
+        write_end=lambda files, *ended: write_end(files, RecordedRun(files), *ended),
         print_line=lines.append,
     )
 
@@ -84,7 +84,7 @@ def session(tmp_path, lines):
 
 
 def run(folder):
-    return Run(RunFiles(folder, "r"))
+    return RecordedRun(RunFiles(folder, "r"))
 
 
 def test_a_training_is_recorded_from_its_beginning_to_its_end(session, tmp_path, lines):
@@ -96,7 +96,7 @@ def test_a_training_is_recorded_from_its_beginning_to_its_end(session, tmp_path,
         session.log(logged(step))
     session.end("completed")
     assert [event.step for event in run(tmp_path)] == [1, 2]
-    assert run(tmp_path).info["end"]["how"] == "completed"
+    assert run(tmp_path).info.end.how == "completed"
     assert lines == [
         f"rldk: 2 records of r are in {tmp_path}; too little to judge. Look: rldk doctor {tmp_path / 'r'}"
     ]
@@ -119,7 +119,7 @@ def test_an_abandoned_training_ended_for_an_unknown_reason(session, tmp_path):
     session.begin_training(facts(tmp_path), SingleProcess())
     session.log(logged(1))
     session.abandon()
-    assert run(tmp_path).info["end"]["how"] == "unknown"
+    assert run(tmp_path).info.end.how == "unknown"
 
 
 def test_an_exception_that_is_handled_ends_the_run(session, tmp_path):
@@ -129,7 +129,7 @@ def test_an_exception_that_is_handled_ends_the_run(session, tmp_path):
         int("boom")
     except ValueError as error:
         session.fail(error)
-    assert run(tmp_path).info["end"]["detail"].startswith("ValueError: invalid")
+    assert run(tmp_path).info.end.detail.startswith("ValueError: invalid")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from rldk.recording.stack_location import frames_of_thread, training_frames
 __all__ = ["begin_training", "end_training", "has_recorded"]
 
 
-class _Running(NamedTuple):
+class _Training(NamedTuple):
     """A training that has begun and not ended."""
 
     abandon: Callable[[], None]
@@ -26,16 +26,16 @@ class _Running(NamedTuple):
     state: TrainerState
 
 
-class _Recorded(threading.local):
+class _EvaluationLog(threading.local):
     """The log that a callback of this thread recorded last outside a training, which all others get, too."""
 
     logs: Mapping[Any, Any] | None = None
     state = owner = 0  # their ids
 
 
-_running: dict[int, _Running] = {}
+_running: dict[int, _Training] = {}
 """By the id of the callback."""
-_recorded = _Recorded()
+_recorded = _EvaluationLog()
 
 
 def begin_training(owner: object, abandon: Callable[[], None], state: TrainerState) -> bool:
@@ -58,7 +58,7 @@ def begin_training(owner: object, abandon: Callable[[], None], state: TrainerSta
     for running in others:
         if running.thread == here and running.depth >= depth:
             running.abandon()
-    _running[id(owner)] = _Running(abandon, here, depth, state)
+    _running[id(owner)] = _Training(abandon, here, depth, state)
     return True
 
 
