@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import save_file
 from trl import GRPOConfig
 
+import own_loop
 import rldk
 import tiny
 from integrations import trainings
@@ -29,12 +28,6 @@ SHELL = [line for kind, block in BLOCKS if kind == "bash" for line in block.spli
 ELSEWHERE = {"APPNOTE"}  # the specification of ZIP
 INSTALLING = ("make ", "pip ")  # what .ci/run itself does
 OWN_LOOP = (ROOT / "docs" / "own_loop.md").read_text()
-LOOP = {
-    "config": {"learning_rate": 1e-6},
-    "batches": range(4),
-    "train_on": lambda batch: (0.1 * batch, 0.01, 1.0),
-}
-"""What a loop of the user's stands on, in the pages."""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +40,7 @@ def session(tmp_path_factory):
         "accuracy": tiny.letter_reward,
         "format": tiny.length_reward,
         "dataset": tiny.prompts(),
-        **LOOP,
+        **own_loop.NAMES,
         "args": GRPOConfig(
             output_dir=str(folder / "trainer"),
             max_steps=4,
@@ -108,10 +101,7 @@ def test_each_shell_line_of_the_readme_runs(session, line):
 
 def test_the_python_of_the_page_on_own_loops_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = LOOP | {
-        "generate": lambda _: (["p", "p"], ["good", "bad"], [1.0, 0.0]),
-        "save": lambda folder: save_weights(Path(folder)),
-    }
+    names = dict(own_loop.NAMES)
     for block in re.findall(r"^```python\n(.*?)^```$", OWN_LOOP, re.MULTILINE | re.DOTALL):
         exec(compile(block, "own_loop.md", "exec"), names)
     trainings.settle()
@@ -123,11 +113,6 @@ def test_the_python_of_the_page_on_own_loops_runs(tmp_path, monkeypatch):
         ("my_loop", "with_evaluations", "with_samples", "in_a_notebook", "accelerated"), "completed"
     )
     assert [event.step for event in runs["my_loop"]] == [1, 2, 3, 4, 5, 6]
-
-
-def save_weights(folder):
-    folder.mkdir(parents=True)
-    save_file({"w": torch.ones(2, 2)}, folder / "model.safetensors")
 
 
 def test_the_page_on_own_loops_lists_every_argument_and_every_common_name():

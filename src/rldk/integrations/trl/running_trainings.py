@@ -16,7 +16,7 @@ from rldk.recording.stack_location import frames_of_thread, training_frames
 __all__ = ["begin_training", "end_training", "has_recorded"]
 
 
-class _Training(NamedTuple):
+class _TrainingRecord(NamedTuple):
     """A training that has begun and not ended."""
 
     abandon: Callable[[], None]
@@ -33,7 +33,7 @@ class _EvaluationLog(threading.local):
     state = owner = 0  # their ids
 
 
-_running: dict[int, _Training] = {}
+_running: dict[int, _TrainingRecord] = {}
 """By the id of the callback."""
 _recorded = _EvaluationLog()
 
@@ -58,7 +58,7 @@ def begin_training(owner: object, abandon: Callable[[], None], state: TrainerSta
     for running in others:
         if running.thread == here and running.depth >= depth:
             running.abandon()
-    _running[id(owner)] = _Training(abandon, here, depth, state)
+    _running[id(owner)] = _TrainingRecord(abandon, here, depth, state)
     return True
 
 
