@@ -1,5 +1,7 @@
 """The README runs: its Python in order, in one session beside a real model; its shell lines after it."""
 
+import ast
+import inspect
 import json
 import re
 import shutil
@@ -10,10 +12,14 @@ from pathlib import Path
 import pytest
 from trl import GRPOConfig
 
+import own_loop
+import rldk
 import tiny
 from integrations import trainings
+from rldk import open_run
 from rldk.cli import main
 from rldk.integrations.trl import observe_rewards
+from rldk.metrics.dialects.generic import GENERIC
 from rldk.schema.event import decode
 from sample_lines import recorded, write_samples
 from stories import collapsing, write
@@ -25,6 +31,7 @@ BLOCKS = BLOCK.findall(README)
 SHELL = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
 ELSEWHERE = {"APPNOTE"}  # the specification of ZIP
 INSTALLING = ("make ", "pip ")  # what .ci/run itself does
+OWN_LOOP = (ROOT / "docs" / "own_loop.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +44,7 @@ def session(tmp_path_factory):
         "accuracy": tiny.letter_reward,
         "format": tiny.length_reward,
         "dataset": tiny.prompts(),
+        **own_loop.NAMES,
         "args": GRPOConfig(
             output_dir=str(folder / "trainer"),
             max_steps=4,
@@ -93,6 +101,32 @@ def test_each_shell_line_of_the_readme_runs(session, line):
         assert "checkpoint-500" in done.stdout
     elif "--finding" not in line:
         assert "my_run" in done.stdout or len(done.stdout.splitlines()) == 5
+
+
+def test_the_python_of_the_page_on_own_loops_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = dict(own_loop.NAMES)
+    for block in re.findall(r"^```python\n(.*?)^```$", OWN_LOOP, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "own_loop.md", "exec"), names)
+    trainings.settle()
+    runs = {
+        path.stem.removesuffix("_run"): open_run(path.parent / path.stem.removesuffix("_run"))
+        for path in Path("rldk_logs").glob("*_run.json")
+    }
+    assert {name: run.info.end.how for name, run in runs.items()} == dict.fromkeys(
+        ("my_loop", "with_evaluations", "with_samples", "in_a_notebook", "accelerated"), "completed"
+    )
+    assert [event.step for event in runs["my_loop"]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_page_on_own_loops_lists_every_argument_and_every_common_name():
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", OWN_LOOP, re.MULTILINE)
+    arguments = inspect.signature(rldk.record).parameters
+    listed = {name: ast.literal_eval(value.strip("`")) for name, value in rows if name in arguments}
+    assert listed == {name: one.default for name, one in arguments.items()}
+    keys = {key: name for name, text in rows if name not in arguments for key in re.findall(r"`(.+?)`", text)}
+    plain = {key: name for key, name in GENERIC.names.items() if not key.startswith(("train/", "eval/"))}
+    assert keys == {key: name for key, name in plain.items() if key != name}
 
 
 def test_the_event_shown_in_the_readme_is_an_event():

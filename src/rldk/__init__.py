@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Severity,
         Verdict,
     )
+    from rldk.integrations.loop import record
     from rldk.integrations.trl import RLDKCallback, observe_rewards
     from rldk.runs import Run, Sample, TRLAdapter, open_run
     from rldk.schema.event import Event
@@ -51,6 +52,7 @@ __all__ = [
     "judge",
     "observe_rewards",
     "open_run",
+    "record",
 ]
 
 _NAMES = {
@@ -69,6 +71,7 @@ _NAMES = {
         "Severity",
         "Verdict",
     ),
+    "rldk.integrations.loop": ("record",),
     "rldk.integrations.trl": ("RLDKCallback", "observe_rewards"),
     "rldk.runs": ("Run", "Sample", "TRLAdapter", "open_run"),
     "rldk.schema.event": ("Event",),

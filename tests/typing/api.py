@@ -27,7 +27,9 @@ from rldk import (
     Verdict,
     judge,
     open_run,
+    record,
 )
+from rldk.integrations.loop import LoopRecording
 
 
 class Quiet(Rule):
@@ -60,6 +62,12 @@ assert_type(diagnosis.findings[0].remedies, list[str])
 assert_type(RULES, tuple[type[Rule[RuleOptions]], ...])
 assert_type(str(RLDKError("what to do")), str)
 
+with record("my_loop", algorithm="grpo", stop_on="critical") as recording:
+    assert_type(recording, LoopRecording)
+    recording.log({"reward": 0.5}, step=1)
+    assert_type(recording.should_stop, bool)
+
+record("my_loop", stop_on="warning")  # type: ignore[arg-type]
 judge(5)  # type: ignore[arg-type]
 judge(run, Settings())  # type: ignore[call-arg]
 judge(run, rules=[Quiet, Settings])  # type: ignore[list-item]
