@@ -20,11 +20,12 @@ import msgspec
 import torch
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
+from rldk.integrations.loop import record
 from rldk.integrations.trl import RLDKCallback
 from rldk.runs import open_run
 from rldk.schema.event import Event
 
-__all__ = ["LOGGERS", "PEERS", "SEED", "Floor", "Logger", "Ours", "Recording", "grpo_logs"]
+__all__ = ["LOGGERS", "PEERS", "SEED", "Floor", "Logger", "Loop", "Ours", "Recording", "grpo_logs"]
 
 SEED = 42
 KEYS = (
@@ -104,6 +105,27 @@ class Recording(Ours):
 
     name = "rldk, no rules"
     options: ClassVar[dict[str, Any]] = {"enable_resource_monitoring": False, "select": []}
+
+
+class Loop(Logger):
+    """`rldk.record` in a loop of one's own, without a rule."""
+
+    name = "rldk.record, no rules"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "logs"
+        self.run = record("overhead", output_dir=self.folder, select=[], enable_resource_monitoring=False)
+
+    def log(self, item: tuple[int, dict[str, float]]) -> None:
+        step, logs = item
+        self.run.log(logs, step)
+
+    def close(self) -> None:
+        self.run.close()
+
+    @staticmethod
+    def read(folder: Path) -> int:
+        return sum(1 for _ in open_run(folder / "logs"))
 
 
 class Floor(Logger):
@@ -233,7 +255,7 @@ class Trackio(Logger):
 
 
 PEERS = (StdlibJson, TensorBoard, Wandb, Trackio)
-LOGGERS = {kind.name: kind for kind in (Floor, Recording, Ours, *PEERS)}
+LOGGERS = {kind.name: kind for kind in (Floor, Recording, Loop, Ours, *PEERS)}
 
 
 def grpo_logs(step: int, source: random.Random) -> dict[str, float]:

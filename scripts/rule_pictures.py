@@ -70,7 +70,7 @@ class LabelledRun:
         self.expected, self.also_true = frozenset(expected), frozenset(also_true)
         self.run = open_run(path)
         settings = msgspec.structs.replace(self.run.settings(), truth_metric=truth_metric)
-        diagnosis = judge(self.run, settings)
+        diagnosis = judge(self.run, settings=settings)
         self.findings = {finding.rule: finding for finding in diagnosis.findings}
         self.not_checked = {one.rule for one in diagnosis.not_checked}
 

@@ -1,5 +1,8 @@
 """The README runs: its Python in order, in one session beside a real model; its shell lines after it."""
 
+import ast
+import inspect
+import json
 import re
 import shutil
 import subprocess
@@ -9,18 +12,26 @@ from pathlib import Path
 import pytest
 from trl import GRPOConfig
 
+import own_loop
+import rldk
 import tiny
 from integrations import trainings
+from rldk import open_run
 from rldk.cli import main
 from rldk.integrations.trl import observe_rewards
+from rldk.metrics.dialects.generic import GENERIC
 from rldk.schema.event import decode
+from sample_lines import recorded, write_samples
+from stories import collapsing, write
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = BLOCK.findall(README)
 SHELL = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
 ELSEWHERE = {"APPNOTE"}  # the specification of ZIP
 INSTALLING = ("make ", "pip ")  # what .ci/run itself does
+OWN_LOOP = (ROOT / "docs" / "own_loop.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +44,7 @@ def session(tmp_path_factory):
         "accuracy": tiny.letter_reward,
         "format": tiny.length_reward,
         "dataset": tiny.prompts(),
+        **own_loop.NAMES,
         "args": GRPOConfig(
             output_dir=str(folder / "trainer"),
             max_steps=4,
@@ -91,6 +103,32 @@ def test_each_shell_line_of_the_readme_runs(session, line):
         assert "my_run" in done.stdout or len(done.stdout.splitlines()) == 5
 
 
+def test_the_python_of_the_page_on_own_loops_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = dict(own_loop.NAMES)
+    for block in re.findall(r"^```python\n(.*?)^```$", OWN_LOOP, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "own_loop.md", "exec"), names)
+    trainings.settle()
+    runs = {
+        path.stem.removesuffix("_run"): open_run(path.parent / path.stem.removesuffix("_run"))
+        for path in Path("rldk_logs").glob("*_run.json")
+    }
+    assert {name: run.info.end.how for name, run in runs.items()} == dict.fromkeys(
+        ("my_loop", "with_evaluations", "with_samples", "in_a_notebook", "accelerated"), "completed"
+    )
+    assert [event.step for event in runs["my_loop"]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_page_on_own_loops_lists_every_argument_and_every_common_name():
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", OWN_LOOP, re.MULTILINE)
+    arguments = inspect.signature(rldk.record).parameters
+    listed = {name: ast.literal_eval(value.strip("`")) for name, value in rows if name in arguments}
+    assert listed == {name: one.default for name, one in arguments.items()}
+    keys = {key: name for name, text in rows if name not in arguments for key in re.findall(r"`(.+?)`", text)}
+    plain = {key: name for key, name in GENERIC.names.items() if not key.startswith(("train/", "eval/"))}
+    assert keys == {key: name for key, name in plain.items() if key != name}
+
+
 def test_the_event_shown_in_the_readme_is_an_event():
     (block,) = (block for kind, block in BLOCKS if kind == "json")
     event = decode(block)
@@ -120,6 +158,28 @@ def test_ci_makes_targets_that_exist():
 def test_every_command_is_in_the_pages_of_the_documentation():
     page = (ROOT / "docs" / "cli.md").read_text()
     assert all(f"## rldk {name}\n" in page for name in main.commands)
+
+
+def without_counts(text):
+    """A text without what changes with every new rule."""
+    return re.sub(r"\d+ rules not checked", "N rules not checked", text)
+
+
+def test_the_page_for_python_prints_what_it_shows(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    files = write(tmp_path / "rldk_logs", collapsing(), "my_run")
+    write_samples(files, recorded(200, "and so on", end="cut"))
+    log = {"global_step": 2, "log_history": [{"step": 1, "my/score": 0.5}, {"step": 2, "my/score": 0.6}]}
+    Path("trainer_state.json").write_text(json.dumps(log))
+    names, shown = {"__name__": "python_page"}, ""
+    for kind, block in BLOCK.findall((ROOT / "docs" / "python.md").read_text()):
+        if kind == "python":
+            exec(compile(block, "python.md", "exec"), names)
+            shown = capsys.readouterr().out
+        else:
+            assert without_counts(block) in without_counts(shown)
+    assert names["failed"]
+    assert names["best"] == names["table"]["step"][names["table"]["reward_mean"].argmax()]
 
 
 def test_links_between_the_pages_lead_somewhere():

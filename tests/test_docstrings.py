@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+import own_loop
 from events import event, record
 from rldk.cli import main
 
@@ -77,6 +78,7 @@ def names(tmp_path, monkeypatch):
     for folder in (tmp_path, tmp_path / "output"):
         (folder / "trainer_state.json").write_text(state)
     return {
+        **own_loop.NAMES,
         "GRPOTrainer": Trainer,
         "accuracy": lambda completions, **_: [1.0] * len(completions),
         "format": lambda completions, **_: [0.5] * len(completions),

@@ -64,7 +64,7 @@ def test_every_page_shows_an_own_rule_that_is_passed_in(tmp_path):
 
 def test_settings_judge_by_rules_that_are_passed_in(tmp_path):
     run = open_run(write(tmp_path, learning(30)).events)
-    (finding,) = judge(run, Settings(rules=(TooLow,), select=("too-low",))).findings
+    (finding,) = judge(run, settings=Settings(rules=(TooLow,), select=("too-low",))).findings
     assert (finding.rule, finding.summary) == ("too-low", "The reward is below a half.")
 
 

@@ -1,8 +1,10 @@
 """The package as it is imported."""
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,7 +55,35 @@ def test_the_parts_that_record_load_no_training_framework():
     assert not loaded & {"torch", "transformers", "trl"}
 
 
-@pytest.mark.parametrize("name", [name for name in rldk.__all__ if name != "RLDKCallback"])
+NEED_TRANSFORMERS = {"RLDKCallback", "observe_rewards"}
+PUBLIC = {
+    *("judge", "open_run", "record", "Run", "Event", "Sample"),
+    *("Diagnosis", "Finding", "Severity", "Settings", "RULES"),
+    *("Rule", "RuleOptions", "Observation", "Verdict", "Cause", "Remedy"),
+    *("RLDKCallback", "observe_rewards", "TRLAdapter", "RLDKError", "__version__"),
+}
+
+
+def test_judging_a_run_loads_no_training_framework_and_neither_numpy_nor_rich():
+    loaded = loaded_by(
+        "import rldk; [getattr(rldk, name) for name in ('judge', 'RULES', 'Sample', 'Settings')]"
+    )
+    assert "rldk.doctor.judge" in loaded
+    assert not loaded & {"torch", "transformers", "trl", "numpy", "rich", "pandas", "pyarrow"}
+
+
+def test_the_public_names_are_these():
+    assert set(rldk.__all__) == PUBLIC
+    assert set(dir(rldk)) == set(rldk.__all__)
+
+
+def test_a_type_checker_sees_every_public_name():
+    block = next(one for one in ast.parse(Path(rldk.__file__).read_text()).body if isinstance(one, ast.If))
+    seen = {alias.name for imported in block.body for alias in imported.names}
+    assert seen == set(rldk.__all__) - {"__version__"}
+
+
+@pytest.mark.parametrize("name", [name for name in rldk.__all__ if name not in NEED_TRANSFORMERS])
 def test_each_public_name_is_there(name):
     assert getattr(rldk, name) is not None
     assert name in dir(rldk)

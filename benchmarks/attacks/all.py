@@ -37,6 +37,11 @@ ATTACKS = {
         "SIGKILL to processes that write as fast as they can",
         "kills",
     ),
+    "kill_loop": Attack(
+        "A record whose `run.log` has returned survives the death of the process, in any loop.",
+        "SIGKILL to loops that log as fast as they can, then a resume",
+        "kills",
+    ),
     "kill_training": Attack(
         "A killed training that resumes is one run, with every step once.",
         "SIGKILL to real trainings at random moments, then a resume",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rldk._version import __version__
 
 if TYPE_CHECKING:
+    from rldk.doctor.judge import judge
     from rldk.errors import RLDKError
     from rldk.health import (
         RULES,
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
         Severity,
         Verdict,
     )
-    from rldk.integrations.trl import RLDKCallback
-    from rldk.runs import Run, TRLAdapter, open_run
+    from rldk.integrations.loop import record
+    from rldk.integrations.trl import RLDKCallback, observe_rewards
+    from rldk.runs import Run, Sample, TRLAdapter, open_run
     from rldk.schema.event import Event
 
 __all__ = [
@@ -41,15 +43,20 @@ __all__ = [
     "Rule",
     "RuleOptions",
     "Run",
+    "Sample",
     "Settings",
     "Severity",
     "TRLAdapter",
     "Verdict",
     "__version__",
+    "judge",
+    "observe_rewards",
     "open_run",
+    "record",
 ]
 
 _NAMES = {
+    "rldk.doctor.judge": ("judge",),
     "rldk.errors": ("RLDKError",),
     "rldk.health": (
         "RULES",
@@ -64,17 +71,20 @@ _NAMES = {
         "Severity",
         "Verdict",
     ),
-    "rldk.integrations.trl": ("RLDKCallback",),
-    "rldk.runs": ("Run", "TRLAdapter", "open_run"),
+    "rldk.integrations.loop": ("record",),
+    "rldk.integrations.trl": ("RLDKCallback", "observe_rewards"),
+    "rldk.runs": ("Run", "Sample", "TRLAdapter", "open_run"),
     "rldk.schema.event": ("Event",),
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'rldk' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # by this function a type checker would believe that every name exists
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'rldk' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

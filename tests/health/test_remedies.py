@@ -10,6 +10,7 @@ import pytest
 from rldk.health import RULES, Cause, Observation, Rule, RunContext
 from rldk.health.remedies import OPTIONS, Remedy, render_remedies
 from rldk.health.tracks import Chart
+from rldk.schema.run_info import RunEnd
 
 ALGORITHMS = ("grpo", "rloo", "dpo", "kto", "sft", "reward", "ppo")
 NAMED = re.compile(r"`(\w+)(?:=([^`]+))?`")
@@ -149,7 +150,8 @@ def test_rules_without_records_name_causes_without_failing():
             causes(rule, RunContext(algorithm=algorithm))
             made = rule(rule.Options(), RunContext(algorithm=algorithm), Chart())
             if made.phases and not rule.needs and made.checkable() is None:
-                made.observe(Observation(1, "log", {}, made.phases[0]))
+                for kind in rule.kinds:
+                    made.observe(Observation(1, kind, {}, made.phases[0], ends={0: RunEnd()}))
 
 
 def test_a_remedy_may_depend_on_another_option():

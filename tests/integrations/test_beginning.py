@@ -59,7 +59,8 @@ def disk_answers():
 
 def until_begun():
     give_up = time.monotonic() + 60
-    while callback._beginning is not None and callback._beginning.recorder is None:
+    session = callback._recording.session
+    while session.beginning is not None and session.beginning.recorder is None:
         assert time.monotonic() < give_up
         time.sleep(0.05)
 
@@ -132,7 +133,7 @@ def test_an_evaluation_before_a_resume_ends_as_completed(disk, run):
     run(
         "evaluate()",
         "state.global_step = 2",
-        "before = callback._beginning",
+        "before = callback._recording.session.beginning",
         "hook('on_train_begin')",
         "disk_answers()",
         "give_up = time.monotonic() + 60",

@@ -14,8 +14,9 @@ from integrations.trainings import NEW
 from rldk.doctor.judge import judge
 from rldk.health import Rule, RunContext, Settings, Severity, Verdict
 from rldk.integrations.trl import RLDKCallback
-from rldk.integrations.trl.early_stop import HOLDS, EarlyStop, Stopper
+from rldk.integrations.trl.early_stop import EarlyStop
 from rldk.recording.guard import Guard
+from rldk.recording.stopper import HOLDS, Stopper
 from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
@@ -60,7 +61,7 @@ def test_a_constant_reward_is_named_while_it_trains_and_afterwards(model, tmp_pa
     assert all(any(f": {rule}: " in line for line in lines) for rule in loud)
     report = read(files.final_report)
     assert report["status"] in ("warning", "critical")
-    live = callback._recorder.live_doctor.diagnosis()
+    live = callback._recording.session.recorder.live_doctor.diagnosis()
     assert found_in(RecordedRun(files)) == live
     assert [one["rule"] for one in report["findings"]] == [one.rule for one in live.findings]
 
@@ -127,7 +128,7 @@ def test_a_copy_keeps_how_it_judges(tmp_path):
         tmp_path, select="OPT", rules=[Started], stop_on="critical", truth_metric="eval_reward"
     )
     again = copy.deepcopy(callback)
-    assert again._settings == callback._settings
+    assert again._recording._settings == callback._recording._settings
     assert again._options == callback._options
 
 
@@ -309,11 +310,14 @@ def test_a_killed_and_resumed_run_is_judged_as_it_was_live(model, tmp_path):
     trainer = trainings.grpo(model, tmp_path, [first, trainings.After(13, _stop)], **options)
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
-    first._recorder.close()  # as at the exit of its process
+    first._recording.session.recorder.close()  # as at the exit of its process
     again = trainings.recorder(tmp_path / "logs")
     trainings.grpo(model, tmp_path, [again], **options).train(resume_from_checkpoint=True)
     trainings.settle()
-    assert found_in(RecordedRun(RunFiles(tmp_path / "logs", "r"))) == again._recorder.live_doctor.diagnosis()
+    assert (
+        found_in(RecordedRun(RunFiles(tmp_path / "logs", "r")))
+        == again._recording.session.recorder.live_doctor.diagnosis()
+    )
 
 
 def _stop():

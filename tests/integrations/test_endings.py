@@ -153,11 +153,11 @@ def full_disk():
 
 def stalled():
     from functools import partial
-    from rldk.integrations.trl import process_recorder
+    from rldk.recording import session
     from rldk.recording.watchdog import Patience, Watchdog
 
     soon = Patience(steps=3, least=1.0, first=60.0, tick=0.1)
-    process_recorder.Watchdog = partial(Watchdog, patience=soon)
+    session.Watchdog = partial(Watchdog, patience=soon)
     calls = []
 
     def sleepy_reward(completions, **_):

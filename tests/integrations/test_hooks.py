@@ -21,7 +21,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 import tiny
 from integrations import trainings
 from integrations.witness import read
-from rldk.integrations.trl import RLDKCallback
+from rldk.integrations.trl import RLDKCallback, event_builder
+from rldk.metrics.values import measure
 
 HOOKS = sorted(name for name in vars(TrainerCallback) if name.startswith("on_"))
 FOLDERS = itertools.count()
@@ -139,11 +140,11 @@ def same(one: Any, other: Any) -> bool:
 class Begun:
     """A callback in the midst of a training that nobody trains."""
 
-    def __init__(self, folder: Path, model: Any, optimizer: Any = None) -> None:
+    def __init__(self, folder: Path, model: Any, optimizer: Any = None, **options: Any) -> None:
         self.args = TrainingArguments(**trainings.options(folder))
         self.state = TrainerState(is_world_process_zero=True, max_steps=10)
         self.control = TrainerControl()
-        self.callback = trainings.recorder(folder, enable_resource_monitoring=False)
+        self.callback = trainings.recorder(folder, enable_resource_monitoring=False, **options)
         self.given = {"model": model, "optimizer": optimizer}
         self._offset = 0
         self.call("on_train_begin")
@@ -217,10 +218,26 @@ def test_what_reward_functions_did_in_an_evaluation_is_taken_on_ranks_that_recor
     """Else the next step of that rank would be told as slow."""
     callback = RLDKCallback(tmp_path / "logs")
     asked = []
-    callback._process = SimpleNamespace(metrics=lambda phase, step: asked.append((phase, step)) or {})
+    callback._recording.session = SimpleNamespace(
+        is_training=True,
+        wall_time=1.0,
+        metrics=lambda phase, step: asked.append((phase, step)) or {},
+        log=lambda event: None,
+    )
     state = TrainerState(is_world_process_zero=False, global_step=3)
     callback.on_log(TrainingArguments(str(tmp_path)), state, TrainerControl(), logs={"eval_loss": 1.0})
     assert asked == [("eval", 3)]
+
+
+@pytest.mark.compat
+def test_a_log_is_measured_once_also_where_it_may_stop_the_training(tmp_path, monkeypatch):
+    measured = []
+    monkeypatch.setattr(event_builder, "measure", lambda *given: measured.append(given) or measure(*given))
+    begun = Begun(tmp_path, tiny.Line(), stop_on="critical")
+    for _ in range(10):
+        begun.log({"loss": math.nan})
+    assert begun.control.should_training_stop
+    assert len(measured) == 10
 
 
 def test_no_random_state_is_touched(tmp_path):

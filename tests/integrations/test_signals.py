@@ -27,9 +27,9 @@ import tiny
 from integrations import trainings
 from integrations.cases import run_cases
 from integrations.trainings import After
-from rldk.integrations.trl import RLDKCallback, process_recorder
+from rldk.integrations.trl import RLDKCallback
 from rldk.schema.files import RunFiles
-from rldk.recording import exit_hooks
+from rldk.recording import checkpoint_log, exit_hooks, session
 from rldk.recording.watchdog import Patience, Watchdog
 from rldk.runs import RecordedRun
 
@@ -52,7 +52,7 @@ def fail():
 
 
 def soon():
-    process_recorder.Watchdog = partial(Watchdog, patience=Patience(tick=0.1))
+    session.Watchdog = partial(Watchdog, patience=Patience(tick=0.1))
 
 
 def until(is_so):
@@ -224,8 +224,8 @@ def waits(**changes):
     def close(self, seconds):
         os.write(1, f"waits {seconds:g}\\n".encode())
 
-    process_recorder.Background.close = close
-    process_recorder.Background.finish = lambda self: False
+    checkpoint_log.Background.close = close
+    checkpoint_log.Background.finish = lambda self: False
     return line(save_strategy="steps", save_steps=2, **changes)
 
 
@@ -243,7 +243,7 @@ def interrupted_while_it_begins():
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    process_recorder.RewardObserver = interrupt
+    session.RewardObserver = interrupt
     line().train()
 
 

@@ -46,3 +46,10 @@ def test_lines_that_waited_too_long_are_counted(files, monkeypatch):
     journal.close()
     assert steps(files) == [4, 5, 5]
     assert journal.lost == 3
+
+
+def test_a_loop_that_skips_steps_has_no_time_of_one(files):
+    journal = ProcessLog(0, lambda: files)
+    did(journal, 1, 11, 12)
+    journal.close()
+    assert steps(files) == [1, 12]

@@ -243,3 +243,13 @@ def test_huge_rewards_leave_only_finite_metrics(observer):
     metrics = observer.take("train")
     assert "reward_functions/f/group_std_mean" not in metrics
     assert metrics["reward_functions/f/nonfinite_frac"] == 0.0
+
+
+def test_of_calls_that_were_not_observed_no_times_are_told():
+    one = RewardObserver(State(), Guard(), are_timed=False)
+    call(one, [1.0, 0.0])
+    one.drain("train", 1)
+    assert one.step_seconds is None
+    names = one.take("train").keys()
+    assert "reward_functions/f/errors" in names
+    assert not [name for name in names if name.endswith(("/calls", "/seconds", "reward_time_frac"))]

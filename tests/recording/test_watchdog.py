@@ -290,3 +290,15 @@ def test_a_line_is_what_a_monitor_is_told():
     assert (at.kind, at.step) == ("stall", 7)
     assert at.values["stalled_seconds"] == 301
     assert at.detail["activity"] == place.activity
+
+
+def test_nothing_is_reported_while_the_function_that_trains_does_not_run(clock):
+    def looked(function):
+        dog = Watchdog(print, lambda: None, PATIENCE, clock, function=function)
+        trained(dog, clock)
+        clock.now += 302
+        return dog.look()
+
+    here = "test_nothing_is_reported_while_the_function_that_trains_does_not_run"
+    assert looked((here, __file__)).step == 20
+    assert looked(("main", __file__)) is None

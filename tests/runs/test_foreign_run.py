@@ -57,6 +57,15 @@ LOGS = {
 }
 
 
+def test_a_log_shows_its_format_without_being_read(tmp_path):
+    def refuse(path, on_bad):
+        raise AssertionError
+
+    run = ForeignRun(tmp_path / "train.log", Adapter("toy-log", "a log", lambda _: 1.0, refuse))
+    assert repr(run) == f"<ForeignRun {tmp_path}/train.log: toy-log>"
+    assert run._repr_markdown_() == "**train**: toy-log"
+
+
 @pytest.mark.parametrize("name", LOGS)
 def test_steps_that_go_back_are_kept_in_the_order_of_the_log(tmp_path, name):
     # A foreign log does not say whether a rewind is a resume or another run: no record may be dropped.

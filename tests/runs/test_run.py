@@ -11,10 +11,12 @@ from rldk import RLDKError, Run, open_run
 from rldk.errors import AmbiguousRunError, RunNotFoundError
 from rldk.health import Settings
 from rldk.report.examination import examine
-from rldk.runs import RecordedRun, recorded_run
+from rldk.runs import RecordedRun, event_reader, recorded_run
 from rldk.runs.foreign_run import ForeignRun
+from rldk.schema.event import decode
 from rldk.schema.files import RunFiles
 from rldk.schema.run_info import RunInfo, read_run_info
+from stories import learning, write
 
 
 def test_a_run_can_be_iterated_as_often_as_one_likes(tmp_path):
@@ -23,6 +25,33 @@ def test_a_run_can_be_iterated_as_often_as_one_likes(tmp_path):
     assert run.run_id == "run"
     assert run.last() == event(2)
     assert run.last("eval") is None
+
+
+def test_a_run_shows_its_algorithm_steps_and_state(tmp_path):
+    run = RecordedRun(write_run(tmp_path, event(1)))
+    assert repr(run) == str(run) == f"<RecordedRun {tmp_path}/run: 1 step, unfinished>"
+    run = RecordedRun(write(tmp_path, learning(1_200), "my_run"))
+    assert repr(run) == f"<RecordedRun {tmp_path}/my_run: grpo, 1,200 steps, ended>"
+    assert run._repr_markdown_() == "**my_run**: grpo, 1,200 steps, ended"
+
+
+def test_a_run_without_events_or_with_an_odd_name_shows_itself_too(tmp_path):
+    assert repr(RecordedRun(RunFiles(tmp_path, "gone"))).endswith("/gone: no steps, unfinished>")
+    odd = repr(RecordedRun(RunFiles(tmp_path / "a\x1b[2J\n", "run")))
+    assert odd.isprintable()
+
+
+def test_a_run_shows_itself_without_its_log_being_read(tmp_path, monkeypatch):
+    run = RecordedRun(write_run(tmp_path, *map(event, range(1, 3_000))))
+
+    def refuse(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(recorded_run, "read_events", refuse)
+    read = []
+    monkeypatch.setattr(event_reader, "decode", lambda line: read.append(line) or decode(line))
+    assert "2,999 steps" in repr(run)
+    assert len(read) <= 2  # an empty line after the last one
 
 
 def test_a_run_that_grows_shows_what_came(tmp_path):

@@ -106,8 +106,8 @@ def test_a_live_run_has_no_end_yet(tmp_path):
 
 def test_an_end_is_judged_by_the_rules_that_were_chosen(tmp_path):
     run = recorded(tmp_path, "exception", "ValueError: boom")
-    assert judge(run, Settings(ignore=("crash",))).status == "healthy"
-    assert judge(run, Settings(select=("crash",))).status == "critical"
+    assert judge(run, settings=Settings(ignore=("crash",))).status == "healthy"
+    assert judge(run, settings=Settings(select=("crash",))).status == "critical"
 
 
 def test_a_hang_that_ended_a_run_of_two_ranks_was_not_over(tmp_path):
@@ -119,3 +119,12 @@ def test_a_hang_that_ended_a_run_of_two_ranks_was_not_over(tmp_path):
     findings = {one.rule: one for one in judge(run).findings}
     assert findings["stall"].severity == "critical"
     assert findings["unfinished-run"].caused_by == "stall"
+
+
+def test_a_resume_that_ends_before_its_first_record_ended_after_the_step_from_which_it_went_on(tmp_path):
+    recorder = begin(tmp_path, from_step=7)
+    recorder.end("terminated", "SIGTERM")
+    recorder.close()
+    (crash,) = judge(RecordedRun(recorder.files)).findings
+    assert (crash.onset_step, crash.message) == (7, "SIGTERM ended the run after step 7")
+    assert recorder.live_doctor.diagnosis().findings == [crash]

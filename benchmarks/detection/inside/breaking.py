@@ -16,7 +16,7 @@ import faults
 import torch
 from transformers import TrainerCallback
 
-from rldk.integrations.trl import process_recorder
+from rldk.recording import session
 from rldk.recording.watchdog import Patience, Watchdog
 
 UNUSED = 2
@@ -98,7 +98,7 @@ def _other_end(trainer: Any) -> None:
 
 def _impatient(_: Any) -> None:
     patience = Patience(least=1.0, tick=0.2)
-    process_recorder.Watchdog = partial(Watchdog, patience=patience)  # type: ignore[misc, assignment]
+    session.Watchdog = partial(Watchdog, patience=patience)  # type: ignore[misc, assignment]
 
 
 def _half_adapter(trainer: Any) -> None:

@@ -203,7 +203,7 @@ def _mean(events: "list[Event]", name: str) -> float | None:
 
 def _verdict(run: "RecordedRun") -> str:
     from rldk.doctor.judge import judge
-    from rldk.integrations.trl.terminal_lines import verdict_line
+    from rldk.recording.closing_line import verdict_line
 
     return verdict_line(judge(run))
 

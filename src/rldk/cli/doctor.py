@@ -102,21 +102,12 @@ def doctor(
 
 
 def _examine(run: Run, rules: _JudgeOptions, path: Path) -> "Examination":
+    from rldk.doctor.judge import require_events
     from rldk.report.examination import examine
 
-    if isinstance(run, RecordedRun) and _has_report_alone(run):
-        raise RLDKError(
-            f"{path} was recorded without its events (enable_jsonl_logging=False, or RLDK_DISABLE_JSONL): "
-            f"its verdict is in {run.files.final_report}"
-        )
+    require_events(run)
     events = ProgressCounter(run, f"judging {path.name}")
     return examine(run, rules.monitor(run), source=str(path), events=events)
-
-
-def _has_report_alone(run: RecordedRun) -> bool:
-    """Whether its records are only in its report."""
-    end = run.info.end
-    return not run.parts and end is not None and bool(end.records) and run.files.final_report.exists()
 
 
 def _follow(run: Run, rules: _JudgeOptions, path: Path, *, to_stderr: bool) -> None:

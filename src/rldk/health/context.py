@@ -29,7 +29,10 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     algorithm: str | None = None
     """`grpo`, `dpo`, ...; None where nothing tells."""
     dialect: str | None = None
-    """Whose options a remedy must name: `trl`, `verl`, ...; None where nothing tells."""
+    """Whose options a remedy must name: `trl`, `verl`, ...; `generic`: only those that the run has.
+
+    None where nothing tells.
+    """
     versions: Mapping[str, str] = {}
     """Version of each package that is known, such as `trl`."""
     options: Mapping[str, Any] = {}
@@ -47,7 +50,7 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
         truth = attempt.judging.get("truth_metric")
         return cls(
             algorithm=attempt.algorithm,
-            dialect="trl",
+            dialect=attempt.dialect or "trl",
             versions=attempt.versions,
             options=attempt.args,
             model=attempt.model_config,

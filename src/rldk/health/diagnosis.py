@@ -15,6 +15,7 @@ from rldk.health.context import OFFLINE
 from rldk.health.monitor import Incident, Monitor
 from rldk.health.remedies import render_remedies
 from rldk.health.rule import Cause, Rule, Severity
+from rldk.health.text import literal, sentence
 from rldk.metrics.aliases import LOSS, REWARD
 from rldk.schema.alert import Finding
 
@@ -23,6 +24,11 @@ __all__ = ["Diagnosis", "NotChecked", "Status", "by_cause", "diagnose", "finding
 Status = Literal["healthy", "info", "warning", "critical", "insufficient-data"]
 ENOUGH = 20
 """Train records from which a run without findings is called healthy: with fewer, most rules are silent."""
+NO_FINDING = {
+    "healthy": "Nothing is wrong that these metrics can show.",
+    "insufficient-data": "There is too little to judge by.",
+}
+"""The headline of a diagnosis without findings, by its status."""
 
 
 class NotChecked(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +43,10 @@ class NotChecked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found and what was not checked."""
+    """What was found and what was not checked.
+
+    `print` it for the verdict in a few lines; a notebook shows it as Markdown.
+    """
 
     status: Status
     findings: list[Finding]
@@ -49,6 +58,50 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     def at_least(self, severity: Severity) -> list[Finding]:
         """The findings of a severity and above."""
         return [finding for finding in self.findings if Severity.of(finding.severity) >= severity]
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{finding.severity} {finding.rule}" for finding in self.findings) or "no findings"
+        return f"<Diagnosis {self.status}: {found}; {self._unchecked()}>"
+
+    def __str__(self) -> str:
+        """The verdict, a line a finding and the first remedy of each root, and how much was not checked."""
+        lines = [f"{self.status.upper()}: {self._headline()}"]
+        for finding in self.findings:
+            explained = self._is_explained(finding)
+            begin = f"{'  explains ' if explained else ''}{finding.severity} {finding.rule}"
+            lines.append(f"{begin} {_origin(finding)}: {sentence(finding.message)}")
+            if finding.remedies and not explained:
+                lines.append(f"  Try: {sentence(finding.remedies[0])}")
+        return "\n".join([*lines, sentence(self._unchecked())])
+
+    def _repr_markdown_(self) -> str:
+        """The same as Markdown, as Jupyter shows it."""
+        lines = []
+        for finding in self.findings:
+            explained = self._is_explained(finding)
+            begin = f"{'  - explains ' if explained else '- '}**{finding.severity}** `{finding.rule}`"
+            lines.append(f"{begin} {_origin(finding)}: {literal(sentence(finding.message))}")
+            if finding.remedies and not explained:
+                lines.append(f"  - Try: {literal(sentence(finding.remedies[0]))}")
+        head = f"**{self.status.upper()}**: {literal(self._headline())}"
+        return "\n\n".join(filter(None, [head, "\n".join(lines), sentence(self._unchecked())]))
+
+    def _headline(self) -> str:
+        if not self.findings:
+            return NO_FINDING[self.status]
+        return sentence(self.findings[0].summary or self.findings[0].message)
+
+    def _unchecked(self) -> str:
+        count = len(self.not_checked)
+        return f"{count} rule{'' if count == 1 else 's'} not checked"
+
+    def _is_explained(self, finding: Finding) -> bool:
+        return any(finding.caused_by == other.rule for other in self.findings)
+
+
+def _origin(finding: Finding) -> str:
+    """Which rule found it, and since when."""
+    return f"({finding.code}) since step {finding.onset_step:,}"
 
 
 def diagnose(monitor: Monitor) -> Diagnosis:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from rldk.health.context import RunContext
+from rldk.metrics.dialects.generic import GENERIC
 
 __all__ = ["OPTIONS", "WARMUP", "Remedy", "render_remedies"]
 
@@ -122,7 +123,7 @@ def _fits(remedy: Remedy, context: RunContext) -> bool:
 
 
 def _has(option: str, context: RunContext) -> bool:
-    if context.options:
+    if context.options or context.dialect == GENERIC.name:  # only its configuration tells
         return option in context.options
     trainers = OPTIONS.get(option, frozenset())
     algorithm = context.algorithm

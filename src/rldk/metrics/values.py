@@ -13,7 +13,7 @@ from typing import Any
 
 from rldk.schema.event import Number, nonfinite_note
 
-__all__ = ["measure"]
+__all__ = ["joined", "measure"]
 
 _MAX_TEXT = 200
 _MAX_DEPTH = 8
@@ -55,6 +55,12 @@ def measure(
         else:
             _record(name, value, canonical, metrics, notes, (id(logs),))
     return metrics, notes
+
+
+def joined(metrics: dict[str, Number | None], measured: Mapping[str, float]) -> dict[str, Number | None]:
+    """The metrics of a log with what was measured beside it; of a name in both, the logged value counts."""
+    both: dict[str, Number | None] = {**metrics, **measured}
+    return both if len(both) == len(metrics) + len(measured) else {**both, **metrics}
 
 
 def _all_finite_floats(

@@ -3,6 +3,7 @@
 Owns the options that every way of recording has. Invariant: options that exist are valid.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ import msgspec
 from rldk.health import Rule, Settings
 from rldk.recording.writer import check_options
 
-__all__ = ["RecordingOptions"]
+__all__ = ["RecordingOptions", "is_set"]
 
 
 class RecordingOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +91,11 @@ class RecordingOptions(msgspec.Struct, frozen=True, kw_only=True):
             "compress": self.compress,
             "flush_interval": self.flush_interval,
         }
+
+
+def is_set(variable: str) -> bool:
+    """Whether an environment variable, such as `RLDK_DISABLED`, switches something on."""
+    return os.environ.get(variable, "").strip().lower() in ("1", "true", "yes", "on")
 
 
 def _names(given: Sequence[str]) -> tuple[str, ...]:

@@ -58,8 +58,9 @@ class ProcessLog:
             step: `global_step` after it.
             reward_seconds: how long reward functions took of it, where that is known.
         """
+        skipped = step - self.step > 1  # a loop that does not report every step: no time of one is known
         self.step = step
-        if self._begun is None:
+        if self._begun is None or skipped:
             return
         (seconds, cpu), self._begun = self._begun, None
         line = {

@@ -4,6 +4,7 @@ Owns one thread a process and what joins the next Event. Invariant: nothing rais
 reading (one that hangs stops this thread alone); a number that was not measured is absent, never old or 0.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from rldk.recording.gpu_usage import GPUs
 from rldk.recording.host_usage import HostUsage
 from rldk.recording.torch_memory import torch_memory
 
-__all__ = ["ResourceSample", "ResourceSampler"]
+__all__ = ["ResourceSample", "ResourceSampler", "own_gpus"]
 
 PREFIX = "resource/"
 RATES = ("_cpu", "_utilization", "_power", "_throttled")
@@ -190,3 +191,13 @@ class ResourceSampler:
             self.sources[what] = why
             with suppress(Exception):  # a log handler of the user's may fail
                 logger.info("rldk: %s", why)
+
+
+def own_gpus(world_size: int) -> list[int] | None:
+    """The GPU of this process, where there are several; None: all that it may use."""
+    local, visible = os.environ.get("LOCAL_RANK", ""), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if world_size == 1 or not local.isdecimal():
+        return None
+    if visible is not None and len(visible.split(",")) <= int(local):
+        return None  # the launcher lets each rank see its own alone
+    return [int(local)]

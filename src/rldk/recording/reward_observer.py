@@ -143,6 +143,7 @@ class RewardObserver:
         ends: how a completion can end.
         weights: the trainer's `reward_weights`.
         samples: samples to keep a step; 0 for none.
+        are_timed: whether `begin` and `finish` stand around the calls, so that their times mean something.
     """
 
     def __init__(
@@ -153,6 +154,7 @@ class RewardObserver:
         ends: Ends = Ends(),  # noqa: B008 - it is frozen
         weights: Sequence[float] | None = None,
         samples: int = SAMPLES_A_STEP,
+        are_timed: bool = True,
     ) -> None:
         self.state = state  # held, so that no other object gets its id
         self.called = False
@@ -163,6 +165,7 @@ class RewardObserver:
         """The last thing that went wrong in a reward function, such as `accuracy raised ValueError`."""
         self._guard = guard
         self._ends = ends
+        self._are_timed = are_timed
         self._weights = None if weights is None else [float(weight) for weight in weights]
         self._chooser = SampleReservoir(samples, Random(0))  # noqa: S311 - a choice of samples is no secret
         self._calls: deque[Call] = deque()
@@ -217,7 +220,7 @@ class RewardObserver:
             return []  # a step that generates nothing
         self._reduce()
         seen, self._now = self._now, _Window()
-        self.step_seconds = seen.busy
+        self.step_seconds = seen.busy if self._are_timed else None
         self._waiting[phase].merge(seen)
         kept: list[RecordedSample] = []
         return self._guard.attempt("choosing samples", lambda: self._chooser.take(step, phase), kept)
@@ -235,10 +238,11 @@ class RewardObserver:
         metrics = {name: mean for name, mean in means.items() if isfinite(mean)}  # of rewards of 1e200
         steps = max(window.steps, 1)
         for name, calls in window.calls.items():
-            metrics[f"{PREFIX}/{name}/calls"] = float(calls)
+            if self._are_timed:
+                metrics[f"{PREFIX}/{name}/calls"] = float(calls)
+                metrics[f"{PREFIX}/{name}/seconds"] = window.seconds[name] / steps
             metrics[f"{PREFIX}/{name}/errors"] = float(window.errors[name])
-            metrics[f"{PREFIX}/{name}/seconds"] = window.seconds[name] / steps
-        if window.wall > 0:
+        if self._are_timed and window.wall > 0:
             metrics["reward_time_frac"] = min(window.busy / window.wall, 1.0)
         return metrics if phase == "train" else {f"eval_{name}": value for name, value in metrics.items()}
 

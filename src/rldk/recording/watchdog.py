@@ -94,6 +94,8 @@ class Watchdog:
         on_over: told, in the watchdog's thread, that the training ended without a word; then nothing more is
             watched.
         disk: the disk of that file; one of its own by default.
+        function: the qualified name and the file of the function that trains, where no trainer does: nothing
+            is reported when it is not running.
     """
 
     def __init__(
@@ -105,7 +107,9 @@ class Watchdog:
         from_step: int = 0,
         on_over: Callable[[], None] = lambda: None,
         disk: Disk | None = None,
+        function: tuple[str, str] | None = None,
     ) -> None:
+        self._function = function
         self._on_stall = on_stall
         self._dump = dump
         self._on_over = on_over
@@ -171,6 +175,9 @@ class Watchdog:
             return None
         frames = self._frames()
         if not frames or self._alive != alive:  # over, or it goes on since
+            return None
+        function = self._function
+        if function is not None and not any((one.function, one.file) == function for one in frames):
             return None
         location = locate(frames)
         if location.during is not None:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rldk._version import __version__
+from rldk.health.text import literal
 from rldk.report.checkpoint_phrases import (
     CheckpointReport,
     amount,
@@ -26,7 +27,7 @@ from rldk.report.checkpoint_phrases import (
 )
 from rldk.report.checkpoint_table import LayerRow, rows_of
 from rldk.report.markdown import family_lines as story_in_markdown
-from rldk.report.markdown import folded, literal
+from rldk.report.markdown import folded
 from rldk.report.sparkline import sparkline
 from rldk.report.terminal import COLOURS, WIDEST, commands_to_type, family_parts, printing
 from rldk.report.text import number, plain, sentence, strict

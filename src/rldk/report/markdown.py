@@ -3,10 +3,10 @@
 Invariant: what comes from a log is text: it opens no HTML, calls nobody by name and breaks no table.
 """
 
-import re
 from collections.abc import Callable, Sequence
 
 from rldk.health import Finding
+from rldk.health.text import literal
 from rldk.report.examination import Examination
 from rldk.report.phrases import (
     evidence,
@@ -21,13 +21,10 @@ from rldk.report.phrases import (
 )
 from rldk.report.text import counted, number, plain, sentence
 
-__all__ = ["as_markdown", "family_lines", "folded", "literal"]
+__all__ = ["as_markdown", "family_lines", "folded"]
 
 SAMPLES = 2
 """Samples of a finding."""
-
-_SPECIAL = re.compile(r"([\\*\[\]<>|#~]|(?<!\w)_|_(?!\w))")
-_CODE = re.compile(r"(`[\w.='\"/*-]+`)")
 
 
 def as_markdown(exam: Examination) -> str:
@@ -108,12 +105,3 @@ def _numbers(exam: Examination) -> list[str]:
 def folded(title: str, lines: list[str]) -> list[str]:
     """Lines that a reader opens."""
     return [f"<details><summary>{title}</summary>", "", *lines, "", "</details>", ""]
-
-
-def literal(text: str) -> str:
-    """Text with what Markdown or GitHub would read as more than text taken literally; code stays code."""
-    pieces = _CODE.split(plain(text))
-    return "".join(
-        piece if index % 2 else _SPECIAL.sub(r"\\\1", piece).replace("`", "\\`").replace("@", "&#64;")
-        for index, piece in enumerate(pieces)
-    )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rldk.health import Finding
-from rldk.health.diagnosis import ENOUGH
+from rldk.health.diagnosis import ENOUGH, NO_FINDING
 from rldk.metrics.aliases import ENTROPY, KL, LENGTH, LOSS, REWARD
 from rldk.report.examination import Examination
 from rldk.report.text import counted, number, plain
@@ -45,10 +45,6 @@ SHOWN = 2
 """Findings whose samples are offered."""
 EXCERPT = 120
 """Characters of a sample on the page of a diagnosis."""
-_STATUS = {
-    "healthy": "Nothing is wrong that these metrics can show.",
-    "insufficient-data": "There is too little to judge by.",
-}
 
 
 def last_good(finding: Finding) -> str:
@@ -87,7 +83,7 @@ def headline(exam: Examination) -> str:
     if worst is None:
         if exam.diagnosis.status == "insufficient-data":
             return _too_little(exam)
-        return _STATUS[exam.diagnosis.status]
+        return NO_FINDING[exam.diagnosis.status]
     first = worst.summary.rstrip(".")
     others = len([f for f in exam.diagnosis.findings if f.caused_by is None]) - 1
     more = f", and {counted(others, 'other finding')}" if others > 0 else ""

@@ -15,7 +15,7 @@ from rich.rule import Rule as Line
 from rich.text import Text
 
 from rldk.doctor.sample_evidence import SampleEvidence
-from rldk.report.markdown import literal
+from rldk.health.text import literal
 from rldk.report.terminal import WIDEST, printing
 from rldk.report.text import counted, number, plain, strict
 from rldk.runs.message_text import completion_text, excerpt, last_user_text

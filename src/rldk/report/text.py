@@ -1,33 +1,15 @@
-"""How numbers and names are written in every report.
+"""How numbers and lists are written in every report; `plain` and `sentence`, of `health.text`, go with them.
 
-Invariant: what comes from a log (names, paths, messages) cannot move the cursor, colour the page or break
-a line: only printable characters are left as they are.
+Invariant: what is written for a machine is strict JSON.
 """
 
 import math
 from typing import Any
 
+from rldk.health.text import plain, sentence
 from rldk.schema.event import escaped
 
 __all__ = ["counted", "listed", "number", "plain", "sentence", "strict"]
-
-
-def plain(text: str) -> str:
-    """`text` on one line, with every character that does not print spelled out."""
-    shown = escaped(text)
-    if shown.isprintable():
-        return str(shown)
-    return "".join(c if c.isprintable() else " " if c in "\n\t" else f"\\x{ord(c):02x}" for c in shown)
-
-
-def sentence(text: str) -> str:
-    """`text` with a capital at its begin and a full stop at its end."""
-    text = plain(text).strip()
-    first, rest = text[:1], text[1:]
-    # A metric's name, an option or a checkpoint's folder is a word of its own spelling.
-    word = text.split(" ", 1)[0]
-    keep = "_" in word or word.endswith(":") or not first.isalpha()
-    return (text if keep else first.upper() + rest) + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def number(value: float | None) -> str:

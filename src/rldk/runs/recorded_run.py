@@ -49,6 +49,15 @@ class RecordedRun(Run):
         self._info_version: tuple[int, int, int] | None = None  # of the file that was read last
         self._parts = parts
 
+    def _facts(self) -> list[str]:
+        """Algorithm, steps and state, by run.json and the newest event."""
+        try:
+            newest = self.last()
+        except OSError:  # there are no events, or they may not be read
+            newest = None
+        steps = "no steps" if newest is None else f"{newest.step:,} step{'' if newest.step == 1 else 's'}"
+        return [*filter(None, [self.algorithm]), steps, self.state]
+
     @property
     def format(self) -> str:
         """The format of the log: `rldk`."""
@@ -136,7 +145,7 @@ class RecordedRun(Run):
         """How the run ended, as an Observation.
 
         Args:
-            step: the last step recorded.
+            step: the last step recorded, where the end does not say which was the last that it knew.
             end: how it ended, where its recorder knows it before its files do.
         """
         try:

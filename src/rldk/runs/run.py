@@ -12,6 +12,7 @@ import msgspec
 
 from rldk.errors import MissingDependencyError
 from rldk.health import Observation, RunContext, Settings
+from rldk.health.text import literal, plain
 from rldk.runs.bad_lines import BadLines
 from rldk.runs.line_reader import BadLine
 from rldk.runs.samples import Samples
@@ -47,6 +48,17 @@ class Run(ABC):
         self.run_id = run_id
         """The run's name."""
         self._bad = BadLines()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {plain(str(self.path))}: {plain(', '.join(self._facts()))}>"
+
+    def _repr_markdown_(self) -> str:
+        """The same as Markdown, as Jupyter shows it."""
+        return f"**{literal(self.run_id)}**: {literal(', '.join(self._facts()))}"
+
+    def _facts(self) -> list[str]:
+        """What is known of the run without reading its log."""
+        return [self.format]
 
     @property
     @abstractmethod

@@ -29,7 +29,7 @@ def end_of(
         files: the run.
         info: what its `{run_id}_run.json` says.
         last: its last train record.
-        step: the last step recorded.
+        step: the last step recorded, where the end does not say which was the last that it knew.
         end: how it ended, where its recorder knows it before the files do.
     """
     own = end or info.end or read_crash(files.crash()) or RunEnd()
@@ -42,7 +42,8 @@ def end_of(
     }
     metrics = last.metrics if last else {}
     resources = {name: value for name, value in metrics.items() if name.startswith("resource/")}
-    return Observation(step, "end", resources, ends=ends | {0: own})
+    known = step if own.step is None else own.step  # a resume may end before its first record
+    return Observation(known, "end", resources, ends=ends | {0: own})
 
 
 def _time_of(last: Event | None, attempt: Attempt) -> str | None:

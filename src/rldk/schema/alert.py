@@ -49,6 +49,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     last_good_because: str | None = None
     """How it is known that the checkpoint is good."""
 
+    def __repr__(self) -> str:
+        return f"<Finding {self.severity} {self.rule} since step {self.onset_step}: {self.message!r}>"
+
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of `{run_id}_alerts.json`."""

@@ -69,6 +69,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that the run had gone on before."""
     algorithm: str | None = None
     """`grpo`, `dpo`, ..."""
+    dialect: str | None = None
+    """Whose keys a loop logs, `generic` where of no framework; None: those of TRL, by `RLDKCallback`."""
     args: dict[str, Any] = {}
     """The trainer's arguments, without secrets."""
     versions: dict[str, Any] = {}

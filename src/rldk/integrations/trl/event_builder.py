@@ -1,10 +1,10 @@
-"""What an Event of a training says besides its metrics: seeds, sizes, model, tokens.
+"""Building the Events of a training from what its trainer logs.
 
-Invariant: it is asked of the trainer once a training, and what cannot be known is None; only the tokens are
-counted from record to record.
+Invariant: every Event of the callback is made here, and its log is measured once. Seeds, sizes and model are
+asked of the trainer once a training, and what cannot be known is None.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,15 +14,16 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from rldk.integrations.trl import trainer_info
 from rldk.integrations.trl.tokens import TokenCounter
 from rldk.metrics.dialects import phase_of
-from rldk.metrics.values import measure
+from rldk.metrics.values import joined, measure
 from rldk.recording.guard import Guard
+from rldk.recording.session import Session
 from rldk.schema.event import PHASES, DataSlice, Event, ModelInfo, Phase, Rng
 
 __all__ = ["EventBuilder"]
 
 
 class EventBuilder:
-    """Knows what the events of a training have in common.
+    """Builds Events, and knows what those of a training have in common.
 
     Args:
         guard: takes what cannot be found out.
@@ -85,7 +86,46 @@ class EventBuilder:
         """The run has another name than it was thought to have."""
         self.info = {phase: replace(info, run_id=run_id) for phase, info in self.info.items()}
 
-    def data_slice(self, phase: Phase, logs: Mapping[Any, Any]) -> DataSlice:
+    def build(self, state: TrainerState, logs: Mapping[Any, Any], session: Session) -> Event:
+        """The Event of what a trainer logged, and of what the session measured beside it.
+
+        Args:
+            state: the trainer's state.
+            logs: what it logged; they are only read.
+            session: records the Event.
+        """
+        phase, step = phase_of(logs), state.global_step
+        measured = session.metrics(phase, step)
+        metrics, notes = measure(logs, self.canonical)
+        if measured:
+            metrics = joined(metrics, measured)
+        return Event(
+            step=step,
+            wall_time=session.wall_time,
+            metrics=metrics,
+            rng=self.rng,
+            data_slice=self._data_slice(phase, logs),
+            model_info=self.info[phase],
+            notes=tuple(notes),
+        )
+
+    def history(self, state: TrainerState) -> Iterator[Event]:
+        """The Events of what `state.log_history` holds, without times and tokens, which it does not tell."""
+        for entry in state.log_history:
+            logs = {key: entry[key] for key in entry if key != "step"}
+            phase = phase_of(logs)
+            metrics, notes = measure(logs, self.canonical)
+            yield Event(
+                step=entry["step"],
+                wall_time=None,
+                metrics=metrics,
+                rng=self.rng,
+                data_slice=self._slice[phase],
+                model_info=self.info[phase],
+                notes=tuple(notes),
+            )
+
+    def _data_slice(self, phase: Phase, logs: Mapping[Any, Any]) -> DataSlice:
         """The batch of a record, with the tokens since the record before."""
         data = self._slice[phase]
         if phase == "eval" or self._tokens is None:
@@ -98,18 +138,4 @@ class EventBuilder:
             tokens_out=tokens_out,
             batch_size=data.batch_size,
             sequence_length=data.sequence_length,
-        )
-
-    def plain_event(self, step: int, logs: Mapping[Any, Any]) -> Event:
-        """An Event without times and tokens, which only the recording rank knows."""
-        phase = phase_of(logs)
-        metrics, notes = measure(logs, self.canonical)
-        return Event(
-            step=step,
-            wall_time=None,
-            metrics=metrics,
-            rng=self.rng,
-            data_slice=self._slice[phase],
-            model_info=self.info[phase],
-            notes=tuple(notes),
         )

@@ -5,17 +5,11 @@ switched off, has told nothing, and that is all the others learn of it.
 """
 
 import itertools
-import time
-from collections.abc import Callable
 from typing import Any
 
 import torch.distributed
 
-__all__ = ["Notice", "RankStore"]
-
-FIRST_PAUSE = 0.1
-"""Seconds before a notice that was not there is asked for again; each pause is twice the one before."""
-LONGEST_PAUSE = 60.0
+__all__ = ["RankStore"]
 
 _trainings = itertools.count(1)
 """Trainings begun in this process: the ranks of a job begin the same ones, in the same order."""
@@ -76,39 +70,6 @@ class RankStore:
 
     def _key(self, what: str, rank: int) -> str:
         return f"rldk/{self._training}/{what}/{rank}"
-
-
-class Notice:
-    """A notice that may never come, as its rank may not record: it is asked for less and less often.
-
-    Args:
-        rank_store: where it is put up.
-        what: the notice.
-        rank: who puts it up.
-        clock: gives seconds.
-    """
-
-    def __init__(
-        self, rank_store: RankStore, what: str, rank: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._rank_store, self._what, self._rank, self._clock = rank_store, what, rank, clock
-        self._pause = FIRST_PAUSE
-        self._ask_at: float | None = None
-
-    def read(self, *, at_once: bool = False) -> str | None:
-        """Its text; None where it is not there, or where the time to ask again has not come.
-
-        Args:
-            at_once: ask whatever the time.
-
-        Raises:
-            RuntimeError: the store cannot be reached.
-        """
-        now = self._clock()
-        if not at_once and self._ask_at is not None and now < self._ask_at:
-            return None
-        self._ask_at, self._pause = now + self._pause, min(2 * self._pause, LONGEST_PAUSE)
-        return self._rank_store.read(self._what, self._rank)
 
 
 def _store() -> Any:

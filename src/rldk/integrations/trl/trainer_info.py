@@ -24,6 +24,7 @@ __all__ = [
     "base_model",
     "batch_size",
     "check_trl",
+    "checkpoint_folder",
     "configuration",
     "counts_every_end",
     "dialect",
@@ -95,6 +96,16 @@ def run_name(args: Any) -> str:
 def trainer_dir(args: Any) -> str:
     """Absolute path of the trainer's own `output_dir`: what a resume is recognised by."""
     return os.path.abspath(getattr(args, "output_dir", None) or ".")
+
+
+def checkpoint_folder(args: Any, state: Any) -> Path:
+    """Where the trainer saved just now: a trial of a hyperparameter search has a folder of its own."""
+    folder, name = Path(trainer_dir(args)), f"checkpoint-{state.global_step}"
+    if not state.is_hyper_param_search:
+        return folder / name
+    if state.trial_name is not None:
+        return folder / str(state.trial_name) / name
+    return max(folder.glob(f"run-*/{name}"), key=os.path.getmtime, default=folder / name)
 
 
 def record_spacing(args: Any, state: Any) -> int:

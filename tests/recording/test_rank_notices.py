@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from rldk.integrations.trl.rank_store import LONGEST_PAUSE, Notice
+from rldk.recording.rank_notices import LONGEST_PAUSE, Notice
 
 
 class Store:

@@ -9,19 +9,17 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from transformers import TrainerState
 
 from rldk._after_fork import disown_in_child
 from rldk._log import warn
 from rldk.health import Diagnosis, Settings
-from rldk.integrations.trl.terminal_lines import print_line
 from rldk.recording.claim import claim
 from rldk.recording.disk import BEGIN_SECONDS, EXIT_SECONDS, Disk, Job
 from rldk.recording.exit_hooks import ExitHooks
@@ -30,13 +28,11 @@ from rldk.recording.live_doctor import LiveDoctor, as_recorded
 from rldk.recording.recorder import Recorder
 from rldk.recording.redaction import redact_text
 from rldk.recording.writer import JsonlWriter
-from rldk.report.final_report import write_end
-from rldk.runs import RecordedRun
 from rldk.schema.event import Event
 from rldk.schema.files import RunFiles, remove_leftovers
 from rldk.schema.run_info import How, RunEnd
 
-__all__ = ["Beginning", "EndFiles", "Plan"]
+__all__ = ["Beginning", "Plan"]
 
 MAX_WAITING_BYTES = 48_000_000
 """About how much memory the events may take that wait for the beginning; then the oldest are lost."""
@@ -52,21 +48,23 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None
     """The name that the user asked for."""
     default: str
-    """The name that the trainer suggests."""
+    """The name where the user asked for none."""
     trainer_dir: str
-    """Where the trainer saves."""
-    from_step: int
-    """The step that the training goes on from."""
-    spacing: int
-    """How far apart its records lie."""
+    """Where the training saves, absolute: a resume is recognised by it."""
+    from_step: int = 0
+    """The step that the training resumes from; 0: it is new."""
+    spacing: int = 1
+    """Steps between two records, at most."""
     about: dict[str, Any]
-    """What ran."""
+    """What ran, for `{run_id}_run.json`."""
     settings: Settings
     """What judges it."""
     writing: dict[str, Any] | None
     """Options of the writer; None where the JSONL is off."""
-    end_files: "EndFiles"
-    """Writes the files of the end."""
+    write_end: Callable[[RunFiles, RunEnd, Diagnosis], None]
+    """Writes the files of the end. It may raise an OSError."""
+    print_line: Callable[[str], None]
+    """Prints a line for the user."""
 
 
 class Beginning:
@@ -190,7 +188,7 @@ class Beginning:
         )
         remove_leftovers(claimed.files)
         if claimed.resumed:
-            print_line(f"rldk: going on with {claimed.files.run_id} from step {plan.from_step}")
+            plan.print_line(f"rldk: going on with {claimed.files.run_id} from step {plan.from_step}")
         disk, guard = self._disk, self._guard
         monitor = plan.settings.monitor(as_recorded(plan.about), guard.caught)
         return Recorder(
@@ -199,7 +197,7 @@ class Beginning:
             writer=None if plan.writing is None else JsonlWriter(claimed.files, disk=disk, **plan.writing),
             info=plan.about,
             live_doctor=LiveDoctor(claimed.files, monitor, guard, plan.trainer_dir, disk),
-            write_end=plan.end_files,
+            write_end=plan.write_end,
             guard=guard,
             disk=disk,
             began=self._began,
@@ -229,30 +227,6 @@ class Beginning:
                 self.hand_over(self.recorder)
                 self.recorder.training = self.is_training
             self.recorder.close()
-
-
-class EndFiles:
-    """Writes the files of the end of one run, also after the callback has gone on to another.
-
-    Args:
-        state: the trainer's state.
-        history: gives the events that are in a state, where no events file holds them.
-    """
-
-    def __init__(
-        self, state: TrainerState, history: Callable[[TrainerState], Iterator[Event]] | None
-    ) -> None:
-        self.state = state
-        self._history = history
-
-    def __call__(self, files: RunFiles, end: RunEnd, diagnosis: Diagnosis) -> None:
-        """Write them.
-
-        Raises:
-            OSError: the disk refuses.
-        """
-        events = RecordedRun(files) if self._history is None else list(self._history(self.state))
-        write_end(files, events, end, diagnosis)
 
 
 def _look_into(folder: Path) -> None:

@@ -1,0 +1,477 @@
+"""`rldk.record`: recording a training loop of one's own, whatever framework it uses.
+
+Invariant: no method of the recording raises, changes a number or a random state, or waits for a device; when
+`log` returns, the record is with the operating system, or in memory where a disk does not answer.
+"""
+
+import operator
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import msgspec
+
+from rldk._after_fork import disown_in_child
+from rldk._log import warn
+from rldk.health import Diagnosis, Rule, Settings
+from rldk.integrations.loop_facts import (
+    Loop,
+    description,
+    options_of,
+    rank_of_process,
+    script_name,
+    seeds,
+    trainer_dir_of,
+)
+from rldk.metrics.dialects.detect import installed_dialects
+from rldk.metrics.dialects.generic import reader_of
+from rldk.metrics.values import joined, measure
+from rldk.recording.beginning import Plan
+from rldk.recording.environment import environment
+from rldk.recording.guard import Guard
+from rldk.recording.live_doctor import as_recorded
+from rldk.recording.options import RecordingOptions, is_set
+from rldk.recording.rank_notices import SingleProcess
+from rldk.recording.session import Session, TrainingFacts
+from rldk.recording.stopper import Stopper
+from rldk.report.final_report import write_end
+from rldk.report.terminal_lines import print_line, show_warnings
+from rldk.runs import RecordedRun
+from rldk.schema.event import PHASES, DataSlice, Event, ModelInfo, Phase, Rng
+from rldk.schema.files import RunFiles
+from rldk.schema.run_info import RunEnd
+
+__all__ = ["LoopRecording", "record"]
+
+LOCK_SECONDS = 1.0
+"""How long a log waits for that of another thread; then that one records both."""
+_NOTHING: Mapping[str, float] = {}
+_SLICE = DataSlice()
+
+
+def record(
+    run_id: str | None = None,
+    *,
+    config: Any = None,
+    algorithm: str | None = None,
+    dialect: str | None = None,
+    output_dir: str | Path = "./rldk_logs",
+    seed: int | None = None,
+    from_step: int = 0,
+    world_rank: int | None = None,
+    enable_jsonl_logging: bool = True,
+    enable_resource_monitoring: bool = True,
+    enable_checkpoint_analysis: bool = True,
+    samples_per_step: int = 4,
+    alert_thresholds: Mapping[str, Mapping[str, Any]] | None = None,
+    select: Sequence[str] | None = None,
+    ignore: Sequence[str] | None = None,
+    rules: Sequence[type[Rule]] | None = None,
+    truth_metric: str | None = None,
+    stop_on: Literal["critical"] | None = None,
+    rotate_mb: float | None = None,
+    compress: bool = False,
+    flush_interval: float = 0.0,
+) -> "LoopRecording":
+    """Begin to record a training loop, as `RLDKCallback` records a trainer.
+
+    Use it as a context manager: leaving the block normally ends the run as completed, an exception ends it as
+    such and goes on. Without `with`, call `close`; a process that ends without it leaves a run that ended by
+    the exception that ended the process, or for an unknown reason.
+
+    Args:
+        run_id: name of the run, and prefix of its files; by default that of the script. A new run whose name
+            is taken records as `run_id-2`.
+        config: what the loop was configured with: a mapping, a dataclass, a namespace, or an object with
+            `to_dict`. It is kept in `{run_id}_run.json`, its secrets blanked; remedies name its options.
+        algorithm: `grpo`, `ppo`, `dpo`, ...: rules for one algorithm need it.
+        dialect: the framework whose names the keys of the log have, such as `verl`; other keys are known by
+            their common names (`reward`, `kl`, `entropy`, `loss`, `lr`, ...).
+        output_dir: folder of the files, made if need be.
+        seed: what the loop seeded its generators with.
+        from_step: the step of the checkpoint that the loop resumes from: it goes on in the files of that run.
+        world_rank: this process, counted from 0; the environment's `RANK` by default, else 0. Rank 0 alone
+            records.
+        enable_jsonl_logging: write `{run_id}_events.jsonl`. Without it, the events stay in memory, and the
+            other files are made from these.
+        enable_resource_monitoring: measure CPU, memory, disk and GPUs every two seconds.
+        enable_checkpoint_analysis: read each checkpoint that `saved` names, in the background.
+        samples_per_step: completions to keep of each step, where `samples` gives them.
+        alert_thresholds: options of rules, by rule.
+        select: rules to judge by; all by default.
+        ignore: rules to leave out.
+        rules: rules of your own, which judge beside those of rldk (`docs/own_rules.md`).
+        truth_metric: the metric that the reward is a proxy of.
+        stop_on: set `should_stop` where a finding stays critical for three records in a row.
+        rotate_mb: begin a new part of the events file when it would outgrow so many MB.
+        compress: gzip the finished parts.
+        flush_interval: seconds that events may wait in memory to be written together.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: an argument is out of range, or there is no such rule or dialect.
+
+    Example:
+        ```python
+        import rldk
+
+        with rldk.record("my_loop", config={"learning_rate": 1e-6}, algorithm="grpo") as run:
+            for step in range(1, 4):
+                run.log({"reward": 0.1 * step, "kl": 0.01}, step=step)
+        ```
+    """
+    options = RecordingOptions(
+        output_dir=output_dir,
+        run_id=run_id,
+        enable_jsonl_logging=enable_jsonl_logging,
+        enable_resource_monitoring=enable_resource_monitoring,
+        enable_checkpoint_analysis=enable_checkpoint_analysis,
+        samples_per_step=samples_per_step,
+        alert_thresholds=alert_thresholds,
+        select=select,
+        ignore=ignore,
+        rules=rules,
+        truth_metric=truth_metric,
+        stop_on=stop_on,
+        rotate_mb=rotate_mb,
+        compress=compress,
+        flush_interval=flush_interval,
+    )
+    dialects = installed_dialects()
+    if dialect is not None and dialect not in dialects:
+        raise ValueError(f"there is no dialect {dialect!r}; there are: {', '.join(dialects)}")
+    loop = Loop(
+        config=config,
+        algorithm=algorithm,
+        dialect=None if dialect is None else dialects[dialect],
+        seed=None if seed is None else _count("seed", seed),
+        from_step=_count("from_step", from_step),
+        rank=rank_of_process() if world_rank is None else _count("world_rank", world_rank),
+        caller=sys._getframe(1),  # noqa: SLF001 - the documented way to a frame
+    )
+    return LoopRecording(options, loop)
+
+
+class LoopRecording:
+    """The recording of one loop; `rldk.record` makes it. Every method may be called from any thread.
+
+    Args:
+        options: what to record.
+        loop: what the loop says of itself.
+
+    Raises:
+        TypeError, ValueError: there is no such rule, or an option of one is wrong.
+    """
+
+    def __init__(self, options: RecordingOptions, loop: Loop) -> None:
+        self.guard = Guard()
+        """Counts what failed inside."""
+        self.step = loop.from_step
+        """The last train step that was logged."""
+        self.files: RunFiles | None = None
+        """The files of the run; None where this process records none, and before its disk lets it begin."""
+        self._canonical = reader_of(loop.dialect, loop.algorithm)
+        truth = options.truth_metric
+        settings = msgspec.structs.replace(options.settings(), truth_metric=truth and self._canonical(truth))
+        self._options = options
+        self._session: Session | None = None
+        self._stopper: Stopper | None = None
+        self._rng = Rng()
+        self._info = {phase: ModelInfo(phase=phase) for phase in PHASES}
+        self._history: list[Event] | None = None  # without an events file
+        self._functions: dict[str, object] = {}
+        self._lock, self._owner = threading.Lock(), 0
+        self._waiting: deque[tuple[Mapping[Any, Any], Any]] = deque()
+        self._is_over = self._is_child = self._has_warned = False
+        if is_set("RLDK_DISABLED"):
+            return
+        nothing: dict[str, Any] = {}
+        given = self.guard.attempt("the configuration", lambda: options_of(loop.config), nothing)
+        about = description(loop, given)
+        if options.stop_on is not None:
+            make: Callable[[], Stopper | None] = lambda: Stopper(as_recorded(about), settings)  # noqa: E731
+            self._stopper = self.guard.attempt("judging for stop_on", make, None)
+        if loop.rank == 0:
+            self.guard.attempt("recording", lambda: self._begin(loop, about, settings), None)
+        disown_in_child(self)
+
+    def _begin(self, loop: Loop, about: dict[str, Any], settings: Settings) -> None:
+        show_warnings()
+        nothing: dict[str, Any] = {}
+        about = about | self.guard.attempt("the environment", environment, nothing)
+        trainer_dir = trainer_dir_of(about["args"])
+        about |= {"judging": settings.to_record(), "trainer_dir": os.path.realpath(trainer_dir)}
+        if not self._options.enable_jsonl_logging or is_set("RLDK_DISABLE_JSONL"):
+            self._history = []
+        self._rng = self.guard.attempt("the seeds", lambda: seeds(loop.seed), Rng())
+        sha = about.get("git", {}).get("sha")
+        plan = Plan(
+            folder=Path(self._options.output_dir).absolute(),
+            run_id=self._options.run_id or script_name(),
+            default="run",
+            trainer_dir=trainer_dir,
+            from_step=loop.from_step,
+            about=about,
+            settings=settings,
+            writing=self._options.writing() if self._history is None else None,
+            write_end=self._write_end,
+            print_line=print_line,
+        )
+        self._info = {phase: ModelInfo(git_sha=sha, phase=phase) for phase in PHASES}
+        session = self._session = Session(self._options, self.guard, plan, self._begun)
+        self._begun_as(session.run_id)
+        session.begin()
+        code = loop.caller.f_code
+        facts = TrainingFacts(
+            trainer_dir=Path(trainer_dir),
+            from_step=loop.from_step,
+            rewards_key=self,
+            rewards_are_timed=False,
+            function=(code.co_qualname, code.co_filename),
+        )
+        session.begin_training(facts, SingleProcess())
+        session.begin_step()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the run, by the exception if there is one, which goes on."""
+        leaves = isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and not error.code)
+        if error is None:
+            self.close()
+        elif leaves:
+            self._end(lambda session: session.end("stopped", f"by {type(error).__name__}"))
+        else:
+            self._end(lambda session: session.fail(error))
+
+    def __repr__(self) -> str:
+        state = "ended" if self._is_over else f"at step {self.step}"
+        return f"<LoopRecording {self._info['train'].run_id or 'that records nothing'}, {state}>"
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the loop is lost and should be left, with `stop_on="critical"`; else always False.
+
+        Each process judges what it logs by itself: where there are several, log the same values in all of
+        them, as they are after a reduction, and they stop at the same step.
+        """
+        return self.stop_reason is not None
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the loop should be left; None where it should not."""
+        return None if self._stopper is None else self._stopper.reason
+
+    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Record what a step logged, and judge it.
+
+        Keys that begin with `eval_` or `eval/` are of an evaluation and become a record of their own. Numbers
+        are floats, ints, numpy scalars and tensors of one element on the CPU. A tensor on an accelerator is
+        not read, since that would make the loop wait for the device: log `float(value)` where you can wait.
+
+        Args:
+            metrics: numbers by name.
+            step: optimizer steps done; by default one more than at the last call, and the same for an
+                evaluation.
+        """
+        if self._is_over:
+            self._ignore()
+            return
+        try:
+            me = threading.get_ident()
+            if self._owner == me or not self._lock.acquire(timeout=LOCK_SECONDS):
+                self._waiting.append((dict(metrics), step))  # a signal's handler logs, or a thread hangs
+                return
+            self._owner = me
+            try:
+                self._take(metrics, step)
+                while self._waiting:
+                    self._take(*self._waiting.popleft())
+            finally:
+                self._owner = 0
+                self._lock.release()
+        except Exception as error:
+            self.guard.caught("log", error)
+
+    def samples(
+        self,
+        prompts: Iterable[Any] | None,
+        completions: Iterable[Any],
+        rewards: Sequence[Any] | Mapping[str, Sequence[Any]],
+    ) -> None:
+        """Keep a few of the completions of the step that is logged next, the best and the worst among them.
+
+        Args:
+            prompts: the prompt of each completion: text, or messages.
+            completions: the completions: texts, or messages.
+            rewards: the reward of each completion; or the rewards of each reward function, by its name.
+        """
+        try:
+            observer = None if self._session is None or self._is_over else self._session.rewards
+            if observer is None:
+                return
+            by_name = rewards if isinstance(rewards, Mapping) else {"reward": rewards}
+            inputs = {"completions": [*completions], "prompts": None if prompts is None else [*prompts]}
+            for index, (name, values) in enumerate(by_name.items()):
+                function = self._functions.setdefault(str(name), object())
+                call = observer.begin(function, str(name), index, len(by_name), inputs)
+                if call is not None:
+                    observer.finish(call, values)
+        except Exception as error:
+            self.guard.caught("samples", error)
+
+    def saved(self, path: str | os.PathLike[str], step: int | None = None) -> None:
+        """Have a checkpoint read in the background that was just saved, and the events made durable.
+
+        Args:
+            path: the folder of the checkpoint.
+            step: its step; by default the last one that was logged.
+        """
+        try:
+            if self._session is not None and not self._is_over:
+                self._session.checkpoint_saved(Path(path), self.step if step is None else int(step))
+        except Exception as error:
+            self.guard.caught("saved", error)
+
+    def close(self) -> None:
+        """End the run: as completed, or as stopped by rldk where `should_stop` says so."""
+        reason = self.stop_reason
+        if reason is None:
+            self._end(lambda session: session.end("completed"))
+        else:
+            self._end(lambda session: session.end("stopped", f"by rldk: {reason}"))
+
+    def disown(self) -> None:
+        """In a forked child: the run is the parent's."""
+        self._is_over = self._is_child = True
+
+    def _take(self, logs: Mapping[Any, Any], given: Any) -> None:
+        """Record what was logged, an evaluation apart from the rest."""
+        if not isinstance(logs, Mapping):
+            raise TypeError(f"log takes a mapping of numbers by name, not {type(logs).__name__}")
+        train, evaluation = _parts(logs)
+        is_step = type(given) is int and given >= 0
+        step = given if is_step else self._step_of(given, counts=train is not None)
+        if train is not None:
+            session = self._session
+            if session is not None:
+                if step > self.step:
+                    session.end_step(step)
+                else:
+                    session.beat()
+            self.step = step
+            self._record("train", step, train)
+            if session is not None and self._options.enable_resource_monitoring:  # it takes the step times
+                session.begin_step()
+        if evaluation is not None:
+            self._record("eval", step, evaluation)
+
+    def _record(self, phase: Phase, step: int, logs: Mapping[Any, Any]) -> None:
+        session, stopper = self._session, self._stopper
+        if session is None and stopper is None:
+            return
+        measured = _NOTHING if session is None else session.metrics(phase, step)
+        metrics, notes = measure(logs, self._canonical)
+        event = Event(
+            step=step,
+            wall_time=None if session is None else session.wall_time,
+            metrics=joined(metrics, measured) if measured else metrics,
+            rng=self._rng,
+            data_slice=_SLICE,
+            model_info=self._info[phase],
+            notes=tuple(notes),
+        )
+        if self._history is not None:
+            self._history.append(event)
+        if session is not None:
+            session.log(event)
+        if stopper is not None and stopper.observe(event) and session is not None:
+            print_line(f"rldk: run.should_stop is True since step {step}: {stopper.reason}")
+
+    def _step_of(self, given: Any, *, counts: bool) -> int:
+        """The step of a log that gives no int; where it gives none, or what is no step, it is counted."""
+        step = None if given is None else self.guard.attempt("reading the step", lambda: _whole(given), None)
+        return step if step is not None else self.step + 1 if counts else self.step
+
+    def _end(self, end: Callable[[Session], None]) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        while self._waiting:
+            logs, step = self._waiting.popleft()
+            self.guard.attempt("log", partial(self._take, logs, step), None)
+        if (session := self._session) is not None:
+            self.guard.attempt("ending the run", lambda: end(session), None)
+
+    def _ignore(self) -> None:
+        if not self._has_warned and not self._is_child:
+            self._has_warned = True
+            warn("rldk: %s has ended; what is logged now is not recorded", self._info["train"].run_id)
+
+    def _begun(self, files: RunFiles) -> None:
+        self.files = files
+        self._begun_as(files.run_id)
+
+    def _begun_as(self, run_id: str) -> None:
+        replace = msgspec.structs.replace
+        self._info = {phase: replace(info, run_id=run_id) for phase, info in self._info.items()}
+
+    def _write_end(self, files: RunFiles, end: RunEnd, diagnosis: Diagnosis) -> None:
+        write_end(files, RecordedRun(files) if self._history is None else self._history, end, diagnosis)
+
+
+def _count(name: str, value: Any) -> int:
+    """An argument that must be a whole number of 0 or more.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not hasattr(value, "__index__") or (number := operator.index(value)) < 0:
+        raise ValueError(f"{name} must be a whole number of 0 or more, not {value!r}")
+    return number
+
+
+def _parts(logs: Mapping[Any, Any]) -> tuple[Mapping[Any, Any] | None, Mapping[Any, Any] | None]:
+    """What is of the training in a log, and what of an evaluation; None where there is nothing."""
+    try:
+        keys = _evaluation_keys((*logs,))
+    except Exception:  # keys that are no strings compare as they like
+        keys = _evaluation_keys.__wrapped__((*logs,))
+    if not keys:
+        return logs, None
+    if len(keys) == len(logs):
+        return None, logs
+    return (
+        {key: value for key, value in logs.items() if key not in keys},
+        {key: value for key, value in logs.items() if key in keys},
+    )
+
+
+def _whole(given: Any) -> int:
+    """A step of another type than int.
+
+    Raises:
+        TypeError, ValueError: it is none, or on a device, which is not read.
+    """
+    if getattr(getattr(given, "device", None), "type", "cpu") != "cpu":
+        raise TypeError("the step is on a device: give an int")
+    if (step := int(given)) < 0:
+        raise ValueError(f"the step {step} is below 0")
+    return step
+
+
+@lru_cache(maxsize=64)
+def _evaluation_keys(keys: tuple[Any, ...]) -> frozenset[str]:
+    """The keys of an evaluation; the epoch goes with them where nothing else is in the log."""
+    found = {key for key in keys if isinstance(key, str) and key.startswith(("eval_", "eval/"))}
+    rest = {key for key in keys if isinstance(key, str)} - found
+    return frozenset(found | rest if found and rest == {"epoch"} else found)

@@ -1,0 +1,625 @@
+"""`rldk.record`: a loop of one's own is recorded as a trainer is."""
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from hypothesis import HealthCheck, given, settings
+from safetensors.torch import save_file
+
+import rldk
+from integrations import trainings
+from integrations.test_hooks import LOGS, numbers, same
+from rldk.cli import main
+from rldk.doctor.judge import judge
+from rldk.metrics.dialects.generic import GENERIC
+from rldk.recording import beginning, recorder
+from rldk.runs import RecordedRun
+from rldk.schema.files import RunFiles
+
+KILLER = Path(__file__).parents[1] / "kill_loop.py"
+pytestmark = pytest.mark.compat
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    """A machine that runs many tests is no disk that hangs."""
+    monkeypatch.setattr(beginning, "BEGIN_SECONDS", 60.0)
+    monkeypatch.setattr(recorder, "END_SECONDS", 60.0)
+
+
+def record(folder, run_id="r", **arguments):
+    """A recording without the resources, which only some tests are about."""
+    return rldk.record(run_id, output_dir=folder, **({"enable_resource_monitoring": False} | arguments))
+
+
+def run_of(folder, run_id="r"):
+    return RecordedRun(RunFiles(folder, run_id))
+
+
+def end_of(folder, run_id="r"):
+    return run_of(folder, run_id).info.end
+
+
+def steps(folder, run_id="r", phase="train"):
+    return [event.step for event in run_of(folder, run_id) if event.phase == phase]
+
+
+def collapse(run, count=60):
+    """A loop whose entropy collapses while its reward stands still."""
+    source = random.Random(0)
+    for step in range(1, count + 1):
+        reward = source.gauss(0.3, 0.02)
+        run.log({"reward": reward, "kl": 0.01, "entropy": 0.9**step, "loss": reward}, step)
+        if run.should_stop:
+            break
+
+
+def failing(folder, error, run_id="r"):
+    """A loop that an exception ends after a step."""
+    with record(folder, run_id) as run:
+        run.log({"loss": 1.0})
+        raise error
+
+
+def warnings(caplog):
+    return [one.getMessage() for one in caplog.records if one.name == "rldk"]
+
+
+def test_a_loop_of_ten_lines_is_judged_live_and_by_the_doctor(tmp_path, monkeypatch, caplog, capsys):
+    monkeypatch.chdir(tmp_path)
+    entropy = 1.0
+    with rldk.record("my_loop", algorithm="grpo") as run:
+        for step in range(1, 61):
+            entropy *= 0.9
+            run.log({"reward": 0.3 + 0.01 * math.sin(step), "kl": 0.01, "entropy": entropy}, step=step)
+    assert [text.split(" (")[0] for text in warnings(caplog)] == ["rldk: CRITICAL at step 22"]
+    with pytest.raises(SystemExit):
+        main(["doctor", "rldk_logs/my_loop", "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["run"]["algorithm"], found["status"]) == ("grpo", "critical")
+    assert "entropy-collapse" in [one["rule"] for one in found["findings"]]
+
+
+def test_the_live_diagnosis_is_that_of_the_doctor(tmp_path):
+    with record(tmp_path, algorithm="grpo", ignore="no-learning", config={"lr": 0.1}) as run:
+        collapse(run)
+    report = json.loads(run.files.final_report.read_text())
+    afterwards = judge(run_of(tmp_path))
+    assert [one["rule"] for one in report["findings"]] == [one.rule for one in afterwards.findings]
+    assert report["status"] == afterwards.status
+    assert run_of(tmp_path).settings().ignore == ("no-learning",)
+
+
+def test_each_key_has_its_name_and_an_evaluation_is_a_record_of_its_own(tmp_path):
+    with record(tmp_path) as run:
+        run.log({"reward": 1.0, "kl": 0.1, "learning_rate": 1e-4, "mine": 3})
+        run.log({"reward": 2.0, "eval_reward": 5.0, "epoch": 1.0})
+        run.log({"eval/reward": 6.0, "epoch": 1.0})
+        run.log({"loss": 0.5})
+    found = [(event.step, event.phase, event.metrics) for event in run_of(tmp_path)]
+    assert found == [
+        (1, "train", {"reward_mean": 1.0, "kl_mean": 0.1, "lr": 1e-4, "mine": 3}),
+        (2, "train", {"reward_mean": 2.0, "epoch": 1.0}),
+        (2, "eval", {"eval_reward_mean": 5.0}),
+        (2, "eval", {"eval_reward_mean": 6.0, "epoch": 1.0}),
+        (3, "train", {"loss": 0.5}),
+    ]
+
+
+def test_the_dialect_goes_before_the_common_names(tmp_path):
+    with record(tmp_path, dialect="verl", algorithm="ppo") as run:
+        run.log({"critic/score/mean": 1.0, "actor/ppo_kl": 0.1, "entropy": 2.0})
+    (event,) = run_of(tmp_path)
+    assert event.metrics == {"reward_mean": 1.0, "approx_kl_mean": 0.1, "entropy_mean": 2.0}
+
+
+def test_no_common_name_is_given_to_two_metrics():
+    assert all(GENERIC.canonical(name) == name for name in set(GENERIC.names.values()))
+
+
+def remedies(folder, **arguments):
+    with record(folder, algorithm="grpo", **arguments) as run:
+        collapse(run)
+    (finding,) = (one for one in judge(run_of(folder)).findings if one.rule == "entropy-collapse")
+    return " ".join(finding.remedies)
+
+
+def test_remedies_name_the_options_of_the_loop_or_none(tmp_path):
+    assert "`" not in remedies(tmp_path / "bare")
+    own = remedies(tmp_path / "own", config={"learning_rate": 1e-4, "epsilon_high": 0.2})
+    assert "`learning_rate` (now 0.0001" in own
+    assert "epsilon_high" not in own  # what the option of a stranger means is not known
+    assert "actor_rollout_ref" in remedies(tmp_path / "verl", dialect="verl")
+
+
+@dataclasses.dataclass
+class Config:
+    lr: float = 0.1
+    api_key: str = "sk-a-long-secret-0123456789"
+
+
+CONFIGS = {
+    "mapping": dataclasses.asdict(Config()),
+    "dataclass": Config(),
+    "namespace": SimpleNamespace(**dataclasses.asdict(Config())),
+    "arguments": argparse.Namespace(**dataclasses.asdict(Config())),
+    "to_dict": SimpleNamespace(to_dict=lambda: dataclasses.asdict(Config())),
+}
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_a_configuration_of_any_kind_is_kept_without_its_secrets(kind, tmp_path):
+    with record(tmp_path, config=CONFIGS[kind], seed=7):
+        pass
+    attempt = run_of(tmp_path).info.newest
+    assert attempt.args["lr"] == 0.1
+    assert "a-long-secret" not in (tmp_path / "r_run.json").read_text()
+
+
+def test_a_configuration_that_cannot_be_read_costs_nothing_else(tmp_path):
+    with record(tmp_path, config=object()) as run:
+        run.log({"loss": 1.0})
+    assert steps(tmp_path) == [1]
+
+
+# How a run ends.
+
+
+def test_an_exception_is_recorded_and_goes_on(tmp_path):
+    with pytest.raises(ZeroDivisionError, match="the batch"):
+        failing(tmp_path, ZeroDivisionError("the batch is empty"))
+    end = end_of(tmp_path)
+    assert (end.how, end.detail) == ("exception", "ZeroDivisionError: the batch is empty")
+    assert "failing (test_loop.py" in end.where
+    assert "ZeroDivisionError" in (tmp_path / "r_crash.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "how"),
+    [(KeyboardInterrupt(), "interrupted"), (SystemExit(), "stopped"), (SystemExit(3), "exception")],
+)
+def test_ctrl_c_and_exits_end_it_as_what_they_are(error, how, tmp_path):
+    with pytest.raises(type(error)):
+        failing(tmp_path, error)
+    assert end_of(tmp_path).how == how
+
+
+def test_a_loop_that_is_left_normally_is_completed_once(tmp_path):
+    run = record(tmp_path)
+    run.log({"loss": 1.0})
+    run.close()
+    run.close()
+    assert end_of(tmp_path).how == "completed"
+    assert run_of(tmp_path).state == "ended"
+
+
+def test_what_is_logged_after_the_end_is_ignored_with_one_line(tmp_path, caplog):
+    with record(tmp_path) as run:
+        run.log({"loss": 1.0})
+    before = run.files.events.read_bytes()
+    run.log({"loss": 2.0})
+    run.log({"loss": 3.0})
+    run.samples(["p"], ["c"], [1.0])
+    run.saved(tmp_path)
+    assert run.files.events.read_bytes() == before
+    assert warnings(caplog) == ["rldk: r has ended; what is logged now is not recorded"]
+
+
+def test_a_lost_loop_says_that_it_should_stop(tmp_path, capsys):
+    with record(tmp_path, stop_on="critical") as run:
+        for _ in range(10):
+            run.log({"loss": math.nan, "grad_norm": math.nan})
+            if run.should_stop:
+                break
+    end = end_of(tmp_path)
+    assert (run.step, end.how) == (4, "stopped")
+    assert end.detail.startswith("by rldk: non-finite")
+    assert "run.should_stop is True since step 4" in capsys.readouterr().err
+
+
+def test_without_stop_on_nothing_should_stop(tmp_path):
+    with record(tmp_path) as run:
+        for _ in range(10):
+            run.log({"loss": math.nan})
+    assert not run.should_stop
+
+
+ENDS = {
+    "unknown": "",
+    "exception": "raise ValueError('boom')",
+    "terminated": "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_process_that_ends_without_close_ends_its_run(how, tmp_path, start):
+    process = start(f"import rldk\nrun = rldk.record('r')\nrun.log({{'loss': 1.0}})\n{ENDS[how]}\n")
+    process.communicate(timeout=120)
+    assert end_of(tmp_path / "rldk_logs").how == how
+    assert steps(tmp_path / "rldk_logs") == [1]
+
+
+LOGGING = """
+import sys, rldk
+run = rldk.record("r")
+for step in range(1, 10**9):
+    run.log({"reward": step / 7, "loss": 1.0}, step)
+    sys.stdout.write(f"{step}\\n")
+    sys.stdout.flush()
+"""
+
+
+def test_a_kill_loses_no_record_of_a_loop(tmp_path, start):
+    process = start(LOGGING)
+    for line in process.stdout:
+        if line == "200\n":
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    rest, _ = process.communicate(timeout=120)
+    last = int((rest.split() or ["200"])[-1])
+    assert steps(tmp_path / "rldk_logs")[:last] == [*range(1, last + 1)]
+    assert run_of(tmp_path / "rldk_logs").state == "unfinished"
+
+
+def test_a_forked_child_records_nothing(tmp_path, capfd):
+    with record(tmp_path) as run:
+        run.log({"loss": 1.0})
+        if (child := os.fork()) == 0:
+            try:
+                run.log({"loss": 2.0})
+                run.close()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        run.log({"loss": 3.0})
+    assert [event.metrics["loss"] for event in run_of(tmp_path)] == [1.0, 3.0]
+    assert end_of(tmp_path).how == "completed"
+    assert "ended; what is logged" not in capfd.readouterr().err
+
+
+def test_a_loop_that_resumes_goes_on_in_its_run(tmp_path):
+    with record(tmp_path) as run:
+        for step in range(1, 6):
+            run.log({"loss": float(step)}, step)
+    with record(tmp_path, from_step=3) as run:
+        run.log({"loss": 40.0})
+    assert run.files.run_id == "r"
+    assert [(event.step, event.metrics["loss"]) for event in run_of(tmp_path)] == [
+        *((step, float(step)) for step in (1, 2, 3)),
+        (4, 40.0),
+    ]
+
+
+def test_a_new_loop_of_the_same_name_is_another_run(tmp_path):
+    for _ in range(2):
+        with record(tmp_path) as run:
+            run.log({"loss": 1.0})
+    assert run.files.run_id == "r-2"
+
+
+def test_a_run_without_a_name_has_that_of_its_script_also_on_a_resume(tmp_path, monkeypatch):
+    for script, from_step in (("first", 0), ("second", 0), ("first", 2)):
+        monkeypatch.setattr(sys.modules["__main__"], "__file__", f"/somewhere/{script}.py", raising=False)
+        with record(tmp_path, None, from_step=np.int64(from_step)) as run:
+            for _ in range(3):
+                run.log({"loss": 1.0})
+    assert run.files.run_id == "first"
+    assert (steps(tmp_path, "first"), steps(tmp_path, "second")) == ([1, 2, 3, 4, 5], [1, 2, 3])
+
+
+# What is logged.
+
+
+def test_numbers_of_every_kind_are_recorded(tmp_path):
+    with record(tmp_path) as run:
+        run.log(
+            {
+                "loss": np.float32(0.5),
+                "reward": torch.tensor(2.0, requires_grad=True),
+                "kl": torch.tensor([0.25]),
+                "count": np.int64(3),
+                "grad_norm": math.inf,
+                "far": torch.ones(1, device="meta"),
+                "text": "hello",
+            },
+            step=np.int64(7),
+        )
+    (event,) = run_of(tmp_path)
+    assert event.step == 7
+    assert event.metrics == {
+        "loss": 0.5,
+        "reward_mean": 2.0,
+        "kl_mean": 0.25,
+        "count": 3,
+        "grad_norm": None,
+    }
+    assert set(event.notes) == {
+        "nonfinite:grad_norm=inf",
+        "not_recorded:far=Tensor on meta; log float(value) instead",
+        "text:text=hello",
+    }
+    assert run.guard.failures == 0
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(logs=LOGS)
+def test_no_log_raises_or_is_changed_and_every_number_is_kept(tmp_path_factory, logs):
+    folder, before = tmp_path_factory.mktemp("loop"), dict(logs)
+    with record(folder, select=[]) as run:
+        run.log(logs)
+    assert same(logs, before)
+    kept = [value for event in run_of(folder) for value in event.metrics.values() if value is not None]
+    assert not numbers(logs) - numbers(dict(enumerate(kept)))
+
+
+@pytest.mark.parametrize("bad", [None, 3, "loss", [1.0], object()])
+def test_what_is_no_log_is_refused_in_a_line(bad, tmp_path, caplog):
+    with record(tmp_path) as run:
+        run.log(bad)
+        run.log({"loss": 1.0})
+    assert steps(tmp_path) == [1]
+    assert len(warnings(caplog)) == 1
+
+
+@pytest.mark.parametrize("bad", [-1, math.nan, "three", torch.ones(1, device="meta"), [1]])
+def test_a_step_that_is_none_is_counted(bad, tmp_path, caplog):
+    with record(tmp_path) as run:
+        run.log({"loss": 1.0}, 5)
+        run.log({"loss": 2.0}, bad)
+    assert steps(tmp_path) == [5, 6]
+    assert "reading the step failed" in warnings(caplog)[0]
+
+
+def test_bad_samples_and_checkpoints_cost_nothing(tmp_path):
+    with record(tmp_path) as run:
+        run.samples(3, None, "x")
+        run.samples(["p"], ["c"], [torch.ones(1, device="meta")])
+        run.samples(["p"], ["c"], {"f": [1.0, 2.0]})
+        run.saved(None)
+        run.log({"loss": 1.0})
+    assert steps(tmp_path) == [1]
+
+
+def test_no_random_state_is_touched(tmp_path):
+    states = lambda: (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())  # noqa: E731, NPY002
+    before = states()
+    with record(tmp_path, enable_resource_monitoring=True) as run:
+        run.samples(["p"] * 4, list("abcd"), [1.0, 2.0, 3.0, 4.0])
+        collapse(run, 5)
+    assert states() == before
+
+
+# Samples and checkpoints.
+
+
+def test_samples_are_kept_with_their_rewards_and_no_times_are_invented(tmp_path):
+    with record(tmp_path) as run:
+        run.samples(["p", "p"], ["good", "bad"], {"format": [1.0, 0.0], "length": np.array([1.0, 0.5])})
+        run.log({"reward": 1.25})
+    kept = {
+        sample.completion: (sample.step, sample.reward, sample.rewards)
+        for sample in run_of(tmp_path).samples()
+    }
+    assert kept == {
+        "good": (1, 2.0, {"format": 1.0, "length": 1.0}),
+        "bad": (1, 0.5, {"format": 0.0, "length": 0.5}),
+    }
+    (event,) = run_of(tmp_path)
+    assert event.metrics["reward_functions/format/group_std_mean"] == pytest.approx(0.5**0.5)
+    assert not [name for name in event.metrics if name.endswith(("/seconds", "/calls", "time_frac"))]
+
+
+def test_a_checkpoint_is_read_after_it_was_saved(tmp_path):
+    folder = tmp_path / "out" / "checkpoint-1"
+    folder.mkdir(parents=True)
+    save_file({"w": torch.full((4, 4), math.nan)}, folder / "model.safetensors")
+    with record(tmp_path / "logs", config={"output_dir": str(tmp_path / "out")}) as run:
+        run.log({"loss": 1.0})
+        run.saved(folder)
+    trainings.settle()
+    assert "checkpoint-non-finite" in [one.rule for one in judge(run_of(tmp_path / "logs")).findings]
+
+
+# Many at once.
+
+
+def test_a_run_within_a_run(tmp_path):
+    with record(tmp_path, "outer") as outer:
+        outer.log({"loss": 1.0})
+        with pytest.raises(ValueError, match="boom"):
+            failing(tmp_path, ValueError("boom"), "inner")
+        outer.log({"loss": 3.0})
+    assert (end_of(tmp_path, "inner").how, end_of(tmp_path, "outer").how) == ("exception", "completed")
+    assert steps(tmp_path, "outer") == [1, 2]
+
+
+def test_threads_may_log_at_once(tmp_path):
+    def log(thread):
+        for number in range(200):
+            run.log({"thread": thread, "number": number})
+
+    with record(tmp_path) as run:
+        threads = [threading.Thread(target=log, args=(thread,)) for thread in range(8)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+    found = [(event.metrics["thread"], event.metrics["number"]) for event in run_of(tmp_path)]
+    assert sorted(found) == [(thread, number) for thread in range(8) for number in range(200)]
+    assert steps(tmp_path) == [*range(1, 1601)]
+    assert run_of(tmp_path).bad_count == 0
+
+
+def test_a_log_within_a_log_is_recorded_after_it(tmp_path):
+    """As by the handler of a signal that interrupted one."""
+
+    class Interrupted(dict):
+        def values(self):
+            run.log({"loss": 2.0})
+            return super().values()
+
+    with record(tmp_path) as run:
+        run.log(Interrupted(loss=1.0))
+    assert [event.metrics["loss"] for event in run_of(tmp_path)][:2] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("given", ["argument", "environment"])
+def test_only_rank_0_writes_and_every_rank_judges(given, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1" if given == "environment" else "0")
+    rank = 1 if given == "argument" else None
+    with record(tmp_path / "logs", world_rank=rank, stop_on="critical") as run:
+        for _ in range(5):
+            run.log({"loss": math.nan})
+    assert run.should_stop
+    assert not (tmp_path / "logs").exists()
+
+
+ACCELERATED = """
+import math, rldk
+from accelerate import Accelerator
+
+accelerator = Accelerator(cpu=True)
+with rldk.record("r", stop_on="critical") as run:
+    for step in range(1, 9):
+        run.log({"loss": math.nan}, step)
+        if run.should_stop:
+            break
+accelerator.wait_for_everyone()
+print(f"{accelerator.process_index} stopped at {run.step}", flush=True)
+"""
+LAUNCHER = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone")
+"""What `accelerate launch` starts."""
+
+
+def test_the_processes_of_a_launcher_stop_at_the_same_step_and_one_records(tmp_path, start):
+    out, err = start(ACCELERATED, launcher=LAUNCHER).communicate(timeout=240)
+    assert sorted(out.splitlines()) == ["0 stopped at 4", "1 stopped at 4"], err[-2000:]
+    assert [path.name for path in (tmp_path / "rldk_logs").glob("*_run.json")] == ["r_run.json"]
+    assert steps(tmp_path / "rldk_logs") == [1, 2, 3, 4]
+
+
+# Switches.
+
+
+def test_switched_off_nothing_is_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("RLDK_DISABLED", "1")
+    with record(tmp_path / "logs") as run:
+        run.log({"loss": 1.0})
+    assert run.files is None
+    assert not (tmp_path / "logs").exists()
+
+
+def test_without_the_jsonl_the_other_files_are_made(tmp_path):
+    with record(tmp_path, enable_jsonl_logging=False) as run:
+        collapse(run, 5)
+    assert not run.files.events.exists()
+    assert len(run.files.metrics_csv.read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"dialect": "klingon"},
+        {"from_step": -1},
+        {"world_rank": "0"},
+        {"seed": 0.5},
+        {"select": ["no-such-rule"]},
+        {"stop_on": "warning"},
+        {"samples_per_step": -1},
+    ],
+)
+def test_a_wrong_argument_raises(arguments, tmp_path):
+    with pytest.raises(ValueError):
+        record(tmp_path / "logs", **arguments)
+    assert not (tmp_path / "logs").exists()
+
+
+def test_a_loop_loads_no_framework():
+    code = (
+        "import os, sys, tempfile, rldk\n"
+        "with rldk.record('r', output_dir=tempfile.mkdtemp()) as run: run.log({'loss': 1.0})\n"
+        "print(sorted({'torch', 'rich', 'transformers', 'trl'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[]"]
+
+
+def test_a_loop_that_is_not_running_does_not_stall(tmp_path):
+    run = record(tmp_path)
+    watchdog = run._session._watchers.watchdog
+    watchdog._alive -= 10_000
+    assert watchdog.look() is None  # `record`, the helper of these tests, has returned
+    run.close()
+
+
+def test_a_loop_that_hangs_stalls(tmp_path):
+    with rldk.record("r", output_dir=tmp_path, enable_resource_monitoring=False) as run:
+        run.log({"loss": 1.0})
+        watchdog = run._session._watchers.watchdog
+        watchdog._alive -= 10_000
+        assert watchdog.look().step == 1
+
+
+# Frameworks.
+
+
+def regression(model, optimizer, run, backward):
+    generator = torch.Generator().manual_seed(0)
+    for step in range(1, 21):
+        x = torch.rand(8, 1, generator=generator)
+        loss = ((model(x) - 2 * x) ** 2).mean()
+        optimizer.zero_grad()
+        backward(loss)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        run.log({"loss": loss, "grad_norm": norm, "lr": optimizer.param_groups[0]["lr"]}, step)
+    run.log({"eval_loss": loss})
+
+
+def test_a_plain_torch_loop_is_the_same_with_a_recording(tmp_path):
+    weights = []
+    for run in (record(tmp_path), SimpleNamespace(log=lambda *_: None, close=lambda: None)):
+        torch.manual_seed(0)
+        model = torch.nn.Linear(1, 1)
+        regression(model, torch.optim.SGD(model.parameters(), 0.1), run, torch.Tensor.backward)
+        run.close()
+        weights.append([one.detach().clone() for one in model.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*weights, strict=True))
+    assert steps(tmp_path) == [*range(1, 21)]
+    assert steps(tmp_path, phase="eval") == [20]
+    assert judge(run_of(tmp_path)).findings == []
+
+
+def test_a_loop_of_accelerate_is_recorded(tmp_path):
+    accelerator = Accelerator(cpu=True)
+    model = torch.nn.Linear(1, 1)
+    model, optimizer = accelerator.prepare(model, torch.optim.AdamW(model.parameters(), 0.05))
+    with record(tmp_path, world_rank=accelerator.process_index) as run:
+        regression(model, optimizer, run, accelerator.backward)
+    assert steps(tmp_path) == [*range(1, 21)]
+    assert end_of(tmp_path).how == "completed"
+    assert {"loss", "grad_norm", "lr"} <= set(next(iter(run_of(tmp_path))).metrics)
+
+
+@pytest.mark.parametrize("mode", ["no rules", "resources"])
+def test_kills_at_random_moments_lose_no_record(mode, tmp_path):
+    command = [sys.executable, KILLER, tmp_path / "logs", "6", mode, "0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["returned"] > 0
+    assert (found["missing"], found["doubled"], found["unreadable"]) == (0, 0, 0)
