@@ -132,8 +132,8 @@ class Truncation(Rule[TruncationOptions]):
         well = thrives(reward)
         if whole >= 4 * options.records and not well and level >= options.all:
             return Severity.CRITICAL
-        # A policy that could stop and no longer can is at fault at any reward. One that never could is not, while
-        # its reward rises or is at the top of its scale: a short budget may be intended.
+        # A policy that could stop and no longer can is at fault at any reward. One that never could is not,
+        # while its reward rises or is at the top of its scale: a short budget may be intended.
         lost_its_end = rose and level >= options.most and self.least <= 0.4 * options.most
         fast = 2.0 * min(self.chart.spacing, 10.0) ** 0.5  # the mean of ten steps has less noise
         top = reward.ema10 >= 0.9 and reward.low >= 0.0 and reward.high <= 1.0 + 1e-9
