@@ -78,7 +78,7 @@ def test_a_stall_of_hours_stays_what_it_was():
     later = [Observation(50 + n, "log", {"loss": 1.0}, wall_time=10_000 + 20.0 * n) for n in range(1, 30)]
     finding = of_rule([*hung(), *later], "stall")
     assert (finding.severity, finding.onset_step) == ("critical", 50)
-    assert "went by between step 50 and 51" in finding.message
+    assert "passed between step 50 and 51" in finding.message
 
 
 @pytest.mark.parametrize(("usual", "during"), [(None, None), (20.0, "a save")])

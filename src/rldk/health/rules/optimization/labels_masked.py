@@ -104,7 +104,7 @@ class LabelsMasked(Rule[LabelsMaskedOptions]):
                 0.6,
             ),
             Cause(
-                "the mask finds no answers: the template lacks generation marks, or another marker begins answers",
+                "the mask finds no answers: the template lacks generation marks or has another marker",
                 (
                     Remedy("decode the labels of one batch that are not -100"),
                     Remedy("set `assistant_only_loss=False` to see whether it is the mask"),
