@@ -144,7 +144,7 @@ def test_the_python_of_the_documentation_runs(tmp_path, monkeypatch):
     assert len(blocks) == 3
     for block in blocks:
         exec(compile(block, "own_rules.md", "exec"), names)
-    assert names["callback"]._settings.rules == (names["LowReward"],)
+    assert names["callback"]._options.rules == [names["LowReward"]]
 
 
 def test_the_documentation_names_every_kind_of_sample():

@@ -1,6 +1,6 @@
 """The rules, one a file in the folder of its family; their names and codes are public.
 
-Invariant: every rule stands in `RULES` once, by family and code.
+Invariant: `RULES` holds every rule once, by family and code.
 """
 
 from rldk.health.rule import Rule

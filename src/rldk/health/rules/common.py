@@ -1,4 +1,4 @@
-"""What rules of several families share: whether enough was scored, and how to have rewards observed."""
+"""What rules of several families share: whether enough was scored, and how to observe rewards."""
 
 from rldk.health.context import RunContext
 from rldk.health.tracks import Track
@@ -6,11 +6,11 @@ from rldk.health.tracks import Track
 __all__ = ["COMPLETIONS", "OBSERVE", "RECORDS", "is_constant", "is_early", "scored_completions"]
 
 OBSERVE = "wrap them: reward_funcs=observe_rewards(...), of rldk.integrations.trl"
-"""How to have the reward functions and the completions observed."""
+"""How rldk gets to see the reward functions and the completions."""
 COMPLETIONS = 500
-"""Scored completions before which a reward without a success may be a sparse one."""
+"""Scored completions before which a reward without a success may be sparse."""
 RECORDS = 60
-"""The same in records (or steps, where a record covers several) where the batch size is not known."""
+"""`COMPLETIONS` in records (or steps, where a record covers several), for an unknown batch size."""
 
 
 def scored_completions(context: RunContext, step: int) -> float | None:
@@ -24,7 +24,7 @@ def scored_completions(context: RunContext, step: int) -> float | None:
 
 
 def is_early(context: RunContext, reward: Track, step: int, least: float = COMPLETIONS) -> bool:
-    """Whether too little was scored to say that nothing ever succeeds."""
+    """Whether too few completions were scored to conclude that none ever succeeds."""
     scored = scored_completions(context, step)
     if scored is not None:
         return scored < least

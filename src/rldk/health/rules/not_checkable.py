@@ -1,4 +1,4 @@
-"""Rules whose data no log holds: they are reported as not checked, with what would enable them."""
+"""Rules whose data no log holds: rldk lists them as not checked, with a way to check by hand."""
 
 from typing import ClassVar
 
@@ -9,10 +9,10 @@ __all__ = ["NotCheckable"]
 
 
 class NotCheckable(Rule):
-    """A rule that waits for data that logs do not hold."""
+    """A rule that needs data that logs do not hold."""
 
     missing: ClassVar[str]
-    """What would enable it."""
+    """How to check by hand."""
 
     def checkable(self) -> str | None:
         return self.missing

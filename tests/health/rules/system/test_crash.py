@@ -42,7 +42,7 @@ def test_another_end_is_none(how):
 def test_a_run_whose_end_is_not_known_is_not_checked():
     (unchecked,) = diagnose(Monitor(RunContext(), [Crash])).not_checked
     assert (unchecked.rule, unchecked.needs) == ("crash", [])
-    assert unchecked.how == "it needs the record of how the process ended, which a log does not hold"
+    assert unchecked.how == "record the run with rldk: a log does not hold how the process ended"
 
 
 def test_an_end_that_a_better_one_follows_is_forgotten():

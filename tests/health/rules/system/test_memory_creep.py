@@ -108,13 +108,13 @@ def test_tensors_that_will_fill_the_gpu_are_named(seed):
     peaks = np.maximum.accumulate(line(30, 45, HOUR) + noise(HOUR, 0.5, seed=seed))
     finding = creep(gpu(peaks))
     assert finding.severity == "warning"
-    assert "the most that tensors take" in finding.message
+    assert "the peak memory of tensors" in finding.message
 
 
 def test_what_fills_the_gpu_beside_torch_is_named():
     finding = creep(gpu(np.full(HOUR, 20.0), used=line(40, 60, HOUR)))
     assert finding.severity == "warning"
-    assert "the memory of GPU 0 beside torch's cache" in finding.message
+    assert "the memory of GPU 0 without torch's cache" in finding.message
 
 
 def test_an_engine_that_takes_its_share_at_once_is_healthy():

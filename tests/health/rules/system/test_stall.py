@@ -71,14 +71,14 @@ def test_a_stall_that_the_run_went_on_from_is_information():
     later = [Observation(50 + n, "log", {"loss": 1.0}, wall_time=1000 + 320 + 20.0 * n) for n in range(1, 30)]
     finding = of_rule([*hung(), *later], "stall")
     assert finding.severity == "info"
-    assert finding.message.startswith("340 s went by between step 50 and 51: usually 20 s")
+    assert finding.message.startswith("340 s passed between step 50 and 51: usually 20 s")
 
 
 def test_a_stall_of_hours_stays_what_it_was():
     later = [Observation(50 + n, "log", {"loss": 1.0}, wall_time=10_000 + 20.0 * n) for n in range(1, 30)]
     finding = of_rule([*hung(), *later], "stall")
     assert (finding.severity, finding.onset_step) == ("critical", 50)
-    assert "went by between step 50 and 51" in finding.message
+    assert "passed between step 50 and 51" in finding.message
 
 
 @pytest.mark.parametrize(("usual", "during"), [(None, None), (20.0, "a save")])
@@ -92,7 +92,7 @@ def test_a_long_callback_is_no_hang_and_no_matter_of_nccl():
     finding = of_rule([*clocked([20.0]), stalled(1, seconds=3601.0, usual=20.0, **place)], "stall")
     assert finding.severity == "warning"
     assert finding.message.endswith("it is in benchmark (a.py:9), during the callback Bench")
-    assert finding.causes == ["the callback Bench works for long, or waits"]
+    assert finding.causes == ["the callback Bench takes long, or waits"]
     assert "NCCL" not in str(finding.remedies)
 
 

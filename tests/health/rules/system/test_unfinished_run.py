@@ -18,7 +18,7 @@ def test_a_kill_leaves_no_end():
     one = unfinished(at=end(time="2026-01-01T00:00:00+00:00"))
     assert (one.severity, one.onset_step, one.last_good_step) == ("info", STEP, STEP)
     assert one.message == (
-        "no end was recorded: the process was killed, or its machine went away, after step 50; "
+        "no end was recorded: the process was killed, or its machine went down, after step 50; "
         "its last record is of 2026-01-01T00:00:00+00:00"
     )
     assert one.causes == ["a kill (SIGKILL, the out-of-memory killer, a time limit)"]
@@ -47,7 +47,7 @@ def test_another_end_is_none(how):
 
 def test_a_run_whose_files_are_not_known_is_not_checked():
     (unchecked,) = diagnose(Monitor(RunContext(), [UnfinishedRun])).not_checked
-    assert unchecked.how == "it needs the files of a run that rldk recorded, which say whether it ended"
+    assert unchecked.how == "record the run with rldk: its files show whether it ended"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
-"""CKP009 adapter-config: the configuration of an adapter does not fit its tensors, or does not say what it
-belongs to.
+"""CKP009 adapter-config: the configuration of an adapter does not fit its tensors, or names no base model.
 
-Invariant: an adapter that had no chance to learn yet is not called dead.
+Invariant: only a contradiction is a warning; an entry that matches nothing is info.
 """
 
 from rldk.health.remedies import Remedy
@@ -13,26 +12,26 @@ __all__ = ["AdapterConfig"]
 
 
 class AdapterConfig(CheckpointRule):
-    """The configuration of an adapter does not fit its tensors, or does not say what it belongs to.
+    """The configuration of an adapter does not fit its tensors, or names no base model.
 
     ## What it looks for
     `adapter_config.json`: the base model's name, the target modules and the rank, against the names and
     shapes of the tensors; lora_A without lora_B.
 
     ## Why it matters
-    Such an adapter is loaded with random or missing parts, at the wrong scale, or onto the wrong model.
+    PEFT loads such an adapter with random or missing parts, at the wrong scale, or onto the wrong model.
 
     ## How it decides
-    No base model is named; a module with tensors stands in no entry of `target_modules`; a rank differs from
-    `r` without a `rank_pattern`; a scale of 0; a half of a pair is missing: a warning. Entries of
-    `target_modules` that no module has, and a local base model that is not there, are info.
+    A warning if: the configuration names no base model; no entry of `target_modules` matches a module with
+    tensors; a rank differs from `r` without a `rank_pattern`; the scale is 0; or half of a pair is missing.
+    Entries of `target_modules` that match no module, and a local base model that does not exist, are info.
 
     ## What looks alike but is healthy
     `target_modules` as a regular expression is not judged, nor are `target_parameters` (all experts in one)
-    and other adapters than LoRA. Lists of names for many kinds of models, of which some match.
+    and other adapters than LoRA. A list of names for many kinds of models matches only in part.
 
     ## What to do
-    Write the configuration that the training used back beside the tensors; save with `save_pretrained`.
+    Put the configuration of the training back into the adapter's folder; save with `save_pretrained`.
 
     ## Sources
     qlora-pipe#61; ms-swift#8233; peft's `check_target_module_exists`.
@@ -48,7 +47,7 @@ class AdapterConfig(CheckpointRule):
         if adapter.unmatched_targets and adapter.modules:
             notes.append(f"no module for the target_modules {first_names(adapter.unmatched_targets)}")
         if adapter.base_missing:
-            notes.append(f"the base model {adapter.base} is not there")
+            notes.append(f"the base model {adapter.base} does not exist")
         texts = warnings + notes
         if not texts:
             return None
@@ -69,7 +68,7 @@ class AdapterConfig(CheckpointRule):
     def causes(self) -> list[Cause]:
         return [
             Cause(
-                "the configuration was edited, or is of another adapter",
+                "the configuration was edited, or belongs to another adapter",
                 (Remedy('save the adapter again with "model.save_pretrained(folder)"'),),
                 0.7,
             ),
@@ -82,7 +81,7 @@ class AdapterConfig(CheckpointRule):
 
 
 def _contradictions(adapter: LoraAdapter) -> list[str]:
-    """What of the configuration cannot be right, in words."""
+    """The contradictions between configuration and tensors, in words."""
     texts = []
     if adapter.fault:
         texts.append(f"adapter_config.json: {adapter.fault}")
@@ -93,7 +92,7 @@ def _contradictions(adapter: LoraAdapter) -> list[str]:
     if adapter.wrong_rank:
         texts.append(f"r={adapter.r}, but {first_names(adapter.wrong_rank)}")
     if adapter.unpaired:
-        texts.append(f"one of lora_A and lora_B is missing for {first_names(adapter.unpaired)}")
+        texts.append(f"lora_A or lora_B is missing for {first_names(adapter.unpaired)}")
     if adapter.scale == 0:
         texts.append("lora_alpha is 0: the adapter has no effect")
     return texts

@@ -1,6 +1,6 @@
-"""CKP001 checkpoint-incomplete: a checkpoint cannot be loaded, or training cannot go on from it.
+"""CKP001 checkpoint-incomplete: a checkpoint cannot be loaded, or training cannot resume from it.
 
-Invariant: what a trainer writes on purpose is no fault, and most weights of a healthy RL step are unchanged.
+Invariant: a checkpoint that holds only weights on purpose is no fault.
 """
 
 from rldk.health.remedies import Remedy
@@ -11,34 +11,34 @@ from rldk.schema.checkpoint import Analysis
 __all__ = ["CheckpointIncomplete"]
 
 Problem = tuple[Severity, str]
-_ALONE = "training cannot go on from it: it holds no optimizer, scheduler and random states"
+_ALONE = "training cannot resume from it: it holds no optimizer, scheduler and random states"
 
 
 class CheckpointIncomplete(CheckpointRule):
-    """A checkpoint cannot be loaded, or training cannot go on from it.
+    """A checkpoint cannot be loaded, or training cannot resume from it.
 
     ## What it looks for
     Files of weights that are cut short or have a wrong header; shards and tensors that an index lists and no
-    file holds; tensors without an element; a missing configuration; damaged or missing files of the
-    training's state; a best checkpoint that is no longer there.
+    file holds; tensors without an element; a missing configuration; damaged or missing files of the training
+    state; a best checkpoint that no longer exists.
 
     ## Why it matters
-    It shows when the run has died and is to go on, or at the very end, when the best model is loaded.
+    You notice it only when a dead run must resume, or at the very end, when the trainer loads the best model.
 
     ## How it decides
-    *Damaged*: a safetensors file must be as long as its header says, without gaps, and whatever else can be
-    read must be readable: critical. So are missing shards and empty tensors. *Not resumable*: some of
-    optimizer, scheduler, random states and `trainer_state.json` are there, others are not: a warning, or
-    info where only random states are missing. None of them is there: a warning if `save_only_model` is known
-    to be off, info if it is not known. *The best checkpoint is gone*: critical with
-    `load_best_model_at_end`, info if the folder was moved, else a warning.
+    *Damaged*: a safetensors file that is not as long as its header says, has gaps, or cannot be read:
+    critical. Missing shards and empty tensors are critical too. *Not resumable*: some of optimizer,
+    scheduler, random states and `trainer_state.json` are missing: a warning, or info where only random states
+    are missing. All of them are missing: a warning if `save_only_model` is known to be off, info if it is not
+    known. *The best checkpoint is gone*: critical with `load_best_model_at_end`, info if the folder was
+    moved, else a warning.
 
     ## What looks alike but is healthy
-    `save_only_model=True`. A published model, which has no state of a training. A folder that the trainer
-    deletes under `save_total_limit` is not judged. Optimizers of DeepSpeed and FSDP in folders of their own.
+    `save_only_model=True`. A published model, which has no training state. A folder that the trainer deletes
+    under `save_total_limit` is not judged. DeepSpeed and FSDP keep their optimizers in their own folders.
 
     ## What to do
-    Do not delete the checkpoint before. Look for a full disk or a killed save, and save again.
+    Keep the checkpoint before it. Look for a full disk or a killed save, and save again.
 
     ## Sources
     safetensors#668 (the limit of 100 MB), ComfyUI#15599 (trailing bytes), speculators#739 (missing shards);
@@ -49,7 +49,7 @@ class CheckpointIncomplete(CheckpointRule):
     code, name, severity = "CKP001", "checkpoint-incomplete", Severity.CRITICAL
     when_over = "keep"
     _alone: bool | None = None
-    """All that was found are weights alone, and nothing says that they are not meant to be; None: nothing."""
+    """Whether every problem was a missing training state that may be intended; None: no problem so far."""
 
     def judge(self, found: Analysis) -> Verdict | None:
         problems = sorted(self._problems(found), key=lambda problem: -problem[0])
@@ -85,12 +85,12 @@ class CheckpointIncomplete(CheckpointRule):
         problems = []
         # a model of no library has no configuration to save
         if found.config_missing and (self.context.model or self.context.model_class is None):
-            text = f"{found.config_missing} is missing, without which it cannot be loaded"
+            text = f"{found.config_missing} is missing, so it cannot be loaded"
             problems.append((Severity.WARNING, text))
         if found.state == "partial":
             random_only = all(name.startswith("rng_state") for name in found.missing)
             severity = Severity.INFO if random_only else Severity.WARNING
-            problems.append((severity, f"training cannot go on as it was: no {first_names(found.missing)}"))
+            problems.append((severity, f"training cannot resume exactly: no {first_names(found.missing)}"))
         only_model = self.context.option("save_only_model")
         if found.state == "weights" and found.progress is not None and only_model is not True:
             problems.append((Severity.WARNING if only_model is False else Severity.INFO, _ALONE))
@@ -103,13 +103,13 @@ class CheckpointIncomplete(CheckpointRule):
         severity = Severity.INFO if best.moved else Severity.WARNING
         if self.context.option("load_best_model_at_end") and not best.moved:
             severity = Severity.CRITICAL
-        return [(severity, f"the best checkpoint {best.path} is no longer there")]
+        return [(severity, f"the best checkpoint {best.path} no longer exists")]
 
     def causes(self) -> list[Cause]:
         alone = Cause(
-            "the trainer saves the weights alone, with save_only_model=True: they are whole, and a resume "
+            "the trainer saves only the weights, with save_only_model=True: they are whole, but a resume "
             "begins with a new optimizer and another order of the data",
-            (Remedy("set `save_only_model=False`, if the run is to be resumed exactly"),),
+            (Remedy("set `save_only_model=False`, if you want to resume the run exactly"),),
             0.9,
         )
         return [

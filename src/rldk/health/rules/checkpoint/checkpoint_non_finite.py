@@ -1,6 +1,6 @@
 """CKP002 checkpoint-non-finite: a checkpoint holds NaN or infinities.
 
-Invariant: what a trainer writes on purpose is no fault, and most weights of a healthy RL step are unchanged.
+Invariant: masks hold -inf on purpose and are never reported.
 """
 
 from rldk.health.remedies import Remedy
@@ -23,14 +23,14 @@ class CheckpointNonFinite(CheckpointRule):
 
     ## How it decides
     One such element is enough: critical. It is info where all of them are -inf, in tensors that are bit-equal
-    to those of the checkpoint before: a fixed bias of attention may hold them, no weight that learns does.
+    to the checkpoint before: a fixed attention bias may hold them, a trained weight does not.
 
     ## What looks alike but is healthy
-    Masks hold -inf on purpose: tensors with "mask" in their names are left out, and those that hold nothing
-    but 0 and -inf, unless they changed since the checkpoint before.
+    Masks hold -inf on purpose. The rule ignores tensors with "mask" in their names, and tensors of only 0 and
+    -inf that did not change since the checkpoint before.
 
     ## What to do
-    Go back to the last checkpoint without them, which the doctor names.
+    Go back to the last checkpoint without NaN, which `rldk doctor` names.
 
     ## Sources
     OneTrainer#1147.

@@ -1,4 +1,4 @@
-"""What rules of checkpoints share: they judge the analysis of one checkpoint at a time."""
+"""What the rules of checkpoints share: they judge the analysis of one checkpoint at a time."""
 
 from rldk.health.observation import Observation
 from rldk.health.rule import O_co, Rule, Verdict
@@ -31,6 +31,6 @@ class CheckpointRule(Rule[O_co]):
 
 
 def first_names(names: list[str], count: int | None = None) -> str:
-    """The first names, and how many more there are."""
+    """The first three names, and how many more there are."""
     more = (len(names) if count is None else count) - len(names[:3])
     return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")

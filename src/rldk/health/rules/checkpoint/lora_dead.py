@@ -1,6 +1,6 @@
 """CKP004 lora-dead: a LoRA adapter changes nothing.
 
-Invariant: an adapter that had no chance to learn yet is not called dead.
+Invariant: an adapter that could not learn yet is not reported.
 """
 
 from rldk.health.remedies import Remedy
@@ -28,8 +28,8 @@ class LoraDead(CheckpointRule[LoraDeadOptions]):
     The saved policy is the base model, whatever the log says.
 
     ## How it decides
-    Every lora_B is zero at step 5 or later, after two or more steps with a learning rate above 0 as far as
-    that was logged; or the file has no tensors: a warning.
+    Every lora_B is zero at step 5 or later, after at least two steps with a logged learning rate above 0, if
+    any was logged; or the file has no tensors: a warning.
 
     ## What looks alike but is healthy
     A save before any step, or during a warm-up at rate 0. Single modules that see no gradient.
@@ -75,7 +75,7 @@ class LoraDead(CheckpointRule[LoraDeadOptions]):
                 0.6,
             ),
             Cause(
-                "another state was saved than that which was trained",
+                "the saved state is not the trained one",
                 (Remedy('save with "trainer.save_model()", never with a state dict that was taken before'),),
                 0.4,
             ),

@@ -1,6 +1,6 @@
 """CKP006 lora-rank: the rank of a LoRA adapter is far from what the update uses.
 
-Invariant: an adapter that had no chance to learn yet is not called dead.
+Invariant: an adapter is not judged before step 50, and the finding is never more than info.
 """
 
 from rldk.health.rule import RuleOptions, Severity, Verdict
@@ -16,9 +16,9 @@ class LoraRankOptions(RuleOptions, frozen=True):
     steps: int = 50
     """Step from which it is judged."""
     low: float = 1.2
-    """Stable rank that is as good as 1."""
+    """Stable rank below which most of the rank is unused."""
     high: float = 0.8
-    """Share of r that is as good as all of it."""
+    """Share of r above which the whole rank is used."""
 
 
 class LoraRank(CheckpointRule[LoraRankOptions]):
@@ -28,7 +28,7 @@ class LoraRank(CheckpointRule[LoraRankOptions]):
     The stable rank of BA, ||BA||_F^2 / ||BA||_2^2, against the rank r of the configuration.
 
     ## Why it matters
-    Near 1 most of the rank is unused, and so is the memory that it takes; near r the update may want more.
+    Near 1 most of the rank is unused, and its memory is wasted; near r the update may need a higher rank.
 
     ## How it decides
     From step 50: the median over the modules is below 1.2 with r of 8 or more, or above 0.8 r. It is info.

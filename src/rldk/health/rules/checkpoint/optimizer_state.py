@@ -1,7 +1,6 @@
-"""CKP008 optimizer-state: the optimizer or the scheduler of a checkpoint cannot go on where the training
-was.
+"""CKP008 optimizer-state: the optimizer or the scheduler of a checkpoint does not match its training.
 
-Invariant: padding, tied heads, and experts that saw no token are normal.
+Invariant: parameters that never get a gradient, such as experts without a token, need no state.
 """
 
 from rldk.health.remedies import Remedy
@@ -12,40 +11,40 @@ from rldk.schema.checkpoint import Analysis, Optimizer
 __all__ = ["OptimizerState", "OptimizerStateOptions"]
 
 _JUMPING = ("cosine_with_restarts", "reduce_lr_on_plateau", "cosine_warmup_with_min_lr")
-"""Schedules of transformers whose next rate may be far from the last."""
+"""Schedules of transformers whose next rate may be far from the last one."""
 
 
 class OptimizerStateOptions(RuleOptions, frozen=True):
     """Thresholds of optimizer-state."""
 
     ratio: float = 2.0
-    """Factor between the next learning rate and the last one logged."""
+    """Least factor between the next learning rate and the last logged one."""
     steepest: float = 3.0
-    """Multiple of the steepest change of the learning rate in one step."""
+    """Least difference of the two, as a multiple of the steepest change of the learning rate in one step."""
 
 
 class OptimizerState(CheckpointRule[OptimizerStateOptions]):
-    """The optimizer or the scheduler of a checkpoint cannot go on where the training was.
+    """The optimizer or the scheduler of a checkpoint does not match its training.
 
     ## What it looks for
     In `optimizer.pt`: a state for each parameter, equal step counters, finite moments. In `scheduler.pt`: the
     next learning rate, against the optimizer's and the last one logged.
 
     ## Why it matters
-    A resumed run jumps: a lost state is a first step of full size for a parameter in the middle of training.
+    A resumed run jumps: a parameter without its state makes a full-size first step in the middle of training.
 
     ## How it decides
     A warning: NaN or infinities; an optimizer of Adam's kind without any state, or with unequal counters, or
     with fewer states than tensors changed since the checkpoint before; rates of optimizer and scheduler that
-    differ; a next rate that is off the last logged one by a factor of two and by three times the steepest
-    change of a step in the last ten records. Info: other missing states, where the rest took all the steps;
-    missing states and unequal counters of a mixture of experts or of a model with towers; a rate that rises
-    under a schedule that is not known, which may have restarts; counters below half of the steps, after a
-    resume without the optimizer.
+    differ. A warning too: a next rate that differs from the last logged one by a factor of two, and by three
+    times the steepest change of a step in the last ten records. Info: other missing states, where the
+    remaining parameters took all steps; missing states and unequal counters in a mixture of experts or a
+    model with towers; a rate that rises under an unknown schedule, which may have restarts; counters below
+    half of the steps, after a resume without the optimizer.
 
     ## What looks alike but is healthy
     SGD without momentum has no state. Parameters that never get a gradient have none either: the pooler of an
-    encoder, experts that were never chosen, towers for images that saw none. fp16 skips steps.
+    encoder, experts that were never chosen, image towers without images. fp16 skips steps.
 
     ## What to do
     Resume from a checkpoint whose optimizer is whole: `trainer.train(resume_from_checkpoint=path)`.
@@ -57,7 +56,7 @@ class OptimizerState(CheckpointRule[OptimizerStateOptions]):
     code, name, severity = "CKP008", "optimizer-state", Severity.WARNING
 
     _resting = False
-    """What has no state seems to have got no gradient."""
+    """Whether the parameters without a state seem to get no gradient."""
 
     def judge(self, found: Analysis) -> Verdict | None:
         state = found.optimizer
@@ -100,9 +99,7 @@ class OptimizerState(CheckpointRule[OptimizerStateOptions]):
         if low is not None and high is not None and low != high:
             problems.append((unsure, f"the parameters have taken from {low} to {high} steps"))
         elif high is not None and high < step / 2:
-            problems.append(
-                (Severity.INFO, f"the optimizer has taken {high} steps of {step}: it was made anew")
-            )
+            problems.append((Severity.INFO, f"the optimizer has taken {high} steps of {step}: it was reset"))
         return problems
 
     def _rates(self, found: Analysis, state: Optimizer) -> list[tuple[Severity, str]]:
@@ -118,30 +115,24 @@ class OptimizerState(CheckpointRule[OptimizerStateOptions]):
         logged, steepest = progress.logged_lr, progress.steepest
         if logged is None or steepest is None or not state.scheduled_lr:
             return []
-        following = state.scheduled_lr[0]  # the trainer logs that of the first group
+        following = state.scheduled_lr[0]  # the trainer logs the first group's rate
         low, high = sorted((following, logged))
         if high <= self.options.ratio * low or high - low <= self.options.steepest * steepest:
             return []
         severity = Severity.INFO if following > logged and schedule is None else Severity.WARNING
-        text = (
-            f"the scheduler goes on with a learning rate of {following:.3g}, the last logged is {logged:.3g}"
-        )
+        text = f"the scheduler's next learning rate is {following:.3g}, but the last logged is {logged:.3g}"
         return [(severity, text)]
 
     def causes(self) -> list[Cause]:
         return [
             Cause(
-                "the optimizer or the scheduler was made anew, or is of another run",
+                "the optimizer or the scheduler was reset, or belongs to another run",
                 (Remedy('resume from the last whole one: "trainer.train(resume_from_checkpoint=path)"'),),
                 0.6,
             ),
             Cause(
                 "some parameters get no gradient",
-                (
-                    Remedy(
-                        'freeze what is not to learn ("requires_grad_(False)") before the trainer is built'
-                    ),
-                ),
+                (Remedy('freeze these parameters ("requires_grad_(False)") before the trainer is built'),),
                 0.9 if self._resting else 0.3,
             ),
             Cause("a gradient that was not finite reached the optimizer: see checkpoint-non-finite", (), 0.3),
@@ -149,10 +140,10 @@ class OptimizerState(CheckpointRule[OptimizerStateOptions]):
 
 
 def _has_zero_rate(found: Analysis, state: Optimizer) -> bool:
-    """Whether parameters are without a state, and may be such that never got a gradient.
+    """Whether the parameters without a state may be parameters that never got a gradient.
 
-    Those that did have taken all the steps, and are all that changed. More tensors than parameters: they were
-    cut differently for the file, and tell nothing.
+    Then the other parameters have taken all steps, and only they changed. With more changed tensors than
+    parameters the file splits them differently, and the answer is no.
     """
     low, high, compared = state.fewest_steps, state.most_steps, found.compared
     if not state.without_state or low is None or low != high or low < (found.step or 0) / 2:

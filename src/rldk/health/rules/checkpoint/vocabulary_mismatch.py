@@ -1,6 +1,6 @@
 """CKP007 vocabulary-mismatch: embeddings, head, configuration and tokenizer disagree on the vocabulary.
 
-Invariant: padding, tied heads, and experts that saw no token are normal.
+Invariant: padding rows, tied heads, and tokens for images and sounds are normal.
 """
 
 import re
@@ -23,18 +23,18 @@ class VocabularyMismatch(CheckpointRule):
     `config.json`, and the ids of `tokenizer.json`.
 
     ## Why it matters
-    A token without a row is an index error on the first text that holds it, on a GPU without a line of where.
-    Rows that do not fit the configuration cannot be loaded, and a missing head is made anew at random.
+    A token without a row is an index error on the first text that holds it; on a GPU the error shows no line.
+    Rows that do not fit the configuration cannot be loaded, and a missing head is initialised at random.
 
     ## How it decides
-    An added token without a row; a head and embeddings, or embeddings and `vocab_size`, of different rows; a
-    head that is missing although the weights are not tied, or that is saved and different although they are:
-    a warning.
+    A warning if: an added token has no row; head and embeddings, or embeddings and `vocab_size`, differ in
+    rows; the head is missing although the weights are not tied; or the head is saved and differs although
+    they are tied.
 
     ## What looks alike but is healthy
-    More rows than tokens is padding. More rows than the head has, where the head fits `vocab_size`, are of
-    tokens that are not predicted (Mllama). A tied head is not saved. Tokens for images and sounds in a model
-    of text alone have no rows (Gemma 3).
+    More rows than tokens are padding. More embedding rows than head rows, where the head fits `vocab_size`,
+    belong to tokens that the model does not predict (Mllama). A tied head is not saved. In a text-only model,
+    tokens for images and sounds have no rows (Gemma 3).
 
     ## What to do
     Call `model.resize_token_embeddings(len(tokenizer))` before the trainer is built; with an adapter, save
@@ -73,8 +73,8 @@ class VocabularyMismatch(CheckpointRule):
                 0.6,
             ),
             Cause(
-                "the tokenizer or the configuration of another model lies beside the weights",
-                (Remedy("copy those of the model that was trained"),),
+                "the tokenizer or the configuration belongs to another model than the weights",
+                (Remedy("copy the tokenizer and the configuration of the trained model"),),
                 0.4,
             ),
         ]

@@ -1,6 +1,7 @@
-"""CKP005 weight-drift: one layer moved far more than its like, or the weights changed their dtype or size.
+"""CKP005 weight-drift: one layer moved far more than similar layers, or the weights changed their dtype or
+size.
 
-Invariant: what a trainer writes on purpose is no fault, and most weights of a healthy RL step are unchanged.
+Invariant: a part is compared only with parts of its own kind, and the finding is never more than info.
 """
 
 from math import exp, log
@@ -17,31 +18,31 @@ class WeightDriftOptions(RuleOptions, frozen=True):
     """Thresholds of weight-drift."""
 
     deviations: float = 5.0
-    """Median absolute deviations above the median."""
+    """Least number of median absolute deviations above the median."""
     ratio: float = 3.0
     """Least multiple of the median."""
     layers: int = 6
     """Least number of parts of one kind."""
     size: float = 0.01
-    """Relative change of the size."""
+    """Relative change of the size above which it is reported."""
 
 
 class WeightDrift(CheckpointRule[WeightDriftOptions]):
-    """One layer moved far more than its like, or the weights changed their dtype or size.
+    """One layer moved far more than similar layers, or the weights changed their dtype or size.
 
     ## What it looks for
     ||dW|| / ||W|| since the checkpoint before, by part and layer, and the dtypes and the size of the file.
 
     ## Why it matters
-    A single layer that runs away is where a divergence begins. A dtype that changed is seldom meant.
+    A divergence often begins in a single layer. A change of dtype is seldom intended.
 
     ## How it decides
-    Parts of one kind (such as the MLPs of all layers), six or more that moved: one is above the median by
-    five median absolute deviations on a log scale, and by a factor of three. Dtypes or shapes changed, or the
-    size by more than 1%, of checkpoints that have tensors in common. It is info.
+    Of at least six parts of one kind that moved (such as the MLPs of all layers), one is above the median by
+    five median absolute deviations on a log scale, and by a factor of three: info. Between checkpoints with
+    common tensors, dtypes or shapes changed, or the size by more than 1%: info.
 
     ## What looks alike but is healthy
-    First and last layers often move more. Frozen layers do not move, and are left out.
+    First and last layers often move more. Frozen layers do not move, and the rule ignores them.
 
     ## What to do
     Look at the gradients of that layer; give it a lower learning rate, or freeze it.
@@ -58,17 +59,18 @@ class WeightDrift(CheckpointRule[WeightDriftOptions]):
         if compared is None:
             return None
         texts = []
-        if not compared.base and not found.damaged:  # else it is another rule's to say why the size changed
+        if not compared.base and not found.damaged:  # else another rule reports why the size changed
             if compared.retyped:
                 texts.append(
                     f"dtype or shape changed since step {compared.step}: {first_names(compared.retyped)}"
                 )
             related = compared.tensors or compared.retyped
             if related and self._resized(found.bytes, compared.bytes_before):
-                texts.append(f"the weights had {compared.bytes_before:,} bytes and have {found.bytes:,}")
+                texts.append(f"the weights had {compared.bytes_before:,} bytes and now have {found.bytes:,}")
         outliers = self._outliers(found.groups)
         texts += [
-            f"{group.name} moved by {drift:.2g}, its like by {usual:.2g}" for group, drift, usual in outliers
+            f"{group.name} moved by {drift:.2g}, similar parts by {usual:.2g}"
+            for group, drift, usual in outliers
         ]
         if not texts:
             return None
@@ -88,7 +90,7 @@ class WeightDrift(CheckpointRule[WeightDriftOptions]):
         return before > 0 and abs(now - before) > self.options.size * before
 
     def _outliers(self, groups: list[Group]) -> list[tuple[Group, float, float]]:
-        """Groups that moved more than their like, each with its drift and the median."""
+        """Groups that moved more than others of their kind, each with its drift and the median."""
         kinds: dict[str, list[tuple[Group, float]]] = {}
         for group in groups:
             kind = ".".join("*" if part.isdigit() else part for part in group.name.split("."))

@@ -1,6 +1,6 @@
-"""CKP003 weights-unchanged: training went on, but no weight changed.
+"""CKP003 weights-unchanged: training continued, but no weight changed.
 
-Invariant: what a trainer writes on purpose is no fault, and most weights of a healthy RL step are unchanged.
+Invariant: most weights of a healthy RL step are unchanged, so only all of them unchanged is a finding.
 """
 
 from rldk.health.remedies import Remedy
@@ -19,24 +19,24 @@ class WeightsUnchangedOptions(RuleOptions, frozen=True):
 
 
 class WeightsUnchanged(CheckpointRule[WeightsUnchangedOptions]):
-    """Training went on, but no weight changed.
+    """Training continued, but no weight changed.
 
     ## What it looks for
-    Whether every tensor is bit-equal to that of the checkpoint before, or of the model at the start.
+    Whether every tensor is bit-equal to the checkpoint before, or to the model at the start.
 
     ## Why it matters
-    Steps were made, and nothing was learned in them: what is trained is not what is saved.
+    The run made steps and learned nothing, or the trained weights are not the saved ones.
 
     ## How it decides
-    All tensors equal, at least five steps in between, a learning rate above 0 logged for them: critical.
-    With fewer steps, or where no learning rate is known, it is info.
+    All tensors are equal after at least five steps with a logged learning rate above 0: critical. With fewer
+    steps, or where no learning rate is known, it is info.
 
     ## What looks alike but is healthy
-    Of the weights of an RL step in bfloat16, 70 to 95% are unchanged. Layers that are frozen. Steps of a
-    warm-up whose learning rate was 0.
+    An RL step in bfloat16 leaves 70 to 95% of the weights unchanged. Frozen layers do not change. In a
+    warm-up the learning rate may be 0.
 
     ## What to do
-    Look at which parameters have `requires_grad`, and whether the optimizer was built after the adapter.
+    Check which parameters have `requires_grad`, and whether the optimizer was built after the adapter.
 
     ## Sources
     qlora-pipe#61, peft#353, unsloth#2486; arXiv:2505.11711 (sparse updates in RL).
@@ -69,7 +69,7 @@ class WeightsUnchanged(CheckpointRule[WeightsUnchangedOptions]):
     def causes(self) -> list[Cause]:
         return [
             Cause(
-                "what the optimizer updates is not what is saved: it was built before the adapter",
+                "the optimizer does not update the saved weights: it was built before the adapter",
                 (
                     Remedy(
                         'look at "trainer.optimizer.param_groups" and "model.print_trainable_parameters()"'

@@ -35,9 +35,9 @@ class RiseOptions(RuleOptions, frozen=True):
     """Thresholds of a rise."""
 
     rise: float
-    """Rise of the share above the run's own."""
+    """Least rise of the share above the run's own level."""
     level: float
-    """Share below which nothing is said."""
+    """Share below which nothing is reported."""
     records: int
     """Records in a row."""
 
@@ -46,12 +46,12 @@ RiseOptions_co = TypeVar("RiseOptions_co", bound=RiseOptions, covariant=True)
 
 
 class RisesAboveOwnLevel(Rule[RiseOptions_co]):
-    """A share among the texts that rises above the run's own."""
+    """Reports a share of the completions that rises above the run's own level."""
 
     algorithms = ONLINE
     enable = OBSERVE
     share: ClassVar[str]
-    """The metric."""
+    """The metric that holds the share."""
 
     def start(self) -> None:
         self.level, self.reward = self.chart.track(self.share), self.chart.track(REWARD)
@@ -84,9 +84,9 @@ class RisesAboveOwnLevel(Rule[RiseOptions_co]):
         )
 
     def is_rewarded(self, reward: Track) -> bool:
-        """Whether the reward says that such texts are what the task asks for."""
+        """Whether the reward shows that the task asks for such texts."""
         return False
 
     def describe(self, own: float, now: float) -> str:
-        """What is the matter, with the numbers."""
+        """The finding in words, with its numbers."""
         raise NotImplementedError

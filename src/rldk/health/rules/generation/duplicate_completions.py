@@ -1,6 +1,6 @@
 """GEN009 duplicate-completions: more and more completions of one prompt are the same.
 
-Invariant: nothing is said of texts that were not seen.
+Invariant: only completions that `observe_rewards` saw are judged.
 """
 
 from rldk.health.remedies import Remedy
@@ -16,9 +16,9 @@ class DuplicateCompletionsOptions(RiseOptions, frozen=True):
     """Thresholds of duplicate-completions."""
 
     rise: float = 0.3
-    """Rise of the share above the run's own."""
+    """Least rise of the share above the run's own level."""
     level: float = 0.5
-    """Share below which nothing is said."""
+    """Share below which nothing is reported."""
     records: int = 10
     """Records in a row."""
 
@@ -27,19 +27,19 @@ class DuplicateCompletions(RisesAboveOwnLevel[DuplicateCompletionsOptions]):
     """More and more completions of one prompt are the same.
 
     ## What it looks for
-    The share of completions with the same text as another one of the same prompt.
+    The share of completions with the same text as another completion of their prompt.
 
     ## Why it matters
-    Identical completions have the same reward, so their advantage is 0: it is how lost entropy shows in text.
+    Identical completions have the same reward, so their advantage is 0: they show lost entropy in the text.
 
     ## How it decides
     The mean of ten records is at least 0.5, and at least 0.3 and twice the noise above the run's own (the
     mean of the first five records, or the median of records 5 to 25 if that is lower), for ten records, and
-    the reward does not do well: warning; where it does: info; where the task is solved: nothing. The texts
-    are those that `observe_rewards` sees.
+    the reward does not do well: warning. Where the reward does well: info; where the task is solved: nothing.
+    The rule judges the completions that `observe_rewards` sees.
 
     ## What looks alike but is healthy
-    Tasks with few right answers, such as one number: there it is high from the start, or the reward rises
+    Tasks with few right answers, such as one number: the share is high from the start, or the reward rises
     with it.
 
     ## What to do
@@ -60,7 +60,7 @@ class DuplicateCompletions(RisesAboveOwnLevel[DuplicateCompletionsOptions]):
         return at_ceiling(reward)
 
     def describe(self, own: float, now: float) -> str:
-        return f"{now:.0%} of the completions are the same as another one of their prompt, up from {own:.0%}"
+        return f"{now:.0%} of the completions repeat another one of their prompt, up from {own:.0%}"
 
     def causes(self) -> list[Cause]:
         return [

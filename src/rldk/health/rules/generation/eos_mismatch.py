@@ -1,7 +1,7 @@
 """GEN002 eos-mismatch: almost all completions count as cut, but they did end: the trainer knows another end
 token.
 
-Invariant: a level is no fault; a change is, or a level under which the reward does not learn.
+Invariant: it is reported only where completions are shorter than the limit, or hold an end token.
 """
 
 from rldk.health.context import ONLINE
@@ -22,13 +22,14 @@ class EOSMismatchOptions(RuleOptions, frozen=True):
     """Thresholds of eos-mismatch."""
 
     share: float = 0.9
-    """Share that counts as cut."""
+    """Least share of completions that count as cut."""
     length: float = 0.9
-    """Share of the limit that the longest completion does not reach."""
+    """Share of the limit below which the longest completion must stay."""
     ended: float = 0.5
-    """Share of completions that hold an end token, which proves it."""
+    """Least share of completions with an end token that proves the mismatch."""
     counted: float = 0.1
-    """Share of completions that hold one that the trainer knows, below which the others prove it."""
+    """Share of completions with an end token known to the trainer, at or below which the mismatch is
+    proven."""
     records: int = 5
     """Records in a row."""
 
@@ -37,17 +38,17 @@ class EOSMismatch(Rule[EOSMismatchOptions]):
     """Almost all completions count as cut, but they did end: the trainer knows another end token.
 
     ## What it looks for
-    A share of completions without an end near 1 although even the longest is shorter than the limit.
+    Nearly all completions count as cut, although even the longest is shorter than the limit.
 
     ## Why it matters
-    With `mask_truncated_completions` nothing is left to train on; without it the log misleads, and rewards
-    for length and overlong punishment are wrong.
+    With `mask_truncated_completions` nothing is left to train on. Without it the log misleads, and rewards
+    and penalties for length are wrong.
 
     ## How it decides
-    Five records in a row: at least 0.9 count as cut, and the longest completion (the mean length, where
-    that is not logged) is below 0.9 of `max_completion_length`. It is proven where `observe_rewards` sees the
-    tokens: at least half of the completions hold an end token, and at least 0.9 count as cut, or at most a
-    tenth hold an end token that the trainer knows.
+    Five records in a row: at least 0.9 count as cut, and the longest completion (the mean length, where that
+    is not logged) is below 0.9 of `max_completion_length`. `observe_rewards` proves it by the tokens: at
+    least half of the completions hold an end token, but at least 0.9 count as cut, or at most a tenth hold an
+    end token that the trainer knows.
 
     ## What looks alike but is healthy
     Completions that really are cut have the length of the limit. verl counts by length and is not affected.
@@ -75,7 +76,7 @@ class EOSMismatch(Rule[EOSMismatchOptions]):
 
     def checkable(self) -> str | None:
         if self.limit is None:
-            return "it needs the option max_completion_length, which rldk records and a log does not hold"
+            return "it needs the option max_completion_length: rldk records it, a log does not hold it"
         return None
 
     def observe(self, at: Observation) -> Verdict | None:
@@ -93,7 +94,7 @@ class EOSMismatch(Rule[EOSMismatchOptions]):
             return Verdict(
                 severity=Severity.WARNING,
                 message=f"{self.ended.last:.0%} of the completions hold an end token, but {counts}: "
-                "it is not the one that the trainer knows",
+                "the trainer knows another end token",
                 evidence={TRUNCATED: self.cut.last, ENDED: self.ended.last},
                 onset=self.proven.since,
                 confidence=0.99,
@@ -111,10 +112,12 @@ class EOSMismatch(Rule[EOSMismatchOptions]):
 
     def causes(self) -> list[Cause]:
         masks = self.context.option("mask_truncated_completions")
-        first = (Remedy("set `mask_truncated_completions=False` until it is repaired"),) if masks else ()
+        first = (
+            (Remedy("set `mask_truncated_completions=False` until the end token is right"),) if masks else ()
+        )
         return [
             Cause(
-                "generation stops on several tokens, of which the tokenizer's EOS is only one, or none",
+                "generation stops on other tokens than the tokenizer's EOS",
                 (
                     Remedy(
                         'set "tokenizer.eos_token" to the token that ends a turn (such as "<|im_end|>" or '

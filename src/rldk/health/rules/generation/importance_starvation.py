@@ -1,7 +1,6 @@
 """GEN006 importance-starvation: the correction for the mismatch throws away most of the gradient.
 
-Invariant: TRL logs differences of log-probabilities and verl differences of probabilities: each has its own
-thresholds, and they are never compared with one another.
+Invariant: a low mean ratio is a warning at any reward only below `worst`; else the reward decides.
 """
 
 from rldk.health.context import ONLINE
@@ -24,13 +23,13 @@ class ImportanceStarvationOptions(RuleOptions, frozen=True):
     """Thresholds of importance-starvation."""
 
     ratio: float = 0.75
-    """Mean ratio."""
+    """Mean ratio below which it is reported."""
     worst: float = 0.5
-    """Mean ratio that is a warning whatever the reward."""
+    """Mean ratio below which it is a warning whatever the reward."""
     effective: float = 0.3
-    """Effective share of the samples."""
+    """Effective share of the samples below which it is reported."""
     rejected: float = 0.5
-    """Share that is masked out."""
+    """Rejected share above which it is reported."""
     records: int = 10
     """Records in a row."""
 
@@ -42,7 +41,7 @@ class ImportanceStarvation(Rule[ImportanceStarvationOptions]):
     The mean importance ratio after truncation or masking, the effective share of samples, the share rejected.
 
     ## Why it matters
-    What is masked teaches nothing: the run pays for completions that it does not learn from.
+    Masked tokens teach nothing: the run pays for completions that it does not learn from.
 
     ## How it decides
     The mean of ten records, for ten records: a mean ratio below 0.75, an effective share below 0.3, or more
@@ -107,13 +106,13 @@ class ImportanceStarvation(Rule[ImportanceStarvationOptions]):
         if self.effective.count >= 5 and self.effective.ema10 < options.effective:
             return f"only {self.effective.ema10:.0%} of the samples count after the correction"
         if self.rejected.count >= 5 and self.rejected.ema10 > options.rejected:
-            return f"{self.rejected.ema10:.0%} is rejected by the correction"
+            return f"the correction rejects {self.rejected.ema10:.0%} of the tokens"
         return None
 
     def causes(self) -> list[Cause]:
         return [
             Cause(
-                "whole sequences are corrected or masked, whose ratio is a product over their tokens",
+                "the correction works on whole sequences, whose ratio is a product over their tokens",
                 (
                     Remedy(
                         "set `vllm_importance_sampling_mode='token_truncate'`",

@@ -1,6 +1,6 @@
 """GEN004 length-collapse: answers shrink to almost nothing.
 
-Invariant: a length is compared with that of the run's beginning, and the reward decides whether it paid.
+Invariant: a length is compared with the run's own start, and a reward that gains silences the rule.
 """
 
 from rldk.health.context import ONLINE
@@ -18,7 +18,7 @@ class LengthCollapseOptions(RuleOptions, frozen=True):
     """Thresholds of length-collapse."""
 
     share: float = 0.3
-    """Share of the run's own length that is left."""
+    """Share of the run's own length at or below which it is reported."""
     tokens: float = 5.0
     """Length below which half as many records are enough."""
     records: int = 10
@@ -32,20 +32,20 @@ class LengthCollapse(Rule[LengthCollapseOptions]):
     The mean length far below the run's own, with a reward that does not gain.
 
     ## Why it matters
-    A policy that ends at once earns nothing and cannot find back.
+    A policy that ends at once earns nothing and cannot recover.
 
     ## How it decides
     The mean of ten records is at most 0.3 times the run's own length (the larger of the mean of the first
     five records and the median of records 5 to 25) for ten records, or below five tokens for five records
-    where the run's own was at least 20; and the reward neither stands above its start nor improves nor is
-    solved: warning.
+    where the run's own was at least 20; and the reward is not above its start, not improving and not at its
+    ceiling: warning.
 
     ## What looks alike but is healthy
-    A reward for brevity; tasks with answers of one token: there the reward rises, or the length was short
-    from the start.
+    A reward for brevity, or a task with answers of one token: the reward rises, or the length was short from
+    the start.
 
     ## What to do
-    Read three completions; put a minimal length into the reward, not into generation.
+    Read three completions; require a minimum length in the reward, not in generation.
 
     ## Sources
     A public log that goes from 178 to 3 tokens; nexus-coder-alpha (1.15 tokens, reward 0, gradient 0); TRL
@@ -98,7 +98,7 @@ class LengthCollapse(Rule[LengthCollapseOptions]):
             ),
             Cause(
                 "the reward punishes length too much",
-                (Remedy("give no reward below a minimal length"),),
+                (Remedy("give no reward below a minimum length"),),
                 0.5,
             ),
             Cause(

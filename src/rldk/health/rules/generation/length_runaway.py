@@ -1,6 +1,6 @@
 """GEN003 length-runaway: completions keep growing, and the reward does not gain from it.
 
-Invariant: a length is compared with that of the run's beginning, and the reward decides whether it paid.
+Invariant: a length is compared with the run's own start, and a reward that gains silences the rule.
 """
 
 from rldk.health.context import ONLINE
@@ -25,7 +25,7 @@ class LengthRunawayOptions(RuleOptions, frozen=True):
     """Thresholds of length-runaway."""
 
     times: float = 1.5
-    """Multiple of the run's own length."""
+    """Multiple of the run's own length from which it is reported."""
     gain: float = 0.5
     """Gain of the reward, in standard deviations of its noise, that pays for the length."""
     records: int = 10
@@ -44,10 +44,10 @@ class LengthRunaway(Rule[LengthRunawayOptions]):
     ## How it decides
     The mean of 20 records is at least 1.5 times the median of records 5 to 25 (before record 25: twice the
     mean of the first five) and above it by 1.5 standard deviations of its noise, for ten records; and the
-    reward is less than half a standard deviation above where it was when they began to grow, and not
-    improving: warning. Info where the task is solved, and longer answers only cost; for 100 records while
-    the mean is below half of a known `max_completion_length`, no more are cut and the reward has not fallen;
-    and where length and reward jumped at one record.
+    reward gained less than half a standard deviation since they began to grow, and is not improving: warning.
+    Info where the task is solved: longer answers only cost. Info for the first 100 records while the mean is
+    below half of a known `max_completion_length`, no more completions are cut and the reward has not fallen.
+    Info where length and reward jumped at one record.
 
     ## What looks alike but is healthy
     Chains of thought that grow while the reward rises, before it does, or where it has reached its ceiling
@@ -147,7 +147,7 @@ class LengthRunaway(Rule[LengthRunawayOptions]):
         biased = self.context.option("loss_type") == "grpo"
         return [
             Cause(
-                "the loss favours long answers: that of the original GRPO divides by length",
+                "the loss favours long answers: the original GRPO divides it by length",
                 (
                     Remedy("set `loss_type='dr_grpo'`", verl="set loss_agg_mode=token-mean"),
                     Remedy("set `loss_type='dapo'`"),

@@ -1,6 +1,6 @@
 """GEN008 missing-eos: few sequences end.
 
-Invariant: nothing is said of texts that were not seen.
+Invariant: it reads the trainer's own counts of EOS tokens; the reward decides about a warning.
 """
 
 from rldk.health.context import ONLINE
@@ -25,9 +25,9 @@ class MissingEOSOptions(RuleOptions, frozen=True):
     """Thresholds of missing-eos."""
 
     share: float = 0.5
-    """Share of completions with an EOS."""
+    """Share of completions with an EOS below which it is reported."""
     records: int = 20
-    """Records in a row; half as many where there is none."""
+    """Records in a row; half as many where no completion has an EOS."""
 
 
 class MissingEOS(Rule[MissingEOSOptions]):
@@ -37,13 +37,12 @@ class MissingEOS(Rule[MissingEOSOptions]):
     The share of completions with an EOS token, or their number.
 
     ## Why it matters
-    A policy that does not end writes to the limit; what comes after the answer is scored too.
+    A policy that does not end writes up to the limit, and the text after the answer is scored too.
 
     ## How it decides
     Fewer than half of the completions contain an EOS, a mean of 20 records, for 20 records; or none in ten
     records in a row. Warning where the reward does not thrive after 40 records and `response_length` is not
-    known to be 64 or less, or where the run had them before and lost
-    them; otherwise info.
+    known to be 64 or less, or where the run had EOS tokens before and lost them; otherwise info.
 
     ## What looks alike but is healthy
     Short responses by design: PPO's `response_length` is 53 tokens by default, which many tasks fill.

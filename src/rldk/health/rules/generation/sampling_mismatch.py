@@ -1,7 +1,7 @@
 """GEN005 sampling-mismatch: the engine's probabilities drift away from the trainer's.
 
-Invariant: TRL logs differences of log-probabilities and verl differences of probabilities: each has its own
-thresholds, and they are never compared with one another.
+Invariant: TRL logs differences of log-probabilities, verl differences of probabilities; each kind has its own
+thresholds.
 """
 
 from rldk.health.context import ONLINE
@@ -23,17 +23,19 @@ class SamplingMismatchOptions(RuleOptions, frozen=True):
     """Thresholds of sampling-mismatch."""
 
     times: float = 3.0
-    """Multiple of the run's own level."""
+    """Multiple of the run's own level from which it is reported."""
     logp_floor: float = 0.03
     """Least difference of log-probabilities from which a multiple is reported."""
     logp: float = 0.1
-    """Difference of log-probabilities; twice that whatever the reward, five times is critical."""
+    """Difference of log-probabilities from which it is reported; from twice that it is a warning whatever the
+    reward, from five times critical."""
     prob_floor: float = 0.01
     """Least difference of probabilities from which a multiple is reported."""
     prob: float = 0.03
-    """Difference of probabilities; twice that whatever the reward, five times is critical."""
+    """Difference of probabilities from which it is reported; from twice that it is a warning whatever the
+    reward, from five times critical."""
     kl: float = 0.1
-    """KL between engine and trainer, in nats."""
+    """KL between engine and trainer, in nats, above which it is reported."""
     records: int = 10
     """Records in a row."""
 
@@ -45,25 +47,25 @@ class SamplingMismatch(Rule[SamplingMismatchOptions]):
     The mean difference between the probabilities that completions were sampled with and the trainer's own.
 
     ## Why it matters
-    Every update is then off-policy without a correction that knows it; collapse follows within tens of steps.
+    Every update is then off-policy and nothing corrects it; collapse follows within tens of steps.
 
     ## How it decides
-    By the mean of ten records, for ten records, after the fifth. Log-probabilities (TRL): three times the
-    run's own level and at least 0.03, or at least 0.1, where the reward does not thrive: warning; 0.2:
+    The mean of ten records decides, for ten records, after the fifth. Log-probabilities (TRL): three times
+    the run's own level and at least 0.03, or at least 0.1, where the reward does not thrive: warning; 0.2:
     warning whatever the reward; 0.5: critical. Probabilities (verl): three times the run's own level and at
-    least 0.01, or at least 0.03, where the reward does not thrive: warning; 0.06: whatever the reward;
-    0.15: critical. A level that did not rise needs 30 records. Other measures of verl, OpenRLHF and
+    least 0.01, or at least 0.03, where the reward does not thrive: warning; 0.06: warning whatever the
+    reward; 0.15: critical. A level that did not rise needs 30 records. Other measures of verl, OpenRLHF and
     ms-swift: a k1 estimate beyond 0.1 nats, a k3 estimate above 0.1, a chi-squared per token above 1, where
     the reward does not thrive: warning.
 
     ## What looks alike but is healthy
     Engines in fp8 or int4 differ by 0.05 to 0.1. Sampling with `top_p` or `top_k` adds the logarithm of the
-    mass that is kept. The difference follows the entropy: it doubles and triples in healthy runs at levels
-    of 0.01, hence the floor.
+    kept probability mass. The difference follows the entropy: it doubles and triples in healthy runs at
+    levels of 0.01, hence the floor.
 
     ## What to do
-    Switch the correction on; 16-bit floats in place of bfloat16; the head in 32 bits; nothing cut in
-    sampling.
+    Switch the correction on; use float16 in place of bfloat16, and float32 for the head; sample from all
+    tokens.
 
     ## Sources
     verl's FAQ and rollout correction; open-instruct (healthy near 0.006); vime#64 (0.011 for 300 steps; the
@@ -118,7 +120,7 @@ class SamplingMismatch(Rule[SamplingMismatchOptions]):
         )
 
     def _size(self, track: Track, floor: float, limit: float, what: str) -> tuple[int, str]:
-        """0: none; 1: the reward decides; 2: in any case; 3: critical."""
+        """0: nothing; 1: a warning if the reward does not thrive; 2: a warning in any case; 3: critical."""
         level, own = track.ema10, self._own(track)
         size = 0
         if track.count > 5:
@@ -135,7 +137,7 @@ class SamplingMismatch(Rule[SamplingMismatchOptions]):
         cut = any(self.context.option(name) not in (None, 0, 1.0, -1) for name in ("top_p", "top_k", "min_p"))
         return [
             Cause(
-                "rounding: the two compute in bfloat16 with other kernels, over long contexts or experts",
+                "rounding: engine and trainer have different bfloat16 kernels, for long contexts or experts",
                 (
                     Remedy(
                         "set `vllm_importance_sampling_correction=True`",
@@ -156,7 +158,7 @@ class SamplingMismatch(Rule[SamplingMismatchOptions]):
                 0.4,
             ),
             Cause(
-                "sampling cuts the distribution, which the trainer's log-probabilities do not know",
+                "sampling cuts the distribution, and the trainer's log-probabilities do not allow for it",
                 (Remedy("set `top_p` to 1.0", up_to=1.0), Remedy("set `top_k=0`")),
                 0.8 if cut else 0.1,
             ),

@@ -1,7 +1,6 @@
 """GEN007 stale-rollout: generation never sees the new weights.
 
-Invariant: TRL logs differences of log-probabilities and verl differences of probabilities: each has its own
-thresholds, and they are never compared with one another.
+Invariant: a difference is compared with the run's own first, and a reward that gains silences the rule.
 """
 
 from rldk.health.context import ONLINE
@@ -20,9 +19,9 @@ class StaleRolloutOptions(RuleOptions, frozen=True):
     """Thresholds of stale-rollout."""
 
     correlation: float = 0.9
-    """Rank correlation of the difference with the step."""
+    """Least rank correlation of the difference with the step."""
     times: float = 5.0
-    """The level as a multiple of the run's first."""
+    """Least level, as a multiple of the run's first level."""
     records: int = 50
     """Records before which it is silent."""
 
@@ -35,16 +34,16 @@ class StaleRollout(Rule[StaleRolloutOptions]):
     there is a gradient.
 
     ## Why it matters
-    The trainer learns from what an older policy does; nothing comes back.
+    The trainer learns from the completions of an older policy, and never sees the effect of its updates.
 
     ## How it decides
-    Over the last 100 records, at least 50, every tenth record: a rank correlation of the difference with
-    the step of at least 0.9, a level of at least five times the run's first, and a reward that never stood
-    above its start and does not improve: warning.
+    Every tenth record, over the last 100 (at least 50): the difference has a rank correlation with the step
+    of at least 0.9 and a level of at least five times the run's first, and the reward was never above its
+    start and does not improve: warning.
 
     ## What looks alike but is healthy
-    Warm-up. Steps without a gradient prove nothing (verl#7413). A slow, honest growth of the mismatch while
-    the reward rises.
+    Warm-up. Steps without a gradient prove nothing (verl#7413). A mismatch that grows slowly while the reward
+    rises.
 
     ## What to do
     Let the engine score one fixed prompt before and after an update: its log-probability must change.
@@ -96,7 +95,7 @@ class StaleRollout(Rule[StaleRolloutOptions]):
     def causes(self) -> list[Cause]:
         return [
             Cause(
-                "new weights do not reach the engine: the adapter is not sent, or waking loads the old ones",
+                "new weights do not reach the engine: the adapter is not sent, or wake-up loads old ones",
                 (
                     Remedy("score one fixed prompt in the engine before and after an update"),
                     Remedy("set `vllm_enable_sleep_mode=False` to test", verl="set model.lora.merge=True"),
@@ -108,7 +107,7 @@ class StaleRollout(Rule[StaleRolloutOptions]):
 
 
 def _rank_correlation(values: list[float]) -> float:
-    """Spearman's correlation of values with their order; 0 where they are all alike."""
+    """Spearman's correlation of values with their order; 0 where all values are equal."""
     count = len(values)
     order = sorted(range(count), key=values.__getitem__)
     if count < 2 or values[order[0]] == values[order[-1]]:

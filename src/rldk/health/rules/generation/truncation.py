@@ -1,6 +1,6 @@
 """GEN001 truncation: completions run into the length limit before they end.
 
-Invariant: a level is no fault; a change is, or a level under which the reward does not learn.
+Invariant: a level is no fault by itself; a rise is one, or a level at which the reward does not learn.
 """
 
 from rldk.health.context import ONLINE
@@ -21,13 +21,13 @@ class TruncationOptions(RuleOptions, frozen=True):
     """Thresholds of truncation."""
 
     rise: float = 0.3
-    """Rise of the share above the lowest that the run had."""
+    """Least rise of the share above the run's lowest."""
     most: float = 0.75
-    """Share from which a rise is reported although the reward does well."""
+    """Share from which a rise is a warning although the reward does well."""
     level: float = 0.25
-    """Share that is reported where the reward does not do well."""
+    """Share from which a level is reported where the reward does not do well."""
     all: float = 0.95
-    """Share that counts as everything."""
+    """Share from which all completions count as cut."""
     records: int = 5
     """Records in a row after a rise; five times as many for a level."""
 
@@ -39,22 +39,22 @@ class Truncation(Rule[TruncationOptions]):
     The share of completions without an end: whether it rose, or stays high while the reward does not learn.
 
     ## Why it matters
-    What is cut has no answer and scores as wrong; where all are cut nothing teaches the policy to stop.
+    A cut completion has no answer and scores as wrong. Where all are cut, nothing teaches the policy to stop.
 
     ## How it decides
-    By the mean of ten records. *It rose*: by 0.3 above the lowest mean (or the mean of the first five) that
-    the run had, for five records: a warning if the reward does not do well, or if 0.75 are cut and two
-    records in a row had less than 0.3: such a policy lost its end. *It stays*:
-    at least 0.25, for 50 records or for 25 that span 100 steps, and the reward does not do well: warning.
-    *Everything is cut*: at least 0.95, the shortest completion as long as the longest, 20 records, and the
-    reward neither stands above its start nor improves: critical. Where the reward does well it is info, and
-    not told while it falls; but 0.95 over fifty records is a warning unless the reward rises fast, or is
-    above 0.9 of a scale of 0 to 1.
+    The mean of ten records decides. *It rose*: by 0.3 above the run's lowest mean (or the mean of the first
+    five), for five records: a warning if the reward does not do well. It is a warning too if 0.75 are cut and
+    two records in a row had less than 0.3: such a policy lost its end. *It stays*: at least 0.25, for 50
+    records or for 25 that span 100 steps, and the reward does not do well: warning. *Everything is cut*: at
+    least 0.95, the shortest completion as long as the longest, for 20 records, and the reward is not above
+    its start and does not improve: critical. Where the reward does well it is info, and not reported while
+    the share falls. But 0.95 over fifty records is a warning unless the reward rises fast, or is above 0.9 on
+    a scale of 0 to 1.
 
     ## What looks alike but is healthy
-    Base models start at 1.0 and learn to stop within 50 steps. A deliberate short budget is always hit, and
-    the reward improves under it. Chains of thought that grow with the reward. Answers whose end the trainer
-    does not know: eos-mismatch.
+    Base models start at 1.0 and learn to stop within 50 steps. Under a deliberately short budget all
+    completions are cut, and the reward improves. Chains of thought grow with the reward. If the trainer does
+    not know the end of an answer, see eos-mismatch.
 
     ## What to do
     Raise `max_completion_length`, or punish long answers softly before the limit.
@@ -105,7 +105,7 @@ class Truncation(Rule[TruncationOptions]):
             self.last_verdict = None
             return None
         if self.last_verdict is not None and self.last_verdict.severity is severity and cut.count % 10:
-            return self.last_verdict  # a level changes slowly, and words cost time
+            return self.last_verdict  # a level changes slowly, and a new message costs time
         self.alarmed = self.alarmed or severity > Severity.INFO
         since = self.sudden.since if sudden >= risen else self.risen.since
         reward = self.reward
@@ -132,8 +132,8 @@ class Truncation(Rule[TruncationOptions]):
         well = thrives(reward)
         if whole >= 4 * options.records and not well and level >= options.all:
             return Severity.CRITICAL
-        # A policy that could stop and no longer can is ill at any reward; one that never could is not, while
-        # its reward rises or is at the top of its scale: a short budget may be meant.
+        # A policy that could stop and no longer can is at fault at any reward. One that never could is not,
+        # while its reward rises or is at the top of its scale: a short budget may be intended.
         lost_its_end = rose and level >= options.most and self.least <= 0.4 * options.most
         fast = 2.0 * min(self.chart.spacing, 10.0) ** 0.5  # the mean of ten steps has less noise
         top = reward.ema10 >= 0.9 and reward.low >= 0.0 and reward.high <= 1.0 + 1e-9
@@ -144,7 +144,7 @@ class Truncation(Rule[TruncationOptions]):
         return Severity.INFO if is_notable and not falls and not self.alarmed else None
 
     def explains(self, rule: str) -> bool:
-        """Only where all is cut is it the reason for a reward that no completion gets."""
+        """Truncation explains a reward that no completion gets only where nearly all are cut."""
         return rule not in ("dead-reward", "zero-gradient", "zero-advantage") or self.cut.ema10 >= 0.98
 
     def _all_alike(self) -> bool:
@@ -156,7 +156,7 @@ class Truncation(Rule[TruncationOptions]):
         return [
             Cause("the limit is too small for the answers", (LONGER,), 0.4 if rose else 0.8),
             Cause(
-                "the policy learns to go on: length pays, or its end token is lost",
+                "the policy learns not to stop: length pays, or its end token is lost",
                 (
                     Remedy("punish long answers softly before the limit: get_soft_overlong_punishment"),
                     Remedy(
@@ -168,7 +168,7 @@ class Truncation(Rule[TruncationOptions]):
             ),
             Cause(
                 "the trainer does not know the token that ends an answer",
-                (Remedy("compare the tokenizer's EOS with that of the generation config"),),
+                (Remedy("compare the EOS of the tokenizer with the EOS of the generation config"),),
                 0.35,
             ),
         ]

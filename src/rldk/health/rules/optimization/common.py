@@ -1,4 +1,4 @@
-"""What rules of the optimization family share: which losses are a measure of progress."""
+"""What rules of the optimization family share: which runs have a loss that measures progress."""
 
 from rldk.health.context import OFFLINE
 from rldk.health.tracks import Chart
@@ -16,9 +16,9 @@ __all__ = [
 PAIR_ACCURACY = (
     "rewards_accuracies|rewards_accuracies_reference_free|rewards_accuracies_token_mean|reward_model_accuracy"
 )
-"""Share of pairs that the model tells right."""
+"""Share of pairs that the model ranks right."""
 ACCURACY = f"{PAIR_ACCURACY}|token_accuracy_mean"
-"""Share of what is trained on that the model gets right."""
+"""Share of pairs, or of labelled tokens, that the model gets right."""
 OFFLINE_METRICS = (
     f"{ACCURACY}|rewards_margins*|reward_model_*|logps_chosen*|log_odds_*|kl_reference_point_mean"
 )

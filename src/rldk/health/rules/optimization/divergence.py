@@ -1,7 +1,7 @@
 """OPT005 divergence: the training loss climbs and stays up.
 
-Invariant: the losses of GRPO and PPO are never judged; the loss of a run is compared with its own lowest,
-first and usual values.
+Invariant: the losses of GRPO and PPO are never judged; the rule compares a loss with its own lowest, first
+and usual values.
 """
 
 from math import inf, log
@@ -16,20 +16,20 @@ from rldk.metrics.aliases import LOSS
 __all__ = ["Divergence", "DivergenceOptions"]
 
 LN2 = log(2)
-"""Where a preference loss begins: nothing is told apart."""
+"""The loss of a preference model that cannot separate any pair, as at the start."""
 EARLY = 20
-"""Records before which a lowest mean is one of few, and its noise is not known."""
+"""Records before which the lowest mean is uncertain, because its noise is not known."""
 BEGUN = 60
-"""Records after which the first ones are no measure any more, unless the run was found ill by them."""
+"""Records after which the first ones no longer count, unless the rule has reported the run by them."""
 
 
 class DivergenceOptions(RuleOptions, frozen=True):
     """Thresholds of divergence."""
 
     ratio: float = 1.3
-    """Times the lowest mean loss."""
+    """Multiple of the lowest mean loss from which it is reported."""
     critical_ratio: float = 2.0
-    """The same, for critical."""
+    """Multiple of the lowest mean loss from which it is critical."""
     noise: float = 2.5
     """Least rise, in standard deviations of the record-to-record noise."""
     records: int = 20
@@ -42,30 +42,31 @@ class Divergence(Rule[DivergenceOptions]):
     """The training loss climbs and stays up.
 
     ## What it looks for
-    A smoothed loss well above the lowest that it had reached, for many records.
+    A smoothed loss well above its lowest, for many records.
 
     ## Why it matters
-    What had been learned is being lost; such a run seldom comes back by itself.
+    The model is losing what it had learned, and such a run seldom recovers by itself.
 
     ## How it decides
-    The mean over 20 records is at least 1.3 times its minimum and above it by a third of the fall from the
-    start and by 2.5 times the record-to-record noise, the median likewise, for 20 records (fewer where a
-    record covers many steps): warning. At twice the minimum and back at the level of the start: critical.
-    Where the minimum is within the first 20 records, the loss must exceed its first two values too, by 2.5
-    times the noise of now. Less will do where the run began at ln 2, where a preference loss stands before
-    anything is learned; and ten records, where the gradient norm rose to 8 times its first values with it.
-    Such a start is told at its severity even where the run recovers: what it had to learn again was lost.
-    Warning too: a loss that leaps by half of its median, by six times its noise and by a third of what it
-    had fallen, for eight records (three where a record covers ten steps); a first record of several steps of
-    DPO's plain sigmoid loss at 1.5 times ln 2, still above ln 2 in the mean of the first five; an accuracy of
-    tokens below 0.6 of that of the first record, by three times its noise. Info where the loss is below its
-    start and the evaluation loss is at its best, most pairs are told right as before, or the loss falls again
-    with gradients as they were. Info too, at any level, where the loss jumped and then stands or falls while
-    no gradient norm is above its usual by half and no evaluation got worse: other data look like this.
+    The mean over 20 records is at least 1.3 times its minimum, and above it by a third of the fall from the
+    start and by 2.5 times the record-to-record noise. The median rises likewise. All that for 20 records
+    (fewer where a record covers many steps): warning. At twice the minimum and back at the level of the
+    start: critical. Where the minimum is within the first 20 records, the loss must also exceed its first two
+    values, by 2.5 times the present noise. Less is enough where the run began at ln 2, the loss of a
+    preference model that has learned nothing yet. Ten records are enough where the gradient norm rose to 8
+    times its first values too. Such a start keeps its severity even where the run recovers, because the run
+    lost what it had to learn again. Warning too: a loss that leaps by half of its median, by six times its
+    noise and by a third of its fall, for eight records (three where a record covers ten steps). Warning too:
+    a first record of several steps at which DPO's plain sigmoid loss is 1.5 times ln 2, and still above ln 2
+    in the mean of the first five. Warning too: a token accuracy below 0.6 of the first record's, by three
+    times its noise. Info where the loss is below its start and the evaluation loss is at its best, or most
+    pairs are ranked right as before, or the loss falls again with the usual gradients. Info too, at any
+    level, where the loss jumped and then stays or falls, no gradient norm is half above its usual, and no
+    evaluation got worse: a change of data looks like this.
 
     ## What looks alike but is healthy
-    Another stage of a curriculum, another packing, the loss of GRPO and PPO (never judged), a loss near 0
-    that doubles: that is no loss of what was gained.
+    Another stage of a curriculum, or another packing. The loss of GRPO and PPO, which is never judged. A loss
+    near 0 that doubles, which loses little of the gain.
 
     ## What to do
     Go back to the checkpoint before the onset and lower the learning rate.
@@ -130,7 +131,7 @@ class Divergence(Rule[DivergenceOptions]):
             (self.options.ratio - 1) * abs(self.least), fallen / 3, self.options.noise * self.noise, 1e-6
         )
         held = self.high.feed(rise >= far, at.step)
-        if not held and count >= EARLY:  # what rises is not noise
+        if not held and count >= EARLY:  # a rise is not noise
             self.calm += 1
             self.noise += (loss.noise - self.noise) / self.calm
         if held < 6 or held < self._needed(at.step) or not self._clear(far):
@@ -168,11 +169,11 @@ class Divergence(Rule[DivergenceOptions]):
         )
 
     def _leapt(self, step: int) -> Verdict | None:
-        """A loss that leapt from one record to the next and stays up, told before the means show it."""
+        """Reports a loss that leapt from one record to the next and stays up, before the means show it."""
         loss = self.loss
         early = self.enough(EARLY, least=8)
         if not self.leap.count:
-            self.before = self.usual  # what was before this record
+            self.before = self.usual  # the levels before this record
             self.usual = (loss.median(20), loss.noise)
         level, noise = self.before
         far = max(0.5 * abs(level), 6 * noise, (loss.start - level) / 3, 1e-6)
@@ -185,7 +186,7 @@ class Divergence(Rule[DivergenceOptions]):
         other = self._other_data(held, loss.last - level)
         return Verdict(
             severity=Severity.INFO if other else Severity.WARNING,
-            message=f"the loss leapt from {level:.3g} to {top:.3g} and stands at {loss.last:.3g}"
+            message=f"the loss leapt from {level:.3g} to {top:.3g} and is now {loss.last:.3g}"
             + (f"; {other}" if other else ""),
             evidence={"loss": [level, top, loss.last], "noise": noise},
             onset=self.leap.since,
@@ -193,7 +194,7 @@ class Divergence(Rule[DivergenceOptions]):
         )
 
     def _shocked(self, step: int) -> bool:
-        """Whether the first steps doubled the loss, with gradients to match: what was there is lost."""
+        """Whether the first steps doubled the loss, with gradients to match: the model forgot."""
         loss, gradient = self.loss, self.gradient
         if loss.count > EARLY or not gradient.count or not is_offline(self.context.algorithm, self.chart):
             return False
@@ -212,7 +213,7 @@ class Divergence(Rule[DivergenceOptions]):
         return True
 
     def _lost_at_once(self) -> Verdict | None:
-        """A first record of many steps that stands far above ln 2: the rise was within them."""
+        """Reports a first record of many steps far above ln 2: the loss rose within these steps."""
         loss = self.loss
         many = self.first_step is not None and self.first_step > 1
         if not (self.sigmoid and many and loss.first >= 1.5 * LN2 and loss.count >= 5 and loss.ema10 > LN2):
@@ -233,7 +234,7 @@ class Divergence(Rule[DivergenceOptions]):
         return float(max(6.0, records / max(spacing, 1.0) ** 0.5))
 
     def _clear(self, far: float) -> bool:
-        """Whether it is neither a few records alone nor, above the very first ones, the noise of these."""
+        """Whether the rise is more than a few records, and more than the noise of the very first ones."""
         loss = self.loss
         if loss.median(20) - self.least < 0.8 * far:
             return False
@@ -272,10 +273,10 @@ class Divergence(Rule[DivergenceOptions]):
         )
 
     def _other_data(self, held: int, rise: float) -> str:
-        """Whether the loss jumped to a level and stands or falls there, under gradients as before.
+        """Says that the data may have changed, if the loss jumped to a level and stays or falls there.
 
-        Updates that are too large show in the gradient; other texts do not. Without a gradient norm there is
-        no telling.
+        Updates that are too large show in the gradient; other data do not. Without a gradient norm it is
+        empty.
         """
         gradient, evaluation, before = self.gradient, self.evaluation, self.calm_gradient
         if not gradient.count or before <= 0 or gradient.median(10) > 1.5 * before:
@@ -299,7 +300,7 @@ class Divergence(Rule[DivergenceOptions]):
         if evaluation.count >= 2 and evaluation.last <= evaluation.low * 1.02:
             return "the evaluation loss is at its best, so the data may have changed"
         if pairs.count >= 10 and pairs.ema20 >= max(0.75, 0.85 * pairs.best):
-            return f"but {pairs.ema20:.0%} of the pairs are told right: the few wrong ones weigh much"
+            return f"but {pairs.ema20:.0%} of the pairs are ranked right: the few wrong ones weigh much"
         calm = self.gradient.count > 0 and self.gradient.ema10 <= 1.5 * self.usual_gradient
         if calm and self.peak - self.loss.ema20 >= 0.25 * rise:
             return "it falls again with gradients as before, so the data may have changed"
@@ -309,7 +310,7 @@ class Divergence(Rule[DivergenceOptions]):
         grew = self.gradient.count > 0 and self.gradient.ema10 > 3 * max(self.usual_gradient, 1e-12)
         heavy = (self.context.number("beta") or 0.0) >= 2
         beta = Cause(
-            "beta is so large that few wrong pairs make the loss",
+            "beta is so large that a few wrong pairs dominate the loss",
             (Remedy("set `beta` to 0.1", down_to=0.1),),
             0.95,
         )

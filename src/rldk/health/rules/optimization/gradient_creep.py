@@ -1,6 +1,6 @@
 """OPT003 gradient-creep: the gradient norm rises for hundreds of steps while the reward does not.
 
-Invariant: no level of a gradient norm decides; it is compared with the run's own, and what follows counts.
+Invariant: no level of a gradient norm decides; the rule compares it with the run's own early level.
 """
 
 from rldk.health.context import ONLINE
@@ -18,7 +18,7 @@ class GradientCreepOptions(RuleOptions, frozen=True):
     """Thresholds of gradient-creep."""
 
     ratio: float = 3.0
-    """Times the run's early gradient norm."""
+    """Multiple of the run's early gradient norm from which it is reported."""
     z: float = 2.33
     """Standard normal quantile that the trend must reach; 2.33 is p = 0.01."""
 
@@ -27,10 +27,10 @@ class GradientCreep(Rule[GradientCreepOptions]):
     """The gradient norm rises for hundreds of steps while the reward does not.
 
     ## What it looks for
-    A smoothed gradient norm that has grown to a multiple of what it was early in the run, and still grows.
+    A smoothed gradient norm that has grown to a multiple of its early level, and still grows.
 
     ## Why it matters
-    It is the usual prelude to a collapse: rollout and trainer drift apart, or the policy runs into a corner.
+    A collapse often begins so: rollout and trainer drift apart, or the policy becomes extreme.
 
     ## How it decides
     From 160 records on, every tenth: mean and median of 50 records are at least 3 times those of records 10
@@ -39,8 +39,8 @@ class GradientCreep(Rule[GradientCreepOptions]):
     records and is not at its ceiling; info otherwise.
 
     ## What looks alike but is healthy
-    A rise while the reward rises, or a new stage of a curriculum. Few prompts with advantage make the norm of
-    a solved task jump about.
+    A rise while the reward rises, or a new stage of a curriculum. On a solved task few prompts have an
+    advantage, so the norm jumps about.
 
     ## What to do
     See sampling-mismatch first; one update a batch; a lower learning rate or some KL.
@@ -90,7 +90,7 @@ class GradientCreep(Rule[GradientCreepOptions]):
         return Verdict(
             severity=Severity.WARNING if idle else Severity.INFO,
             message=f"the gradient norm crept up from {base:.3g} to {level:.3g} and still rises"
-            + (f" while the reward stands at {reward.ema20:.3g}" if idle else ""),
+            + (f" while the reward stays at {reward.ema20:.3g}" if idle else ""),
             evidence={GRADIENT: [base, level], "reward_mean": reward.ema20},
             onset=self.since,
             confidence=min(0.5 + 0.05 * level / base, 0.85),
@@ -110,7 +110,7 @@ class GradientCreep(Rule[GradientCreepOptions]):
                 0.7 if several else 0.1,
             ),
             Cause(
-                "updates too large, without anything that holds the policy",
+                "updates are too large, and nothing holds the policy near its reference",
                 (
                     Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr"),
                     Remedy("set `max_grad_norm` to 0.2", down_to=0.2, verl="lower actor.grad_clip"),

@@ -1,6 +1,6 @@
 """OPT002 gradient-spike: the gradient norm jumps, and the run suffers from it.
 
-Invariant: no level of a gradient norm decides; it is compared with the run's own, and what follows counts.
+Invariant: no level of a gradient norm decides; it is a warning only if reward or loss suffers afterwards.
 """
 
 from collections import deque
@@ -21,9 +21,9 @@ class GradientSpikeOptions(RuleOptions, frozen=True):
     """Thresholds of gradient-spike."""
 
     ratio: float = 5.0
-    """Times the median of the last 100 records."""
+    """Least multiple of the median of the last 100 records."""
     deviations: float = 6.0
-    """Robust standard deviations above it, on a log scale."""
+    """Least number of robust standard deviations above that median, on a log scale."""
     damage: float = 2.0
     """Change of reward or loss that counts, in standard deviations of its noise."""
 
@@ -52,8 +52,8 @@ class GradientSpike(Rule[GradientSpikeOptions]):
     Look at the batch of the onset; clip harder; lower the learning rate.
 
     ## Sources
-    trl#101, trl#281, ms-swift#3713; OLMo 2's spike score; SPAM (arXiv 2501.06842); public logs, five healthy
-    ones of which have bursts of spikes with nothing behind them.
+    trl#101, trl#281, ms-swift#3713; OLMo 2's spike score; SPAM (arXiv 2501.06842); public logs: five healthy
+    ones have bursts of spikes without consequence.
     """
 
     code, name, severity = "OPT002", "gradient-spike", Severity.WARNING
@@ -101,7 +101,7 @@ class GradientSpike(Rule[GradientSpikeOptions]):
         return Verdict(
             severity=Severity.WARNING if self.hurt else Severity.INFO,
             message=f"the gradient norm jumped from {self.usual:.3g} to {self.peak:.3g}"
-            + (f", and then {self.hurt}" if self.hurt else "; nothing has followed from it"),
+            + (f", and then {self.hurt}" if self.hurt else "; reward and loss have not suffered"),
             evidence={GRADIENT: [self.usual, self.peak]},
             onset=burst[1],
             confidence=0.8 if self.hurt else 0.5,

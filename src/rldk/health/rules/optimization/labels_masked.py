@@ -1,7 +1,7 @@
 """OPT006 labels-masked: every label is masked: nothing is trained, and the log shows a perfect loss of 0.
 
-Invariant: the loss of GRPO, PPO and their kin is never judged, and where nothing tells what a log is of,
-nothing above info is said of its loss.
+Invariant: only losses of supervised training are judged, and with an unknown algorithm and no token accuracy
+the finding is info.
 """
 
 from math import isfinite
@@ -28,7 +28,7 @@ class LabelsMasked(Rule[LabelsMaskedOptions]):
     A loss of exactly 0 together with a token accuracy of 0, or with a gradient of 0 or NaN.
 
     ## Why it matters
-    The model stays what it was, under a loss curve that looks like success.
+    The model does not change, and the loss curve looks like success.
 
     ## How it decides
     Two records in a row: critical. The entropy, where it is logged, must be finite; otherwise the weights are
@@ -104,8 +104,7 @@ class LabelsMasked(Rule[LabelsMaskedOptions]):
                 0.6,
             ),
             Cause(
-                "the mask of the answers finds none: the template lacks its generation marks, or the "
-                "response marker is another",
+                "the mask finds no answers: the template lacks generation marks or has another marker",
                 (
                     Remedy("decode the labels of one batch that are not -100"),
                     Remedy("set `assistant_only_loss=False` to see whether it is the mask"),

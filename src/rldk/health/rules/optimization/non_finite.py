@@ -1,6 +1,6 @@
 """OPT001 non-finite: a logged value is NaN or infinite.
 
-Invariant: one value that is not finite is information; what is undefined by construction is nothing.
+Invariant: a single value that is not finite is info; a metric that is undefined by construction is ignored.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 __all__ = ["NonFinite", "NonFiniteOptions"]
 
 CORE = frozenset({"loss", "grad_norm", "critic_grad_norm", "train_loss", "reward_mean", "kl_mean"})
-"""What must be finite in every run, from the first record on."""
+"""Metrics that must be finite in every run, from the first record on."""
 UNDEFINED = (
     "*_std",
     "*/std",
@@ -28,11 +28,11 @@ UNDEFINED = (
     "*pearson*",
     "rewards/*/mean",
 )
-"""NaN by construction where there is one value, none, or no spread: never a fault. Infinite is one."""
+"""Metrics that are NaN by construction for one value, no value or no spread. Only an infinity is a fault."""
 SOFT = ("logits_*", "rewards_*", "logps_*")
 """Averages of a batch that are NaN now and then in runs that learn, above all in DPO."""
 BEGIN = 20
-"""First records that may all overflow while a loss scaler looks for its scale."""
+"""First records that may all overflow while a loss scaler searches for its scale."""
 MAX_KEYS = 2000
 _ALL = 0x3FF  # ten records
 
@@ -43,7 +43,8 @@ class NonFiniteOptions(RuleOptions, frozen=True):
     records: int = 2
     """Records of the last ten that make it critical."""
     scaler_records: int = 5
-    """The same where only the gradient norm is not finite and a loss scaler may be the reason."""
+    """Records of the last ten that make it critical where only the gradient norm is not finite and a loss
+    scaler may be the reason."""
 
 
 class NonFinite(Rule[NonFiniteOptions]):
@@ -56,20 +57,20 @@ class NonFinite(Rule[NonFiniteOptions]):
     NaN does not heal: a NaN gradient makes NaN weights, which every later step and checkpoint keeps.
 
     ## How it decides
-    Records with such a value are counted over the last ten. One: info; a warning where the gradient norm and
-    another series are not finite in it, or the loss reads exactly 0. Two, or half of the ten where a
-    mixed-precision scaler may be at work: critical. A NaN average of the training loss in the summary is
-    critical where the last record was not finite either. A loss that drops to exactly 0 for three records,
-    in a log without gradient norms, is reported too: the trainer writes 0 for a loss that is NaN.
+    The rule counts such records among the last ten. One: info; a warning where the gradient norm and another
+    series are not finite in it, or the loss is exactly 0. Two, or half of the ten where a mixed-precision
+    scaler may be at work: critical. A NaN average of the training loss in the summary is critical where the
+    last record was not finite either. A loss that drops to exactly 0 for three records, in a log without
+    gradient norms, is reported too: the trainer writes 0 for a loss that is NaN.
 
     ## What looks alike but is healthy
-    fp16: the scaler tries scales until gradients do not overflow, and once in a while later. The gradient
-    norm of these steps is infinite or NaN and the step is skipped; loss and all else stay finite (with
-    `fp16=True` up to the first 20 records in a row are information). Averages of
-    logits, log-probabilities or implicit rewards that are NaN in a batch of some DPO runs (info at most).
-    Spreads of a single value, explained variance of constant returns, and rewards of a function that skipped
-    the whole batch. Series that have been NaN since the first record, other than loss, gradient norm, reward
-    and KL. `None` counts for nothing: see missing-rewards.
+    In fp16 the scaler tries scales until gradients do not overflow, and now and then later. The gradient norm
+    of these steps is infinite or NaN and the trainer skips the step; all other series stay finite. With
+    `fp16=True` up to 20 such records in a row from the first are info. Averages of logits, log-probabilities
+    or implicit rewards that are NaN in a batch of some DPO runs (info at most). Spreads of a single value,
+    explained variance of constant returns, and rewards of a function that skipped the whole batch. Series
+    that have been NaN since the first record, other than loss, gradient norm, reward and KL. `None` does not
+    count: see missing-rewards.
 
     ## What to do
     Stop, go back to the last checkpoint before the onset, and start again with a lower learning rate in bf16.
@@ -108,7 +109,7 @@ class NonFinite(Rule[NonFiniteOptions]):
         return verdict
 
     def _at_end(self, at: Observation) -> Verdict | None:
-        """NaN weights of an online trainer: to sample from them fails before a log shows them."""
+        """Reports NaN weights of an online trainer: generation fails on them before a log shows them."""
         end = at.ends[0]
         if end.how != "exception" or failure_of(end.detail, end.activity).kind != "nan":
             return None
@@ -144,7 +145,7 @@ class NonFinite(Rule[NonFiniteOptions]):
         return self._look(at)
 
     def _look(self, at: Observation) -> Verdict | None:
-        """A record that may hold a value that is not finite."""
+        """Judges a record that may hold a value that is not finite."""
         hard: list[str] = []
         soft: list[str] = []
         for key, value in at.values.items():
@@ -219,7 +220,7 @@ class NonFinite(Rule[NonFiniteOptions]):
         return alive and (fp16 is True or (fp16 is None and self.records <= 10))
 
     def _hidden(self, at: Observation) -> Verdict | None:
-        """A loss that became exactly 0 in a log that holds nothing else to tell by."""
+        """Reports a loss that became exactly 0, in a log without any other series to judge by."""
         values = at.values
         if "grad_norm" in values or self.context.algorithm in ONLINE:
             return None
@@ -258,7 +259,7 @@ class NonFinite(Rule[NonFiniteOptions]):
                 0.8 if fp16 else 0.3,
             ),
             Cause(
-                "updates too large",
+                "updates are too large",
                 (
                     Remedy("lower `learning_rate`", scale=0.1),
                     Remedy("set `max_grad_norm` to 1.0", down_to=1.0),
@@ -270,7 +271,7 @@ class NonFinite(Rule[NonFiniteOptions]):
                 "a batch without a trained token, a division by 0, or a fault of the data",
                 (
                     Remedy("look at the batch of the onset step"),
-                    Remedy("set `logging_nan_inf_filter=False` so that the loss shows it"),
+                    Remedy("set `logging_nan_inf_filter=False` so that the log shows a NaN loss"),
                 ),
                 0.4,
             ),

@@ -1,7 +1,7 @@
 """OPT007 overfitting: the training loss goes on falling while the evaluation loss rises.
 
-Invariant: the loss of GRPO, PPO and their kin is never judged, and where nothing tells what a log is of,
-nothing above info is said of its loss.
+Invariant: the losses of GRPO and PPO are never judged, and an unknown kind of training is never more than
+info.
 """
 
 from math import inf, isfinite
@@ -23,7 +23,7 @@ class OverfittingOptions(RuleOptions, frozen=True):
     """Thresholds of overfitting."""
 
     rise: float = 0.05
-    """Rise above the lowest evaluation loss, as a share of it."""
+    """Least rise above the lowest evaluation loss, as a share of it."""
     evaluations: int = 3
     """Evaluations in a row."""
 
@@ -35,12 +35,12 @@ class Overfitting(Rule[OverfittingOptions]):
     Evaluations that stay above the best one while the training loss falls.
 
     ## Why it matters
-    The model learns its examples by heart; the best checkpoint is behind.
+    The model memorises its examples, and its best checkpoint is in the past.
 
     ## How it decides
-    Three evaluations in a row at least 5% above the lowest, by at least a fiftieth of the first, the
-    smoothed training loss below that of the best evaluation: warning. Info where the accuracy of the
-    evaluation is still better than it was then.
+    Three evaluations in a row are at least 5% above the lowest, and by at least a fiftieth of the first. The
+    smoothed training loss is below its value at the best evaluation: warning. Info where the evaluation
+    accuracy is still better than it was then.
 
     ## What looks alike but is healthy
     The step down of the training loss at each new epoch; noise of a small evaluation set; a preference loss

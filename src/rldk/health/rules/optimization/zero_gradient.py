@@ -23,9 +23,9 @@ class ZeroGradientOptions(RuleOptions, frozen=True):
     """Thresholds of zero-gradient."""
 
     records: int = 10
-    """Least records in a row."""
+    """Least number of records in a row."""
     chance: float = 1e-4
-    """Probability of such a streak from here on, given the share of zeros before."""
+    """Highest probability of such a streak by chance, given the share of zeros before it."""
 
 
 class ZeroGradient(Rule[ZeroGradientOptions]):
@@ -35,21 +35,21 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
     Gradient norms below 1e-8 in a row, at a learning rate above 0.
 
     ## Why it matters
-    The weights stand still; the rest of the run is spent for nothing.
+    The weights do not change, and the rest of the run is wasted.
 
     ## How it decides
-    Ten records in a row, or more where single zeros are usual: a streak that chance would bring in one of
-    10,000 places, given the share of zeros before it. Critical from the first record on, and where it has
-    lasted twice as long; warning otherwise. While the reward has had one value (see dead-reward) and fewer
-    than 500 completions are scored, or 60 records where the batch size is not known, a warning at most, after
-    25 records. Info where the task is solved, and where the loss or the reward
-    still improves: then the norm is not what is reported.
+    Ten records in a row. Where single zeros are usual, more: a streak with a chance of 1 in 10,000, given the
+    share of zeros before it. Critical if the gradient was 0 from the first record on, or for twice as long;
+    otherwise a warning. While the reward has had one value (see dead-reward) and fewer than 500 completions
+    are scored (60 records where the batch size is not known), a warning at most, after 25 records. Info where
+    the task is solved. Info where the loss or the reward still improves: then the logged norm is not the
+    gradient's.
 
     ## What looks alike but is healthy
     The first record, whose learning rate is 0. A solved task: all completions are right, or all pairs are
-    told apart, or a small set is learned by heart and the loss went to 0 before. Some set-ups of DeepSpeed
+    separated, or the model memorised a small set and the loss went to 0 before. Some set-ups of DeepSpeed
     that report 0: the loss falls nevertheless. A loss near 0 with a gradient, which is normal for GRPO. Small
-    batches of prompts, of which many have no advantage.
+    batches of prompts, where many batches have no advantage.
 
     ## What to do
     If rewards have no spread, see zero-advantage; else look whether the trained parameters get gradients.
@@ -122,7 +122,7 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
         return verdict
 
     def _still(self) -> Verdict | None:
-        """The last verdict: a record that is nearly 0 among many that are 0 ends nothing."""
+        """The last verdict, which one record nearly 0 among many that are 0 does not end."""
         if self.last_verdict is not None and self.gradient.median(10) >= 1e-8:
             self.last_verdict = None
         return self.last_verdict
@@ -132,18 +132,18 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
         rewarded, lost = self.levels
         if reward.count >= 10:
             if solved(reward):
-                return f"the task is solved, the reward stands at {reward.ema10:.3g}"
+                return f"the task is solved, with a reward of {reward.ema10:.3g}"
             rise = reward.ema10 - rewarded
             if in_noise(reward, rise) >= 1.5 and rise >= 0.1 * (reward.high - reward.low) > 0:
-                return "but the reward rises, so the norm may not be what is reported"
+                return "but the reward rises, so the logged norm may be wrong"
             return ""
         known = self.accuracy.count > 0 and self.accuracy.ema10 >= 0.99 and loss.ema10 < 0.05
         start = abs(loss.start)
         if known or (loss.count >= 10 and abs(loss.ema10) < 0.02 * start and abs(lost) < 0.1 * start):
-            return "the examples are all told right, and the loss is near 0"
+            return "the model gets all examples right, and the loss is near 0"
         fall = (loss.start if not self.before else lost) - loss.ema10
         if loss.count >= 10 and in_noise(loss, fall) >= 1.5 and fall >= 0.02 * abs(loss.ema10):
-            return "but the loss falls, so the norm may not be what is reported"
+            return "but the loss falls, so the logged norm may be wrong"
         return ""
 
     def causes(self) -> list[Cause]:

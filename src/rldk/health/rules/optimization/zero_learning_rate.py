@@ -1,6 +1,6 @@
 """OPT008 zero-learning-rate: the learning rate is 0 although the run is not at its end.
 
-Invariant: a solved task is no failure, and a loss that falls proves that something is trained.
+Invariant: the first record and the end of the planned run are never reported.
 """
 
 from rldk.health.observation import Observation
@@ -17,7 +17,7 @@ class ZeroLearningRateOptions(RuleOptions, frozen=True):
     records: int = 5
     """Records in a row."""
     end: float = 0.95
-    """Share of the planned run from which it is the end of the schedule."""
+    """Share of the planned run from which a rate of 0 is the end of the schedule."""
 
 
 class ZeroLearningRate(Rule[ZeroLearningRateOptions]):
@@ -31,14 +31,14 @@ class ZeroLearningRate(Rule[ZeroLearningRateOptions]):
 
     ## How it decides
     Five records in a row, after the first record and before 95% of the planned steps (by `max_steps`, else by
-    `num_train_epochs`). Where the plan is not known and the rate was above 0 before, ten records, and it is
-    info: the schedule may be at its end. Logs of other tools than TRL are not judged: many round the rate.
+    `num_train_epochs`). Where the plan is not known and the rate was above 0 before, ten records: info, since
+    the schedule may be at its end. Logs of other tools than TRL are not judged, because many round the rate.
 
     ## What looks alike but is healthy
     The first record of a warm-up; the end of a schedule; a console that prints 1e-6 as 0.000.
 
     ## What to do
-    Set a learning rate; after a resume, plan as many steps as are to be made.
+    Set a learning rate; on a resume, plan for all steps that the run is to make.
 
     ## Sources
     Trained with this fault on purpose in benchmarks/detection; rounded rates were seen in verl's consoles.
@@ -73,7 +73,7 @@ class ZeroLearningRate(Rule[ZeroLearningRateOptions]):
         return Verdict(
             severity=Severity.WARNING if sure else Severity.INFO,
             message=f"the learning rate has been 0 since step {self.zeros.since}"
-            + (" and was never above" if always else f" (it was {self.rate.high:.3g})")
+            + (" and was never above 0" if always else f" (it was {self.rate.high:.3g})")
             + ("" if done is None else f", at {done:.0%} of the run"),
             evidence={"lr": [self.rate.high, 0.0], "records": held},
             onset=self.zeros.since,
@@ -83,7 +83,7 @@ class ZeroLearningRate(Rule[ZeroLearningRateOptions]):
     def checkable(self) -> str | None:
         if self.context.dialect in (None, "trl", "trl-early"):
             return None
-        return "the learning rates of such a log may be rounded to 0: record the run with RLDKCallback"
+        return "this log may round learning rates to 0: record the run with RLDKCallback"
 
     def _done(self, at: Observation) -> float | None:
         """The share of the run that is done."""
@@ -101,7 +101,7 @@ class ZeroLearningRate(Rule[ZeroLearningRateOptions]):
                 0.95 if zero else 0.4 if self.rate.high == 0.0 else 0.05,
             ),
             Cause(
-                "the schedule ended before the run, as after a resume with another number of steps",
+                "the schedule ended before the run, for example after a resume with more steps",
                 (Remedy("check `lr_scheduler_type` and the number of steps that it was made for"),),
                 0.1 if zero else 0.7,
             ),

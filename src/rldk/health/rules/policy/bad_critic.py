@@ -1,6 +1,6 @@
 """POL008 bad-critic: the critic explains nothing, or explodes.
 
-Invariant: what the first records show is told at once, and stays told.
+Invariant: the rule waits for 20 records, and the reward decides whether a bad critic is a warning.
 """
 
 from rldk.health.context import ONLINE
@@ -18,11 +18,11 @@ class BadCriticOptions(RuleOptions, frozen=True):
     """Thresholds of bad-critic."""
 
     explained: float = 0.0
-    """Median explained variance of 30 records."""
+    """Median explained variance of 30 records below which the critic explains nothing."""
     times: float = 10.0
     """The loss as a multiple of its level in records 5 to 25."""
     clipped: float = 0.5
-    """Share of clipped values."""
+    """Share of clipped values above which it is reported."""
     records: int = 10
     """Records in a row."""
 
@@ -34,13 +34,13 @@ class BadCritic(Rule[BadCriticOptions]):
     The explained variance of the critic's values, its loss and its share of clipped values.
 
     ## Why it matters
-    Advantages are the returns less the critic's values: a bad critic makes them noisier than none would.
+    Advantages are the returns less the critic's values: a bad critic makes them noisier than no critic would.
 
     ## How it decides
     After 20 records: the median explained variance of 30 records is below 0; or the loss, a mean of ten
     records, is ten times the median of records 5 to 25 for ten records; or more than half of the values are
-    clipped for ten records. Warning where the reward does not thrive; otherwise a negative explained
-    variance is info, and the rest is not told.
+    clipped for ten records. Warning where the reward does not thrive. Otherwise a negative explained variance
+    is info, and the other two are not reported.
 
     ## What looks alike but is healthy
     A negative value in the first 20 updates; a dip to -2.35 over 50 records without consequence in a healthy

@@ -1,7 +1,7 @@
 """POL007 broken-start: at the first records trainer and generation already disagree, or the entropy is
 absurd.
 
-Invariant: what the first records show is told at once, and stays told.
+Invariant: the first records decide, and the finding stays open until the values are back to normal.
 """
 
 from rldk.health.context import ONLINE
@@ -21,11 +21,11 @@ class BrokenStartOptions(RuleOptions, frozen=True):
     """Thresholds of broken-start."""
 
     logp: float = 0.1
-    """Difference of log-probabilities; twice that is critical."""
+    """Difference of log-probabilities above which it is a warning; above twice that it is critical."""
     prob: float = 0.05
-    """Difference of probabilities; twice that is critical."""
+    """Difference of probabilities above which it is a warning; above twice that it is critical."""
     entropy: float = 5.0
-    """Entropy in nats."""
+    """Entropy in nats above which it is critical."""
     records: int = 3
     """Records from the first on that the rule judges."""
 
@@ -39,12 +39,12 @@ class BrokenStart(Rule[BrokenStartOptions]):
 
     ## Why it matters
     Before any update both are the same model. If they differ, weights, precision, template or positions are
-    wrong, and what follows is built on it.
+    wrong, and the whole run builds on it.
 
     ## How it decides
     TRL, log-probabilities: a difference above 0.2 is critical, above 0.1 a warning. verl, probabilities:
-    above 0.1 critical, above 0.05 a warning; the units differ. An entropy above 5 nats is critical. It
-    stays told until the mean of ten records is back below.
+    above 0.1 critical, above 0.05 a warning; the units differ. An entropy above 5 nats is critical. The
+    finding stays open until the mean of ten records is back below the threshold.
 
     ## What looks alike but is healthy
     Engines in fp8 or int4 differ by 0.05 to 0.1. Base models have an entropy of 2 to 3 nats. Typical first
@@ -96,7 +96,7 @@ class BrokenStart(Rule[BrokenStartOptions]):
         return Verdict(
             severity=Severity.CRITICAL if critical else Severity.WARNING,
             message=f"before anything could be learned, {joined}: "
-            + ("generation and training are not one model" if compared else "as of random weights"),
+            + ("generation and training differ" if compared else "the weights may be random"),
             evidence={
                 "difference": [track.first for track, *_ in self.parts[:2] if track.count],
                 "entropy": self.parts[2][0].first if self.parts[2][0].count else None,
@@ -110,7 +110,7 @@ class BrokenStart(Rule[BrokenStartOptions]):
         compared = any(track.count for track, *_ in self.parts[:2])
         return [
             Cause(
-                "the engine has other weights, another precision, or the adapter merged otherwise",
+                "the engine has other weights, another precision, or merged the adapter differently",
                 (
                     Remedy("compare the log-probabilities of one prompt in the engine and in the trainer"),
                     Remedy("load both in the same precision"),

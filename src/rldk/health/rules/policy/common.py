@@ -14,7 +14,7 @@ LOWER_RATE = Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollou
 
 
 class EntropyRule(Rule[O_co]):
-    """What both rules of entropy go by."""
+    """What both entropy rules share: the metrics that they read, and the run's own levels."""
 
     needs = (ENTROPY,)
     algorithms = ONLINE

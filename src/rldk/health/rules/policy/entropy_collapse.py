@@ -1,7 +1,7 @@
 """POL005 entropy-collapse: the policy became deterministic, and the reward does not gain from it.
 
-Invariant: no level of entropy is ill by itself; a run is compared with its own beginning, and the reward
-decides.
+Invariant: no level of entropy is a fault by itself; the rule compares a run with its own beginning, and the
+reward decides.
 """
 
 from rldk.health.observation import Observation
@@ -19,11 +19,11 @@ class EntropyCollapseOptions(RuleOptions, frozen=True):
     """Thresholds of entropy-collapse."""
 
     share: float = 0.35
-    """Share of the early level that is left, from which it is reported."""
+    """Share of the early level at or below which it is reported."""
     critical_share: float = 0.2
-    """Share that is left from which it is critical."""
+    """Share of the early level at or below which it is critical."""
     gone_share: float = 0.1
-    """Share that is left from which it is reported although the reward is above its start."""
+    """Share of the early level at or below which it is reported although the reward is above its start."""
     records: int = 15
     """Records in a row; a third as many where it is critical."""
 
@@ -39,13 +39,12 @@ class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
 
     ## How it decides
     The mean of ten records is at most 0.35 of the run's own level and below it by twice the noise, for 15
-    records: warning. Its own level is the median of records 5 to 25; the largest of the first records,
-    where that is more than twice as high or comes before it. At most a fifth, for five records: critical.
-    Half, proposed elsewhere, is passed by healthy runs, and a slow gain of the reward is hard to tell
-    from none in noise. It is not told while the reward improves, is at its ceiling, or is high on a scale
-    of 0 to 1. Where the reward stands above its start without improving, only a fall to a tenth is told,
-    as a warning: it may have been worth it, but it is over. A ceiling counts as one where completions no
-    longer differ in reward.
+    records: warning. The own level is the median of records 5 to 25, or the largest early level where that is
+    more than twice as high, and before record 25. At most a fifth, for five records: critical. Healthy runs
+    fall below half, the threshold proposed elsewhere, and noise hides a slow gain of the reward. It is not
+    reported while the reward improves, is at its ceiling, or is high on a scale of 0 to 1. Where the reward
+    is above its start but no longer improves, only a fall to a tenth is reported, as a warning: the fall may
+    have paid, but it pays no more. A ceiling counts only where completions no longer differ in reward.
 
     ## What looks alike but is healthy
     Entropy falls in every run that learns: healthy ones end at 0.27 to 0.47 of their base, some near 0.03
@@ -53,7 +52,7 @@ class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
     level is low.
 
     ## What to do
-    Clip higher, sample at temperature 1, go back to a checkpoint with entropy.
+    Raise the upper clip, sample at temperature 1, or go back to a checkpoint from before the fall.
 
     ## Sources
     DAPO (arXiv 2503.14476); arXiv 2505.22617 (reward as a function of entropy); Skywork-OR1 (arXiv

@@ -1,7 +1,7 @@
 """POL006 entropy-explosion: entropy climbs, and text turns to noise.
 
-Invariant: no level of entropy is ill by itself; a run is compared with its own beginning, and the reward
-decides.
+Invariant: no level of entropy is a fault by itself; the rule compares a run with its own beginning, and the
+reward decides.
 """
 
 from rldk.health.observation import Observation
@@ -32,7 +32,7 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
     Mean entropy of the tokens far above the run's own beginning, in a run whose reward does not gain.
 
     ## Why it matters
-    Noise scores nothing, does not end, and is what the next update learns from.
+    Noise scores nothing and does not end, and the next update learns from it.
 
     ## How it decides
     The mean of ten records is at least twice the smallest early level (the first 3 or 5 records, or the
@@ -41,12 +41,12 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
 
     ## What looks alike but is healthy
     A slow rise by less than 1 nat that levels, with a better reward (rllm#116, verl#651). A bump that
-    recovers without loss of reward. The median of records 5 to 25 alone is no base: a policy may be lost by
-    record 5.
+    recovers without loss of reward. The median of records 5 to 25 alone is no baseline: a policy may be lost
+    by record 5.
 
     ## What to do
-    Take away the entropy bonus; lower the upper clip, the temperature and the learning rate; first repair
-    truncation and sampling mismatch.
+    Repair truncation and sampling mismatch first. Then remove the entropy bonus, and lower the upper clip,
+    the temperature and the learning rate.
 
     ## Sources
     verl#2738, verl#781, verl#651, verl#514; rllm#116 (2.0 is trouble); public logs that go from 0.2 to 8 nats
@@ -97,7 +97,7 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
                 0.6,
             ),
             Cause(
-                "an entropy bonus is paid",
+                "the loss has an entropy bonus",
                 (Remedy("set `entropy_coef` to 0", down_to=0, verl="set actor.entropy_coeff=0"),),
                 0.9 if bonus else 0.3,
             ),
@@ -112,7 +112,7 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
                 0.9 if hot is not None and hot > 1.05 else 0.1,
             ),
             Cause(
-                "what is cut off by the length limit is learned from",
+                "the trainer learns from completions that the length limit cut",
                 (Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length"),),
                 0.5 if self.truncated.count and self.truncated.start > 0.5 else 0.1,
             ),

@@ -1,6 +1,6 @@
 """POL003 frozen-policy: training goes on, but the policy stays equal to its reference.
 
-Invariant: what a learning rate that is still small explains is no fault.
+Invariant: nothing is reported while a warm-up keeps the learning rate small.
 """
 
 from rldk.health.observation import Observation
@@ -39,15 +39,15 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
 
     ## How it decides
     Preferences: margins below 0.001 (times beta / 0.1 where beta is known) and a loss within 0.001 of its
-    first value for 20 records, or 8 that span 20 steps, with a learning rate past its warm-up and at half
-    of its peak or more: warning, critical after 50. A gradient of exactly 0 besides needs only 5 records,
-    at any learning rate above 0, and is critical. Online: KL below 1e-6 for 50 records, or 10 that span 50
-    steps, under the same learning rate and with a gradient: critical.
+    first value for 20 records, or 8 that span 20 steps, with a learning rate past its warm-up and at half of
+    its peak or more: warning, critical after 50. If the gradient is exactly 0 too, 5 records are enough, at
+    any learning rate above 0: critical. Online: KL below 1e-6 for 50 records, or 10 that span 50 steps, under
+    the same learning rate and with a gradient: critical.
 
     ## What looks alike but is healthy
-    The first records, and warm-up, always look like this. A learning rate that is not logged: nothing is
-    said. A reference that follows the policy (`sync_ref_model`): silent. Groups without advantage have no
-    gradient: that is zero-advantage.
+    The first records, and warm-up, always look like this. The rule is silent without a logged learning rate,
+    and where the reference follows the policy (`sync_ref_model`). Groups without advantage have no gradient:
+    see zero-advantage.
 
     ## What to do
     Print the trainable parameters; compare two checkpoints; with PEFT pass no `ref_model`.
@@ -78,7 +78,7 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
 
     def checkable(self) -> str | None:
         if self.context.option("sync_ref_model"):
-            return "it needs a reference that stays: sync_ref_model moves it after the policy"
+            return "it needs a fixed reference, and sync_ref_model updates it during training"
         return None
 
     def observe(self, at: Observation) -> Verdict | None:
@@ -136,7 +136,7 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
     def causes(self) -> list[Cause]:
         return [
             Cause(
-                "nothing that is trained belongs to the policy: the adapter is frozen, not attached, or the "
+                "no trained parameter belongs to the policy: the adapter is frozen, not attached, or the "
                 "optimizer was made before it",
                 (
                     Remedy('print the trainable parameters ("model.print_trainable_parameters()")'),

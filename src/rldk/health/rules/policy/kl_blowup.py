@@ -1,6 +1,6 @@
 """POL001 kl-blowup: the policy runs away from its reference and the reward does not pay for it.
 
-Invariant: a distance alone is no fault; it is one where the reward was not bought with it.
+Invariant: a distance alone is no fault; it is one only where the reward did not gain from it.
 """
 
 import math
@@ -45,20 +45,20 @@ class KLBlowup(Rule[KLBlowupOptions]):
     The KL between policy and reference, high for many records, in a run whose reward gained little.
 
     ## Why it matters
-    The policy forgets what it could do before; text degrades; what the reward model says of it stops
-    meaning anything.
+    The policy forgets what it could do before; text degrades; the reward model's scores stop meaning
+    anything.
 
     ## How it decides
-    It holds when ten records in a row are above the limit, or four in a row above ten times the median of
-    the 50 before. The limit of a KL per token is five times the median of records 5 to 25 and at least 0.5
-    nats, or five times the first record and at least 1 nat (1 nat, where GRPO or RLOO train a whole model:
-    there the reference is what the policy began as). That of a KL summed over a completion (PPO, online DPO)
-    is 10 nats, the top of the range that TRL's guide gives; five times that is told whatever the reward.
-    KTO's reference point has a scale of its own: only the ten-fold jump counts, together with a loss above
-    its start. It is a warning unless the reward has gained half its spread since the start (of `reward_std`
-    where that is logged, since the noise of a record shrinks with the batch), rose to a ceiling, or rises by
-    twice its record-to-record noise in 40 records. Critical: above ten times the limit while the reward has
-    fallen below its start.
+    It holds when ten records in a row are above the limit, or four in a row above ten times the median of the
+    50 before. The limit of a KL per token is five times the median of records 5 to 25 and at least 0.5 nats,
+    or five times the first record and at least 1 nat (1 nat, where GRPO or RLOO train a whole model: their
+    reference is the policy's own start). The limit of a KL summed over a completion (PPO, online DPO) is 10
+    nats, the top of the range in TRL's guide; above five times that it is reported whatever the reward. KTO's
+    reference point has a scale of its own: only the ten-fold jump counts, together with a loss above its
+    start. It is a warning unless the reward gained half its spread since the start, rose to a ceiling, or
+    rises by twice its record-to-record noise in 40 records. The spread is `reward_std` where that is logged,
+    since the noise of a record shrinks with the batch. Critical: above ten times the limit while the reward
+    has fallen below its start.
 
     ## What looks alike but is healthy
     Single-record spikes of the k3 estimate (8 spikes to 197 in a run whose reward was intact): hence records
@@ -70,8 +70,8 @@ class KLBlowup(Rule[KLBlowupOptions]):
 
     ## Sources
     TRL how_to_train (0 to 10 for the sum); open-r1#257; ms-swift#6550; OpenRLHF#931; trl#3015 (overflow of
-    k3); trl#4040 (no key with beta=0); public logs, one of which drifts to 2.5 nats a token in 20 steps while
-    the reward gains a third of its spread.
+    k3); trl#4040 (no key with beta=0); public logs: one drifts to 2.5 nats a token in 20 steps while the
+    reward gains a third of its spread.
     """
 
     code, name, severity = "POL001", "kl-blowup", Severity.CRITICAL

@@ -1,7 +1,7 @@
 """POL002 negative-kl: the mean KL goes below 0: sampling settings break the estimator, and the policy is
 paid for it.
 
-Invariant: a distance alone is no fault; it is one where the reward was not bought with it.
+Invariant: only a mean that is below 0 by more than its noise is reported.
 """
 
 from rldk.health.context import ONLINE
@@ -31,18 +31,18 @@ class NegativeKL(Rule[NegativeKLOptions]):
 
     ## What it looks for
     A mean KL between policy and reference below 0 by more than its noise. A true KL is never negative; the k1
-    estimate of PPO, online DPO and RLOO is, where completions are not samples of the policy.
+    estimate of PPO, online DPO and RLOO can be, where completions are not samples of the policy.
 
     ## Why it matters
     The penalty becomes a reward: the policy learns to make it more negative.
 
     ## How it decides
-    By the mean of ten records, at least three standard errors below 0, ten records in a row. Summed over a
+    The mean of ten records is at least three standard errors below 0, for ten records in a row. Summed over a
     completion: below -1 warning, below -5 critical, below -0.1 info. Per token: below -0.05 warning, below
     -0.5 critical. The k3 estimate of GRPO cannot be negative; -1e-9 is rounding.
 
     ## What looks alike but is healthy
-    Small negative values are noise of the estimator (a maintainer in trl#925); they pass.
+    Small negative values are noise of the estimator and go away (a maintainer in trl#925).
 
     ## What to do
     Sample from the policy as it is: no `top_k`, `top_p` or `min_p`, no suppressed EOS, dropout off.
@@ -80,8 +80,8 @@ class NegativeKL(Rule[NegativeKLOptions]):
         return Verdict(
             severity=severity,
             message=f"the mean KL to the reference is {level:.3g} nats "
-            f"{'a token' if per_token else 'a completion'} since step {self.below.since}: it cannot be "
-            "negative if completions are samples of the policy",
+            f"{'a token' if per_token else 'a completion'}, below 0 since step {self.below.since}: it cannot "
+            "be negative if completions are samples of the policy",
             evidence={"kl": level, "noise": kl.noise, "records": held},
             onset=self.below.since,
             confidence=0.9 if severity is Severity.CRITICAL else 0.7,
@@ -94,11 +94,15 @@ class NegativeKL(Rule[NegativeKLOptions]):
                 (
                     Remedy("set `top_p` to 1.0 and sample from all tokens", up_to=1.0),
                     Remedy("set `top_k=0`"),
-                    Remedy("take away any minimal length or ban of EOS from generation"),
+                    Remedy("remove any minimum length and any ban of EOS from generation"),
                 ),
                 0.7,
             ),
-            Cause("dropout is on in one of the two models", (Remedy("set `disable_dropout=True`"),), 0.4),
+            Cause(
+                "dropout is on in the policy or in the reference",
+                (Remedy("set `disable_dropout=True`"),),
+                0.4,
+            ),
             Cause(
                 "the k1 estimate is used as a penalty, which can be negative",
                 (Remedy("set `kl_estimator='k3'`"),),

@@ -1,7 +1,7 @@
 """POL004 off-policy: updates leave the trust region: too many ratios are clipped, or the policy moves too
 far in one batch.
 
-Invariant: what a learning rate that is still small explains is no fault.
+Invariant: a level alone is information; a reward that does not thrive, or a rise, makes it a warning.
 """
 
 from rldk.health.context import ONLINE
@@ -23,11 +23,11 @@ class OffPolicyOptions(RuleOptions, frozen=True):
     """Thresholds of off-policy."""
 
     clipped: float = 0.2
-    """Share of clipped tokens; twice that where both sides are counted."""
+    """Share of clipped tokens above which it is reported; twice that where both sides are counted."""
     kl: float = 0.1
-    """Approximate KL of an update, in nats."""
+    """Approximate KL of an update, in nats, above which it is reported."""
     ratio: float = 0.1
-    """Distance of the mean ratio from 1."""
+    """Distance of the mean ratio from 1 above which it is reported."""
     records: int = 10
     """Records in a row."""
 
@@ -39,17 +39,17 @@ class OffPolicy(Rule[OffPolicyOptions]):
     The share of clipped tokens, the ratio of new to old probabilities, the KL between them.
 
     ## Why it matters
-    Clipped tokens teach nothing, and what is left pushes along stale data.
+    Clipped tokens teach nothing, and the other tokens push the policy along stale data.
 
     ## How it decides
     The mean of ten records, for ten records in a row: more than 0.2 of the tokens clipped (0.4 where both
-    sides are counted, as in Stable-Baselines3), an approximate KL above 0.1, or a mean ratio that is off 1 by
-    more than 0.1. Warning where the reward does not thrive after 40 records (100 with `num_iterations` above
+    sides are counted, as in Stable-Baselines3), an approximate KL above 0.1, or a mean ratio more than 0.1
+    away from 1. Warning where the reward does not thrive after 40 records (100 with `num_iterations` above
     1), or where the clipped share rose to three times its start; otherwise info.
 
     ## What looks alike but is healthy
-    Exactly 0 is expected at one update a batch, in 1,496 of 1,496 public records. Classic control with PPO
-    clips a fifth and more and learns: hence the reward decides.
+    Exactly 0 is expected with one update a batch: 1,496 of 1,496 public records show it. Classic control with
+    PPO clips a fifth and more and learns: hence the reward decides.
 
     ## What to do
     One update a batch, a lower learning rate.
@@ -117,7 +117,7 @@ class OffPolicy(Rule[OffPolicyOptions]):
         if self.kl.ema10 > options.kl:
             return f"a KL of {self.kl.ema10:.2g} nats in one batch"
         if self.ratio.count and abs(self.ratio.ema10 - 1) > options.ratio:
-            return f"the mean ratio to the policy that generated is {self.ratio.ema10:.2f}"
+            return f"the mean ratio to the generating policy is {self.ratio.ema10:.2f}"
         return None
 
     def causes(self) -> list[Cause]:

@@ -1,6 +1,6 @@
 """POL009 reference-mismatch: at the first record policy and reference already differ.
 
-Invariant: what the first records show is told at once, and stays told.
+Invariant: the first five records decide, and the finding stays for the whole run.
 """
 
 from rldk.health.context import OFFLINE
@@ -18,9 +18,9 @@ class ReferenceMismatchOptions(RuleOptions, frozen=True):
     """Thresholds of reference-mismatch."""
 
     kl: float = 0.05
-    """First KL per token, in nats, at step 1."""
+    """First KL per token, in nats, at step 1, above which it is reported."""
     later_kl: float = 0.3
-    """Median KL of the first five records, where the first is of several steps."""
+    """Median KL of the first five records, where the first record covers several steps."""
     reward: float = 0.1
     """First implicit reward of the chosen completions, at beta 0.1."""
 
@@ -33,12 +33,13 @@ class ReferenceMismatch(Rule[ReferenceMismatchOptions]):
     policy and reference are the same model.
 
     ## Why it matters
-    The penalty pulls towards another model than the one that training began with. It may be meant.
+    The penalty pulls the policy towards another model than the one that training began with. It may be
+    intended.
 
     ## How it decides
     At step 1: an implicit reward beyond 0.1 (times beta / 0.1 where beta is known) or a KL above 0.05 per
-    token. A first record of several steps already contains updates: there the median KL of the first five
-    must be above 0.3 and not rise. Info.
+    token. A first record of several steps already contains updates: then the median KL of the first five must
+    be above 0.3 and not rise. Info.
 
     ## What looks alike but is healthy
     It is common and often intended: ten of 18 public GRPO logs begin with a KL of 0.3 to 12, because an
@@ -92,7 +93,7 @@ class ReferenceMismatch(Rule[ReferenceMismatchOptions]):
     def _verdict(self, what: str, value: float) -> Verdict:
         return Verdict(
             severity=Severity.INFO,
-            message=f"policy and reference differ from the start ({what} {value:.3g}): that may be meant",
+            message=f"policy and reference differ from the start ({what} {value:.3g}): that may be intended",
             evidence={what: value, "step": self.begin},
             onset=self.begin,
             confidence=0.8,
@@ -105,7 +106,11 @@ class ReferenceMismatch(Rule[ReferenceMismatchOptions]):
                 (Remedy("merge the adapter first, or load it a second time as the reference"),),
                 0.7,
             ),
-            Cause("dropout is on in one of the two", (Remedy("set `disable_dropout=True`"),), 0.3),
+            Cause(
+                "dropout is on in the policy or in the reference",
+                (Remedy("set `disable_dropout=True`"),),
+                0.3,
+            ),
             Cause(
                 "stored log-probabilities come from another model",
                 (Remedy("compute the reference log-probabilities again"),),

@@ -1,7 +1,6 @@
 """PRF001 likelihood-displacement: the chosen answers become less likely, together with the rejected ones.
 
-Invariant: a fall of the chosen reward is how DPO works and never critical; margins are judged by their own
-best, and accuracies by their evaluations.
+Invariant: a fall of the chosen reward is never critical, because DPO often lowers both sides.
 """
 
 from rldk.health.context import PAIRS
@@ -20,9 +19,9 @@ class LikelihoodDisplacementOptions(RuleOptions, frozen=True):
     """Thresholds of likelihood-displacement."""
 
     info: float = -1.0
-    """Mean chosen reward below which it is information."""
+    """Mean chosen reward below which it is reported as info."""
     warning: float = -5.0
-    """The same for a warning."""
+    """Mean chosen reward below which it is a warning."""
     likelihood: float = 0.2
     """Fall of the chosen log-probability, as a share of its start, that a warning needs."""
 
@@ -49,7 +48,7 @@ class LikelihoodDisplacement(Rule[LikelihoodDisplacementOptions]):
     Add a likelihood term on the chosen answers; raise beta; drop pairs that are nearly the same.
 
     ## Sources
-    arXiv 2410.08847; LLaMA-Factory#6153; OpenRLHF#1054; public DPO logs, good ones of which end at -1 to -3.
+    arXiv 2410.08847; LLaMA-Factory#6153; OpenRLHF#1054; public DPO logs, whose good runs end at -1 to -3.
     """
 
     code, name, severity = "PRF001", "likelihood-displacement", Severity.WARNING
@@ -101,7 +100,7 @@ class LikelihoodDisplacement(Rule[LikelihoodDisplacementOptions]):
                 0.6,
             ),
             Cause(
-                "updates too large, held too loosely",
+                "updates are too large, and beta is too small to hold them",
                 (
                     Remedy("set `beta` to 0.3", up_to=0.3),
                     Remedy("lower `learning_rate`", scale=0.3, down_to=5e-7),

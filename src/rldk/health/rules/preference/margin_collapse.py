@@ -1,7 +1,6 @@
 """PRF005 margin-collapse: the margin between chosen and rejected answers falls back.
 
-Invariant: a fall of the chosen reward is how DPO works and never critical; margins are judged by their own
-best, and accuracies by their evaluations.
+Invariant: the rule compares a margin with its own best, and a loss of margin with its noise.
 """
 
 from rldk.health.context import PAIRS
@@ -33,7 +32,7 @@ class MarginCollapse(Rule[MarginCollapseOptions]):
     A smoothed margin below half of the best that it had reached.
 
     ## Why it matters
-    What was learned of the preferences is being lost.
+    The model is losing the preferences that it had learned.
 
     ## How it decides
     The mean over 20 records is below half of its best, the best above 0.1, and the loss of margin at least
@@ -46,7 +45,7 @@ class MarginCollapse(Rule[MarginCollapseOptions]):
     Go back to the checkpoint of the best margin; lower the learning rate.
 
     ## Sources
-    Judgement, held against public DPO logs, none of the healthy ones of which lose half of the margin.
+    Chosen by judgement and checked on public DPO logs: no healthy run loses half of its margin.
     """
 
     code, name, severity = "PRF005", "margin-collapse", Severity.WARNING
@@ -89,7 +88,7 @@ class MarginCollapse(Rule[MarginCollapseOptions]):
     def causes(self) -> list[Cause]:
         return [
             Cause(
-                "updates too large",
+                "updates are too large",
                 (
                     Remedy("lower `learning_rate`", scale=0.1),
                     Remedy("set `max_grad_norm` to 1.0", down_to=1.0),

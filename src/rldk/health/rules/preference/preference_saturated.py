@@ -1,8 +1,7 @@
-"""PRF002 preference-saturated: all pairs are told apart: the loss is near 0 and there is nothing left to
+"""PRF002 preference-saturated: the model separates all pairs: the loss is near 0 and there is nothing left to
 learn.
 
-Invariant: a fall of the chosen reward is how DPO works and never critical; margins are judged by their own
-best, and accuracies by their evaluations.
+Invariant: it is a warning only early in the first epoch; later, all pairs may well be learned.
 """
 
 from rldk.health.context import PAIRS
@@ -29,13 +28,13 @@ class PreferenceSaturatedOptions(RuleOptions, frozen=True):
 
 
 class PreferenceSaturated(Rule[PreferenceSaturatedOptions]):
-    """All pairs are told apart: the loss is near 0 and there is nothing left to learn.
+    """The model separates all pairs: the loss is near 0 and there is nothing left to learn.
 
     ## What it looks for
     A loss near 0 and an accuracy of 1 for many records.
 
     ## Why it matters
-    Reached early it speaks of a shortcut, such as the length, or of a wrong reference; from there on only the
+    Early in the run it suggests a shortcut, such as the length, or a wrong reference. From then on only the
     margins grow, and with them the distance to the reference.
 
     ## How it decides
@@ -46,7 +45,7 @@ class PreferenceSaturated(Rule[PreferenceSaturatedOptions]):
     Easy sets, above all synthetic ones; late epochs.
 
     ## What to do
-    Look for what tells the pairs apart; stop earlier; raise beta.
+    Look for what separates the pairs; stop earlier; raise beta.
 
     ## Sources
     trl#1236; LLaMA-Factory#8974 (loss 0 at step 5: the wrong reference); a public log of a one-sided set.
@@ -77,7 +76,7 @@ class PreferenceSaturated(Rule[PreferenceSaturatedOptions]):
         far = self.early
         return Verdict(
             severity=Severity.WARNING if far else Severity.INFO,
-            message=f"every pair has been told apart since step {self.done.since}: loss "
+            message=f"the model has separated every pair since step {self.done.since}: loss "
             f"{self.loss.ema10:.2g}, margin {self.margin.ema10:.3g}"
             + (f" within {epoch:.2g} epochs" if far and epoch else ""),
             evidence={"loss": self.loss.ema10, "rewards_margins": self.margin.ema10, "epoch": epoch},
@@ -88,7 +87,7 @@ class PreferenceSaturated(Rule[PreferenceSaturatedOptions]):
     def causes(self) -> list[Cause]:
         return [
             Cause(
-                "something trivial tells the pairs apart, such as length, format or source",
+                "something trivial separates the pairs, such as length, format or source",
                 (Remedy("compare lengths and formats of chosen and rejected answers"),),
                 0.7 if self.early else 0.4,
             ),
@@ -102,7 +101,7 @@ class PreferenceSaturated(Rule[PreferenceSaturatedOptions]):
                 0.5,
             ),
             Cause(
-                "the reference is another model than the one that was trained on",
+                "the reference is not the model that training started from",
                 (Remedy("check which model the reference is"),),
                 0.3,
             ),

@@ -1,6 +1,6 @@
 """PRF003 reward-model-at-chance: the reward model tells chosen from rejected no better than a coin.
 
-Invariant: a level of accuracy speaks only after many steps, or against that of another set.
+Invariant: an accuracy is judged only after many steps.
 """
 
 from rldk.health.observation import Observation
@@ -31,15 +31,16 @@ class RewardModelAtChance(Rule[RewardModelAtChanceOptions]):
     A policy trained on its scores learns noise.
 
     ## How it decides
-    From 200 steps after the warm-up of the learning rate and 20 records on: the mean accuracy over 50 records
-    between 0.45 and 0.55, the mean loss over 20 records at least 0.68 and not below that of the start by
-    0.01: warning.
+    The rule waits for 20 records and for 200 steps after the learning rate's warm-up. The mean accuracy over
+    50 records is between 0.45 and 0.55, and the mean loss over 20 records is at least 0.68 and has not fallen
+    by 0.01 since the start: warning.
 
     ## What looks alike but is healthy
     The first steps; noisy human preferences, which still reach 0.6 to 0.75.
 
     ## What to do
-    Start from the fine-tuned model; check which of a pair is the chosen one, and that pairs are not cut.
+    Start from the fine-tuned model; check which answer of a pair is the chosen one, and that pairs are not
+    cut.
 
     ## Sources
     trlx#338; ColossalAI#3702, #3534; DeepSpeedExamples#322; trl#937.

@@ -1,7 +1,7 @@
-"""PRF004 swapped-preferences: training and evaluation disagree about which answer is better: in one of them
-the pairs are swapped.
+"""PRF004 swapped-preferences: training and evaluation disagree about which answer is better: one set has its
+pairs swapped.
 
-Invariant: a level of accuracy speaks only after many steps, or against that of another set.
+Invariant: an accuracy is judged only against the accuracy of the other set.
 """
 
 from rldk.health.context import PAIRS
@@ -29,17 +29,18 @@ class SwappedPreferencesOptions(RuleOptions, frozen=True):
 
 
 class SwappedPreferences(Rule[SwappedPreferencesOptions]):
-    """Training and evaluation disagree about which answer is better: in one of them the pairs are swapped.
+    """Training and evaluation disagree about which answer is better: one set has its pairs swapped.
 
     ## What it looks for
-    Training pairs told apart nearly always, evaluation pairs nearly always the wrong way round.
+    Training pairs that are ranked right nearly always, and evaluation pairs that are ranked the wrong way
+    round.
 
     ## Why it matters
-    The model learns the opposite of what is wanted, and the training curves look excellent.
+    The model learns the opposite of what you want, and the training curves look excellent.
 
     ## How it decides
-    In two evaluations in a row the training accuracy over ten records is above 0.9 and that of the evaluation
-    below 0.3, with a negative margin where it is logged: critical.
+    In two evaluations in a row the training accuracy over ten records is above 0.9 and the evaluation
+    accuracy below 0.3, with a negative margin where it is logged: critical.
 
     ## What looks alike but is healthy
     Overfitting: its evaluation accuracy tends to 0.5 and not below. An accuracy of 0 while policy and
@@ -80,8 +81,8 @@ class SwappedPreferences(Rule[SwappedPreferencesOptions]):
             return None
         return Verdict(
             severity=Severity.CRITICAL,
-            message=f"training pairs are told right in {trained.mean(10):.0%}, evaluation pairs in "
-            f"{evaluated.last:.0%}: chosen and rejected are swapped in one of the sets",
+            message=f"the model ranks {trained.mean(10):.0%} of the training pairs right, but only "
+            f"{evaluated.last:.0%} of the evaluation pairs: one set has chosen and rejected swapped",
             evidence={"rewards_accuracies": trained.mean(10), "eval_rewards_accuracies": evaluated.last},
             onset=self.wrong.since,
             confidence=0.9,

@@ -1,4 +1,4 @@
-"""What rules of the reward family share: the reward functions that a record holds."""
+"""What rules of the reward family share: the reward functions in a record."""
 
 from collections.abc import Collection
 
@@ -19,19 +19,19 @@ __all__ = [
 ]
 
 MAX_FUNCTIONS = 32
-"""Reward functions of a run that are watched; real runs have one to ten."""
+"""Most reward functions that a rule watches in a run; real runs have one to ten."""
 PREFIX, MEAN, STD = "rewards/", "/mean", "/std"
 OBSERVED = "reward_functions/"
-"""What the metrics of an observed reward function begin with."""
+"""Prefix of the metrics of an observed reward function."""
 
 
 def functions_of(names: Collection[str]) -> list[str]:
-    """The reward functions that a record tells of, in the order of the trainer's list."""
+    """The reward functions in a record, in the order of the trainer's list."""
     return _between(names, PREFIX, STD)
 
 
 def observed_functions(names: Collection[str]) -> list[str]:
-    """Those that `observe_rewards` saw."""
+    """The reward functions in a record that `observe_rewards` saw."""
     return _between(names, OBSERVED, "/calls")
 
 
@@ -61,7 +61,7 @@ class RewardFunctionRule(Rule[O_co]):
                 self.stds[name] = self.chart.track(PREFIX + name + STD)
 
     def observe(self, at: Observation) -> Verdict | None:
-        """The verdict of every tenth record: fifty records are judged, one more changes little."""
+        """Judges the last fifty records at every tenth one, and repeats that verdict in between."""
         count = next(iter(self.stds.values())).count
         if len(self.stds) < 2 or count < 50:
             return None
@@ -70,5 +70,5 @@ class RewardFunctionRule(Rule[O_co]):
         return self.last
 
     def judge(self) -> Verdict | None:
-        """The verdict on the functions as they are now."""
+        """The verdict on the reward functions at this record."""
         raise NotImplementedError

@@ -1,6 +1,6 @@
 """REW002 dead-reward: the reward has had one value since the first record: nothing can be learned from it.
 
-Invariant: a reward is compared with its own start, best and noise; a solved task is no failure.
+Invariant: a reward that ever had another value is not dead: a task that the run solved is not reported.
 """
 
 from rldk.health.context import GROUPED, ONLINE
@@ -29,21 +29,21 @@ class DeadReward(Rule[DeadRewardOptions]):
     A reward that is the same, within 1e-9, in every record from the first on.
 
     ## Why it matters
-    Advantages are 0, so are loss and gradient, and the run burns its hours.
+    Advantages, loss and gradient are 0, and the run wastes its hours.
 
     ## How it decides
     Ten records with one value and no spread of the rewards within the batch: warning, since nothing has been
     learned so far; critical from 500 scored completions on, or from 60 records where the batch size is not
-    known. Where the spread is not logged, 25 records: a warning and never more, and nothing where a gradient
-    norm above 0 shows that the rewards of a group differ.
+    known. Where the spread is not logged, 25 records: a warning at most. The rule is then silent if a
+    gradient norm above 0 shows that the rewards of a group differ.
 
     ## What looks alike but is healthy
-    A sparse reward that has not been met yet: hence the 500 completions. A reward that is centred in each
-    batch, such as a judge's rank: its mean is 0, its spread is not. A solved task: there the reward
-    was lower before, and this rule is silent.
+    A sparse reward that no completion has earned yet: hence the 500 completions. A reward that is centred in
+    each batch, such as a judge's rank: its mean is 0, its spread is not. A solved task: the reward was lower
+    before, so this rule is silent.
 
     ## What to do
-    Print three completions with what the reward function parsed from them; run it on gold answers.
+    Print three completions and the text that the reward function parsed from them; run it on gold answers.
 
     ## Sources
     trl#5697 (97 to 99% cut at 256 tokens), open-r1#363, open-r1#255.
@@ -108,9 +108,9 @@ class DeadReward(Rule[DeadRewardOptions]):
                 0.9,
             ),
             Cause(
-                "the task is far too hard or the chat template is wrong, so that no completion succeeds"
+                "the task is far too hard, or the chat template is wrong, so no completion succeeds"
                 if level <= 0
-                else "the reward is always won: its check is always true",
+                else "the reward function's check is always true",
                 (Remedy("give partial credit, or start from easier prompts"),) if level <= 0 else (),
                 0.5,
             ),

@@ -1,7 +1,7 @@
 """REW004 dead-reward-component: one of several reward functions gives every completion the same.
 
-Invariant: each function is known by its metrics `rewards/{function}/mean` and `/std`; a bounded number of
-them is watched.
+Invariant: the rule reads a function's metrics `rewards/{function}/mean` and `/std`, of at most
+`MAX_FUNCTIONS` functions.
 """
 
 from rldk.health.remedies import Remedy
@@ -25,11 +25,11 @@ class DeadRewardComponent(RewardFunctionRule[DeadRewardComponentOptions]):
     `rewards/{function}/std` exactly 0 while another function's is not.
 
     ## Why it matters
-    What that function is meant to teach is not taught; the total hides it.
+    The policy does not learn what that function rewards, and the total hides it.
 
     ## How it decides
-    Fifty records in a row without spread, with the mean where it was at the start, while another function
-    has spread: info.
+    Fifty records in a row without spread, and a mean that is not above its start, while another function has
+    spread: info.
 
     ## What looks alike but is healthy
     A format reward that has reached its maximum is solved, not dead: its mean rose. A function that returns
@@ -67,9 +67,9 @@ class DeadRewardComponent(RewardFunctionRule[DeadRewardComponentOptions]):
     def causes(self) -> list[Cause]:
         return [
             Cause(
-                "the function's pattern or condition never matches",
+                "the pattern or condition of the function never matches",
                 (Remedy("run that function on a good and on a bad answer: they must differ"),),
                 0.7,
             ),
-            Cause("what it asks for is always given", (Remedy("drop that function"),), 0.3),
+            Cause("every completion meets its condition", (Remedy("drop that function"),), 0.3),
         ]

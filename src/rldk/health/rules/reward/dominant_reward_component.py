@@ -1,8 +1,8 @@
 """REW005 dominant-reward-component: one of several reward functions owns almost all of the variance, so the
 others are not trained.
 
-Invariant: each function is known by its metrics `rewards/{function}/mean` and `/std`; a bounded number of
-them is watched.
+Invariant: the rule reads a function's metrics `rewards/{function}/mean` and `/std`, of at most
+`MAX_FUNCTIONS` functions.
 """
 
 from rldk.health.remedies import Remedy
@@ -16,7 +16,7 @@ class DominantRewardComponentOptions(RuleOptions, frozen=True):
     """Thresholds of dominant-reward-component."""
 
     share: float = 0.9
-    """Share of the summed spread that one function owns."""
+    """Share of the summed spread above which one function dominates."""
 
 
 class DominantRewardComponent(RewardFunctionRule[DominantRewardComponentOptions]):
@@ -26,14 +26,14 @@ class DominantRewardComponent(RewardFunctionRule[DominantRewardComponentOptions]
     The share of each function in the summed spread, weights included.
 
     ## Why it matters
-    Advantages follow the function that varies most; what the others say is noise beside it.
+    Advantages follow the function that varies most; against it the other functions are noise.
 
     ## How it decides
-    One function holds more than 90% of the summed `weight x std` (mean of 50 records), while another that
-    still varies holds the rest: info.
+    One function has more than 90% of the summed `weight x std` (mean of 50 records), while another one still
+    varies: info.
 
     ## What looks alike but is healthy
-    The others are solved: then they have no spread to compare.
+    The other functions are solved: then they have no spread to compare.
 
     ## What to do
     Bring the functions to one scale, or set `reward_weights`.

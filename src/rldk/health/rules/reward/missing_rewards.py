@@ -1,7 +1,6 @@
 """REW008 missing-rewards: a reward function returns None or NaN.
 
-Invariant: what a function did is known from `observe_rewards`; of what a log shows alone, nothing more is
-said than it shows.
+Invariant: a log alone shows only the means; `observe_rewards` shows which completions have no reward.
 """
 
 from collections import deque
@@ -30,7 +29,7 @@ class MissingRewardsOptions(RuleOptions, frozen=True):
     """Thresholds of missing-rewards."""
 
     share: float = 0.2
-    """Share of the last 20 records, or of the completions, without a reward of a function."""
+    """Share without a reward above which it is reported: of the last 20 records, or of the completions."""
     records: int = 20
     """Records in a row with so many completions without a reward."""
 
@@ -43,18 +42,18 @@ class MissingRewards(Rule[MissingRewardsOptions]):
     share of completions to which a function gave neither.
 
     ## Why it matters
-    Rows without any reward teach nothing, or turn the advantages of their group into NaN; TRL 0.23 counts
-    them as 0.
+    Rows without a reward teach nothing, or turn the advantages of their group into NaN; TRL 0.23 counts them
+    as 0.
 
     ## How it decides
-    The total is NaN or None once, or the mean of a function is in more than a fifth of the last 20 records
-    while there is no other function: warning. With several functions: info. Observed functions: more than a
-    fifth of the completions got no reward from any of them, in the mean of ten records, for 20 records:
-    warning; where other functions score what one leaves out: info.
+    The total is NaN or None once: warning. The mean of a function is NaN or None in more than a fifth of the
+    last 20 records: warning if it is the only function, else info. Observed functions: more than a fifth of
+    the completions have no reward from any function, in the mean of ten records, for 20 records: warning.
+    Where another function scores the completions that one leaves out: info.
 
     ## What looks alike but is healthy
     Runs of several tasks return None on purpose for rows of other tasks. Rows where only some rewards are
-    None leave no trace in the logs of TRL 1.16: there only `observe_rewards` shows them.
+    None leave no trace in the logs of TRL 1.16: only `observe_rewards` shows them.
 
     ## What to do
     Return a number for every row, or have another function cover the row.
@@ -120,7 +119,7 @@ class MissingRewards(Rule[MissingRewardsOptions]):
         )
 
     def _observed(self, step: int) -> Verdict | None:
-        """What the share of completions without a reward says, where the functions are observed."""
+        """The verdict on the share of completions without a reward, where the functions are observed."""
         share, records = self.options.share, self.enough(self.options.records)
         for name, streak in self.held.items():
             streak.feed(self.missing[name].ema10 > share, step)
@@ -145,7 +144,7 @@ class MissingRewards(Rule[MissingRewardsOptions]):
     def causes(self) -> list[Cause]:
         return [
             Cause(
-                "the reward function gives up: a time-out, a parser that fails, rows it does not know",
+                "the reward function gives up: a time-out, a failed parse, or a row of another task",
                 (Remedy("return a number for every row, or let another reward function cover those rows"),),
                 0.8,
             )

@@ -1,6 +1,6 @@
 """REW003 no-learning: the reward is not better than at the start.
 
-Invariant: a reward is compared with its own start, best and noise; a solved task is no failure.
+Invariant: the rule compares a reward with its own start, best and noise; a solved task is no failure.
 """
 
 from rldk.health.context import ONLINE
@@ -32,16 +32,16 @@ class NoLearning(Rule[NoLearningOptions]):
     Hours of training for nothing. It is information, not an alarm: a plateau can end.
 
     ## How it decides
-    After at least 100 records, or 40 records that span 400 steps: the best mean over 50 records exceeds that
-    of the first 20 by less than 0.8 of the record-to-record standard deviation (stationary noise reaches
-    0.5 to 0.7 over thousands of records), and the latest 50 exceed the first by less than 0.5 of it.
+    After at least 100 records, or 40 records that span 400 steps: the best mean over 50 records is above the
+    mean of the first 20 by less than 0.8 of the record-to-record standard deviation, and the mean of the
+    latest 50 by less than 0.5 of it. Stationary noise reaches 0.5 to 0.7 over thousands of records.
 
     ## What looks alike but is healthy
     A reward at its ceiling from the start; learning-rate warm-up; batch noise; the first 100 to 300 steps,
     often flat in good runs too.
 
     ## What to do
-    See the causes: other findings come first. With LoRA the learning rate is about ten times that of full
+    See the causes: other findings come first. LoRA needs about ten times the learning rate of full
     fine-tuning.
 
     ## Sources

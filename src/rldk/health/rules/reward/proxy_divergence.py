@@ -1,6 +1,6 @@
 """REW006 proxy-divergence: the reward rises while what you care about falls: reward hacking.
 
-Invariant: levels never decide; what moves together or apart does.
+Invariant: levels never decide; only changes of reward and truth in opposite directions do.
 """
 
 from math import isfinite
@@ -23,7 +23,7 @@ class ProxyDivergenceOptions(RuleOptions, frozen=True):
     change: float = 1.0
     """Least gain of the reward and loss of the truth, in standard deviations of their noise."""
     share: float = 0.2
-    """Least loss of the truth, as a share of the largest value that it had."""
+    """Least loss of the truth, as a share of its largest value so far."""
     records: int = 15
     """Records in a row; fewer where each is the mean of many steps."""
 
@@ -32,24 +32,25 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
     """The reward rises while what you care about falls: reward hacking.
 
     ## What it looks for
-    The reward against the truth: the metric that you name as `truth_metric`, or, where one of the reward
-    functions has weight 0 and so is only watched, that function.
+    The reward against the truth. The truth is the metric that you name as `truth_metric`, or the single
+    reward function with weight 0, which the trainer only logs.
 
     ## Why it matters
     The policy has found a loophole; every further step is spent on it.
 
     ## How it decides
-    Over the last 40 records (evals: over the last 4) the smoothed reward gained as much as its
-    record-to-record noise and the truth lost as much as its own and is below its best by twice that, for 15
-    records in a row, and by a fifth of its largest value. Smoothed autocorrelated noise changes by so much
-    in one window of 40 of two hundred. It holds until half of that loss is regained, also when both stand
-    still.
+    Over the last 40 records (evals: over the last 4) the smoothed reward gained at least its record-to-record
+    noise, and the truth lost at least its own. The truth is below its best by twice its noise and by a fifth
+    of its largest value. All that for 15 records in a row: warning. Smoothed autocorrelated noise changes
+    this much in 1 of 200 windows of 40. The finding stays open until the loss is less than half of that
+    fifth, also when both curves are flat.
 
     ## What looks alike but is healthy
     Learning a format first can lower accuracy for 20 to 50 steps. Small evals are noise: use 100 items.
 
     ## What to do
-    Correct the reward; tie the policy to the reference; stop at the best truth.
+    Correct the reward; raise `beta`, so that the policy stays near the reference; keep the checkpoint of the
+    best truth.
 
     ## Sources
     open-r1#255, open-r1#407; Gao et al. (arXiv 2210.10760); arXiv 2606.04923 (onset between steps 68
@@ -58,9 +59,7 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
 
     code, name, severity = "REW006", "proxy-divergence", Severity.WARNING
     phases = ("train", "eval")
-    enable = (
-        "log the metric that truth_metric names; its name is that of docs/metrics.md or the trainer's key"
-    )
+    enable = "log the metric that truth_metric names: by its name in docs/metrics.md, or by the trainer's key"
     algorithms = ONLINE
     shown_by = ("highest-before", "highest-since")
 
@@ -77,7 +76,7 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
         if self.context.truth_metric or (isinstance(weights, list) and weights.count(0) == 1):
             return None
         return (
-            "name the metric that the reward is a proxy of: RLDKCallback(truth_metric=...), or "
+            "name the metric that the reward is a proxy for: RLDKCallback(truth_metric=...), or "
             "rldk doctor --truth-metric"
         )
 
@@ -107,7 +106,7 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
         held = self.apart.feed(apart, at.step)
         if held >= (2 if evals else self.enough(self.options.records)):
             self.hacked_at = self.hacked_at or truth.best_step
-        # What has been hacked stays so, also when both curves are flat, until the truth is regained.
+        # A hacked reward stays hacked, also when both curves are flat, until the truth is regained.
         if self.hacked_at is not None and truth.best - truth.ema10 < 0.5 * self._least_loss():
             self.hacked_at = None
         if self.hacked_at is None:

@@ -1,6 +1,6 @@
 """REW007 reward-collapse: the reward fell off its best level and stays down.
 
-Invariant: the best is a best mean, and the fall itself is no part of the noise it is measured by.
+Invariant: the best is a best mean, and the noise is measured before the fall.
 """
 
 from rldk.health.context import ONLINE
@@ -15,8 +15,8 @@ __all__ = ["RewardCollapse", "RewardCollapseOptions"]
 Levels = tuple[float, float, float, float, float]
 """KL, entropy, length, share of cut completions and gradient norm at a record."""
 LAG = 10
-"""Records over which a series that is itself a running mean (Stable-Baselines3's, over 100 episodes) shows
-how much it swings; from record to record it hardly moves."""
+"""Records between which the noise of a running mean is measured (Stable-Baselines3 logs one over 100
+episodes): from record to record it hardly moves."""
 
 
 class RewardCollapseOptions(RuleOptions, frozen=True):
@@ -27,30 +27,31 @@ class RewardCollapseOptions(RuleOptions, frozen=True):
     share: float = 0.5
     """Share of the gain since the start that is lost."""
     noise: float = 5.5
-    """Least loss, in standard deviations of the record-to-record noise."""
+    """Least fall, in standard deviations of the record-to-record noise."""
 
 
 class RewardCollapse(Rule[RewardCollapseOptions]):
     """The reward fell off its best level and stays down.
 
     ## What it looks for
-    A smoothed reward far below the best that it had reached.
+    A smoothed reward far below its best.
 
     ## Why it matters
-    The policy of the best level is lost unless a checkpoint of that time exists; what follows is wasted.
+    The best policy is lost unless a checkpoint of that time exists, and the steps since then are wasted.
 
     ## How it decides
-    The mean over 10 records is below its best by half of what had been gained since the start, and by at
-    least 5.5 standard deviations of the record-to-record noise, 7 where it had gained less than that
-    (autocorrelated noise with heavy tails reaches 5 within 500 records; of a series that is itself a running
-    mean, of the changes over ten records), for 8 records (80 of a running mean, 3 where a record covers ten
-    steps): warning. Critical where all of the gain is gone. "Best" is the best *mean*: a best raw value
-    makes stationary noise fire in 95% of runs of 1,000 records. A warning at most while KL, entropy, length,
-    truncation and gradient norm (that and two more at least) are as they were before the fall, within half.
+    The mean over 10 records is below its best by half of the gain since the start and by at least 5.5
+    standard deviations of the record-to-record noise, for 8 records: warning. Critical where all of the gain
+    is lost. Where the gain was smaller than 5.5 deviations, 7 are needed: autocorrelated noise with heavy
+    tails reaches 5 within 500 records. Where a record covers ten steps, 3 records are enough. A series that
+    is itself a running mean needs 80 records, and its noise is measured over ten records. "Best" is the best
+    *mean*: a best raw value makes stationary noise fire in 95% of runs of 1,000 records. A warning at most
+    while the policy is as before the fall: the gradient norm, and at least two of KL, entropy, length and
+    truncation, are within half of their earlier levels.
 
     ## What looks alike but is healthy
-    A dip that recovers: told as info once it is over. A switch of data or curriculum, or prompts
-    sorted by difficulty: a warning, since only you know. A resume.
+    A dip that recovers: downgraded to info once it is over. A switch of data or curriculum, or prompts sorted
+    by difficulty: a warning, since only you know. A resume.
 
     ## What to do
     Go back to the checkpoint before the first sign of trouble; lower the learning rate.
@@ -112,7 +113,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         gained = reward.best - reward.start
         lost = reward.best - reward.ema10
         least = self.options.noise * noise
-        least = least if gained >= least else 1.3 * least  # what never rose wanders more than it falls
+        least = least if gained >= least else 1.3 * least  # a reward that never rose only wanders
         held = self.low.feed(lost >= max(self.options.share * gained, least), at.step)
         if held == 1:
             self.before = self._levels()
@@ -127,7 +128,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
             severity=Severity.CRITICAL if all_gone and not self.unmoved else Severity.WARNING,
             message=f"the reward fell from {reward.best:.3g} (step {reward.best_step}) to {reward.ema10:.3g} "
             f"and stays down"
-            + ("; all that was gained is lost" if all_gone and gained > noise else "")
+            + ("; all of its gain is lost" if all_gone and gained > noise else "")
             + ("; the policy is as before, so prompts or rewards may have changed" if self.unmoved else ""),
             evidence={"reward_mean": [reward.best, reward.ema10], "start": reward.start, "noise": noise},
             onset=self.low.since,
@@ -144,7 +145,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         )
 
     def _unmoved(self) -> bool:
-        """Whether all that tells of the policy, gradient and two more at least, is as it was before."""
+        """Whether the policy's metrics, the gradient and at least two more, are as they were before."""
         tracks = (self.kl, self.entropy, self.length, self.truncated, self.gradient)
         if not self.gradient.count or sum(track.count > 0 for track in tracks) < 3:
             return False
@@ -164,7 +165,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         kl_rose = self.kl.count > 0 and self.kl.ema10 > 3 * max(self.kl.start, 0.05)
         return [
             Cause(
-                "updates too large: the policy left the region in which its rewards were learned",
+                "updates are too large: the policy left the region in which it had learned its rewards",
                 (
                     rate,
                     Remedy("set `max_grad_norm` to 0.2", down_to=0.2),

@@ -1,8 +1,7 @@
 """REW009 reward-function-errors: a reward function raises, or returns a wrong number of values, or
 infinities.
 
-Invariant: what a function did is known from `observe_rewards`; of what a log shows alone, nothing more is
-said than it shows.
+Invariant: only `observe_rewards` shows the calls of a function; a log alone is not checked.
 """
 
 from collections.abc import Collection
@@ -21,11 +20,11 @@ class RewardFunctionErrors(Rule):
     """A reward function raises, or returns a wrong number of values, or infinities.
 
     ## What it looks for
-    Exceptions, numbers of values and infinities at the observed reward functions.
+    Exceptions, wrong numbers of values, and infinities from the observed reward functions.
 
     ## Why it matters
-    A wrong number ends a run of TRL 1.16; TRL 0.23 takes one value for all completions. An infinity makes
-    the advantages of its group 0 in TRL 1.16, and the weights NaN in 0.23.
+    A wrong number of values ends a run of TRL 1.16; TRL 0.23 uses a single value for all completions. An
+    infinity makes the advantages of its group 0 in TRL 1.16, and the weights NaN in 0.23.
 
     ## How it decides
     One is enough: warning.
@@ -37,7 +36,7 @@ class RewardFunctionErrors(Rule):
     Run the function on the rows that failed.
 
     ## Sources
-    trl#4501; the behaviour of TRL 0.23.1 and 1.16.0, by running them.
+    trl#4501; observed by running TRL 0.23.1 and 1.16.0.
     """
 
     code, name, severity = "REW009", "reward-function-errors", Severity.WARNING
@@ -77,12 +76,12 @@ class RewardFunctionErrors(Rule):
     def causes(self) -> list[Cause]:
         return [
             Cause(
-                "completions that the function was not written for: empty ones, cut ones, odd characters",
+                "completions that the function was not written for: empty or cut ones, or odd characters",
                 (Remedy("run the function on such completions; return a finite number for each"),),
                 0.7,
             ),
             Cause(
-                "a service behind it that fails at times",
+                "a service that the function calls fails at times",
                 (Remedy("catch its errors, and return None for those rows"),),
                 0.3,
             ),

@@ -1,7 +1,7 @@
-"""REW011 reward-length-correlation: reward and completion length go together, and length grows: length may
-be what is rewarded.
+"""REW011 reward-length-correlation: reward and completion length rise together: the reward may pay for
+length.
 
-Invariant: levels never decide; what moves together or apart does.
+Invariant: levels never decide; only changes of reward and length in the same direction do.
 """
 
 from itertools import islice, pairwise
@@ -21,16 +21,16 @@ class RewardLengthCorrelationOptions(RuleOptions, frozen=True):
     """Thresholds of reward-length-correlation."""
 
     correlation: float = 0.7
-    """Correlation of the record-to-record changes."""
+    """Least correlation of the record-to-record changes."""
     growth: float = 1.25
-    """Mean length now, in multiples of that at the start."""
+    """Least mean length, as a multiple of the length at the start."""
 
 
 class RewardLengthCorrelation(Rule[RewardLengthCorrelationOptions]):
-    """Reward and completion length go together, and length grows: length may be what is rewarded.
+    """Reward and completion length rise together: the reward may pay for length.
 
     ## What it looks for
-    Changes from record to record of the mean reward and of the mean length that agree.
+    Changes of mean reward and mean length, from record to record, that go in the same direction.
 
     ## Why it matters
     Length is the cheapest way to please many judges and format rewards.
@@ -41,7 +41,7 @@ class RewardLengthCorrelation(Rule[RewardLengthCorrelationOptions]):
     correlate.
 
     ## What looks alike but is healthy
-    Tasks whose right answers are longer. Whether the correlation holds within groups only samples can tell.
+    Tasks whose right answers are longer. Only samples can show whether the correlation holds within groups.
 
     ## What to do
     Compare short and long completions of equal quality with the reward function.
@@ -103,7 +103,7 @@ def _changes(track: Track, records: int) -> list[float]:
 
 
 def _correlation(first: list[float], second: list[float]) -> float:
-    """Pearson's correlation; 0 where one of the two does not vary."""
+    """Pearson's correlation; 0 where either list does not vary."""
     count = len(first)
     mean_a, mean_b = sum(first) / count, sum(second) / count
     a, b = [x - mean_a for x in first], [y - mean_b for y in second]

@@ -1,7 +1,6 @@
 """REW010 slow-reward: the reward functions take more than 30% of a step.
 
-Invariant: what a function did is known from `observe_rewards`; of what a log shows alone, nothing more is
-said than it shows.
+Invariant: only `observe_rewards` measures the time of a function; a log alone is not checked.
 """
 
 from collections.abc import Collection
@@ -23,7 +22,7 @@ class SlowRewardOptions(RuleOptions, frozen=True):
     """Thresholds of slow-reward."""
 
     share: float = 0.3
-    """Share of the time of the steps."""
+    """Share of the time of the steps above which it is reported."""
     seconds: float = 0.1
     """Least time a step of the slowest function."""
     records: int = 20
@@ -37,7 +36,7 @@ class SlowReward(Rule[SlowRewardOptions]):
     Time in the observed reward functions against the time of the steps.
 
     ## Why it matters
-    The accelerator waits meanwhile.
+    The accelerator waits while a reward function runs.
 
     ## How it decides
     More than 0.3 of the time, in the mean of 20 records, for 20 records, and the slowest function takes at

@@ -1,7 +1,7 @@
-"""REW001 zero-advantage: most groups of completions score the same within, so their advantage is 0 and they
+"""REW001 zero-advantage: in most groups all completions score the same, so their advantage is 0 and they
 teach nothing.
 
-Invariant: a reward is compared with its own start, best and noise; a solved task is no failure.
+Invariant: a solved task is no failure: near the reward's ceiling it is only information.
 """
 
 import math
@@ -19,7 +19,7 @@ __all__ = ["ZeroAdvantage", "ZeroAdvantageOptions"]
 
 ZERO_STD = "frac_reward_zero_std"
 SMALL_GROUP = 3
-"""Completions of a prompt up to which a few prompts without advantage more are chance."""
+"""Completions a prompt up to which a few more groups without advantage are chance."""
 
 
 class ZeroAdvantageOptions(RuleOptions, frozen=True):
@@ -34,22 +34,21 @@ class ZeroAdvantageOptions(RuleOptions, frozen=True):
 
 
 class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
-    """Most groups of completions score the same within, so their advantage is 0 and they teach nothing.
+    """In most groups all completions score the same, so their advantage is 0 and they teach nothing.
 
     ## What it looks for
     `frac_reward_zero_std`, the share of completions whose group has rewards without spread, high for
     many records, on a task that is not solved.
 
     ## Why it matters
-    GRPO and RLOO learn from differences within a group. Where there is none the completions were
-    generated for nothing; at 1.0 the gradient is exactly 0.
+    GRPO and RLOO learn from differences within a group. A group without differences teaches nothing; at a
+    share of 1.0 the gradient is exactly 0.
 
     ## How it decides
-    The mean of 20 records is at least 0.8: warning. At least 0.95 over 10 records with a median gradient
-    norm below 1e-8: critical, from 500 scored completions on (60 records where the batch size is not known);
-    a reward that had one value until then is dead-reward's. It is info while the reward still
-    rises, and where it is near its ceiling: a reward that rose and stands at its best, or one between 0 and 1
-    that stands above 0.75.
+    The mean of 20 records is at least 0.8: warning. At least 0.95 over 10 records with a median gradient norm
+    below 1e-8: critical, from 500 scored completions on (60 records where the batch size is not known). If
+    the reward has never changed until then, dead-reward reports it instead. It is info while the reward still
+    rises, and where it is near its ceiling: it rose and is at its best, or is between 0 and 1 and above 0.75.
 
     ## What looks alike but is healthy
     A solved task: the fraction goes to 1 because everything is right. Small groups: with G completions and
@@ -98,7 +97,7 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
             return None
         dead = share.mean(10) >= self.options.critical_share and self._no_gradient()
         if (share.count < 15 and not dead) or (early and is_constant(self.reward)):
-            return None  # of one value from the start dead-reward tells
+            return None  # a reward with one value from the start: dead-reward reports it
         level = share.mean(20)
         expected = self._expected()
         small = (self.context.number("num_generations") or math.inf) <= SMALL_GROUP

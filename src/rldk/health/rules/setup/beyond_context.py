@@ -1,6 +1,6 @@
-"""SET003 beyond-context: prompts and completions together may exceed what the model or vLLM can take.
+"""SET003 beyond-context: prompts and completions together may exceed the context of the model or of vLLM.
 
-Invariant: as in `setup`.
+Invariant: it is info, since prompts may be shorter than their limit.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ __all__ = ["BeyondContext"]
 
 
 class BeyondContext(SetupRule):
-    """Prompts and completions together may exceed what the model or vLLM can take.
+    """Prompts and completions together may exceed the context of the model or of vLLM.
 
     ## What it looks for
     A completion limit, with the prompt limit where there is one, above the context of vLLM or of the model.
@@ -29,7 +29,7 @@ class BeyondContext(SetupRule):
     Prompts much shorter than their limit; models that go beyond their trained positions by scaling.
 
     ## What to do
-    Lower the completion limit or raise that of vLLM.
+    Lower the completion limit, or raise vLLM's context.
 
     ## Sources
     trl#2923 (a hang).
@@ -59,7 +59,7 @@ class BeyondContext(SetupRule):
     def causes(self) -> list[Cause]:
         return [
             Cause(
-                "limits that do not fit each other",
+                "the limits do not fit together",
                 (
                     Remedy("lower `max_completion_length`", scale=0.5),
                     Remedy("raise `vllm_max_model_length`", scale=2),

@@ -1,7 +1,7 @@
-"""SET004 biased-sampling: sampling drops part of the distribution, which the importance-sampling correction
-does not know.
+"""SET004 biased-sampling: sampling drops a part of the distribution, and the importance-sampling correction
+ignores that.
 
-Invariant: as in `setup`.
+Invariant: it is info, since the options alone do not show how large the bias is.
 """
 
 from rldk.health.remedies import Remedy
@@ -12,19 +12,19 @@ __all__ = ["BiasedSampling"]
 
 
 class BiasedSampling(SetupRule):
-    """Sampling drops part of the distribution, which the importance-sampling correction does not know.
+    """Sampling drops a part of the distribution, and the importance-sampling correction ignores that.
 
     ## What it looks for
     `top_p` below 1, `top_k` above 0 or `min_p`, with vLLM and its correction on.
 
     ## Why it matters
-    The ratio of trainer to rollout probability is then off by the mass that was kept: at 0.9 kept by 10%.
+    The ratio of trainer to rollout probability is then wrong by the dropped mass: 10% at `top_p=0.9`.
 
     ## How it decides
     By these options alone.
 
     ## What looks alike but is healthy
-    The same without vLLM: there are no such ratios then.
+    The same options without vLLM: then there is no such ratio.
 
     ## What to do
     Sample from the whole distribution while training.

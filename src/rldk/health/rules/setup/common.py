@@ -1,4 +1,4 @@
-"""What the rules of the setup family share: they look at the configuration once."""
+"""What the rules of the setup family share: they judge the configuration once, before the first record."""
 
 from typing import Any, ClassVar
 
@@ -12,12 +12,12 @@ RECORD = "record the run with RLDKCallback: the log does not hold the trainer's 
 
 
 class SetupRule(Rule[O_co]):
-    """A rule that looks at the configuration once."""
+    """A rule that judges the configuration once."""
 
     severity = Severity.INFO
     phases = ()
     reads: ClassVar[tuple[str, ...]] = ()
-    """Options that it decides by."""
+    """Options that the rule reads."""
 
     def checkable(self) -> str | None:
         if not self.context.options:
@@ -29,5 +29,5 @@ class SetupRule(Rule[O_co]):
         return None
 
     def info(self, message: str, evidence: dict[str, Any], confidence: float = 0.8) -> Verdict:
-        """What was seen."""
+        """A verdict of severity info."""
         return Verdict(severity=Severity.INFO, message=message, evidence=evidence, confidence=confidence)

@@ -1,8 +1,7 @@
 """SET001 eos-never-learned: the model cannot learn to stop: the end of the answer is not among the trained
 labels.
 
-Invariant: a default alone is never more than information, and what needs a tokenizer, prompts or a disk is
-listed as not checked, with what would enable it.
+Invariant: rldk sees no labels, so the rule is always listed as not checked, with a way to check by hand.
 """
 
 from rldk.health.rule import Severity
@@ -21,10 +20,10 @@ class EosNeverLearned(NotCheckable):
     The tuned model never ends its answers; in later RL all completions are cut.
 
     ## How it decides
-    It needs the labels of a batch, which no log holds: it is listed as not checked.
+    It needs the labels of a batch, and no log holds them: rldk lists the rule as not checked.
 
     ## What looks alike but is healthy
-    A padding token that equals EOS: from TRL 0.17 on SFT does not mask EOS for that.
+    A padding token that equals EOS: from TRL 0.17 on, SFT no longer masks EOS because of that.
 
     ## What to do
     Use another token for padding, and a chat template that ends answers with EOS.

@@ -1,6 +1,6 @@
-"""SET005 few-generations: so few completions a prompt that half of the groups and more teach nothing.
+"""SET005 few-generations: so few completions a prompt that at least half of the groups teach nothing.
 
-Invariant: as in `setup`.
+Invariant: it is info, since rewards of many values need no large groups.
 """
 
 from rldk.health.remedies import Remedy
@@ -11,17 +11,17 @@ __all__ = ["FewGenerations"]
 
 
 class FewGenerations(SetupRule):
-    """So few completions a prompt that half of the groups and more teach nothing.
+    """So few completions a prompt that at least half of the groups teach nothing.
 
     ## What it looks for
     `num_generations` below 4.
 
     ## Why it matters
-    With rewards of 0 and 1 and groups of two, at least half of the groups are without advantage whatever the
+    With rewards of 0 and 1 and groups of two, at least half of the groups have no advantage, whatever the
     success rate; see zero-advantage.
 
     ## How it decides
-    By this option alone. RLOO's default is 2.
+    By this option alone. The default of RLOO is 2.
 
     ## What looks alike but is healthy
     Continuous rewards, whose groups always have a spread.

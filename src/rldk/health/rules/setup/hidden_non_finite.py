@@ -1,7 +1,6 @@
 """SET007 hidden-non-finite: fp16 may overflow, and the log is set to hide a loss that is NaN.
 
-Invariant: a default alone is never more than information, and what needs a tokenizer, prompts or a disk is
-listed as not checked, with what would enable it.
+Invariant: the default filter alone is never reported; only together with fp16 it is info.
 """
 
 from rldk.health.remedies import Remedy
@@ -18,13 +17,13 @@ class HiddenNonFinite(SetupRule):
     `fp16` together with `logging_nan_inf_filter`.
 
     ## Why it matters
-    The trainer then logs 0 or an average where the loss was NaN, and the curve looks well.
+    The trainer then logs 0 or an average where the loss was NaN, and the curve looks healthy.
 
     ## How it decides
-    By these options. The filter alone is the default and says nothing: non-finite looks at gradient norms.
+    By these options. The filter alone is the default and is not reported: non-finite judges gradient norms.
 
     ## What looks alike but is healthy
-    Most runs with the filter on, for none of their losses is NaN.
+    Most runs with the filter on: none of their losses is NaN.
 
     ## What to do
     Turn the filter off, or train in bf16.
@@ -41,14 +40,14 @@ class HiddenNonFinite(SetupRule):
         if option("fp16") is not True or option("logging_nan_inf_filter") is not True:
             return None
         return self.info(
-            "training in fp16, whose losses may be NaN, which the log would not show",
+            "training in fp16 may give NaN losses, and the log would not show them",
             {"fp16": True, "logging_nan_inf_filter": True},
         )
 
     def causes(self) -> list[Cause]:
         return [
             Cause(
-                "the default filter of the trainer",
+                "the trainer's filter of NaN losses is on by default",
                 (
                     Remedy("set `logging_nan_inf_filter=False`"),
                     Remedy("set `bf16=True` in place of `fp16`"),

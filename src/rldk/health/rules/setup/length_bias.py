@@ -1,6 +1,6 @@
 """SET010 length-bias: a loss that averages within each completion favours long wrong answers.
 
-Invariant: as in `setup`.
+Invariant: it is info, since short answers hardly show the bias.
 """
 
 from rldk.health.remedies import Remedy
@@ -46,4 +46,4 @@ class LengthBias(SetupRule):
         )
 
     def causes(self) -> list[Cause]:
-        return [Cause("the loss of the first paper", (Remedy("set `loss_type='dapo'`"),))]
+        return [Cause("`loss_type` is the loss of the first GRPO paper", (Remedy("set `loss_type='dapo'`"),))]

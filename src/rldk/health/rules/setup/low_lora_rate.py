@@ -1,7 +1,6 @@
 """SET006 low-lora-rate: a LoRA adapter at the learning rate of full fine-tuning.
 
-Invariant: a default alone is never more than information, and what needs a tokenizer, prompts or a disk is
-listed as not checked, with what would enable it.
+Invariant: it is info, since a low rate may be intended.
 """
 
 from rldk.health.remedies import Remedy
@@ -42,9 +41,14 @@ class LowLoraRate(SetupRule):
         if rate is None or not 0 < rate <= 2e-6 or not (self.context.model_class or "").startswith("Peft"):
             return None
         return self.info(
-            f"an adapter is trained at a learning rate of {rate:g}, which is one for full fine-tuning",
+            f"the adapter trains at a learning rate of {rate:g}, which suits full fine-tuning",
             {"learning_rate": rate, "model_class": self.context.model_class},
         )
 
     def causes(self) -> list[Cause]:
-        return [Cause("the default of full fine-tuning", (Remedy("raise `learning_rate`", scale=10),))]
+        return [
+            Cause(
+                "the learning rate is the default for full fine-tuning",
+                (Remedy("raise `learning_rate`", scale=10),),
+            )
+        ]

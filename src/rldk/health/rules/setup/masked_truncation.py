@@ -1,4 +1,4 @@
-"""SET009 masked-truncation: cut completions are masked, and most are cut: little is left to train on.
+"""SET009 masked-truncation: most completions are cut, and cut ones are masked: little is left to train on.
 
 Invariant: as in `setup`.
 """
@@ -19,19 +19,20 @@ class MaskedTruncationOptions(RuleOptions, frozen=True):
 
 
 class MaskedTruncation(Rule[MaskedTruncationOptions]):
-    """Cut completions are masked, and most are cut: little is left to train on.
+    """Most completions are cut, and cut ones are masked: little is left to train on.
 
     ## What it looks for
     `mask_truncated_completions` with more than half of the completions cut.
 
     ## Why it matters
-    Masked completions have no gradient; the more are cut the less is trained, and nothing shows it.
+    Masked completions have no gradient: the more are cut, the less the policy learns, and the log does not
+    show it.
 
     ## How it decides
     The mean of the share of cut completions over ten records is above 0.5, from the fifth on: warning.
 
     ## What looks alike but is healthy
-    Long answers of which few are cut, which is what the option is for.
+    Long answers with few cut ones: the option is meant for them.
 
     ## What to do
     Raise the completion limit; do not mask before.

@@ -1,8 +1,7 @@
-"""SET012 rows-cut: rows are cut by the length limit of supervised fine-tuning, and their answers with them.
+"""SET012 rows-cut: the length limit of supervised fine-tuning cuts rows, and their answers with them.
 
 
-Invariant: a default alone is never more than information, and what needs a tokenizer, prompts or a disk is
-listed as not checked, with what would enable it.
+Invariant: rldk sees no data, so the rule is always listed as not checked, with a way to check by hand.
 """
 
 from rldk.health.rule import Severity
@@ -12,16 +11,16 @@ __all__ = ["RowsCut"]
 
 
 class RowsCut(NotCheckable):
-    """Rows are cut by the length limit of supervised fine-tuning, and their answers with them.
+    """The length limit of supervised fine-tuning cuts rows, and their answers with them.
 
     ## What it looks for
     The share of rows longer than `max_length`.
 
     ## Why it matters
-    What is cut is not trained; where it is the whole answer nothing is: see labels-masked.
+    The trainer does not learn from the part that is cut. If that is the whole answer, see labels-masked.
 
     ## How it decides
-    It needs the data, which no log holds: it is listed as not checked.
+    It needs the data, and no log holds it: rldk lists the rule as not checked.
 
     ## What looks alike but is healthy
     A few very long rows.

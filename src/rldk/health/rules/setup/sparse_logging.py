@@ -1,7 +1,6 @@
-"""SET008 sparse-logging: so few records are logged that most rules will have nothing to judge.
+"""SET008 sparse-logging: the run logs so few records that most rules will have nothing to judge.
 
-Invariant: a default alone is never more than information, and what needs a tokenizer, prompts or a disk is
-listed as not checked, with what would enable it.
+Invariant: it is info, and a run of fewer than 20 steps is never reported.
 """
 
 from rldk.health.remedies import Remedy
@@ -12,13 +11,13 @@ __all__ = ["SparseLogging"]
 
 
 class SparseLogging(SetupRule):
-    """So few records are logged that most rules will have nothing to judge.
+    """The run logs so few records that most rules will have nothing to judge.
 
     ## What it looks for
     Planned steps over `logging_steps` below 20.
 
     ## Why it matters
-    Rules ask for an effect that lasts; with a dozen records trouble is told late or not at all.
+    Rules wait for an effect that lasts; with a dozen records they report trouble late or not at all.
 
     ## How it decides
     By `max_steps` and `logging_steps`, where both are known and the run has at least 20 steps.
@@ -49,4 +48,9 @@ class SparseLogging(SetupRule):
         )
 
     def causes(self) -> list[Cause]:
-        return [Cause("sparse logging", (Remedy("set `logging_steps` to 1", down_to=1),))]
+        return [
+            Cause(
+                "`logging_steps` is large for such a short run",
+                (Remedy("set `logging_steps` to 1", down_to=1),),
+            )
+        ]

@@ -1,6 +1,7 @@
-"""SET002 uncovered-eos: the model ends its answers with a token that the trainer does not take for an end.
+"""SET002 uncovered-eos: the model ends its answers with a token that the trainer does not count as an end.
 
-Invariant: as in `setup`.
+Invariant: rldk records no tokenizer, so the rule is always listed as not checked, with a way to check by
+hand.
 """
 
 from rldk.health.rule import Severity
@@ -11,26 +12,26 @@ __all__ = ["UncoveredEos"]
 
 
 class UncoveredEos(NotCheckable):
-    """The model ends its answers with a token that the trainer does not take for an end.
+    """The model ends its answers with a token that the trainer does not count as an end.
 
     ## What it looks for
-    EOS ids of the generation configuration other than that of the tokenizer.
+    EOS ids of the generation configuration other than the tokenizer's.
 
     ## Why it matters
-    The trainer takes whole answers for cut ones; with `mask_truncated_completions` it trains on none of them.
+    The trainer counts whole answers as cut; with `mask_truncated_completions` it trains on none of them.
 
     ## How it decides
-    It needs the tokenizer, which the record of a run does not hold: it is listed as not checked. While the
-    run goes on, eos-mismatch tells it from lengths.
+    It needs the tokenizer, and the record of a run does not hold it: rldk lists the rule as not checked.
+    During the run, eos-mismatch finds it by lengths.
 
     ## What looks alike but is healthy
-    A chat model with several EOS ids that always ends with the one of its tokenizer.
+    A chat model with several EOS ids that always ends with its tokenizer's.
 
     ## What to do
     Set "tokenizer.eos_token" to the token that ends a turn, before the trainer is made.
 
     ## Sources
-    trl#7039 (Phi-3.5: 97% taken for cut that had ended).
+    trl#7039 (Phi-3.5: 97% counted as cut that had ended).
     """
 
     code, name, severity = "SET002", "uncovered-eos", Severity.WARNING

@@ -7,4 +7,4 @@ __all__ = ["MAX_NAMED", "SCORING_SECONDS", "STEP_TIME"]
 STEP_TIME = "step_time|iteration_time|step_wall_time"
 SCORING_SECONDS = re.compile(r"reward_functions/(.+)/seconds")
 MAX_NAMED = 32
-"""GPUs, or reward functions, that are looked at one by one."""
+"""Most GPUs, or reward functions, that a rule follows one by one."""

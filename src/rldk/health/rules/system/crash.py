@@ -1,6 +1,6 @@
-"""SYS006 crash: the run ended by an exception, a signal or for want of memory.
+"""SYS006 crash: the run ended by an exception, by a signal, or because memory ran out.
 
-Invariant: the end of the newest attempt alone is judged; another rank is named only where it failed first.
+Invariant: only the end of the newest attempt is judged, and another rank is named only if it failed first.
 """
 
 from rldk.health.failure_cause import Failure, failure_of
@@ -28,26 +28,26 @@ _EXPLAINED_BY = {"memory": ("memory-creep",), "nan": ("non-finite",), "disk": ("
 
 
 class Crash(Rule):
-    """The run ended by an exception, a signal or for want of memory.
+    """The run ended by an exception, by a signal, or because memory ran out.
 
     ## What it looks for
     How the process of the run ended, and where it was.
 
     ## Why it matters
-    Which error, at which step, is the first question; the log ends before the answer.
+    Which error, and at which step? The log ends before it can answer.
 
     ## How it decides
-    It needs the record of the process's end: it is not checked from a log. An exception that nobody caught,
-    or an error below Python (a segmentation fault, an abort): critical. SIGTERM or SIGHUP: warning. It tells
-    the line, and the reward function where it was in one. By the text of the exception it tells memory that
-    ran out, with the allocator's numbers; a full disk; another rank that was lost, and how that one ended,
-    where it left a crash file. NaN weights of an online trainer fail in generation ("probability tensor
-    contains either `inf`, `nan` or element < 0") before a log shows them: then non-finite is found too, as
-    the cause.
+    It needs rldk's record of how the process ended, so a log alone is not checked. An uncaught exception, or
+    an error below Python (a segmentation fault, an abort): critical. SIGTERM or SIGHUP: warning. The finding
+    names the line, and the reward function if the process was in one. By the text of the exception it
+    recognises memory that ran out (with the allocator's numbers), a full disk, and the loss of another rank
+    (with that rank's end, if it left a crash file). NaN weights of an online trainer fail in generation
+    ("probability tensor contains either `inf`, `nan` or element < 0") before a log shows them: then
+    non-finite is reported too, as the cause.
 
     ## What looks alike but is healthy
-    A run that was stopped on purpose. An exception that the script caught and went on from. A scheduler
-    ends jobs by SIGTERM at their time limit: it is told, as nobody knows whether that was meant.
+    A run that was stopped on purpose. An exception that the script caught before it continued. A scheduler
+    ends jobs by SIGTERM at their time limit: rldk reports it, since it cannot know whether that was intended.
 
     ## What to do
     Read the error and the stacks in the run's crash file; resume from the last whole checkpoint.
@@ -59,7 +59,7 @@ class Crash(Rule):
 
     code, name, severity = "SYS006", "crash", Severity.CRITICAL
     kinds = ("end",)
-    enable = "it needs the record of how the process ended, which a log does not hold"
+    enable = "record the run with rldk: a log does not hold how the process ended"
     when_over = "forget"
     patience = 1
 
@@ -91,7 +91,7 @@ class Crash(Rule):
         )
 
     def _describe(self, at: Observation, end: RunEnd, failure: Failure) -> str:
-        """What happened to the process of rank 0, in words; the possible causes are kept."""
+        """How the process of rank 0 ended, in words; sets the possible causes."""
         when = f"after step {at.step:,}{location(end)}"
         self.possible_causes = _causes(failure)
         if end.how == "terminated":
@@ -114,6 +114,6 @@ class Crash(Rule):
 
 
 def _causes(failure: Failure) -> list[Cause]:
-    """The causes of a failure, the first with what to do."""
+    """The causes of a failure; the first carries the remedies."""
     remedies = (*failure.remedies, RESUME)
     return [Cause(text, () if index else remedies) for index, text in enumerate(failure.causes)]

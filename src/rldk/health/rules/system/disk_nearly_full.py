@@ -1,6 +1,6 @@
-"""SYS008 disk-nearly-full: the disk will not take the checkpoints to come.
+"""SYS008 disk-nearly-full: the disk has no room for the next checkpoints.
 
-Invariant: a small disk that is not getting fuller is healthy; what a checkpoint takes is measured or a lower
+Invariant: a small disk that is not getting fuller is healthy; the size of a checkpoint is measured or a lower
 bound, never a guess.
 """
 
@@ -18,47 +18,47 @@ __all__ = ["DiskNearlyFull", "least_size"]
 FREE = "resource/disk_free"
 SIZE = "resource/checkpoint_size"
 LOGS = 0.1
-"""GiB for the logs to come: 60,000 records of 1.5 KiB."""
+"""GiB for the rest of the logs: 60,000 records of 1.5 KiB."""
 
 
 class DiskNearlyFullOptions(RuleOptions, frozen=True):
     """Thresholds of disk-nearly-full."""
 
     checkpoints: int = 3
-    """Checkpoints for which there must be room, where as many are still to come."""
+    """Checkpoints that must fit, if the run will save that many more."""
     least: float = 1.0
-    """GiB that are little whatever the checkpoints take."""
+    """GiB below which space is short whatever the size of a checkpoint."""
     records: int = 3
-    """Records in a row: while a save goes on, less is free than after it."""
+    """Records in a row; during a save less space is free than after it."""
 
 
 class DiskNearlyFull(Rule[DiskNearlyFullOptions]):
-    """The disk will not take the checkpoints to come.
+    """The disk has no room for the next checkpoints.
 
     ## What it looks for
-    Free space where the run writes, below three checkpoints and the logs to come, or on its way to nothing.
+    Free space on the run's disk that is below three checkpoints and the rest of the logs, or is running out.
 
     ## Why it matters
     A save that fails ends the run, or leaves a checkpoint that cannot be loaded.
 
     ## How it decides
-    Warning where, for three records, less is free than three checkpoints take, or as many as are still to
-    come by `save_steps` and `save_total_limit`, and 0.1 GiB for the logs. A checkpoint has the size of the
-    newest one; before there is one, at least two bytes for each weight that the model's configuration shows
-    (not for LoRA). Warning, too, where the free space falls evenly over the last three quarters of the run,
-    by 1 GiB or more, and at that pace is gone before the planned end; or where less than 1 GiB is left and
-    the run began with 1 GiB more.
+    Warning where, for three records, the free space is below the size of the next checkpoints and 0.1 GiB for
+    the logs. The next checkpoints are three, or fewer if `save_steps` and `save_total_limit` plan fewer. A
+    checkpoint has the size of the newest one. Before the first, it has at least two bytes for each weight
+    that the model's configuration shows (not for LoRA). Warning, too, where the free space falls evenly over
+    the last three quarters of the run, by 1 GiB or more, and at that pace runs out before the planned end.
+    Warning, too, where less than 1 GiB is left and the run began with 1 GiB more.
 
     ## What looks alike but is healthy
-    A small disk that stays as it is. A limit on the number of checkpoints that are kept, which frees as
-    much as it takes once they are there: one more must fit, since the new one is written before the oldest is
-    removed. A quota below what the file system reports is not seen.
+    A small disk that gets no fuller. A run at its `save_total_limit`, which removes as much as it writes; one
+    more checkpoint must fit, since the trainer writes the new one before it removes the oldest. rldk does not
+    see a quota below the free space that the file system reports.
 
     ## What to do
-    Free space; keep fewer checkpoints, or without the optimizer's state.
+    Free space; keep fewer checkpoints, or save them without the optimizer's state.
 
     ## Sources
-    The checkpoint checks: a file cut short is found only when it is loaded. speculators#739 and
+    The checkpoint rules: a file that was cut short shows only when it is loaded. speculators#739 and
     open-instruct, which write a marker of completeness last. transformers' `_save_checkpoint` writes before
     it rotates.
     """
@@ -140,7 +140,7 @@ class DiskNearlyFull(Rule[DiskNearlyFullOptions]):
         )
 
     def _every(self, at: Observation) -> float | None:
-        """Steps from one save to the next; None where nobody can tell, as with `best`."""
+        """Steps from one save to the next; None where that is not known, as with `best`."""
         strategy, every = self.context.option("save_strategy"), self.context.number("save_steps")
         if strategy == "epoch":
             epoch = at.values.get("epoch")
@@ -151,12 +151,12 @@ class DiskNearlyFull(Rule[DiskNearlyFullOptions]):
         return every if every >= 1 else planned and every * planned
 
     def _taken(self, at: Observation) -> float | None:
-        """Checkpoints that were written; None where that is not known."""
+        """Checkpoints written so far; None where that is not known."""
         every = self._every(at)
         return at.step // every if every else None
 
     def _to_come(self, at: Observation) -> int:
-        """Checkpoints that must find room, three at most."""
+        """Checkpoints that must fit, three at most."""
         most: int = self.options.checkpoints
         if self.context.option("save_strategy") == "no":
             return min(most, 1)  # the one that the user's script saves at the end
@@ -164,7 +164,7 @@ class DiskNearlyFull(Rule[DiskNearlyFullOptions]):
         if every and planned is not None:
             most = min(most, ceil((planned - at.step) / every))
         limit, taken = self.context.number("save_total_limit"), self._taken(at)
-        if limit is not None:  # how many are there already may not be known: then one is sure
+        if limit is not None:  # with an unknown number on disk, one more is certain
             most = min(most, 1 if taken is None else int(max(limit - taken, 0)) + 1)
         return max(most, 0)
 
@@ -183,15 +183,15 @@ class DiskNearlyFull(Rule[DiskNearlyFullOptions]):
                 0.7,
             ),
             Cause(
-                "something else writes to this disk: caches of models and datasets, other people's runs",
-                (Remedy('look what is large ("du -xh --max-depth=2 DIR | sort -h")'),),
+                "other data fill this disk: caches of models and datasets, or other people's runs",
+                (Remedy('find what is large ("du -xh --max-depth=2 DIR | sort -h")'),),
                 0.4,
             ),
         ]
 
 
 def least_size(context: RunContext) -> float | None:
-    """GiB that a checkpoint of the whole model takes at least; None where the configuration does not tell.
+    """Least size in GiB of a checkpoint of the whole model; None where the configuration does not show it.
 
     Two bytes a weight, and only the weights that every transformer has: embeddings, two projections of
     attention and two of the feed-forward part in each layer.

@@ -1,6 +1,6 @@
 """SYS007 gpu-idle: the GPUs do little.
 
-Invariant: times that were recorded are judged, never the clock, and what was not measured accuses nobody.
+Invariant: only recorded times are judged, never the clock; a missing measurement counts as a busy GPU.
 """
 
 import re
@@ -34,29 +34,28 @@ class GPUIdleOptions(RuleOptions, frozen=True):
     """Thresholds of gpu-idle."""
 
     share: float = 0.3
-    """Share of the time in use, and of the power limit."""
+    """Share of the time in use, or of the power limit, below which a GPU is idle."""
     seconds: float = 600.0
-    """Time over which they are taken."""
+    """Seconds over which the shares are averaged."""
 
 
 class GPUIdle(Rule[GPUIdleOptions]):
     """The GPUs do little.
 
     ## What it looks for
-    Use of the multiprocessors, or power, below 30% in the mean of ten minutes.
+    A mean use of the multiprocessors, or mean power, below 30% over ten minutes.
 
     ## Why it matters
-    Hours are paid for that are spent waiting: for generation, for data, for a reward function.
+    You pay for hours in which the GPU waits: for generation, for data, for a reward function.
 
     ## How it decides
-    Over the last ten minutes by recorded times (more where a record takes longer: three stretches of
-    records at least), the busiest GPU of the process was in use for less than 30% of the time, or drew less
-    than 30% of its power limit, in the mean by time and also in the median of the stretches: info.
+    Over the last ten recorded minutes, or over three stretches of records if those are longer, the busiest
+    GPU of the process was in use for less than 30% of the time, or drew less than 30% of its power limit.
+    Both the mean by time and the median of the stretches must be below: info.
 
     ## What looks alike but is healthy
-    Minutes of evaluation or of saving, in which the GPU waits for other things: hence the median. A small
-    model on a large GPU draws little power however busy it is; "utilisation" of 100% says only that some
-    kernel ran.
+    Minutes of evaluation or saving, in which the GPU waits for other work: hence the median. A small model on
+    a large GPU draws little power however busy it is; "utilisation" of 100% says only that some kernel ran.
 
     ## What to do
     See slow-steps and the time of the reward functions; larger batches; an engine for generation.
@@ -96,7 +95,7 @@ class GPUIdle(Rule[GPUIdleOptions]):
         use = power = 0.0
         for names in self.gpus.values():
             busy, drawn, limit = map(values.get, names)
-            use = max(use, 1.0 if busy is None else busy / 100)  # what was not measured accuses nobody
+            use = max(use, 1.0 if busy is None else busy / 100)  # a missing measurement counts as busy
             power = max(power, 1.0 if drawn is None or not limit else drawn / limit)
         so_far = self.open
         self.open = _Stretch(
@@ -163,7 +162,11 @@ class GPUIdle(Rule[GPUIdleOptions]):
                 found.append(
                     Cause(
                         f"the reward function {function} takes {spent:.3g} s of a step of {step:.3g} s",
-                        (Remedy(f'look what "{function}" waits for; call it for many completions at once'),),
+                        (
+                            Remedy(
+                                f'find out what "{function}" waits for; call it for many completions at once'
+                            ),
+                        ),
                         0.9,
                     )
                 )

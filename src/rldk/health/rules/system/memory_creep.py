@@ -1,7 +1,7 @@
-"""SYS004 memory-creep: memory grows with every step, until there is none left.
+"""SYS004 memory-creep: memory grows with every step until it runs out.
 
-Invariant: what is full on purpose (the caches of an allocator, an engine's share of the GPU, the kernel's
-caches) is no finding; a level that rises is one only where it reaches an end.
+Invariant: memory that is full on purpose (the caches of an allocator or of the kernel, an engine's share of
+the GPU) is no finding. A rising level is a finding only where it reaches its limit.
 """
 
 import re
@@ -34,52 +34,56 @@ class MemoryCreepOptions(RuleOptions, frozen=True):
     """Thresholds of memory-creep."""
 
     quarter: float = 0.02
-    """Of logged memory: least rise from quarter to quarter, as a share."""
+    """Least rise of logged memory from quarter to quarter, as a share."""
     total: float = 0.1
-    """Of logged memory: least rise over all."""
+    """Least rise of logged memory over all four quarters, as a share."""
     risen: float = 0.02
-    """Of measured memory: least rise over all."""
+    """Least rise of measured memory, as a share of its level."""
     room: float = 0.95
-    """Share of what there is that a rise must reach."""
+    """Share of the available memory that a rise must reach."""
     full: float = 0.97
-    """Share of the memory of the machine, or of the limit, that is all but used up."""
+    """Share of the memory of the machine, or of its limit, from which memory is nearly used up."""
 
 
 class MemoryCreep(Rule[MemoryCreepOptions]):
-    """Memory grows with every step, until there is none left.
+    """Memory grows with every step until it runs out.
 
     ## What it looks for
-    Allocated memory, or that of the process, that keeps rising; memory that is all but used up.
+    Memory of tensors, of the process or of a GPU that keeps rising; memory that is nearly used up.
 
     ## Why it matters
-    The run dies hundreds of steps later, mostly without a checkpoint of that time.
+    The run dies hundreds of steps later, mostly without a recent checkpoint.
 
     ## How it decides
-    Where rldk measured: the memory of the process, the most that tensors take, or what is used of a GPU
-    beside torch's cache rises evenly over the last three quarters of the run: at least 100 records and 15
-    minutes; again and again higher than ever before; no quarter of that time gains more than three times
-    another, the last at least 0.7 of the first, all more than the level goes up and down within one; by 2%
-    and 0.1 GiB in all; of the process, the machine has grown fuller by half of that at least. And at this
-    pace 95% of what there is (of the machine, of the container's limit, of the GPU) are in use before the
-    planned end, but no more is foretold than three times the steps done. All that in at least three looks,
-    ten records apart, more than in looks without: warning. Or, in five records in a row, more than 97% of the
-    machine's memory, or of the limit, is in use and less than 8 GiB are left: warning; caches that the kernel
-    would give back do not count. Or the allocator found no memory since the first ten records: warning; or it
-    had to empty its cache in at least 5 of the last 20 records: info.
+    *Measured by rldk, rising*: after at least 100 records and 15 minutes, one of three levels rises evenly
+    over the last three quarters of the run, by 2% and 0.1 GiB in all. The levels are the memory of the
+    process, the peak of the tensors, and a GPU's memory without torch's cache. A rise is even if the level
+    reaches new highs again and again, and every quarter of that time gains: none more than three times
+    another, the last at least 0.7 of the first, and together more than the level swings within one. If it is
+    the process, the machine's memory must have grown by at least half as much. At this pace 95% of the
+    available memory (of the machine, of the container's limit, of the GPU) must be in use before the planned
+    end; rldk projects at most three times the steps done. All that in at least three checks, ten records
+    apart, more than in checks without: warning.
 
-    Where a framework logged it: every tenth record, over the last 100, the largest value of each quarter is
-    above that of the quarter before by at least 2%, no rise is more than three times another, and together
-    they are at least 10%: warning; info where completions grew by a tenth, unless at this pace memory doubles
-    before `max_steps`. The capacity of the card is not in a log.
+    *Measured by rldk, full*: in five records in a row more than 97% of the memory of the machine, or of its
+    limit, is in use and less than 8 GiB are left: warning. Caches that the kernel would give back do not
+    count. The allocator found no memory since the first ten records: warning. It had to empty its cache in at
+    least 5 of the last 20 records: info.
+
+    *Logged by a framework*: over the last 100 records, the largest value of each quarter is at least 2% above
+    the quarter before, no rise is more than three times another, and together they are at least 10%: warning.
+    Info where completions grew by a tenth, unless at this pace memory doubles before `max_steps`. A log does
+    not hold the capacity of the card.
 
     ## What looks alike but is healthy
     The allocator's cache: reserved memory rises in steps and stays. A peak that follows the longest batch. A
     process that grows while caches warm up, or by the pages of a dataset that it maps. An engine that takes
-    90% of the GPU at once, as it was told to. A jump by another process. Memory that rises and has room until
-    the end.
+    90% of the GPU at once, as configured. A jump by another process. Memory that rises and has room until the
+    end.
 
     ## What to do
-    Smaller batches and shorter completions; give the engine less; find what is kept from step to step.
+    Use smaller batches and shorter completions; give the engine less; find the objects that survive from step
+    to step.
 
     ## Sources
     unsloth#2470 (36 to 39.9 GB, dead at 600 to 700 steps); trl#2927, trl#2688; NeMo-RL#2319; ms-swift#5894.
@@ -97,14 +101,14 @@ class MemoryCreep(Rule[MemoryCreepOptions]):
         self.retried: deque[int] = deque(maxlen=5)
         self.steps: deque[int] = deque(maxlen=100)
         self.trails = {PROCESS: Trail(), TORCH: Trail()}
-        self.gpus: dict[str, str] = {}  # what is used of each, and what there is of it
+        self.gpus: dict[str, str] = {}  # the metric of each GPU's used memory, and of its total
         self.full = {used: Streak() for used, _, _ in ROOMS}
         self.began: float | None = None
         self.at_first: float | None = None  # memory of the machine in use
         self.records = 0
         self.sure = 0
         self.since: int | None = None
-        self.foretold: Verdict | None = None
+        self.projected: Verdict | None = None
         self.rising: Verdict | None = None
 
     def meet(self, names: Collection[str]) -> None:
@@ -148,18 +152,20 @@ class MemoryCreep(Rule[MemoryCreepOptions]):
         return None
 
     def _measured(self, at: Observation) -> Verdict | None:
-        """A level that reaches its end before the run does, seen in three looks more than it was not."""
+        """Reports a level that will reach its limit before the run ends, by three checks more than checks
+        without.
+        """
         early = self.records < 100 or (at.wall_time or 0.0) - (self.began or 0.0) < 900
-        verdict = None if early else self._foretold(at)
+        verdict = None if early else self._projected(at)
         self.sure = max(self.sure - 1, 0) if verdict is None else min(self.sure + 1, 5)
         if self.sure == 0:
             self.since = None
         elif self.since is None:
             self.since = at.step
-        self.foretold = verdict or self.foretold
-        return self.foretold if self.sure >= 3 else None
+        self.projected = verdict or self.projected
+        return self.projected if self.sure >= 3 else None
 
-    def _foretold(self, at: Observation) -> Verdict | None:
+    def _projected(self, at: Observation) -> Verdict | None:
         for name, trail in self.trails.items():
             now, spare = self._level(name, at.values), self._spare(name, at.values)
             found = trail.rise() if now is not None and spare is not None else None
@@ -182,18 +188,22 @@ class MemoryCreep(Rule[MemoryCreepOptions]):
         return None
 
     def _level(self, name: str, values: Mapping[str, float | None]) -> float | None:
-        """A series; of a GPU's memory what is not torch's, whose cache fills a GPU by and by."""
+        """The value of a series; for a GPU without torch's memory, because its cache fills a GPU over
+        time.
+        """
         level = values.get(name)
         cache = values.get("resource/torch_reserved") if name in self.gpus else None
         return level if level is None or cache is None else level - cache
 
     def _missed(self, rise: float, values: Mapping[str, float | None]) -> bool:
-        """Whether the machine has less memory for it: what a process maps of files, it can take back."""
+        """Whether the machine's memory grew too: pages of mapped files cost nothing, the kernel can drop
+        them.
+        """
         used = values.get(USED)
         return used is None or self.at_first is None or used - self.at_first >= rise / 2
 
     def _spare(self, name: str, values: Mapping[str, float | None]) -> float | None:
-        """GiB by which a level can rise until the share `room` of what there is is in use."""
+        """GiB by which a level can rise until the share `room` of the available memory is in use."""
         if name == PROCESS:
             pairs = [(values.get(used), values.get(total)) for used, total, _ in ROOMS]
         else:
@@ -206,7 +216,7 @@ class MemoryCreep(Rule[MemoryCreepOptions]):
         return min(left, default=None)
 
     def _short_of(self, at: Observation) -> Verdict | None:
-        """What torch's allocator says of a GPU that is full."""
+        """Reports a full GPU, by the counters of torch's allocator."""
         failed = at.values.get("resource/torch_ooms")
         if failed is not None and self.failures is None:
             self.failures = failed
@@ -228,7 +238,7 @@ class MemoryCreep(Rule[MemoryCreepOptions]):
         )
 
     def _in_log(self, step: int) -> Verdict | None:
-        """A level that a framework logged, without what there is."""
+        """Judges a level that a framework logged, without the capacity."""
         memory = self.logged
         if memory.count < 100:
             return None
@@ -255,7 +265,7 @@ class MemoryCreep(Rule[MemoryCreepOptions]):
     def causes(self) -> list[Cause]:
         return [
             Cause(
-                "something is kept from step to step: graphs, logs, completions",
+                "the process keeps objects from step to step: graphs, logs, completions",
                 (Remedy("look for tensors and lists that grow in reward functions and callbacks"),),
                 0.5,
             ),
@@ -268,7 +278,7 @@ class MemoryCreep(Rule[MemoryCreepOptions]):
                 0.7 if _grew(self.length) else 0.4,
             ),
             Cause(
-                "the engine leaves too little",
+                "the engine leaves too little memory",
                 (
                     Remedy("lower `vllm_gpu_memory_utilization`", scale=0.7, only_with="use_vllm"),
                     Remedy("set `vllm_enable_sleep_mode=True`", only_with="use_vllm"),
@@ -285,5 +295,5 @@ def _grew(length: Track) -> bool:
 
 def _memory_name(name: str) -> str:
     if match := GPU.fullmatch(name):
-        return f"the memory of GPU {match[1]} beside torch's cache"
-    return "the memory of the process" if name == PROCESS else "the most that tensors take"
+        return f"the memory of GPU {match[1]} without torch's cache"
+    return "the memory of the process" if name == PROCESS else "the peak memory of tensors"

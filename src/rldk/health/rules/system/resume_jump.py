@@ -1,6 +1,6 @@
-"""SYS001 resume-jump: after a resume the run is not the one that was stopped.
+"""SYS001 resume-jump: after a resume the run does not continue where it stopped.
 
-Invariant: recorded times are judged, never the clock.
+Invariant: a resumed run is compared only with its own records from before the resume.
 """
 
 from collections import deque
@@ -26,26 +26,26 @@ class ResumeJumpOptions(RuleOptions, frozen=True):
 
 
 class ResumeJump(Rule[ResumeJumpOptions]):
-    """After a resume the run is not the one that was stopped.
+    """After a resume the run does not continue where it stopped.
 
     ## What it looks for
-    The first records after a resume against the last ones before: learning rate, reward, loss.
+    Learning rate, reward and loss in the first records after a resume, against the last ones before it.
 
     ## Why it matters
-    A resume without optimizer, scheduler or adapter looks like training and is another one.
+    A resume without optimizer, scheduler or adapter looks healthy, but it is a different training.
 
     ## How it decides
-    The learning rate of the first record after the resume is more than 1.5 times, or less than two thirds
-    of, what the run had at the same step, or 3 times of what it had last where that step was not reached
-    before: at once. Or ten records after the resume the reward has lost, or the loss has gained, four
-    standard deviations of its record-to-record noise against the mean of the ten before: warning. A rate that
-    changed by less than 2 times, or is what a linear or cosine decay over the planned run gives at this point
-    from the peak that the run had, is information: the schedule has another length.
+    In the first record after the resume, the learning rate differs by a factor of more than 1.5 from the
+    run's rate at the same step: warning. If the run had not reached that step, the factor is 3, against its
+    last rate. Or, ten records after the resume, the reward is lower, or the loss higher, than the mean of the
+    ten records before, by four standard deviations of its record-to-record noise: warning. A rate that
+    changed by a factor of less than 2 is info. So is a rate that a linear or cosine decay over the planned
+    run gives at this point: the schedule has another length.
 
     ## What looks alike but is healthy
-    Another order of the data; a step that goes back, and a `num_tokens` that restarts, are normal on a
-    resume; a learning rate near the end of its schedule or in its warm-up changes fast (hence the same
-    step). Random generators of rollouts are not restored: an exact match is impossible.
+    Another order of the data. On a resume it is normal that the step goes back and that `num_tokens`
+    restarts. Near the end of its schedule or in its warm-up a learning rate changes fast: hence the same
+    step. Trainers do not restore the random generators of rollouts, so an exact match is impossible.
 
     ## What to do
     Pass `resume_from_checkpoint`, keep the optimizer's state in checkpoints, keep the configuration.
@@ -79,7 +79,7 @@ class ResumeJump(Rule[ResumeJumpOptions]):
         return self.found
 
     def _resume(self, at: Observation, rate: float | None) -> None:
-        """Remember what was before. The tracks already hold the record that is compared with it."""
+        """Store the levels from before the resume. The tracks already hold the first record after it."""
         count = self.options.records
         self.before = {}
         for name, track in (("reward", self.reward), ("loss", self.loss)):
@@ -104,14 +104,16 @@ class ResumeJump(Rule[ResumeJumpOptions]):
             severity=Severity.INFO if longer else Severity.WARNING,
             message=f"after the resume the learning rate is {rate:.2g}; it was {was:.2g} "
             + ("at this step before" if same else f"at step {near[0]}")
-            + ("; the schedule may be of another length" if longer else ""),
+            + ("; the schedule may have another length" if longer else ""),
             evidence={"lr": [was, rate], "step": [near[0], step]},
             onset=step,
             confidence=0.9 if same else 0.6,
         )
 
     def _on_schedule(self, at: Observation, rate: float) -> bool:
-        """Whether the rate is what a decay from the planned peak, which the run had, gives at this point."""
+        """Whether a linear or cosine decay from the planned peak, which the run reached, gives this rate
+        here.
+        """
         peak, highest = self.context.number("learning_rate"), max(rate for _, rate in self.past)
         if peak is None or not 0.8 * peak <= highest <= 1.01 * peak:
             return False

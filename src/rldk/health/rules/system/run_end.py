@@ -1,7 +1,7 @@
-"""What an Observation of kind `end` says, as the rules crash and unfinished-run both need it.
+"""Reads an Observation of kind `end`, for the rules crash and unfinished-run.
 
-Invariant: it holds how the process of rank 0 ended, how those of other ranks did as far as they could say so,
-and the `resource/...` metrics of the last train record.
+Invariant: it holds the end of the process of rank 0, the ends that other ranks recorded, and the
+`resource/...` metrics of the last train record.
 """
 
 from rldk.health.failure_cause import Failure, failure_of
@@ -12,15 +12,15 @@ from rldk.schema.run_info import RunEnd
 __all__ = ["RESUME", "failed_first", "full_memory", "location", "memory", "outside_explanation"]
 
 RESUME = Remedy("resume from the newest checkpoint that is whole: trainer.train(resume_from_checkpoint=True)")
-"""What to do after any end but a good one."""
+"""The remedy after any end but a good one."""
 FULL = 0.95
-"""Share of the memory in use from which a killed process was probably killed for it."""
+"""Share of the memory in use from which the out-of-memory killer probably ended a killed process."""
 FAILED = ("exception", "native")
-"""Ends of a process that failed of itself."""
+"""Values of `RunEnd.how` for a process that failed by itself."""
 
 
 def failed_first(at: Observation) -> tuple[int, RunEnd, Failure] | None:
-    """The other rank that failed of itself, where rank 0 only followed."""
+    """The rank that failed by itself, where rank 0 only lost its connection; None where there is none."""
     if at.ends[0].how == "exception" and not _is_follower(at.ends[0]):
         return None
     for rank, end in sorted(at.ends.items()):
@@ -30,12 +30,12 @@ def failed_first(at: Observation) -> tuple[int, RunEnd, Failure] | None:
 
 
 def _is_follower(end: RunEnd) -> bool:
-    """Whether a process failed since another rank was lost."""
+    """Whether a process failed because it lost another rank."""
     return failure_of(end.detail, end.activity).kind == "peer"
 
 
 def outside_explanation(end: RunEnd) -> tuple[str, ...]:
-    """The rule that explains an end from outside, or by a rank that was lost: nothing went on any more."""
+    """The rule that may explain an end from outside, or by a lost rank: a stall came before it."""
     return () if end.how in FAILED and not _is_follower(end) else ("stall",)
 
 
@@ -46,7 +46,7 @@ def location(end: RunEnd) -> str:
 
 
 def memory(at: Observation) -> dict[str, float]:
-    """What the last record says of memory, in GiB."""
+    """The memory metrics of the last record, in GiB."""
     return {
         name: value
         for name, value in at.values.items()
@@ -55,7 +55,7 @@ def memory(at: Observation) -> dict[str, float]:
 
 
 def full_memory(at: Observation) -> str | None:
-    """In words, that the memory was full at the last record."""
+    """A clause that the memory was full at the last record; None where it was not, or was not measured."""
     for used, most, whose in (
         ("memory_limit_used", "memory_limit", "the job's"),
         ("memory_used", "memory_total", "the machine's"),

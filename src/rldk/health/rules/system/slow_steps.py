@@ -1,7 +1,7 @@
 """SYS003 slow-steps: steps get slower, or most of their time is generation.
 
-Invariant: times that were recorded are judged, never the clock; a slow-down is judged by the time of steps
-alone, the rest only names causes.
+Invariant: only recorded times are judged, never the clock; the time of steps alone decides, and all other
+series only name causes.
 """
 
 import re
@@ -23,11 +23,11 @@ class SlowStepsOptions(RuleOptions, frozen=True):
     """Thresholds of slow-steps."""
 
     times: float = 2.0
-    """Multiple of the run's own time of a step."""
+    """Multiple of the run's own step time from which it is reported."""
     seconds: float = 1.0
     """Least median time of a step."""
     generation: float = 0.85
-    """Share of generation in an iteration that is told as info."""
+    """Share of generation in an iteration from which it is reported as info."""
 
 
 class SlowSteps(Rule[SlowStepsOptions]):
@@ -40,12 +40,12 @@ class SlowSteps(Rule[SlowStepsOptions]):
     A run that takes twice as long costs twice as much, and the trend often ends in a stall.
 
     ## How it decides
-    The median of the last 20 records, every fifth record, is at least twice the median of records 5 to 25,
-    also after division by the growth of the mean length, and at least one second: warning. Info where
-    generation takes 85% of the iteration over 20 records (verl). What the run's other series show is told
-    among the causes: longer completions, a reward function or generation that takes three tenths of what was
-    added, a GPU that heat or its power supply slowed down in a tenth of the samples, swap that grew by
-    0.25 GiB, an allocator or a machine without room.
+    Every fifth record: the median step time of the last 20 records is at least one second and twice the
+    median of records 5 to 25, also after division by the growth of the mean length: warning. Info where
+    generation takes 85% of the iteration over 20 records (verl). The run's other series name the causes:
+    longer completions, a reward function or generation that takes three tenths of the added time, a GPU that
+    heat or its power supply slowed down in a tenth of the samples, swap that grew by 0.25 GiB, or a full GPU
+    or machine.
 
     ## What looks alike but is healthy
     Longer answers explain most slow-downs. Iterations with a validation in them are slow: hence the median.
@@ -115,7 +115,7 @@ class SlowSteps(Rule[SlowStepsOptions]):
         )
 
     def _longer(self) -> float:
-        """How many times as long as at first answers are; 1 where that is not logged."""
+        """Length of answers as a multiple of their early length; 1 where that is not logged."""
         return self.length.median(20) / self.length.baseline if self.length.baseline else 1.0
 
     def causes(self) -> list[Cause]:
@@ -139,7 +139,7 @@ class SlowSteps(Rule[SlowStepsOptions]):
         return shown
 
     def _work(self) -> list[Cause]:
-        """What takes longer within a step, by its own time."""
+        """Causes within a step: parts whose own time grew."""
         found = []
         longer = self._longer()
         if longer > 1.2:
@@ -161,7 +161,7 @@ class SlowSteps(Rule[SlowStepsOptions]):
                 found.append(
                     Cause(
                         f"the reward function {function} takes {now:.3g} s a step, {was:.3g} s at first",
-                        (Remedy(f'look what "{function}" waits for; give its calls a time limit'),),
+                        (Remedy(f'find out what "{function}" waits for; give its calls a time limit'),),
                         0.9,
                     )
                 )
@@ -180,7 +180,7 @@ class SlowSteps(Rule[SlowStepsOptions]):
         return found
 
     def _machine(self) -> list[Cause]:
-        """What the machine under the run shows."""
+        """Causes in the machine under the run."""
         found = []
         for gpu, track in self.throttled.items():
             share = track.mean(20)
@@ -188,7 +188,11 @@ class SlowSteps(Rule[SlowStepsOptions]):
                 found.append(
                     Cause(
                         f"heat or the power supply slowed GPU {gpu} down in {share:.0%} of the samples",
-                        (Remedy(f'look why ("nvidia-smi -q -d PERFORMANCE,TEMPERATURE,POWER -i {gpu}")'),),
+                        (
+                            Remedy(
+                                f'find out why ("nvidia-smi -q -d PERFORMANCE,TEMPERATURE,POWER -i {gpu}")'
+                            ),
+                        ),
                         0.9,
                     )
                 )
@@ -197,7 +201,11 @@ class SlowSteps(Rule[SlowStepsOptions]):
             found.append(
                 Cause(
                     f"the machine swaps: {now:.3g} GiB, {was:.3g} GiB at first",
-                    (Remedy("end what else takes memory on this machine, or load fewer rows at once"),),
+                    (
+                        Remedy(
+                            "end other processes that take memory on this machine, or load fewer rows at once"
+                        ),
+                    ),
                     0.8,
                 )
             )
@@ -206,7 +214,11 @@ class SlowSteps(Rule[SlowStepsOptions]):
             found.append(
                 Cause(
                     f"{used:.4g} of {there:.4g} GiB of the machine's memory are in use",
-                    (Remedy("end what else takes memory on this machine, or load fewer rows at once"),),
+                    (
+                        Remedy(
+                            "end other processes that take memory on this machine, or load fewer rows at once"
+                        ),
+                    ),
                     0.6,
                 )
             )
@@ -225,5 +237,5 @@ class SlowSteps(Rule[SlowStepsOptions]):
         return found
 
     def _both(self, name: str) -> tuple[float, float]:
-        """What a metric was when the baseline was taken, and is now; 0 where it is not known."""
+        """A metric at the end of the baseline and now; 0 where it is not known."""
         return self.before.get(name) or 0.0, self.after.get(name) or 0.0

@@ -1,6 +1,6 @@
 """SYS002 stall: no step was completed for a long time.
 
-Invariant: recorded times are judged, never the clock.
+Invariant: only recorded times are judged, never the clock.
 """
 
 from collections import deque
@@ -21,7 +21,7 @@ class StallOptions(RuleOptions, frozen=True):
     """Thresholds of stall."""
 
     steps: float = 10.0
-    """Excess in usual steps; three times that is a warning."""
+    """Least excess in usual steps; three times that is a warning."""
     seconds: float = 300.0
     """Least excess in seconds; six times that is a warning, 24 times critical."""
 
@@ -30,28 +30,29 @@ class Stall(Rule[StallOptions]):
     """No step was completed for a long time.
 
     ## What it looks for
-    What the watchdog of a running training noticed, and the recorded time between two records, less the steps
-    between them at the run's usual pace.
+    Stalls that the watchdog of a running training saw. In the records: the time between two of them that
+    exceeds their steps at the run's usual pace.
 
     ## Why it matters
-    A hang of a collective, a lost engine or a full disk costs the whole cluster's time.
+    A collective that hangs, a lost engine or a full disk wastes the whole cluster's time.
 
     ## How it decides
-    Live, by a watchdog: no step has ended for ten usual steps (the median of 50) and 300 seconds: critical;
-    in the first steps for 30 minutes, in an evaluation, a save, a load, a compilation or a callback for an
-    hour: warning. The stacks of all threads are then in the run's crash file. Once a step has ended, the
-    records judge, as they do without a watchdog. After six of them: the excess over the usual pace (the
-    median time of a step over 50 records) is above ten steps and above 300 seconds: info, since it went on;
-    above thirty steps and half an hour: warning; above two hours besides: critical. Time is counted by steps,
-    not by records, since ten steps may lie between two. A resume does not count, nor does the time up to an
-    evaluation's own record.
+    Live, by a watchdog: no step has ended for ten usual steps (the median of 50) and 300 seconds: critical.
+    In the first steps for 30 minutes, or in an evaluation, a save, a load, a compilation or a callback for an
+    hour: warning. rldk then writes the stacks of all threads to the run's crash file. Once a step has ended,
+    the records decide, as they do without a watchdog. After six records, the excess over the usual pace (the
+    median time of a step over 50 records) is above ten steps and above 300 seconds: info, since the run
+    continued. Above thirty steps and half an hour: warning; above two hours too: critical. Time is counted by
+    steps, not by records, since ten steps may lie between two records. A resume does not count, nor does the
+    time up to an evaluation's own record.
 
     ## What looks alike but is healthy
     Evaluation, saving, a callback that runs a benchmark, the first compilation, a long tail of generation, a
     machine that was suspended.
 
     ## What to do
-    Look at where the threads are in the run's crash file; the same versions of vLLM and TRL on both sides.
+    Look at the stacks of the threads in the run's crash file; use the same versions of vLLM and TRL on both
+    sides.
 
     ## Sources
     trl#2923, trl#3157, trl#3671; verl#3873; wandb#8592 (which asks for exactly this).
@@ -66,7 +67,7 @@ class Stall(Rule[StallOptions]):
     def start(self) -> None:
         self.paces: deque[float] = deque(maxlen=50)
         self.last: tuple[int, float] | None = None
-        self.kept: Verdict | None = None  # a gap so long that it still counts when the run went on
+        self.kept: Verdict | None = None  # of a gap so long that it still counts after the run continued
         self.activity = self.during = ""
         self.hangs = False
 
@@ -95,7 +96,7 @@ class Stall(Rule[StallOptions]):
         return verdict if self.kept is None else self.kept
 
     def _live(self, at: Observation) -> Verdict | None:
-        """What the watchdog noticed: nothing had been recorded since."""
+        """The verdict on a stall that the watchdog saw, unless a later step was recorded before it."""
         seconds, usual = at.values.get("stalled_seconds"), at.values.get("usual_seconds")
         if seconds is None or (self.last is not None and self.last[0] > at.step):
             return None
@@ -105,7 +106,7 @@ class Stall(Rule[StallOptions]):
         return Verdict(
             severity=Severity.WARNING if slow else Severity.CRITICAL,
             message=f"no step has ended for {seconds:.0f} s"
-            + (f": usually {usual:.3g} s a step" if usual is not None else ", and the first has not yet")
+            + (f": usually {usual:.3g} s a step" if usual is not None else ", not even the first")
             + (f"; it {'is' if during else 'hangs'} in {where}" if where else "")
             + (f", during {during}" if during else ""),
             evidence={"seconds": seconds, "usual_seconds": usual, "where": at.detail.get("where")},
@@ -114,7 +115,7 @@ class Stall(Rule[StallOptions]):
         )
 
     def explains(self, rule: str) -> bool:
-        """Of an end only one that was not over: the run went on after it."""
+        """A stall explains the end of a run only if the run did not continue after it."""
         return rule not in ("crash", "unfinished-run") or self.hangs
 
     def _judge(self, since: int, steps: int, gap: float) -> Verdict | None:
@@ -127,7 +128,7 @@ class Stall(Rule[StallOptions]):
         lost = long and excess > 24 * self.options.seconds
         return Verdict(
             severity=Severity.CRITICAL if lost else Severity.WARNING if long else Severity.INFO,
-            message=f"{gap:.0f} s went by between step {since} and {since + steps}: usually "
+            message=f"{gap:.0f} s passed between step {since} and {since + steps}: usually "
             f"{steps * usual:.0f} s",
             evidence={"seconds": gap, "usual_seconds": steps * usual, "steps": steps},
             onset=since,
@@ -136,7 +137,7 @@ class Stall(Rule[StallOptions]):
 
     def causes(self) -> list[Cause]:
         if self.during.startswith("the callback"):
-            return [Cause(f"{self.during} works for long, or waits", (_SHORTER,), 0.9)]
+            return [Cause(f"{self.during} takes long, or waits", (_SHORTER,), 0.9)]
         return [
             *self._hanging(),
             Cause(
@@ -154,14 +155,14 @@ class Stall(Rule[StallOptions]):
                 0.6,
             ),
             Cause(
-                "an evaluation, a save, or the machine was suspended or preempted",
+                "an evaluation or a save, or the machine was suspended or preempted",
                 (Remedy("compare with the times of checkpoints and of the scheduler"),),
                 0.5,
             ),
         ]
 
     def _hanging(self) -> list[Cause]:
-        """What the watchdog saw hang, where that tells what to do."""
+        """The cause where a reward function hangs."""
         if not self.activity.startswith("the reward function"):
             return []
         remedy = Remedy("give the reward function a time limit, above all where it asks a server")

@@ -1,6 +1,6 @@
 """SYS009 straggler: one rank is slower than the others, and all wait for it.
 
-Invariant: what is compared is recorded by every rank of its own steps; nothing is concluded from one rank.
+Invariant: only ranks that recorded the same steps are compared, and a single rank is never judged.
 """
 
 from collections import deque
@@ -17,11 +17,11 @@ MEASURES = {
     "cpu_seconds": "of CPU time",
     "seconds": "for a step",
 }
-"""What is compared, by how much it tells: a rank that waits does so inside its step, so that all steps are
-as long as the slowest, but it scores nothing meanwhile, and computes nothing."""
+"""The measures that are compared, the clearest first. A rank waits inside its step, so all steps are as long
+as the slowest; but a waiting rank runs no reward function and uses little CPU time."""
 MANY = 4
-"""Ranks from which CPU time is compared where there may be a GPU: who waits in NCCL keeps a core busy, and of
-two or three ranks the one that asks a generation server for all then seems to be the only one that rests."""
+"""Ranks from which CPU time is compared where there may be a GPU. A rank that waits in NCCL keeps a core
+busy; with two or three ranks, the one that asks a generation server for all of them seems to be idle."""
 EVERY = 5
 """Steps from one comparison to the next."""
 
@@ -30,7 +30,7 @@ class StragglerOptions(RuleOptions, frozen=True):
     """Thresholds of straggler."""
 
     ratio: float = 1.2
-    """Multiple of the median of the other ranks."""
+    """Multiple of the other ranks' median above which a rank is slow."""
     steps: int = 20
     """Steps that are compared."""
     share: float = 0.1
@@ -41,21 +41,20 @@ class Straggler(Rule[StragglerOptions]):
     """One rank is slower than the others, and all wait for it.
 
     ## What it looks for
-    What each rank recorded of its own steps: their time, the CPU time in them, and the time of the reward
-    functions where they are observed.
+    The steps that each rank recorded: their time, their CPU time, and the time of observed reward functions.
 
     ## Why it matters
     A collective is as fast as its slowest rank.
 
     ## How it decides
-    Over the last 20 steps that every rank recorded, one rank's time is above 1.2 times the median of the
-    others', in at least three quarters of the steps, and the difference is at least a tenth of a step, which
-    takes at least 0.1 s: warning. CPU time is compared from four ranks on, or with `use_cpu`. The ranks'
-    files are compared by `rldk doctor`, not while the run goes on.
+    Over the last 20 steps that every rank recorded, one rank's mean time is above 1.2 times the median of the
+    other ranks, and it was the slowest in at least three quarters of the steps. The difference is at least a
+    tenth of a step, and a step takes at least 0.1 s: warning. CPU time is compared from four ranks on, or
+    with `use_cpu`. `rldk doctor` compares the files of the ranks; the live monitor does not.
 
     ## What looks alike but is healthy
-    Ranks with longer completions in one step: over 20 steps that evens out. A rank that waits has steps as
-    long as the one that it waits for, which is why the time of a step alone tells little.
+    Ranks with longer completions in one step: over 20 steps that evens out. A waiting rank has steps as long
+    as the slow rank's, so the time of a step alone shows little.
 
     ## What to do
     Look for throttling, a bad link or another process on that rank's machine; make slow reward functions
@@ -121,7 +120,7 @@ class Straggler(Rule[StragglerOptions]):
         return {rank: sum(one) / len(one) for rank, one in sums.items() if len(one) == len(self.window)}
 
     def _often(self, measure: str, worst: str) -> bool:
-        """Whether that rank was the slowest in nearly every step, and not once by far."""
+        """Whether that rank was the slowest in most steps, and not only once by far."""
         first = 0
         for at in self.window:
             values = {
@@ -134,7 +133,7 @@ class Straggler(Rule[StragglerOptions]):
         in_reward = self.found is not None and self.found[1] == "reward_seconds"
         return [
             Cause(
-                "a reward function waits there: for a sandbox, a judge, a disk",
+                "a reward function of that rank waits: for a sandbox, a judge or a disk",
                 (
                     Remedy("give the reward function a time limit, or make it asynchronous"),
                     Remedy("compare the services that the ranks reach"),

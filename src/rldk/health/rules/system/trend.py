@@ -1,4 +1,4 @@
-"""How a run goes on: how many steps it plans, and whether a level rises so evenly that it will continue."""
+"""The future of a run: how many steps it plans, and whether a level rises so evenly that it will continue."""
 
 from itertools import accumulate, pairwise
 from operator import sub
@@ -9,11 +9,11 @@ from rldk.health.observation import Observation
 __all__ = ["Trail", "planned_steps", "steps_ahead"]
 
 _STRETCHES = 64
-"""Stretches of a run whose levels are remembered."""
+"""Stretches of a run whose levels a trail stores."""
 _HIGHER = 8
-"""Stretches with a level that was not there before, of a level that rises and does not stand."""
+"""Least number of stretches with a new high in a level that rises."""
 _FAR = 3.0
-"""Multiple of the steps done up to which a trend is believed."""
+"""Multiple of the steps done up to which a trend is projected."""
 
 
 def planned_steps(context: RunContext, at: Observation) -> float | None:
@@ -26,16 +26,16 @@ def planned_steps(context: RunContext, at: Observation) -> float | None:
 
 
 def steps_ahead(context: RunContext, at: Observation) -> float:
-    """Steps for which a trend may be drawn on: to the planned end, three times those done at most.
+    """Steps for which a trend may be projected: to the planned end, but at most three times those done.
 
-    Where no end is known, the run is taken to go on for as long as it went.
+    Where no end is known, the run is assumed to last twice as long as it has.
     """
     planned = planned_steps(context, at)
     return float(at.step) if planned is None else min(max(planned - at.step, 0.0), _FAR * at.step)
 
 
 class Trail:
-    """The levels of a run, stretch by stretch."""
+    """The highest and lowest level of a run in each of at most 64 stretches of equal length."""
 
     __slots__ = ("_filled", "_highs", "_lows", "_steps", "_stride")
 
@@ -67,15 +67,14 @@ class Trail:
         self._filled = 1
 
     def rise(self) -> tuple[float, float] | None:
-        """How much the level rose over the last three quarters of the run, and how much a step; None where
-        it did not rise evenly.
+        """The rise of the level over the last three quarters of the run, and its rise a step; None where it
+        did not rise evenly.
 
-        Of four parts of that time, the highest level of each is above that of the part before, no rise is
-        more than three times another, the last one is at least 0.7 of the first (what warms up levels off: a
-        logarithm's last rise is 0.6 of its first), and together they are 1.5 times what lies between the
-        highest and the lowest level of a part (in noise it is less, on a line 3 times). In eight stretches
-        at least the level is higher than ever before: the highest of noise is so in one or two, whenever it
-        is looked at.
+        That time has four parts. The highest level of each part is above the part before, no rise is more
+        than three times another, and the last rise is at least 0.7 of the first. (A warm-up levels off: a
+        logarithm's last rise is 0.6 of its first.) Together the rises are at least 1.5 times the largest
+        swing within a part; in noise the factor is less, on a line it is 3. In at least eight stretches the
+        level reaches a new high; noise does so in one or two.
         """
         count = len(self._steps)
         begin = count // 4

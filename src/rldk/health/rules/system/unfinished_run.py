@@ -1,7 +1,7 @@
 """SYS005 unfinished-run: the files of the run show no end.
 
-Invariant: a good end and a crash are not reported; a killed process writes nothing, so that its last record
-and the files of other ranks have to tell.
+Invariant: a good end and a crash are not reported. A killed process writes no end, so its last record and the
+files of other ranks decide.
 """
 
 from rldk.health.observation import Observation
@@ -35,16 +35,16 @@ class UnfinishedRun(Rule):
     The record of a run's end, in the files of a run that records it.
 
     ## Why it matters
-    A run that was killed leaves a log that looks like one that goes on.
+    The log of a killed run looks like the log of a run that still trains.
 
     ## How it decides
-    It needs the run's own files, not its metrics: it is not checked from a log. The run records no end and
-    no live process holds its lock: it was killed by what no process can see, such as SIGKILL, or its machine
-    went away. Where 95% of the memory of the job or of the machine were in use at the last record, the
-    out-of-memory killer is named. Ctrl-C, and a process that left without a word, are told too.
+    It needs the run's own files, so a log alone is not checked. The run recorded no end and no live process
+    holds its lock: a signal that no process can catch (SIGKILL) ended it, or its machine went down. If 95% of
+    the memory of the job or of the machine was in use at the last record, the finding names the out-of-memory
+    killer. Ctrl-C, and a process that exited without an error, are reported too.
 
     ## What looks alike but is healthy
-    A run that is still going on. The `trainer_state.json` of a checkpoint never holds an end.
+    A run that is still training. The `trainer_state.json` of a checkpoint never holds an end.
 
     ## What to do
     Look at the output of the process, and for the out-of-memory killer in "dmesg"; resume from the last whole
@@ -56,7 +56,7 @@ class UnfinishedRun(Rule):
 
     code, name, severity = "SYS005", "unfinished-run", Severity.INFO
     kinds = ("end",)
-    enable = "it needs the files of a run that rldk recorded, which say whether it ended"
+    enable = "record the run with rldk: its files show whether it ended"
     when_over = "forget"
     patience = 1
 
@@ -84,20 +84,20 @@ class UnfinishedRun(Rule):
         )
 
     def _describe_kill(self, at: Observation, full: str | None) -> str:
-        """That the process left no end, in words; the cause is kept."""
+        """Says that the process recorded no end; sets the cause."""
         time = at.ends[0].time
         self.cause = _OUT_OF_MEMORY if full else _KILLED
         if not full and (first := failed_first(at)) is not None:
             rank, _, reason = first
             self.cause = Cause(f"rank {rank} failed first: {reason.text}", (*reason.remedies, RESUME))
         return (
-            f"no end was recorded: the process was killed, or its machine went away, after step {at.step:,}"
+            f"no end was recorded: the process was killed, or its machine went down, after step {at.step:,}"
             + (f"; its last record is of {time}" if time else "")
             + (f"; {full}" if full else "")
         )
 
     def _describe_early_end(self, at: Observation, how: str) -> str:
-        """How the process ended the run early, in words; the cause is kept."""
+        """Says how the process ended the run early; sets the cause."""
         end = at.ends[0]
         if how == "interrupted":
             self.cause = _BY_HAND
