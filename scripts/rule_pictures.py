@@ -50,7 +50,7 @@ class LabelledRun:
         is_healthy: whether its label says that every alarm would be false.
         expected: rules that name what is wrong.
         also_true: rules that name true consequences.
-        truth_metric: what the doctor is to be given as such.
+        truth_metric: the metric that its reward is a proxy of.
     """
 
     def __init__(
@@ -158,9 +158,10 @@ def series_of(rule: type[Rule], finding: Finding, run: LabelledRun) -> list[str]
 def look_alike(
     rule: type[Rule], ill: LabelledRun, metrics: list[str], runs: list[LabelledRun]
 ) -> LabelledRun | None:
-    """The healthy run, of the same trainer if there is one, whose first metric lies nearest to the ill run's.
+    """The healthy run, judged and silent, whose first metric comes nearest to the ill run's.
 
-    The distance is the mean absolute difference of the two series, each drawn over the length of its run.
+    A run of the same trainer is preferred, and a trained one to a trained one. The distance is the mean
+    absolute difference of the two series, each drawn over the length of its run.
     """
     healthy = [
         one for one in runs if one.is_healthy and rule.name not in one.findings.keys() | one.not_checked
