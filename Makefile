@@ -8,7 +8,7 @@ NEW = constraints/trl-1.16.txt
 OLD = constraints/trl-0.23.txt
 TORCH = $(shell grep '^torch==' $(NEW))
 
-.PHONY: help demo test test-compat test-newest test-lowest package lint format docs constraints detection peers attacks clean
+.PHONY: help demo test test-compat test-newest test-lowest package lint format docs pictures constraints detection peers attacks clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,11 +37,12 @@ package: .venv/package-ready  ## build the wheel and the sdist, and try both wit
 	.venv/bin/python -m build -q --no-isolation --outdir dist --wheel examples/rldk_example_plugin
 	$(PYTHON) scripts/check_package.py .venv/bin/python $(PIP_ARGS) -c $(NEW)
 
-lint: .venv/lint-ready  ## run ruff, mypy, the import contract and the check of the generated docs
+lint: .venv/lint-ready  ## run ruff, mypy, the import contract and the check of the generated docs and pictures
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/python scripts/rule_pictures.py --check
 	.venv/bin/python scripts/generate_docs.py --check
 
 format: .venv/lint-ready  ## format the code
@@ -49,6 +50,10 @@ format: .venv/lint-ready  ## format the code
 	.venv/bin/ruff format
 
 docs: .venv/ready  ## write the generated pages of docs/
+	.venv/bin/python scripts/generate_docs.py
+
+pictures: .venv/ready  ## draw the pictures of the rule pages anew, from the labelled runs
+	.venv/bin/python scripts/rule_pictures.py
 	.venv/bin/python scripts/generate_docs.py
 
 constraints:  ## write the files of constraints/ with the newest releases of today

@@ -12,7 +12,10 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import click
 
@@ -39,6 +42,17 @@ Strict JSON in UTF-8, with the keys in the order of this page.
 This is version {event.SCHEMA_VERSION} of the schema.
 The same as JSON Schema: [event.schema.json](event.schema.json), or `rldk validate --schema`.
 """
+FILES_PAGE = "docs/files.md"
+FIELDS = re.compile(r"(<!-- fields of (rldk\.schema\.\S+) -->)\n.*?(<!-- to here -->)", re.DOTALL)
+IN_MEMORY = {"recorded"}
+"""Fields of structs that no file holds."""
+PLAIN_TYPES = (
+    (r"\blist\[Any\]", "array"),
+    (r"\b(?:tuple\[(\w+), \.\.\.\]|list\[(\w+)\])", lambda found: f"array of {found[1] or found[2]}"),
+    (r"\b(?:dict|Mapping)\[str, Any\]", "object"),
+    (r"Literal\[(.+?)\]", lambda found: found[1].replace("'", '"').replace(", ", " or ")),
+)
+"""What a type is called in JSON; the patterns are those of Python's words for it."""
 READ = [f"{dialect.title} {dialect.version}" for dialect in DIALECTS.values() if dialect.version]
 METRICS_INTRODUCTION = f"""\
 # Metrics
@@ -62,9 +76,12 @@ RULES_INTRODUCTION = """\
 
 What `rldk doctor` looks for, and what `RLDKCallback` watches while a run trains.
 Each page says how the rule decides, what looks alike but is healthy, and what to do.
-`rldk rules NAME` prints it; `--select` and `--ignore` take names, codes and families (`OPT`).
+The pictures show runs of the [labelled set](../../benchmarks/detection/README.md).
+`rldk rules NAME` prints a page; `--select` and `--ignore` take names, codes and families (`OPT`).
 """
 RULES_FOLDER = "docs/rules"
+PICTURES = "docs/images/rules"
+NO_RUN = "No labelled run shows it."
 
 
 def render_metrics() -> str:
@@ -140,18 +157,35 @@ def render_schema() -> str:
 def render_event() -> str:
     """Each field of an Event, with its type and its docstring."""
     lines = [NOTICE, "", "# The Event", "", EVENT_INTRODUCTION]
-    classes = {
-        node.name: node for node in ast.parse(inspect.getsource(event)).body if isinstance(node, ast.ClassDef)
-    }
     for title, kind in EVENT_PARTS.items():
-        lines += [f"## {title}", "", inspect.cleandoc(ast.get_docstring(classes[kind]) or ""), ""]
-        lines += ["| field | type | meaning |", "| --- | --- | --- |"]
-        for field, text in zip(classes[kind].body, classes[kind].body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-                name, kind_of = ast.unparse(field.target), ast.unparse(field.annotation)
-                meaning = _in_json(_one_line(ast.literal_eval(text.value)))
-                lines.append(f"| `{name}` | `{_plain_type(kind_of)}` | {meaning} |")
-        lines.append("")
+        struct = getattr(event, kind)
+        lines += [f"## {title}", "", inspect.cleandoc(struct.__doc__), "", _field_table(struct), ""]
+    return "\n".join(lines)
+
+
+def render_files() -> str:
+    """The page of the files, whose tables between marks are made from the structs that the marks name."""
+    text = (ROOT / FILES_PAGE).read_text(encoding="utf-8")
+    return FIELDS.sub(lambda mark: f"{mark[1]}\n\n{_field_table(_struct(mark[2]))}\n\n{mark[3]}", text)
+
+
+def _struct(path: str) -> type:
+    module, _, name = path.rpartition(".")
+    return cast("type", getattr(import_module(module), name))
+
+
+def _field_table(struct: type) -> str:
+    """The fields of a struct of `rldk.schema`: name, type and docstring; properties are no fields."""
+    lines = ["| field | type | meaning |", "| --- | --- | --- |"]
+    (definition,) = ast.parse(inspect.getsource(struct)).body
+    body = definition.body if isinstance(definition, ast.ClassDef) else []
+    for field, text in pairwise(body):
+        if not isinstance(field, ast.AnnAssign) or not isinstance(text, ast.Expr):
+            continue
+        if ast.unparse(field.target) not in IN_MEMORY:
+            meaning = _in_json(_one_line(ast.literal_eval(text.value)))
+            name, kind = ast.unparse(field.target), _plain_type(ast.unparse(field.annotation))
+            lines.append(f"| `{name}` | `{kind}` | {meaning} |")
     return "\n".join(lines)
 
 
@@ -200,17 +234,31 @@ def render_rules() -> str:
 
 
 def render_rule(rule: type[Rule]) -> str:
-    """The page of one rule."""
-    return f"{NOTICE}\n\n{as_markdown(rule)}"
+    """The page of one rule: what its class says, its source, and the runs that `rule_pictures.py` chose."""
+    source = Path(inspect.getfile(rule)).relative_to(ROOT).as_posix()
+    head, _, rest = as_markdown(rule).partition("\n\n## ")
+    about, _, advice = rest.partition("\n## What to do\n")
+    return (
+        f"{NOTICE}\n\n{head}\n- source: [{source}](../../{source})\n\n## {about}\n"
+        f"## On labelled runs\n\n{_labelled_runs(rule)}\n\n## What to do\n{advice}"
+    )
+
+
+def _labelled_runs(rule: type[Rule]) -> str:
+    captions = json.loads((ROOT / PICTURES / "captions.json").read_text(encoding="utf-8"))
+    text = str(captions.get(rule.name, NO_RUN))
+    if not (ROOT / PICTURES / f"{rule.name}.svg").exists():
+        return text
+    picture = f"../{PICTURES.removeprefix('docs/')}/{rule.name}.svg"
+    return f"![{rule.name} on two labelled runs]({picture})\n\n{text}"
 
 
 def _plain_type(annotation: str) -> str:
-    return (
-        _in_json(annotation)
-        .replace("Count", "int")
-        .replace("tuple[str, ...]", "array of str")
-        .replace("|", "or")
-    )
+    """A type in the words of JSON."""
+    words = _in_json(annotation).replace("Count", "int").replace("|", "or")
+    for python, plain in PLAIN_TYPES:
+        words = re.sub(python, plain, words)
+    return words
 
 
 def _in_json(text: str) -> str:
@@ -238,6 +286,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/cli.md": render_cli,
     "docs/event.md": render_event,
     "docs/event.schema.json": render_schema,
+    FILES_PAGE: render_files,
     "docs/metrics.md": render_metrics,
     f"{RULES_FOLDER}/index.md": render_rules,
     **{f"{RULES_FOLDER}/{rule.name}.md": partial(render_rule, rule) for rule in RULES},

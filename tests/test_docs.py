@@ -1,22 +1,26 @@
 """The README runs: its Python in order, in one session beside a real model; its shell lines after it."""
 
 import ast
+import copy
 import inspect
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from trl import GRPOConfig
 
 import own_loop
 import rldk
 import tiny
 from integrations import trainings
-from rldk import open_run
+from rldk import Diagnosis, open_run
 from rldk.cli import main
 from rldk.integrations.trl import observe_rewards
 from rldk.metrics.dialects.generic import GENERIC
@@ -31,6 +35,8 @@ BLOCKS = BLOCK.findall(README)
 SHELL = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
 ELSEWHERE = {"APPNOTE"}  # the specification of ZIP
 INSTALLING = ("make ", "pip ")  # what .ci/run itself does
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+GETTING_STARTED = (ROOT / "docs" / "getting-started.md").read_text()
 OWN_LOOP = (ROOT / "docs" / "own_loop.md").read_text()
 
 
@@ -180,6 +186,59 @@ def test_the_page_for_python_prints_what_it_shows(tmp_path, monkeypatch, capsys)
             assert without_counts(block) in without_counts(shown)
     assert names["failed"]
     assert names["best"] == names["table"]["step"][names["table"]["reward_mean"].argmax()]
+
+
+@pytest.mark.training
+def test_getting_started_runs_from_top_to_bottom(session, tmp_path, monkeypatch):
+    _, names = session
+    monkeypatch.chdir(tmp_path)
+    names = names | {"args": copy.copy(names["args"])}
+    names["args"].output_dir = str(tmp_path / "trainer")
+    shown = {}
+    for kind, block in BLOCK.findall(GETTING_STARTED):
+        if kind == "python":
+            exec(compile(block, "getting-started.md", "exec"), names)
+        for line in block.splitlines() if kind == "bash" else ():
+            if not line.startswith(INSTALLING):
+                done = CliRunner().invoke(main, shlex.split(line)[1:])
+                assert done.exit_code in (0, 1 if line.startswith("rldk doctor") else 0), line
+                shown[line] = done.output
+        if kind == "text":
+            assert shown["rldk doctor log.jsonl"].startswith(block)
+    assert "entropy-collapse" in shown["rldk doctor log.jsonl"]
+    assert "unknown    none" in shown["rldk info log.jsonl"]
+    assert {"first_run", "first_loop"} <= set(re.findall(r"first_\w+", shown["rldk runs"]))
+    assert isinstance(names["diagnosis"], Diagnosis)
+
+
+def test_the_index_lists_every_page():
+    listed = set(re.findall(r"\]\(([\w/.-]+)\)", (ROOT / "docs" / "index.md").read_text()))
+    pages = {path.name for path in (ROOT / "docs").glob("*.*")} | {"rules/index.md"}
+    assert {page for page in listed if not page.startswith("..")} == pages - {"index.md"}
+
+
+def test_the_packages_of_the_architecture_are_the_layers_of_the_import_contract():
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    layers = [name.strip().removeprefix("rldk.") for layer in contract["layers"] for name in layer.split("|")]
+    packages = [name for name in layers if (ROOT / "src" / "rldk" / name).is_dir()]
+    assert re.findall(r'^    (\w+)\["\1: ', ARCHITECTURE, re.MULTILINE) == packages
+    assert f"    {' --> '.join(packages)}\n" in ARCHITECTURE
+
+
+def test_each_function_of_the_architecture_exists():
+    rows = re.findall(r"^\| `([\w/]+\.py)` \| `([\w.]+)` \|", ARCHITECTURE, re.MULTILINE)
+    assert len(rows) > 25
+    for file, name in rows:
+        names: set[str] = set()
+        for node in ast.parse((ROOT / "src" / "rldk" / file).read_text()).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                names.add(node.name)
+                names.update(
+                    f"{node.name}.{one.name}" for one in ast.iter_child_nodes(node) if hasattr(one, "name")
+                )
+        assert name in names, f"{file}: {name}"
+    for path in re.findall(r"`([\w/]+/)`|`([\w/]+\.py)`", ARCHITECTURE):
+        assert any((ROOT / where / "".join(path)).exists() for where in ("", "src/rldk")), path
 
 
 def test_links_between_the_pages_lead_somewhere():

@@ -180,7 +180,7 @@ FAULTS = [
     Fault("best checkpoint gone", INCOMPLETE, "critical", ("sft-best", 18), _without_best),
     Fault("one NaN", UNSOUND, "critical", FULL, _value(float("nan"))),
     Fault("one infinity in bfloat16", UNSOUND, "critical", BF16, _value(float("inf"))),
-    Fault("weights of the step before", "weights-unchanged", "critical", FULL, _unchanged),
+    Fault("weights of the previous step", "weights-unchanged", "critical", FULL, _unchanged),
     Fault("lora_B all zeros", "lora-dead", "warning", LORA, _zero_lora),
     Fault("adapter without tensors", "lora-dead", "warning", LORA, _empty_adapter),
     Fault("one layer runs away", DRIFT, "info", FULL, _runaway_layer),
@@ -195,7 +195,7 @@ FAULTS = [
     Fault(
         "unequal step counters", OPTIMIZER, "warning", FULL, _state(lambda state: state[1]["step"].fill_(4))
     ),
-    Fault("schedule begun anew", OPTIMIZER, "warning", ("grpo", 18), _schedule_anew),
+    Fault("schedule restarted", OPTIMIZER, "warning", ("grpo", 18), _schedule_anew),
     Fault("no base model named", CONFIG, "warning", LORA, _adapter(base_model_name_or_path=None)),
     Fault("rank of another adapter", CONFIG, "warning", LORA, _adapter(r=16)),
     Fault("target modules of another model", CONFIG, "warning", LORA, _adapter(target_modules=["c_attn"])),

@@ -15,8 +15,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One condition that was found, as `rldk doctor --format json` prints it."""
 
     rule: str
+    """Name of the rule, such as `kl-blowup`."""
     code: str
+    """Code of the rule, such as `POL001`."""
     severity: Literal["info", "warning", "critical"]
+    """How bad it is."""
     confidence: float
     """0 to 1."""
     onset_step: int
@@ -26,7 +29,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     last_step: int
     """Step at which it last held."""
     message: str
+    """One sentence with the numbers that decided."""
     evidence: Mapping[str, Any]
+    """These numbers, by metric or by what they are."""
     caused_by: str | None
     """The finding that explains this one, by its rule's name."""
     causes: list[str]
@@ -38,7 +43,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     last_good_checkpoint: str | None
     """The newest checkpoint up to that step that is still there and not known to be bad."""
     samples: list[Any]
-    """Completions that show it."""
+    """Completions that show it ([samples.md](samples.md))."""
     summary: str = ""
     """What its rule looks for, in one sentence; empty where an older rldk recorded it."""
     last_good_because: str | None = None

@@ -9,9 +9,13 @@ __all__ = ["StepTime"]
 
 
 class StepTime(msgspec.Struct):
-    """What counts of such a line."""
+    """How long one step took: a line of kind `step_time`."""
 
     step: int
+    """`global_step` after it."""
     seconds: float
+    """Wall-clock time."""
     cpu_seconds: float | None = None
+    """CPU time of the process, all threads together."""
     reward_seconds: float | None = None
+    """Time in reward functions; None where rldk does not observe them."""
