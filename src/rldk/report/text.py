@@ -1,7 +1,7 @@
-"""How numbers and names are written in every report.
+"""The format of numbers and names in every report.
 
-Invariant: what comes from a log (names, paths, messages) cannot move the cursor, colour the page or break
-a line: only printable characters are left as they are.
+Invariant: text from a log (names, paths, messages) cannot move the cursor, colour the page or break a line,
+because every unprintable character is escaped.
 """
 
 import math
@@ -13,7 +13,7 @@ __all__ = ["counted", "listed", "number", "plain", "sentence", "strict"]
 
 
 def plain(text: str) -> str:
-    """`text` on one line, with every character that does not print spelled out."""
+    """`text` on a single line, with every unprintable character escaped."""
     shown = escaped(text)
     if shown.isprintable():
         return str(shown)
@@ -21,17 +21,17 @@ def plain(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """`text` with a capital at its begin and a full stop at its end."""
+    """`text` with a capital at its start and a full stop at its end."""
     text = plain(text).strip()
     first, rest = text[:1], text[1:]
-    # A metric's name, an option or a checkpoint's folder is a word of its own spelling.
+    # The name of a metric, of an option or of a checkpoint's folder keeps its spelling.
     word = text.split(" ", 1)[0]
     keep = "_" in word or word.endswith(":") or not first.isalpha()
     return (text if keep else first.upper() + rest) + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def number(value: float | None) -> str:
-    """A value in few characters, for tables and sentences."""
+    """A value with few digits, for tables and sentences."""
     if value is None:
         return "-"
     if not math.isfinite(value):
@@ -52,7 +52,7 @@ def listed(names: list[str], last: str = "and") -> str:
 
 
 def strict(value: Any) -> Any:
-    """Plain data as strict JSON holds it: what is not finite is spelled out, what is no data is its text."""
+    """Plain data for strict JSON: values that are not finite, and other objects, become text."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
