@@ -71,8 +71,8 @@ def require_events(run: Run) -> None:
         return
     if run.info.end is not None and run.info.end.records:
         raise RLDKError(
-            f"{run.path} was recorded without its events (enable_jsonl_logging=False, or "
-            f"RLDK_DISABLE_JSONL): its verdict is in {run.files.final_report}"
+            f"{run.path} has no events (recorded with enable_jsonl_logging=False, or RLDK_DISABLE_JSONL). "
+            f"Its verdict is in {run.files.final_report}"
         )
 
 

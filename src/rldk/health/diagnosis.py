@@ -25,7 +25,7 @@ Status = Literal["healthy", "info", "warning", "critical", "insufficient-data"]
 ENOUGH = 20
 """Train records from which a run without findings is called healthy: with fewer, most rules are silent."""
 NO_FINDING = {
-    "healthy": "Nothing is wrong that these metrics can show.",
+    "healthy": "These metrics show no problem.",
     "insufficient-data": "There is too little to judge by.",
 }
 """The headline of a diagnosis without findings, by its status."""
