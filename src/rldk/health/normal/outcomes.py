@@ -123,7 +123,8 @@ def truncated(facts: RunFacts) -> Reply | None:
         return no(
             True,
             f"{share}, and yet the longest has {longest.ema10:.0f} tokens of {cap:.0f}: they do end, by a "
-            "token that the trainer does not know. Set the tokenizer's eos_token to the one that ends a turn.",
+            "token that the trainer does not know. Set the tokenizer's eos_token to the one that ends a "
+            "turn.",
         )
     if facts.rose():
         return yes(

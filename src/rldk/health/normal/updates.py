@@ -33,7 +33,8 @@ def loss(facts: RunFacts) -> Reply | None:
     return yes(
         near,
         f"{near_zero}{alive}. Advantages are centred within each group, so with one update a batch their "
-        f"loss is 0 plus beta times the KL, whatever is learned. Watch the reward, which went {facts.course}.",
+        "loss is 0 plus beta times the KL, whatever is learned. Watch the reward, which went "
+        f"{facts.course}.",
     )
 
 
@@ -57,16 +58,17 @@ def clip(facts: RunFacts) -> Reply | None:
         return yes(
             True,
             f"it is 0 in all {clip.count:,} records, as always with one update a batch, the default: the "
-            "trained policy is then the generating policy, the ratio is exactly 1, and there is nothing to clip.",
+            "trained policy is then the generating policy, the ratio is exactly 1, and there is nothing to "
+            "clip.",
         )
     epochs = context.number("num_iterations") or 1
     reuse = context.number("steps_per_generation") or 1
     if epochs > 1 or reuse > (context.number("gradient_accumulation_steps") or 1):
         return no(
             True,
-            "each batch is used for several updates here, so a ratio may leave 1, and yet nothing was clipped "
-            f"in {clip.count:,} records: the updates hardly move the policy. Look at the learning rate and at "
-            "grad_norm.",
+            "each batch is used for several updates here, so a ratio may leave 1, and yet nothing was "
+            f"clipped in {clip.count:,} records: the updates hardly move the policy. Look at the learning "
+            "rate and at grad_norm.",
         )
     return yes(
         True,
