@@ -1,7 +1,7 @@
-"""Text from a log, made safe: for one line of a terminal, for a sentence, for Markdown.
+"""Makes texts of a log safe to show: on one line of a terminal, in a sentence, in Markdown.
 
-Invariant: text from a log (names, paths, messages) cannot move the cursor, colour the page, break a line, open
-HTML or mention a user.
+Invariant: text from a log (names, paths, messages) cannot move the cursor, colour the page, break a line,
+open HTML or mention a user.
 """
 
 import re
@@ -15,7 +15,7 @@ _CODE = re.compile(r"(`[\w.='\"/*-]+`)")
 
 
 def plain(text: str) -> str:
-    """`text` on a single line, with every unprintable character escaped."""
+    """`text` on one line, with every unprintable character escaped."""
     shown = escaped(text)
     if shown.isprintable():
         return str(shown)
@@ -23,17 +23,17 @@ def plain(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """`text` with a capital at its start and a full stop at its end."""
+    """`text` with a capital letter at its start and a full stop at its end."""
     text = plain(text).strip()
     first, rest = text[:1], text[1:]
-    # The name of a metric, of an option or of a checkpoint's folder keeps its spelling.
+    # The name of a metric, an option or a checkpoint's folder keeps its spelling.
     word = text.split(" ", 1)[0]
     keep = "_" in word or word.endswith(":") or not first.isalpha()
     return (text if keep else first.upper() + rest) + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def literal(text: str) -> str:
-    """Text with the special characters of Markdown and GitHub escaped; code stays code."""
+    """`text` with Markdown and GitHub mentions escaped; code in backquotes stays code."""
     pieces = _CODE.split(plain(text))
     return "".join(
         piece if index % 2 else _SPECIAL.sub(r"\\\1", piece).replace("`", "\\`").replace("@", "&#64;")
