@@ -134,7 +134,7 @@ def test_a_run_that_was_judged_by_a_rule_that_is_missing_here_is_judged_without_
     done = rldk("doctor", tmp_path, "--format", "json")
     assert done.exit_code in (0, 1), done.output
     assert "reward-collapse" not in {one["rule"] for one in json.loads(done.stdout)["findings"]}
-    assert "not judged by too-low" in caplog.text
+    assert "not installed here: too-low" in caplog.text
 
 
 def test_the_python_of_the_documentation_runs(tmp_path, monkeypatch):

@@ -63,9 +63,9 @@ def test_a_good_checkpoint_of_a_real_training(trained):
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert lines[0] == "HEALTHY  checkpoint-12 · 65,696 parameters · F32 · 270 kB"
-    assert lines[1] == "The weights are whole and finite. Training can go on from it."
+    assert lines[1] == "The weights are whole and finite. Training can resume from it."
     page = " ".join(result.stdout.split())
-    assert "against checkpoint-6 (the newest before it), 6 steps earlier" in page
+    assert "against checkpoint-6 (the newest earlier checkpoint), 6 steps earlier" in page
     assert "74 parameter tensors, each with its state, after 12 steps, next learning rate" in page
     assert "300 rows of embeddings for 300 tokens, the head is tied to them" in page
     assert re.search(r"^model\.layers\.0-5\.mlp +36,864 .*% +0\.\d+ +[▁-█]{6}$", result.stdout, re.MULTILINE)
@@ -79,7 +79,7 @@ def test_every_kind_of_good_checkpoint_is_healthy(trained, run):
     step = max(trained[run])
     found = output_of(trained[run][step].path, "--fail-on", "info")
     assert found["status"] == "healthy"
-    assert found["verdict"] == "The weights are whole and finite. Training can go on from it."
+    assert found["verdict"] == "The weights are whole and finite. Training can resume from it."
     assert found["not_examined"] == (
         ["the adapter's update against the base model's weights: name its folder with --base"]
         if run == "grpo-lora"
@@ -95,7 +95,7 @@ def test_an_adapter_against_its_base(trained):
     page = " ".join(named.split())
     assert "12 modules of rank 4, alpha 8, update ||sBA||" in page
     assert "% of the base's weights, stable rank" in page
-    assert "against checkpoint-7 (the newest before it), 1 step earlier" in page
+    assert "against checkpoint-7 (the newest earlier checkpoint), 1 step earlier" in page
     assert "Not examined" not in page
     alone = rldk(path / "adapter_model.safetensors")
     assert alone.exit_code == 0
@@ -107,7 +107,7 @@ def test_a_shard_alone_is_not_blamed_for_what_is_in_the_others(trained):
     shard = max(trained["grpo-sharded"][12].path.glob("model-*.safetensors"))
     found = output_of(shard, "--fail-on", "info")
     assert found["status"] == "healthy"
-    assert found["compared_with"] == "checkpoint-6 (the newest before it)"
+    assert found["compared_with"] == "checkpoint-6 (the newest earlier checkpoint)"
     assert found["checkpoint"]["compared"]["tensors"] == found["checkpoint"]["tensors"] > 0
 
 
@@ -116,21 +116,25 @@ def test_a_published_model_lacks_nothing(trained):
     result = rldk(trained.model, "--fail-on", "info")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[1] == "The weights are whole and finite."
-    assert "what changed: there is no earlier checkpoint beside it" in " ".join(result.stdout.lower().split())
+    assert "changes: there is no earlier checkpoint in the same folder" in " ".join(
+        result.stdout.lower().split()
+    )
 
 
 def test_the_newest_of_a_trainer_s_folder_is_taken_and_said(out):
     result = rldk(out)
     assert output_of(out)["chosen"] == f"checkpoint-20 is the newest checkpoint in {out}."
     assert "checkpoint-20 is the newest checkpoint in" in result.stdout
-    assert "checkpoint-10 (the newest before it), 10 steps earlier" in " ".join(result.stdout.split())
+    assert "checkpoint-10 (the newest earlier checkpoint), 10 steps earlier" in " ".join(
+        result.stdout.split()
+    )
 
 
 def test_weights_in_the_folder_itself_come_before_its_checkpoints(out):
     save(out, layers())
     found = output_of(out)
     assert found["path"] == str(out)
-    assert found["chosen"].endswith(f"Its checkpoints: rldk checkpoint {out}/checkpoint-20.")
+    assert found["chosen"].endswith(f"For its newest checkpoint: rldk checkpoint {out}/checkpoint-20.")
 
 
 def test_a_run_names_the_newest_checkpoint_that_its_trainer_saved(out, tmp_path):
@@ -147,18 +151,18 @@ def test_a_run_names_the_newest_checkpoint_that_its_trainer_saved(out, tmp_path)
     shutil.rmtree(out)
     result = rldk(tmp_path / "logs" / "my_run")
     assert result.exit_code == 2
-    assert "there is no checkpoint in" in result.stderr
+    assert "rldk finds no checkpoint in" in result.stderr
 
 
 def test_what_it_is_compared_with(out, monkeypatch):
     monkeypatch.chdir(out / "checkpoint-20")
-    assert output_of(".")["compared_with"] == "checkpoint-10 (the newest before it)"
+    assert output_of(".")["compared_with"] == "checkpoint-10 (the newest earlier checkpoint)"
     found = output_of(".", "../checkpoint-5")
     assert found["compared_with"] == "../checkpoint-5"
     assert found["checkpoint"]["compared"]["step"] == 5
     found = output_of(".", "--no-compare")
     assert found["compared_with"] is found["checkpoint"]["compared"] is None
-    assert found["not_examined"] == ["what changed: it was not to be compared"]
+    assert found["not_examined"] == ["changes: not compared, as requested"]
     assert output_of("../checkpoint-5")["compared_with"] is None
     found = output_of("../checkpoint-5", "--base", "../checkpoint-20")
     assert found["compared_with"] == "the base model in ../checkpoint-20"
@@ -181,7 +185,7 @@ def test_a_layer_that_ran_away_has_a_row_and_a_mark(out):
     tensors["model.layers.5.mlp.up_proj.weight"] *= 2
     save(out / "checkpoint-20", tensors, step=20)
     page = rldk(out).stdout
-    assert re.search(r"^model\.layers\.5\.mlp .*x its like$", page, re.MULTILINE)
+    assert re.search(r"^model\.layers\.5\.mlp .*x its peers$", page, re.MULTILINE)
     assert re.search(r"^model\.layers\.0-4,6-7\.mlp +336 ", page, re.MULTILINE)
 
 
@@ -248,10 +252,10 @@ def test_weights_in_a_format_that_is_not_read_are_not_called_healthy(tmp_path):
     (tmp_path / "checkpoint-3" / "pytorch_model.bin").write_bytes(b"PK")
     result = rldk(tmp_path / "checkpoint-3")
     assert result.exit_code == 2
-    assert result.stdout.startswith("INSUFFICIENT-DATA  checkpoint-3\nNo weights could be read.")
+    assert result.stdout.startswith("INSUFFICIENT-DATA  checkpoint-3\nrldk could not read any weights.")
     assert "Pytorch_model.bin" not in result.stdout
     assert "pytorch_model.bin: weights in a format that is not read here" in result.stdout
-    assert "no weights of" in result.stderr
+    assert "could not read any weights of" in result.stderr
 
 
 def test_one_that_is_deleted_meanwhile_is_exit_2(out, monkeypatch):

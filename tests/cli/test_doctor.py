@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -59,7 +60,7 @@ def test_an_ill_run_is_named_with_onset_causes_remedies_and_what_to_type(ill):
     assert lines[0].startswith("CRITICAL  my_run · grpo · 300 records, steps 1 to 300 · ended")
     assert "since step 15" in " ".join(lines[1:3])
     page = result.stdout
-    for part in ("Likely because", "Do this", "    1. ", "Last good step: 1", "This explains", "│ the onset"):
+    for part in ("Likely because", "Do this", "    1. ", "Last good step: 1", "This explains", "│ onset"):
         assert part in page, part
     assert "rldk rules " in page
     assert "Is this normal?" in page
@@ -113,7 +114,7 @@ def test_evidence_that_is_not_finite_is_spelled_out(tmp_path):
     page = rldk("doctor", tmp_path).stdout
     assert "! not finite" in page
     assert "!!!!" in page
-    assert "loss                 1       0.05        inf" in page
+    assert re.search(r"^loss +1 +0.05 +inf ", page, re.MULTILINE)
 
 
 def test_several_paths_are_an_array_and_pages_one_after_the_other(ill, well):
@@ -152,7 +153,7 @@ def test_what_is_only_information_fails_only_when_asked_to(tmp_path):
     write(tmp_path, (event(s, reward_mean=0.5 + 0.01 * (s % 7), loss=0.1) for s in range(1, 201)))
     result = rldk("doctor", tmp_path, "--select", "no-learning")
     assert (result.exit_code, result.stdout[:4]) == (0, "INFO")
-    assert "Nothing alarming." in result.stdout
+    assert "No alarm." in result.stdout
     assert rldk("doctor", tmp_path, "--select", "no-learning", "--fail-on", "info").exit_code == 1
 
 
@@ -170,7 +171,7 @@ def test_annotations_are_one_escaped_line_a_finding(ill, tmp_path):
         assert "% " not in message
     write(tmp_path, learning())
     assert rldk("doctor", tmp_path, "-f", "github").stdout.startswith(
-        "::notice title=rldk%3A run::Nothing is wrong"
+        "::notice title=rldk%3A run::These metrics show no problem"
     )
 
 
@@ -270,7 +271,7 @@ def test_a_run_without_records_has_too_little_to_judge(tmp_path):
     result = rldk("doctor", tmp_path)
     assert result.exit_code == 0
     assert result.stdout.startswith("INSUFFICIENT-DATA  run · no train records")
-    assert "nothing could be judged" in result.stdout
+    assert "rldk cannot judge it" in result.stdout
     found = strict(rldk("doctor", tmp_path, "-f", "json").stdout)
     assert (found["status"], found["findings"], found["run"]["records"]) == ("insufficient-data", [], 0)
     assert found["not_checked"]
@@ -363,14 +364,14 @@ def test_ctrl_c_ends_the_following_with_the_page(ill, monkeypatch):
     monkeypatch.setattr(RecordedRun, "follow", follow)
     result = rldk("doctor", ill, "--follow")
     assert result.exit_code == 1
-    assert "no longer following" in result.stderr
+    assert "stopped following" in result.stderr
     assert "CRITICAL  my_run" in result.stdout
 
 
 def test_few_records_are_too_little(tmp_path):
     write(tmp_path, learning(1))
     shown = rldk("doctor", tmp_path).stdout
-    assert "1 train record is too little to judge by: most rules need 20 and more." in " ".join(shown.split())
+    assert "1 train record is too few to judge: most rules need 20." in " ".join(shown.split())
 
 
 def test_following_is_for_one_run_of_ours(ill, well, tmp_path):
@@ -379,15 +380,15 @@ def test_following_is_for_one_run_of_ours(ill, well, tmp_path):
     log.write_text('{"step": 1, "loss": 1}\n{"step": 2, "loss": 1}\n')
     result = rldk("doctor", log, "--follow")
     assert result.exit_code == 2
-    assert "no run of rldk" in result.stderr
+    assert "--follow needs a run of rldk" in result.stderr
 
 
 def test_lines_that_cannot_be_read_are_told(tmp_path):
     files = write(tmp_path, learning())
     with files.events.open("ab") as file:
         file.write(b"{torn\n")
-    assert "1 line of the log could not be read." in rldk("doctor", tmp_path).stdout
-    assert "1 line of the log could not be read." in rldk("doctor", tmp_path, "-f", "markdown").stdout
+    assert "rldk could not read 1 line of the log." in rldk("doctor", tmp_path).stdout
+    assert "rldk could not read 1 line of the log." in rldk("doctor", tmp_path, "-f", "markdown").stdout
 
 
 def test_verbose_lists_everything_that_was_not_checked(well):

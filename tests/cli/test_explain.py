@@ -88,7 +88,7 @@ def test_a_metric_of_the_runs_own_is_shown_by_its_numbers(tmp_path):
     rows = ({"step": s, "loss": 1 / s, "my/own": s * 1.5} for s in range(1, 30))
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     page = rldk("explain", "my/own", tmp_path / "log.jsonl").stdout
-    assert "rldk does not know it" in page
+    assert "rldk does not know this metric" in page
     assert "median   22.5" in page
 
 

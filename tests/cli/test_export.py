@@ -93,7 +93,7 @@ def test_bad_lines_are_named_on_stderr_and_the_rest_is_exported(run):
 def test_an_output_that_cannot_be_written_exits_2_and_leaves_nothing(run, tmp_path):
     result = rldk("export", run.folder, "-o", tmp_path / "no" / "such.csv")
     assert result.exit_code == 2
-    assert f"there is no folder {tmp_path / 'no'}" in result.stderr
+    assert f"the folder {tmp_path / 'no'} does not exist" in result.stderr
     assert not (tmp_path / "no").exists()
 
 
@@ -140,7 +140,7 @@ def test_a_step_that_parquet_cannot_hold_is_one_line_and_leaves_no_file(tmp_path
 def test_a_run_without_records_says_so(tmp_path):
     (tmp_path / "empty_events.jsonl").touch()
     result = rldk("export", tmp_path)
-    assert "holds no records" in result.stderr
+    assert "has no records" in result.stderr
 
 
 def test_a_pipe_is_written_to_and_never_replaced(run, tmp_path):
@@ -199,7 +199,7 @@ def test_bad_lines_of_a_foreign_log_are_told_five_at_most(log):
     result = rldk("export", log)
     assert result.exit_code == 0
     assert f"skipped {log}:91: " in result.stderr
-    assert f"skipped 9 lines in all; see: rldk validate {log}" in result.stderr
+    assert f"skipped 9 lines in total; see: rldk validate {log}" in result.stderr
     assert len(result.stdout.splitlines()) == 91
 
 

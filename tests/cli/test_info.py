@@ -38,7 +38,7 @@ def test_what_is_odd_about_a_log_is_said(tmp_path):
     )
     shown = rldk("info", log).stdout
     assert "format     console, dialect trl" in shown
-    assert "the log names no steps: the train records are counted" in shown
+    assert "the log has no steps: rldk counts the train records" in shown
     assert "unknown    mine" in shown
     lines = [{"step": step, "loss": loss} for step, loss in ((10, 1.0), (20, 0.5), (20, 0.4), (10, "NaN"))]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + "{cut")
@@ -110,11 +110,11 @@ def test_each_quirk_is_a_note_with_its_count(tmp_path):
     head = "  note       "
     notes = [line.removeprefix(head) for line in result.stdout.splitlines() if line.startswith(head)]
     assert notes[:5] == [
-        "2 gaps between steps",
-        "1 train records repeat a step",
-        "1 train records go back to an earlier step",
-        "1 records hold a value that is not finite",
-        "2 lines could not be read",
+        "gaps between steps: 2",
+        "train records that repeat a step: 1",
+        "train records that go back to an earlier step: 1",
+        "records with a value that is not finite: 1",
+        "unreadable lines: 2",
     ]
     assert notes[5].startswith(f"{log}:30: ")
     assert "steps      1 to 30, every 1" in result.stdout
@@ -128,7 +128,7 @@ def test_ours_as_text(tmp_path):
     shown = rldk("info", tmp_path).stdout.splitlines()
     assert shown[0] == str(tmp_path / "run")
     assert "  format     rldk" in shown
-    assert "  algorithm  not told" in shown
+    assert "  algorithm  unknown" in shown
     assert "  state      unfinished" in shown
     assert "  records    2 train" in shown
     assert "  steps      10 to 20, every 10" in shown
@@ -234,7 +234,7 @@ def test_samples_are_counted_or_it_is_said_why_not(tmp_path, monkeypatch):
         assert about(path)[0]["samples"] == 4_000
         shown = rldk("info", path).stdout
         assert "  samples    4,000\n" in shown
-        assert "1 lines could not be read" in shown
+        assert "unreadable lines: 1" in shown
     assert rldk("validate", tmp_path / "completions").exit_code == 1
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     assert "  samples    Reading completions needs pyarrow. Install it with:" in rldk("info", log).stdout

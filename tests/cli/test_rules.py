@@ -66,7 +66,7 @@ def test_the_page_of_a_rule_tells_what_its_findings_become_when_they_are_over(ru
     source = inspect.getsource(sys.modules[rule.__module__])
     assert set(Rule.__annotations__).isdisjoint(re.findall(r"self\.(\w+) = ", source))
     assert ("is_lasting=" in source) is bool(rule.lasting)
-    (text,) = [text for word, text in properties(rule) if word == "once over"]
+    (text,) = [text for word, text in properties(rule) if word == "when it stops"]
     assert rule.lasting in text
 
 

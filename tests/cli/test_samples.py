@@ -94,11 +94,11 @@ def test_the_newest_samples_are_shown_first(run):
     assert page.splitlines()[0] == f"{run}: 5 of 21 samples"
     assert page.index("step 10 ·") < page.index("step 9 ·")
     assert "step 10 · reward 1 · accuracy 1 · format none" in page
-    assert "10 tokens, ended by itself; kept as the best of its step" in page
-    assert "asked: What is 10 + 0?" in page
+    assert "10 tokens, ended with an end token; kept as the best of its step" in page
+    assert "prompt: What is 10 + 0?" in page
     assert "    It is 10.\n" in page
     assert "--full shows them" in page
-    assert page.splitlines()[-1].startswith("Whole texts: --full. More of them: --limit")
+    assert page.splitlines()[-1].startswith("Whole texts: --full. More samples: --limit")
     assert result.stderr == ""
 
 
@@ -170,7 +170,7 @@ def test_none_that_matches_is_exit_1_and_says_so(run):
     for more in (["--step", 99], ["--grep", "nowhere"]):
         result = rldk("samples", run, *more)
         assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr == "rldk: none of 21 samples matches\n"
+        assert result.stderr == "rldk: no match among 21 samples\n"
         result = rldk("samples", run, *more, "-f", "json")
         assert (result.exit_code, strict(result.stdout)) == (1, [])
 
@@ -208,7 +208,7 @@ def test_a_run_without_samples_says_what_to_do(tmp_path):
     files = write_run(tmp_path, event(1, loss=1.0))
     result = rldk("samples", tmp_path)
     assert (result.exit_code, result.stdout) == (2, "")
-    for part in ("holds no samples", "observe_rewards(reward_funcs)", "log_completions=True"):
+    for part in ("has no samples", "observe_rewards(reward_funcs)", "log_completions=True"):
         assert part in result.stderr
     assert rldk("samples", tmp_path / "nowhere").exit_code == 2
     write_samples(files)
@@ -221,12 +221,12 @@ def test_what_cannot_be_read_is_told_and_costs_nothing_else(tmp_path):
     result = rldk("samples", tmp_path)
     assert result.exit_code == 0
     assert "    good\n" in result.stdout
-    assert result.stderr.startswith("rldk: 2 samples could not be read; the first: ")
+    assert result.stderr.startswith("rldk: could not read 2 samples; the first: ")
     assert "run_samples.jsonl:2: no sample: " in result.stderr
     write_samples(files, b"{broken\n")
     result = rldk("samples", tmp_path)
     assert result.exit_code == 2
-    assert "no sample of" in result.stderr
+    assert "could not read any sample of" in result.stderr
 
 
 def test_tables_of_trl_are_shown_from_the_trainers_folder_and_their_own(tmp_path):

@@ -57,7 +57,7 @@ def test_one_that_was_found_bad_is_passed_over_and_one_that_was_read_is_said_to_
     saved = checkpoint_states(RecordedRun(files).analyses())
     path, because = last_good(out, 25, saved)
     assert path == str(out / "checkpoint-10")
-    assert because.startswith("its 26 tensors were read after it was saved, whole and finite; it holds")
+    assert because.startswith("its 26 tensors were read after it was saved, whole and finite; it is enough")
     assert last_good(out, 35, saved) == (str(out / "checkpoint-30"), UNKNOWN)
     assert last_good(out, 9, saved) is None
 

@@ -83,7 +83,7 @@ def test_eos_mismatch_shows_what_ended_without_the_trainer_seeing_it(tmp_path):
         recorded(2, "seen"),
     )
     assert [one["text"] for one in told] == ["so it is 7.<|im_end|>"]
-    assert told[0]["why"] == "ended after 57 tokens on a token at which the trainer sees no end"
+    assert told[0]["why"] == "ended after 57 tokens on a token that the trainer does not count as an end"
 
 
 @pytest.mark.parametrize("rule", ["proxy-divergence", "reward-length-correlation"])
@@ -214,7 +214,7 @@ def test_tables_show_what_they_can_and_do_not_pretend_to_know_an_end(tmp_path):
     tables(tmp_path / "completions", [90, 100, 200])
     (told,) = with_samples(diagnosis(found("truncation")), open_run(tmp_path).samples).findings
     assert [one["step"] for one in told.samples] == [100, 200]
-    assert {one["why"] for one in told.samples} == {"one of the longest; its end is not known"}
+    assert {one["why"] for one in told.samples} == {"among the longest; its end is not known"}
     assert told.samples[0]["index"] is None
 
 

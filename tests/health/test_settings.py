@@ -82,7 +82,7 @@ def test_what_is_not_known_here_costs_nothing_else_of_a_record(caplog):
     expected = Settings(select=("OPT",), ignore=("GEN",), thresholds={"kl-blowup": {"times": 4.0}})
     assert settings == Settings.of_record(recorded) == expected
     assert caplog.messages == [
-        "rldk: not judged by never-installed, as the live run was: no such rule is installed here"
+        "rldk: ignoring rules of the live run that are not installed here: never-installed"
     ]
 
 

@@ -102,7 +102,7 @@ def test_an_own_rule_judges_a_training_and_is_missing_afterwards(model, tmp_path
     run = RecordedRun(callback.files)
     caplog.clear()
     assert run.settings() == Settings(select=("OPT",))
-    assert "not judged by started" in caplog.text
+    assert "not installed here: started" in caplog.text
     assert "started" not in [one.rule for one in judge(run).findings]
 
 

@@ -64,7 +64,7 @@ def looked(*groups, diagnosis=None, chosen="", **facts):
         found=Analysis(**about),
         diagnosis=diagnosis or Diagnosis(status="insufficient-data", findings=[], not_checked=[]),
         chosen=chosen,
-        compared_with="checkpoint-1 (the newest before it)",
+        compared_with="checkpoint-1 (the newest earlier checkpoint)",
     )
 
 
@@ -116,8 +116,8 @@ def test_a_layer_that_a_rule_points_at_stands_under_its_like():
     text = page(one)
     lines = text.partition("By layer")[2].splitlines()
     assert re.match(r"model\.layers\.0-30,32-79\.m\S* +79,000 +90\.0% +0\.001 +█{12}$", lines[2])
-    assert re.match(r"model\.layers\.31\.mlp +1,000 +90\.0% +0\.05 +50x its like$", lines[3])
-    assert "| model.layers.31.mlp | 1,000 | 90.0% | 0.05 | 50x its like |" in as_markdown(one)
+    assert re.match(r"model\.layers\.31\.mlp +1,000 +90\.0% +0\.05 +50x its peers$", lines[3])
+    assert "| model.layers.31.mlp | 1,000 | 90.0% | 0.05 | 50x its peers |" in as_markdown(one)
 
 
 def test_a_drift_that_no_float_holds_is_shown():
@@ -157,7 +157,7 @@ def test_without_a_comparison_the_norms_are_shown():
     one = looked(*groups, compared=None)
     header = next(line for line in page(one).splitlines() if line.startswith("By layer"))
     assert header.split() == ["By", "layer", "parameters", "||W||", "layer", "by", "layer"]
-    assert "name one behind it" in " ".join(page(one).split())
+    assert "name another as OTHER" in " ".join(page(one).split())
     assert "rldk checkpoint checkpoint-2 OTHER" in page(one)
 
 
@@ -174,9 +174,9 @@ def test_what_was_not_read_is_not_called_whole():
     unread = [Part(name="model.safetensors", bytes=10, tensors=0)]
     one = looked(tensors=0, parts=unread, notes=["its header is too large to examine"])
     assert one.status == "insufficient-data"
-    assert verdict(one) == "No weights could be read."
+    assert verdict(one) == "rldk could not read any weights."
     half = looked(parts=[Part(name="a", tensors=9), *unread], notes=["b: its header is too large to examine"])
-    assert verdict(half) == "The weights are whole and finite as far as they were read."
+    assert verdict(half) == "The weights are whole and finite as far as rldk read them."
     four_bits = looked(dtypes={"F4": 9000})
     assert "as far as they were read" in verdict(four_bits)
     assert unexamined(four_bits) == ["NaN and infinities in tensors of type F4, which is not read here"]
@@ -185,9 +185,9 @@ def test_what_was_not_read_is_not_called_whole():
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ({"resumable": True, "state": "whole"}, "Training can go on from it."),
+        ({"resumable": True, "state": "whole"}, "Training can resume from it."),
         ({"state": "partial", "missing": ["a", "b", "c", "d", "e"]}, "no a, b, c or 2 others."),
-        ({"faults": ["a shard is missing"], "state": "whole"}, "not whole. Training cannot go on from it."),
+        ({"faults": ["a shard is missing"], "state": "whole"}, "not whole. Training cannot resume from it."),
         ({"empty_tensors": 1}, "The weights are not whole."),
         ({}, "The weights are whole and finite."),
     ],

@@ -65,9 +65,9 @@ def test_all_that_is_known_of_a_sample_is_told():
     assert "step 1,200 (eval) · reward 1.25 · accuracy 1 · format none ──" in told
     assert "  cut at 512 tokens\n" in told
     about = " ".join(told.split())
-    assert "512 tokens, cut at the limit; kept as the best of its step and one that was cut;" in about
-    assert "completion 17, prompt 3; 1,234 characters of its texts were not recorded" in about
-    assert "asked: a question\n" in told
+    assert "512 tokens, cut at the limit; kept as the best of its step and a cut completion;" in about
+    assert "completion 17, prompt 3; 1,234 characters not recorded" in about
+    assert "prompt: a question\n" in told
     assert "\n    an answer\n" in told
     assert told.endswith("\nMore of them.\n")
 
@@ -87,7 +87,7 @@ def test_what_is_not_known_is_not_told():
 def test_of_a_conversation_the_last_question_is_shown():
     chat = [{"role": "user", "content": "first"}, {"role": "user", "content": "second " * 100}]
     told = page(sample([{"role": "assistant", "content": "yes"}], prompt=chat))
-    assert "asked (after 1 message): second second" in told
+    assert "prompt (after 1 message): second second" in told
     assert "[…]" in told
     assert "first" not in told
     assert "\n    yes\n" in told
@@ -98,7 +98,7 @@ def test_of_a_long_completion_begin_and_end_are_shown_and_what_is_missing_is_mar
     told = page(sample(text))
     assert "begins-xxx" in told
     assert "xxx-ends" in told
-    (left_out,) = re.findall(r"\[… ([\d,]+) characters not shown here: --full shows them …\]", told)
+    (left_out,) = re.findall(r"\[… ([\d,]+) characters left out: --full shows them …\]", told)
     assert int(left_out.replace(",", "")) == len(text) - HEAD - TAIL
     assert told.count("x") < HEAD + TAIL + 10
     whole = page(sample(text), full=True)
@@ -174,7 +174,7 @@ def test_markdown_says_the_same():
     )
     assert told == (
         "### the title\n\n#### step 1,200 · reward 2 · my_f 1\n\n**cut \\*here\\***\n\n7 characters\n\n"
-        "> asked: a \\<b\\> &#64;you\n\n```text\none\ntwo\n```\n"
+        "> prompt: a \\<b\\> &#64;you\n\n```text\none\ntwo\n```\n"
     )
 
 

@@ -1,6 +1,6 @@
-"""The `rldk` command. Commands are short: they parse arguments and call what does the work.
+"""The `rldk` command. Each command parses its arguments and calls the function that does the work.
 
-Exit codes: 0 nothing to report, 1 findings (bad lines), 2 the input or the arguments are wrong.
+Exit codes: 0 nothing to report, 1 findings (or bad lines), 2 the input or the arguments are wrong.
 """
 
 from rldk.cli.main import main

@@ -1,4 +1,4 @@
-"""`rldk checkpoint`: is this checkpoint whole, can training go on from it, and what changed?"""
+"""`rldk checkpoint`: is this checkpoint whole, can training resume from it, and what changed?"""
 
 import sys
 from contextlib import suppress
@@ -26,16 +26,16 @@ __all__ = ["checkpoint", "examine_checkpoint"]
 FAMILY = "CKP"
 
 
-@click.command(short_help="Tell whether a checkpoint is whole, and what changed.")
+@click.command(short_help="Check a checkpoint, and show what changed.")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
 @click.argument("other", metavar="[OTHER]", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--base",
     metavar="FOLDER",
     type=click.Path(path_type=Path),
-    help="The model from which the training started: an adapter's update is measured against it.",
+    help="The model from which the training started, to measure the update of an adapter.",
 )
-@click.option("--no-compare", is_flag=True, help="Compare with no checkpoint beside it: half the reading.")
+@click.option("--no-compare", is_flag=True, help="Do not compare with an earlier checkpoint; reads half.")
 @rule_options
 @click.option(
     "-f",
@@ -46,7 +46,7 @@ FAMILY = "CKP"
     help="Format of the output.",
 )
 @fail_on_option
-@click.option("-v", "--verbose", is_flag=True, help="Each part of each layer in a row, and every remedy.")
+@click.option("-v", "--verbose", is_flag=True, help="Show each part of each layer, and every remedy.")
 def checkpoint(
     path: Path,
     other: Path | None,
@@ -57,15 +57,16 @@ def checkpoint(
     verbose: bool,
     **judging: Any,
 ) -> None:
-    """Look into the checkpoint PATH: is it whole and finite, can training go on from it, what changed?
+    """Check the checkpoint PATH: is it whole and finite, can training resume from it, what changed?
 
-    PATH is a checkpoint's folder (in one file, in shards, or LoRA), a .safetensors file, a trainer's
-    output_dir, or a run of rldk; of the last two the newest checkpoint is taken. It is compared with OTHER,
-    a checkpoint or a model, or else with the newest earlier checkpoint-N beside it. Every byte is read, a
-    tensor at a time; torch is not needed.
+    PATH is the folder of a checkpoint (one file, shards, or LoRA) or a .safetensors file. For the
+    output_dir of a trainer, or a run of rldk, rldk takes the newest checkpoint.
+
+    rldk compares it with OTHER, a checkpoint or a model. Without OTHER, it compares with the newest earlier
+    checkpoint-N in the same folder. It reads every byte, one tensor at a time, and needs no torch.
 
     \b
-    Exit code: 0 nothing at or above --fail-on, 1 findings, 2 it cannot be read.
+    Exit code: 0 nothing at or above --fail-on, 1 findings, 2 rldk cannot read PATH.
 
     \b
     Examples:
@@ -80,20 +81,20 @@ def checkpoint(
     _print(report, kind, verbose=verbose)
     bad = fail_on != "never" and bool(report.diagnosis.at_least(Severity.of(fail_on)))
     if not report.read:
-        echo_lines(f"rldk: no weights of {report.found.path} could be read", err=True)
+        echo_lines(f"rldk: could not read any weights of {report.found.path}", err=True)
     click.get_current_context().exit(int(bad) if report.read else 2)
 
 
 def examine_checkpoint(
     path: Path, other: Path | None = None, base: Path | None = None, *, compare: bool = True, **judging: Any
 ) -> "CheckpointReport":
-    """Analyse and judge a checkpoint; the arguments are those of the command.
+    """Analyse and judge a checkpoint, with the arguments of the command.
 
     Raises:
-        RLDKError: it cannot be read, or was deleted meanwhile; or no rule is left to judge by.
-        OSError: it cannot be listed.
+        RLDKError: rldk cannot read it, somebody deleted it meanwhile, or no rule is left.
+        OSError: rldk cannot list its folder.
     """
-    from rldk.checkpoints.folder import step_of  # all this with numpy, which no other command needs
+    from rldk.checkpoints.folder import step_of  # here, because only this command needs numpy
     from rldk.cli.checkpoint_path import ComparedWith, checkpoint_at
     from rldk.report.checkpoint_phrases import CheckpointReport
 
@@ -125,7 +126,7 @@ def _analysed(chosen: "ChosenCheckpoint", against: "ComparedWith") -> Analysis:
 
 
 def _size(path: Path) -> int:
-    """Bytes of the weights, roughly: for the progress alone."""
+    """Approximate size of the weights in bytes, for the progress bar."""
     with suppress(OSError):  # the folder changes meanwhile
         files = chain(path.glob("*.safetensors"), path.glob("*/*.safetensors")) if path.is_dir() else [path]
         return sum(file.stat().st_size for file in files if file.is_file())
@@ -133,12 +134,12 @@ def _size(path: Path) -> int:
 
 
 def _judged(found: Analysis, chosen: "ChosenCheckpoint", given: Settings) -> Diagnosis:
-    """What the rules of checkpoints make of it, with what its run knows where it was asked for by that."""
+    """The diagnosis by the rules for checkpoints; a chosen run adds its settings and its context."""
     recorded = chosen.run.settings() if chosen.run else Settings()
     settings = msgspec.structs.replace(recorded, select=(FAMILY,)).overridden_by(given)
     monitor = settings.monitor(chosen.run.context() if chosen.run else RunContext(dialect="trl"))
     if not any(rule.code.startswith(FAMILY) for rule in monitor.rules):
-        raise RLDKError(f"no rule of checkpoints ({FAMILY}) is left to judge by: see --select and --ignore")
+        raise RLDKError(f"no rule for checkpoints ({FAMILY}) is left: check --select and --ignore")
     line = {"kind": "checkpoint", "step": found.step or 0, "analysis": found.detail()}
     if (at := observation(line)) is not None:
         monitor.observe(at)

@@ -1,7 +1,7 @@
-"""Which checkpoint a path names (itself, the newest of a trainer's folder or of a run), and against which.
+"""Chooses the checkpoint that a path names, and the checkpoint to compare it with.
 
-Invariant: a path that names none is an error that says what it is and what to type; nothing is read but names
-and headers.
+Invariant: a path without a checkpoint is an error that says what to type; this module reads only names and
+headers.
 """
 
 import os
@@ -23,51 +23,51 @@ SUFFIX = ".safetensors"
 
 
 class ChosenCheckpoint(msgspec.Struct, frozen=True):
-    """A checkpoint that is there."""
+    """An existing checkpoint."""
 
     path: Path
-    """Its folder, or one file of it."""
+    """Its folder, or a single file in it."""
     how: str = ""
-    """How it was chosen, in a sentence; empty: it is what was named."""
+    """How rldk chose it, as a sentence; empty if the user named it."""
     run: Run | None = None
-    """The run of rldk that it was asked for by."""
+    """The run, if the user named a run instead of a checkpoint."""
 
 
 class ComparedWith:
-    """What a checkpoint is compared with.
+    """The weights to compare a checkpoint with.
 
     Args:
         path: the checkpoint.
-        other: what the user named to compare it with.
+        other: the checkpoint or model that the user wants to compare with.
         base: the model from which the training started.
-        compare: whether to look for an earlier checkpoint beside it.
+        compare: whether to look for an earlier checkpoint in the same folder.
 
     Raises:
-        RLDKError: what was named holds no weights.
-        OSError: it cannot be read.
+        RLDKError: `other` or `base` holds no weights.
+        OSError: rldk cannot read one of the paths.
     """
 
     def __init__(self, path: Path, other: Path | None, base: Path | None, *, compare: bool) -> None:
         self.earlier = _earlier(path)
-        """The newest earlier checkpoint beside it."""
+        """The newest earlier checkpoint in the same folder."""
         self.previous: Path | None = None
-        """What it is compared with, tensor by tensor; None: with the base, if that is known."""
+        """The weights to compare with, tensor by tensor; None: the base, if known."""
         self.base = None if base is None else checkpoint_at(base).path
         """The model from which the training started."""
         self.description = f"the base model in {base}" if base else ""
-        """What it is compared with and why, in words."""
+        """Names the compared weights and the reason, as text."""
         if self.base is not None:
             _kind_of(self.base)
         if (other is None or self._is_base(path, other)) and compare and self.earlier is not None:
             self.previous = self.earlier
             folder = self.earlier if self.earlier.is_dir() else self.earlier.parent
-            self.description = f"{folder.name} (the newest before it)"
+            self.description = f"{folder.name} (the newest earlier checkpoint)"
 
     def _is_base(self, path: Path, other: Path) -> bool:
-        """Take what the user named; true where it is the base of an adapter, and nothing to compare with."""
+        """Take the path of the user; true if it is the base of an adapter, so that nothing is compared."""
         found = checkpoint_at(other).path
         if os.path.samefile(found, path):
-            raise click.UsageError(f"{other} and {path} are the same checkpoint: name another one")
+            raise click.UsageError(f"{other} and {path} are the same checkpoint: name a different OTHER")
         if _kind_of(found) == "model" and Weights(str(path)).contents.kind == "adapter":
             self.base = found
             return True
@@ -79,8 +79,8 @@ def checkpoint_at(path: Path) -> ChosenCheckpoint:
     """The checkpoint that a path names.
 
     Raises:
-        RLDKError: it names none.
-        OSError: it cannot be read.
+        RLDKError: the path holds no checkpoint.
+        OSError: rldk cannot read the path.
     """
     if path.suffix == SUFFIX and path.is_file():
         return ChosenCheckpoint(path)
@@ -89,7 +89,7 @@ def checkpoint_at(path: Path) -> ChosenCheckpoint:
         contents = contents_of(str(path), names)
         newest = last_checkpoint(path, sys.maxsize)
         if contents.kind != "none":
-            hint = f" Its checkpoints: rldk checkpoint {newest}." if newest else ""
+            hint = f" For its newest checkpoint: rldk checkpoint {newest}." if newest else ""
             return ChosenCheckpoint(path, f"These are the weights in {path} itself.{hint}" if newest else "")
         if newest is not None:
             return ChosenCheckpoint(Path(newest), f"{Path(newest).name} is the newest checkpoint in {path}.")
@@ -106,21 +106,21 @@ def _of_run(path: Path) -> ChosenCheckpoint:
     except RLDKError:
         run = None
     if not isinstance(run, RecordedRun):
-        there = "is no checkpoint" if path.exists() else "is not there"
+        problem = "is no checkpoint" if path.exists() else "does not exist"
         raise RLDKError(
-            f"{path} {there}. Name a checkpoint's folder, a {SUFFIX} file, the trainer's "
+            f"{path} {problem}. Name a checkpoint's folder, a {SUFFIX} file, the trainer's "
             "output_dir, or a run of rldk"
         )
     folder = run.checkpoint_folder
     newest = last_checkpoint(folder, sys.maxsize)
     if newest is None:
-        where = f"in {folder}, where its trainer saved them" if folder else "that its files name"
-        raise RLDKError(f"{path}: there is no checkpoint {where}. Name a checkpoint's folder")
+        where = f"in {folder}, where its trainer saves them" if folder else "in its files"
+        raise RLDKError(f"{path}: rldk finds no checkpoint {where}. Name a checkpoint's folder")
     return ChosenCheckpoint(Path(newest), f"{newest} is the newest checkpoint of the run {run.run_id}.", run)
 
 
 def _earlier(path: Path) -> Path | None:
-    """The newest `checkpoint-M` beside a checkpoint whose step is below its own, or the same file in it."""
+    """The newest sibling `checkpoint-M` with a lower step, or the same file in it."""
     folder = os.path.abspath(path if path.is_dir() else path.parent)
     step = step_of(folder)
     newest = last_checkpoint(os.path.dirname(folder), step - 1) if step is not None else None
@@ -134,11 +134,11 @@ def _earlier(path: Path) -> Path | None:
 
 
 def _kind_of(path: Path) -> str:
-    """`model` or `adapter`, of weights that are there to be compared with.
+    """`model` or `adapter`: the kind of the weights to compare with.
 
     Raises:
-        RLDKError: no tensor of it can be read.
-        OSError: it cannot be listed.
+        RLDKError: rldk can read no tensor in it.
+        OSError: rldk cannot list it.
     """
     weights = Weights(str(path))
     weights.close()

@@ -1,4 +1,4 @@
-"""`rldk demo`: train a tiny model with rldk attached, and show what was recorded and what was found."""
+"""`rldk demo`: train a tiny model with rldk attached, and show the records and the findings."""
 
 import os
 import shlex
@@ -34,11 +34,11 @@ __all__ = ["demo", "run_base", "run_broken", "run_healthy", "show", "show_found"
 )
 @click.option("--steps", type=click.IntRange(1), help="Optimizer steps of GRPO.  [default: 150]")
 def demo(output_dir: Path, steps: int | None) -> None:
-    """Train a tiny model by GRPO on this CPU, with rldk attached; show what was recorded and found.
+    """Train a tiny model by GRPO on this CPU, with rldk attached, and show the records and the findings.
 
     A model of two layers learns to count from texts with mistakes, by plain language modelling. GRPO then
-    rewards it for counting right. A second GRPO training has a learning rate 100 times as high: it fails,
-    and rldk says why. All of it takes less than a minute. Needs TRL: pip install trl
+    rewards it for correct counting. A second GRPO training fails, because its learning rate is 100 times as
+    high; rldk names the cause. The demo takes less than a minute. It needs TRL: pip install trl
     """
     from rich.console import Console
 
@@ -63,7 +63,7 @@ def run_base(console: "Console", folder: Path) -> Path:
 
 
 def run_healthy(console: "Console", base: Path, output_dir: Path, steps: int) -> "RecordedRun":
-    """Train as one should."""
+    """Train with a good learning rate."""
     from rldk.demo import train
 
     with _bar(console, "GRPO training", steps, "reward") as on_log:
@@ -71,11 +71,11 @@ def run_healthy(console: "Console", base: Path, output_dir: Path, steps: int) ->
 
 
 def run_broken(console: "Console", base: Path, output_dir: Path) -> "RecordedRun":
-    """Train with a learning rate that is too high: rldk says so meanwhile."""
+    """Train with a learning rate that is too high; rldk alerts during the training."""
     from rldk.demo import BROKEN_RATE, BROKEN_STEPS, LEARNING_RATE, train
 
     rates = f"{BROKEN_RATE:g}, not {LEARNING_RATE:g}"
-    console.print(f"\n[bold]The same training with a learning rate of {rates}.[/] rldk says:")
+    console.print(f"\n[bold]The same training with a learning rate of {rates}.[/] rldk alerts:")
     with _bar(console, "GRPO training", BROKEN_STEPS, "reward") as on_log:
         return train(base, output_dir, "broken", steps=BROKEN_STEPS, learning_rate=BROKEN_RATE, on_log=on_log)
 
@@ -103,7 +103,7 @@ def _bar(console: "Console", what: str, steps: int, metric: str) -> "Iterator[Pr
 
 
 def show(console: "Console", run: "RecordedRun") -> None:
-    """What was recorded, read back from the files."""
+    """Print the records, as read from the files."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -144,7 +144,7 @@ def show(console: "Console", run: "RecordedRun") -> None:
         out.print(table)
         out.print(f"\n[bold]The files[/] in {escape(plain(str(folder)))}:")
         out.print(files)
-        out.print(f"\n[bold]What rldk found:[/] {_verdict(run)}")
+        out.print(f"\n[bold]Verdict of rldk:[/] {_verdict(run)}")
 
 
 def show_found(console: "Console", run: "RecordedRun") -> None:
@@ -154,12 +154,12 @@ def show_found(console: "Console", run: "RecordedRun") -> None:
 
     source = os.path.relpath(run.files.folder / run.run_id)
     monitor = run.settings().monitor(run.context())
-    console.print("\n[bold]What the doctor says afterwards:[/]\n")
+    console.print("\n[bold]The doctor's diagnosis afterwards:[/]\n")
     print_page(console, examine(run, monitor, source=source))
 
 
 def show_next(console: "Console", run: "RecordedRun", before: Sequence[str] = ()) -> None:
-    """What to type next, after the commands `before` it."""
+    """Print the next commands, after the commands in `before`."""
     from rich.markup import escape
 
     from rldk.report.text import plain
@@ -181,7 +181,7 @@ def show_next(console: "Console", run: "RecordedRun", before: Sequence[str] = ()
 
 
 def _activation() -> list[str]:
-    """How the shell finds `rldk`, where it does not yet: `make demo` runs in an environment of its own."""
+    """The command that activates the environment of `make demo`, if the shell does not find `rldk` yet."""
     activate = Path(sys.prefix, "bin", "activate")
     if shutil.which("rldk") or not activate.exists():
         return []
@@ -212,12 +212,12 @@ def _meanings(run: "RecordedRun") -> list[tuple[Path, str]]:
     files = run.files
     return [
         (files.events, "one Event a line, written at once"),
-        (files.metrics_csv, "the same as a table"),
-        (files.metrics_json, "with statistics of each metric"),
-        (files.final_report, "how the run went and ended"),
+        (files.metrics_csv, "all metrics as a table"),
+        (files.metrics_json, "the table, with statistics of each metric"),
+        (files.final_report, "the diagnosis and the end of the run"),
         (files.run, "configuration, versions, devices, git"),
-        (files.alerts, "what was found while it trained"),
+        (files.alerts, "the alerts during the training"),
         (files.samples, "a few completions of each step"),
         (files.resources(), "memory, CPU, disk, GPUs, step times"),
-        (files.checkpoints, "what was saved, and what changed"),
+        (files.checkpoints, "the analysis of each checkpoint"),
     ]

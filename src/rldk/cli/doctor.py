@@ -24,20 +24,20 @@ __all__ = ["doctor"]
 
 
 class _JudgeOptions(msgspec.Struct, frozen=True):
-    """What the command line says about how to judge; the rest is as the run was judged while it was live."""
+    """The settings of the command line; the live settings of the run apply for the rest."""
 
     algorithm: str | None
     settings: Settings
 
     def monitor(self, run: Run) -> Monitor:
-        """A Monitor of the run that has been told nothing yet."""
+        """A new Monitor for the run."""
         monitor = run.settings().overridden_by(self.settings).monitor(run.context(algorithm=self.algorithm))
         if not monitor.rules:
-            raise RLDKError("no rule is left to judge by: see --select, --ignore, and: rldk rules")
+            raise RLDKError("no rule is left: check --select and --ignore; list the rules with: rldk rules")
         return monitor
 
 
-@click.command(short_help="Tell what is wrong with a run, and what to do.")
+@click.command(short_help="Find the problems of a run, and what to do.")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @input_options
 @settings_options
@@ -47,11 +47,11 @@ class _JudgeOptions(msgspec.Struct, frozen=True):
     "kind",
     type=click.Choice(["terminal", "json", "markdown", "github"]),
     default="terminal",
-    help="Format of the output; github: annotations of a workflow.",
+    help="Format of the output; github: annotations for a workflow.",
 )
 @fail_on_option
-@click.option("--follow", is_flag=True, help="Judge a live run as it goes on; then the page.")
-@click.option("-v", "--verbose", is_flag=True, help="Tell everything that was not checked, and every remedy.")
+@click.option("--follow", is_flag=True, help="Judge a live run until it ends; then print the page.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every remedy, and all rules that were not checked.")
 def doctor(
     paths: tuple[Path, ...],
     input_format: str | None,
@@ -65,12 +65,11 @@ def doctor(
 ) -> None:
     """Judge each PATH: what is wrong, since which step, why, and what to change.
 
-    PATH is a run of rldk, live or not, or any log that it reads (see: rldk info). Silence is an answer:
-    what could not be checked is listed, with what would enable it. Globs may be quoted; a run that several
-    paths name is judged once.
+    PATH is a run of rldk, live or finished, or any log that rldk reads (see: rldk info). The page also lists
+    the rules that could not judge, and how to enable them. You may quote globs; rldk judges each run once.
 
     \b
-    Exit code: 0 nothing at or above --fail-on, 1 findings, 2 a path cannot be read.
+    Exit code: 0 nothing at or above --fail-on, 1 findings, 2 rldk cannot read a path.
 
     \b
     Examples:
@@ -85,7 +84,7 @@ def doctor(
         raise click.UsageError("--follow watches one run: name one PATH")
     seen: set[Hashable] = set()
 
-    def one(path: Path) -> "Examination | None":
+    def examined(path: Path) -> "Examination | None":
         run = log_of(path, input_format, mapping)
         if (known := identity(run)) in seen:
             return None
@@ -95,7 +94,7 @@ def doctor(
         seen.add(known)
         return exam
 
-    found, failed = for_each(chosen, one)
+    found, failed = for_each(chosen, examined)
     _print(found, kind, several=len(paths) > 1 or chosen != list(paths), verbose=verbose)
     bad = fail_on != "never" and any(exam.diagnosis.at_least(Severity.of(fail_on)) for exam in found)
     click.get_current_context().exit(2 if failed else int(bad))
@@ -117,7 +116,7 @@ def _follow(run: Run, rules: _JudgeOptions, path: Path, *, to_stderr: bool) -> N
     from rldk.report.terminal import alert_line, console_on
 
     if not isinstance(run, RecordedRun):
-        raise RLDKError(f"{path} is no run of rldk: --follow would not know when it ends. Leave it out")
+        raise RLDKError(f"--follow needs a run of rldk, and {path} is another log: omit --follow")
     console = console_on(sys.stderr if to_stderr else sys.stdout)
     monitor = rules.monitor(run)
 
@@ -127,7 +126,7 @@ def _follow(run: Run, rules: _JudgeOptions, path: Path, *, to_stderr: bool) -> N
     try:
         examine(run, monitor, source=str(path), events=run.follow(), on_incident=on_incident)
     except KeyboardInterrupt:
-        click.echo("rldk: no longer following; what was found so far:", err=True)
+        click.echo("rldk: stopped following; the findings so far:", err=True)
 
 
 def _print(found: "list[Examination]", kind: str, *, several: bool, verbose: bool) -> None:

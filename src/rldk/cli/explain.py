@@ -1,4 +1,4 @@
-"""`rldk explain`: what does this metric mean, and is mine normal?"""
+"""`rldk explain`: what does this metric mean, and are my values normal?"""
 
 import math
 import sys
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 __all__ = ["explain"]
 
-BETTER = {"up": "higher is better", "down": "lower is better", "none": "neither way is good in itself"}
+BETTER = {"up": "higher is better", "down": "lower is better", "none": "neither higher nor lower is better"}
 
 
-@click.command(short_help="Tell what a metric means, and whether yours is normal.")
+@click.command(short_help="Explain a metric, and whether your values are normal.")
 @click.argument("metric")
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @input_options
 def explain(metric: str, run: Path | None, input_format: str | None, mapping: dict[str, str]) -> None:
-    """Tell what METRIC means: unit, where better is, whose keys hold it, which rules go by it.
+    """Explain METRIC: its meaning and unit, its keys in each framework, and the rules that use it.
 
-    METRIC is a name of docs/metrics.md, or the key that a trainer logs: completions/clipped_ratio. With RUN,
-    also where that run stands, and the answer to what people ask about the metric: is this normal?
+    METRIC is a name of docs/metrics.md, or a key that a trainer logs: completions/clipped_ratio. With RUN,
+    rldk also shows the values of that run, and says whether they are normal.
 
     \b
     Examples:
@@ -45,9 +45,9 @@ def explain(metric: str, run: Path | None, input_format: str | None, mapping: di
     series: dict[str, _Series] = {}
     answers: list[Answer] = []
     if run is not None:
-        series, answers = _read(run, input_format, mapping, [metric, *(one.name for one in known)])
-        # Of several meanings, the run's own.
-        known = [one for one in known if one.name in series] or known
+        series, answers = _read(run, input_format, mapping, [metric, *(meaning.name for meaning in known)])
+        # If the key has several meanings, keep the meaning in this run.
+        known = [meaning for meaning in known if meaning.name in series] or known
     if not known and not series:
         near = nearest(metric)
         hint = f"; did you mean {', '.join(near)}?" if near else "; docs/metrics.md lists them"
@@ -55,12 +55,12 @@ def explain(metric: str, run: Path | None, input_format: str | None, mapping: di
     from rldk.report.terminal import WIDEST, console_on, printing
 
     with printing(console_on(sys.stdout, WIDEST)) as console:
-        for index, one in enumerate(known):
+        for index, meaning in enumerate(known):
             console.print("\n" * (index > 0), end="")
-            _meaning(console, one, metric)
+            _meaning(console, meaning, metric)
         if not known:
             console.print(
-                f"{plain(metric)}\nThis name is the run's own: rldk does not know it.", markup=False
+                f"{plain(metric)}\nrldk does not know this metric; only the run names it.", markup=False
             )
         if run is not None:
             _standing(console, run, series, answers)
@@ -91,12 +91,12 @@ class _Series:
 def _read(
     path: Path, input_format: str | None, mapping: dict[str, str], names: list[str]
 ) -> tuple[dict[str, _Series], list[Answer]]:
-    """The series of the names that the run holds, and what is to be said of them."""
+    """The series of the names that the run holds, and the answers about them."""
     run = log_of(path, input_format, mapping)
     monitor = Monitor(run.context(), ())
     questions = Questions(monitor.context, monitor.chart)
     series: dict[str, _Series] = {}
-    series_names = {name for one in names for name in (one, f"eval_{one}")}
+    series_names = {*names, *(f"eval_{name}" for name in names)}
     for event in ProgressCounter(run, "reading"):
         monitor.feed(event)
         if event.phase == "summary":
@@ -121,7 +121,7 @@ def _meaning(console: "Console", metric: Metric, name: str) -> None:
     for title, keys in keys_of(metric):
         grid.add_row(Text(f"  {title}", "dim"), Text(keys))
     used = [rule.name for rule in rules_of(metric.name)]
-    grid.add_row(Text("  rules", "dim"), Text(", ".join(used) or "none goes by it"))
+    grid.add_row(Text("  rules", "dim"), Text(", ".join(used) or "no rule uses it"))
     console.print(grid)
 
 
@@ -159,10 +159,10 @@ def _figures(console: "Console", found: _Series) -> None:
 
 
 def _print_questions(console: "Console", known: list[Metric]) -> None:
-    """What a run would be asked about."""
+    """Print the questions that a run would answer."""
     from rich.text import Text
 
     names = {metric.name for metric in known}
     questions = [question.question for question in QUESTIONS if names & set(question.metrics)]
     if questions:
-        console.print(Text(f"\n{' '.join(questions)} Answered with: rldk explain METRIC RUN", "dim"))
+        console.print(Text(f"\n{' '.join(questions)} For answers: rldk explain METRIC RUN", "dim"))

@@ -26,13 +26,13 @@ __all__ = ["export"]
     "--format",
     "kind",
     type=click.Choice(list(WRITERS)),
-    help="Format of the output. Default: by the ending of FILE, else csv.",
+    help="Format of the output. Default: the ending of FILE, else csv.",
 )
 @click.option(
     "-o",
     "--output",
     metavar="FILE|FOLDER",
-    help="File to write, or folder for a file a run. Default, and `-`: stdout.",
+    help="File to write, or folder for one file a run. Default, or `-`: stdout.",
 )
 @input_options
 @click.pass_context
@@ -44,19 +44,19 @@ def export(
     input_format: str | None,
     mapping: dict[str, str],
 ) -> None:
-    """Export the metrics of each RUN: at any time, also while it is running.
+    """Export the metrics of each RUN, at any time, also while it is running.
 
-    RUN is a run's name in its folder (rldk_logs/my_run), a folder that holds one run, any file of a run,
-    or a log of another tool (see: rldk info). After a resume each train step appears once.
+    RUN is a run (rldk_logs/my_run), a folder that holds one run, any file of a run, or a log of another tool
+    (see: rldk info). Each train step appears once, also after a resume.
 
-    Several runs, also by a quoted glob, need a folder. Each becomes a file of its own, FOLDER/my_run.csv;
-    where two have one name, that of the folder they come from goes before it. A single run goes there too
-    where FOLDER exists or ends with a slash.
+    Several runs, or a quoted glob, need a folder. rldk writes one file a run, FOLDER/my_run.csv. If two runs
+    have the same name, rldk puts the name of their folder first. A single run also goes into FOLDER if FOLDER
+    exists or ends with a slash.
 
     \b
-    csv      one row a record, one column a metric; nan and inf are spelled out
+    csv      one row a record, one column a metric; nan and inf as text
     json     the same rows, and count, mean, std, min, max, first, last of each metric
-    jsonl    the Events themselves, in one file: parts joined, superseded steps left out
+    jsonl    the Events in one file, without the steps that a resume replaced
     parquet  the same table for pandas, Polars, DuckDB; needs: pip install pyarrow
 
     \b
@@ -78,7 +78,7 @@ def export(
 
     runs, failed = for_each(expanded(paths), opened)
     if not runs:
-        ctx.exit(2)  # each was told why
+        ctx.exit(2)  # `for_each` has printed the reasons
     if output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
         failed |= _to_folder(runs, Path(output), kind or "csv")
     elif len(runs) == 1:
@@ -95,10 +95,10 @@ def _to_file(path: Path, run: Run, output: Path | None, kind: str | None) -> Non
     if kind is None:
         kind = output.suffix[1:] if output and output.suffix else "csv"
         if kind not in WRITERS:
-            raise click.UsageError(f"no format is called {kind!r}; say one with: -f {'|'.join(WRITERS)}")
+            raise click.UsageError(f"rldk has no format {kind!r}; choose with: -f {'|'.join(WRITERS)}")
     if output is not None:
         if not output.parent.is_dir():
-            raise click.UsageError(f"there is no folder {output.parent}")
+            raise click.UsageError(f"the folder {output.parent} does not exist")
         _refuse_recordings(output, [path])
     elif kind == "parquet" and sys.stdout.isatty():
         raise click.UsageError("Parquet is binary: name a file with -o FILE")
@@ -106,7 +106,7 @@ def _to_file(path: Path, run: Run, output: Path | None, kind: str | None) -> Non
 
 
 def _to_folder(runs: Sequence[tuple[Path, Run]], folder: Path, kind: str) -> bool:
-    """A file a run; whether one failed, which costs none of the others."""
+    """Write a file a run; return whether any failed. A failure does not affect the other runs."""
     targets = [folder / f"{name}.{kind}" for name in _names([run for _, run in runs])]
     for target in targets:
         _refuse_recordings(target, [path for path, _ in runs])
@@ -120,7 +120,7 @@ def _to_folder(runs: Sequence[tuple[Path, Run]], folder: Path, kind: str) -> boo
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """A name for the file of each run: its own, behind that of its folder where two are called the same."""
+    """A file name for each run: its own name, after the name of its folder if two runs share a name."""
     counts = Counter(run.run_id for run in runs)
     names: list[str] = []
     for run in runs:
@@ -146,20 +146,20 @@ def _write(path: Path, run: Run, output: Path | None, kind: str) -> None:
         write(events, stdout)
         stdout.flush()
     if not events.count:
-        echo_lines(f"rldk: {path} holds no records", err=True)
+        echo_lines(f"rldk: {path} has no records", err=True)
     for bad in run.bad_lines[:5]:
         echo_lines(f"rldk: skipped {bad.path}:{bad.number}: {bad.reason}", err=True)
     if run.bad_count > 5:
-        echo_lines(f"rldk: skipped {run.bad_count:,} lines in all; see: rldk validate {path}", err=True)
+        echo_lines(f"rldk: skipped {run.bad_count:,} lines in total; see: rldk validate {path}", err=True)
 
 
 def _is_special(output: Path) -> bool:
-    """A pipe, a device: it is written to, and never replaced."""
+    """A pipe or a device: rldk writes to it and never replaces it."""
     return output.exists() and not output.is_file()
 
 
 def _refuse_recordings(output: Path, paths: Sequence[Path]) -> None:
-    """Refuse to write over what a training recorded; its tables can be made again, its events cannot."""
+    """Refuse to overwrite the records of a training: its tables can be made again, its events cannot."""
     owner = RunFiles.of(output)
     if owner is not None and owner.parts() and output in (owner.metrics_csv, owner.metrics_json):
         return

@@ -21,12 +21,12 @@ from rldk.schema.event import escaped
 __all__ = ["info"]
 
 WIDEST = 100
-"""Columns of the page, at most."""
+"""Largest width of the page, in columns."""
 MAX_NAMES = 500
-"""Names of metrics on the page, of the known and of the unknown each; the JSON has them all."""
+"""Most names of known metrics on the page, and of unknown metrics; the JSON has all names."""
 
 
-@click.command(short_help="Tell what a log is, and what is in it.")
+@click.command(short_help="Describe a log: format, steps, metrics.")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @input_options
 @text_or_json
@@ -38,15 +38,15 @@ def info(
     mapping: dict[str, str],
     kind: str,
 ) -> None:
-    """Tell what each PATH is: format, dialect, algorithm, steps, metrics known and unknown, quirks.
+    """Describe each PATH: format, dialect, algorithm, steps, known and unknown metrics, oddities.
 
-    PATH is a run of rldk, or any log that it reads: trainer_state.json or a checkpoint, a console log of
-    TRL or verl, JSONL, CSV, TensorBoard, W&B offline, trackio, TRL's completions. Globs may be quoted:
-    rldk info "output*/checkpoint-40". A run that several paths name is told once.
+    PATH is a run of rldk, or any log that rldk reads: trainer_state.json or a checkpoint, a console log of
+    TRL or verl, JSONL, CSV, TensorBoard, W&B offline, trackio, TRL's completions. You may quote globs: rldk
+    info "output*/checkpoint-40". rldk describes each run once.
     """
     seen: set[Hashable] = set()
 
-    def one(path: Path) -> dict[str, Any] | None:
+    def described(path: Path) -> dict[str, Any] | None:
         run = log_of(path, input_format, mapping)
         if (known := identity(run)) in seen:
             return None
@@ -56,14 +56,14 @@ def info(
         seen.add(known)
         return summary
 
-    found, failed = for_each(expanded(paths), one)
+    found, failed = for_each(expanded(paths), described)
     if kind == "json":
         echo_json(found)
     ctx.exit(2 if failed else 0)
 
 
 def describe(run: Run) -> dict[str, Any]:
-    """Everything that one pass over a run tells of it."""
+    """The description of a run, from a single pass over it."""
     phases: Counter[str] = Counter()
     steps: list[int] = []
     metrics: Counter[str] = Counter()
@@ -103,7 +103,7 @@ def describe(run: Run) -> dict[str, Any]:
 
 
 def _samples(run: Run) -> int | str:
-    """How many samples there are, or why they cannot be counted."""
+    """The number of samples, or the reason why rldk cannot count them."""
     try:
         return len(run.samples())
     except MissingDependencyError as error:
@@ -117,7 +117,7 @@ def _page(summary: dict[str, Any]) -> list[str]:
         summary["path"],
         f"  format     {summary['format']}"
         + (f", dialect {summary['dialect']}" if summary["dialect"] else ""),
-        f"  algorithm  {summary['algorithm'] or 'not told'}",
+        f"  algorithm  {summary['algorithm'] or 'unknown'}",
         f"  state      {summary['state']}",
         f"  records    {records}",
     ]
@@ -135,14 +135,14 @@ def _page(summary: dict[str, Any]) -> list[str]:
 def _quirks(summary: dict[str, Any]) -> list[str]:
     counts = {
         "gaps": "gaps between steps",
-        "repeated_steps": "train records repeat a step",
-        "steps_back": "train records go back to an earlier step",
-        "records_with_nonfinite": "records hold a value that is not finite",
-        "bad_lines": "lines could not be read",
+        "repeated_steps": "train records that repeat a step",
+        "steps_back": "train records that go back to an earlier step",
+        "records_with_nonfinite": "records with a value that is not finite",
+        "bad_lines": "unreadable lines",
     }
-    quirks = [f"{summary[name]:,} {text}" for name, text in counts.items() if summary[name]]
+    quirks = [f"{text}: {summary[name]:,}" for name, text in counts.items() if summary[name]]
     if summary["steps_counted"]:
-        quirks.insert(0, "the log names no steps: the train records are counted")
+        quirks.insert(0, "the log has no steps: rldk counts the train records")
     return [*quirks, *summary["first_bad_lines"]]
 
 

@@ -1,4 +1,4 @@
-"""What the commands that read logs have in common: `--input-format`, `--map`, and the project's own names."""
+"""The options of all commands that read logs: `--input-format`, `--map`, and `[tool.rldk.map]`."""
 
 import tomllib
 from collections.abc import Callable
@@ -23,15 +23,15 @@ def input_options(command: F) -> F:
         metavar="KEY=METRIC",
         multiple=True,
         callback=_pairs,
-        help="A name for a key of the log: my/score=reward_mean. Also: [tool.rldk.map] of pyproject.toml.",
+        help="Metric of a key in the log: my/score=reward_mean. Or use [tool.rldk.map] in pyproject.toml.",
     )(command)
     return click.option(
-        "--input-format", metavar="NAME", help="Format of the log, where it is not to be guessed."
+        "--input-format", metavar="NAME", help="Format of the log. By default rldk detects it."
     )(command)
 
 
 def log_of(path: Path, input_format: str | None, mapping: dict[str, str]) -> Run:
-    """The run at `path`; the names of `[tool.rldk.map]` apply where the command line gives no other."""
+    """The run at `path`, with the names of `[tool.rldk.map]`; names on the command line override them."""
     return open_run(path, input_format=input_format, mapping={**_project_names(), **mapping})
 
 
@@ -40,7 +40,7 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
     for value in values:
         key, equals, metric = value.rpartition("=")
         if not (key and equals and metric):
-            raise click.BadParameter(f"{value!r} is no KEY=METRIC", context, option)
+            raise click.BadParameter(f"{value!r} is not of the form KEY=METRIC", context, option)
         names[key] = metric
     return names
 
@@ -53,9 +53,9 @@ def _project_names() -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RLDKError(f"pyproject.toml cannot be read for [tool.rldk.map]: {error}") from None
+        raise RLDKError(f"rldk cannot read [tool.rldk.map] in pyproject.toml: {error}") from None
     for table in ("tool", "rldk", "map"):
         names = names.get(table, {}) if isinstance(names, dict) else None
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise RLDKError('[tool.rldk.map] in pyproject.toml must hold lines of "key" = "metric"')
+        raise RLDKError('[tool.rldk.map] in pyproject.toml must have lines of the form "key" = "metric"')
     return names

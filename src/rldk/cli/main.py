@@ -1,4 +1,4 @@
-"""The group of commands, and the one place where errors become messages and exit codes."""
+"""The group of commands. Only this module turns errors into messages and exit codes."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ __all__ = ["main"]
 
 
 class _Failure(click.ClickException):
-    """What was asked for cannot be done: one line, exit code 2."""
+    """rldk cannot do what the user asked: a message, and exit code 2."""
 
     exit_code = 2
 
@@ -34,20 +34,20 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # `rldk export ... | head` is no failure; click ends it quietly
+        except BrokenPipeError:  # `rldk export ... | head` is no failure; click exits quietly
             raise
         except (RLDKError, OSError) as error:
             raise _Failure(message_of(error)) from None
-        except click.UsageError as error:  # names what was typed, and a glob types names of files
+        except click.UsageError as error:  # quotes the arguments, which a glob may fill with file names
             raise click.UsageError(message_of(error), error.ctx) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90})
 @click.version_option(__version__, prog_name="rldk")
 def main() -> None:
-    """The flight recorder and the doctor of RL post-training with TRL.
+    """A flight recorder and a doctor for RL post-training with TRL.
 
-    Add one callback to a trainer, and every logged step is on disk at once:
+    Add one callback to a trainer, and rldk writes every logged step to disk at once:
 
     \b
         from rldk.integrations.trl import RLDKCallback
@@ -55,17 +55,17 @@ def main() -> None:
 
     \b
     Then:
-        rldk doctor rldk_logs/my_run        what is wrong, why, and what to do
-        rldk explain loss rldk_logs/my_run  what a metric means; is yours normal?
-        rldk samples rldk_logs/my_run       prompts, completions and their rewards
-        rldk checkpoint output              is the newest whole, and what changed
-        rldk runs                           list what is in ./rldk_logs
-        rldk info rldk_logs/my_run          what a run, or any other log, holds
-        rldk export rldk_logs/my_run        a table of every step and metric
+        rldk doctor rldk_logs/my_run        find problems, causes and remedies
+        rldk explain loss rldk_logs/my_run  explain a metric and your values
+        rldk samples rldk_logs/my_run       read prompts, completions, rewards
+        rldk checkpoint output              check the newest checkpoint
+        rldk runs                           list the runs in ./rldk_logs
+        rldk info rldk_logs/my_run          describe a run or another log
+        rldk export rldk_logs/my_run        make a table of all steps
         rldk validate rldk_logs/my_run      check every line of the events
         rldk demo                           see it work on a tiny model
 
-    Logs of others are judged too: rldk doctor trainer_state.json, train.log, runs/tensorboard, ...
+    Logs of other tools work too: rldk doctor trainer_state.json, train.log, runs/tensorboard, ...
     """
 
 

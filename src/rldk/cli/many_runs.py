@@ -1,7 +1,7 @@
-"""Commands over several logs: globs, the same run under several names, one log that cannot be read.
+"""Commands over several logs: globs, duplicate paths to the same run, unreadable logs.
 
-Invariant: each log is taken once, in the order of the paths; one that cannot be read is told in a line on
-stderr and costs none of the others.
+Invariant: a command takes each log once, in the order of the paths; it reports an unreadable log in a line
+on stderr and continues with the others.
 """
 
 import glob
@@ -23,9 +23,9 @@ T = TypeVar("T")
 
 
 def expanded(paths: Sequence[Path]) -> list[Path]:
-    """The paths, with what matches in the place of each glob (`*`, `?`, `[]`, `**`), by name.
+    """The paths, with each glob (`*`, `?`, `[]`, `**`) replaced by its matches, sorted by name.
 
-    A path that exists is no glob, whatever characters are in it; a glob that nothing matches stays.
+    An existing path is never a glob, whatever characters it has; a glob without a match stays as it is.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -38,9 +38,9 @@ def expanded(paths: Sequence[Path]) -> list[Path]:
 
 
 def for_each(items: Sequence[Item], do: Callable[[Item], T | None]) -> tuple[list[T], bool]:
-    """What `do` gives for each item but None, and whether one failed.
+    """The results of `do` except None, and whether any item failed.
 
-    Of a single item an error is raised; of several each is told on stderr, and the others go on.
+    With a single item, an error is raised; with several, each error goes to stderr and the loop continues.
     """
     results, failed = [], False
     for item in items:
@@ -58,7 +58,7 @@ def for_each(items: Sequence[Item], do: Callable[[Item], T | None]) -> tuple[lis
 
 
 def identity(run: Run) -> Hashable:
-    """What two paths to one log have in common: each file of a run names the whole run."""
+    """A key that is equal for all paths to the same log: each file of a run means the whole run."""
     path = run.path.absolute()
     if not isinstance(run, RecordedRun):
         return path

@@ -1,6 +1,6 @@
-"""How commands print without a page: `--format text|json`, lines for people, JSON for scripts, errors.
+"""Plain output of commands: `--format text|json`, lines for people, JSON for scripts, errors.
 
-Invariant: of a name from a log or a disk only printable characters reach a terminal.
+Invariant: only printable characters of a name from a log or a disk reach a terminal.
 """
 
 from typing import Any
@@ -30,12 +30,12 @@ def echo_json(value: Any) -> None:
 
 
 def echo_lines(*lines: str, err: bool = False) -> None:
-    """Print lines for people, on stderr where `err` is true; what does not print is spelled out."""
+    """Print lines for people, on stderr if `err` is true, with unprintable characters escaped."""
     click.echo("\n".join(map(plain, lines)), err=err)
 
 
 def message_of(error: Exception) -> str:
-    """What an error says, and of an error of the system also of which file; several lines stay such."""
+    """The text of an error, with the file of a system error; line breaks stay."""
     text = str(error)
     if isinstance(error, OSError) and not isinstance(error, RLDKError):
         where = f"{error.filename}: " if error.filename is not None else ""

@@ -1,4 +1,4 @@
-"""A progress line for what takes long. It shows on a terminal only, on stderr; it may name files."""
+"""Progress of long work. It appears only on a terminal, on stderr."""
 
 import sys
 import threading
@@ -16,7 +16,7 @@ _SECONDS = 0.1
 
 
 class ProgressCounter(Generic[T]):
-    """An iterable that shows how many items it has given: `for x in ProgressCounter(xs, "reading")`.
+    """An iterable that shows how many items it has yielded: `for x in ProgressCounter(xs, "reading")`.
 
     Each iteration counts from 0.
     """
@@ -25,7 +25,7 @@ class ProgressCounter(Generic[T]):
         self._items = items
         self._what = what
         self.count = 0
-        """How many items the last iteration gave."""
+        """Number of items in the last iteration."""
 
     def __iter__(self) -> Iterator[T]:
         self.count = 0
@@ -57,9 +57,9 @@ def measuring(what: str, done: Callable[[], int], total: int) -> Iterator[None]:
     """Show a bar while the body reads.
 
     Args:
-        what: what is done, for people.
-        done: bytes read so far; asked from another thread.
-        total: bytes that there are to read, roughly.
+        what: description of the work, for people.
+        done: returns the bytes read so far; called from another thread.
+        total: approximate number of bytes to read.
     """
     if not sys.stderr.isatty():
         yield

@@ -1,4 +1,4 @@
-"""What the doctor is told on the command line: algorithm, rules, thresholds."""
+"""The doctor's options on the command line: algorithm, rules, thresholds."""
 
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -18,7 +18,7 @@ fail_on_option = click.option(
     type=click.Choice(["info", "warning", "critical", "never"]),
     default="warning",
     show_default=True,
-    help="Severity from which the exit code is 1.",
+    help="Lowest severity that makes the exit code 1.",
 )
 """`--fail-on`, for commands that judge."""
 
@@ -32,12 +32,12 @@ def settings_options(command: F) -> F:
             "--algorithm",
             metavar="NAME",
             callback=_algorithm,
-            help="Judge as a run of this algorithm (grpo, dpo, sft, ...), where the log does not tell it.",
+            help="Algorithm of the run (grpo, dpo, sft, ...), if the log does not name it.",
         ),
         click.option(
             "--truth-metric",
             metavar="METRIC",
-            help="The metric that the reward is a proxy of, such as rewards/accuracy/mean.",
+            help="Metric of the real goal behind the reward, such as rewards/accuracy/mean.",
         ),
     )
     command = rule_options(command)
@@ -54,14 +54,14 @@ def rule_options(command: F) -> F:
             metavar="RULE",
             multiple=True,
             callback=_rules,
-            help="Judge by these rules alone: names, codes or families (OPT). Repeat, or use commas.",
+            help="Use only these rules: names, codes or families (OPT). Repeat, or use commas.",
         ),
         click.option(
             "--ignore",
             metavar="RULE",
             multiple=True,
             callback=_rules,
-            help="Leave these rules out.",
+            help="Do not use these rules.",
         ),
         click.option(
             "--threshold",
@@ -69,7 +69,7 @@ def rule_options(command: F) -> F:
             metavar="RULE.OPTION=VALUE",
             multiple=True,
             callback=_thresholds,
-            help="Another threshold for a rule: no-learning.records=200 (see: rldk rules NAME).",
+            help="Set a threshold of a rule: no-learning.records=200 (see: rldk rules NAME).",
         ),
     )
     for option in reversed(options):
@@ -85,7 +85,7 @@ def _algorithm(context: click.Context, option: click.Parameter, value: str | Non
     name = value.lower()
     if name not in known:
         near = get_close_matches(name, known, 3, 0.4) or sorted(known)
-        raise click.BadParameter(f"no algorithm {value!r}; known: {', '.join(near)}", context, option)
+        raise click.BadParameter(f"unknown algorithm {value!r}; known: {', '.join(near)}", context, option)
     return name
 
 
@@ -108,7 +108,7 @@ def _thresholds(
         key, equals, text = value.partition("=")
         rule, dot, name = key.rpartition(".")
         if not (equals and dot and rule and name and text):
-            raise click.BadParameter(f"{value!r} is no RULE.OPTION=VALUE", context, option)
+            raise click.BadParameter(f"{value!r} is not of the form RULE.OPTION=VALUE", context, option)
         try:
             setting = msgspec.json.decode(text)
         except msgspec.DecodeError:

@@ -1,4 +1,4 @@
-"""`rldk rules`: what the doctor looks for, and how it decides."""
+"""`rldk rules`: the rules of the doctor, and how each decides."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -17,16 +17,16 @@ __all__ = ["rules"]
 COLOURS = {"info": "blue", "warning": "yellow", "critical": "red"}
 
 
-@click.command(short_help="List what the doctor looks for; explain one rule.")
+@click.command(short_help="List the rules of the doctor, or explain a rule.")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @text_or_json
 def rules(names: tuple[str, ...], kind: str) -> None:
-    """List the rules of the doctor, or tell everything about those that are named.
+    """List the rules of the doctor, or explain the rules NAME.
 
-    Rules that other packages install (entry points of the group rldk.rules) are among them.
+    The list includes the rules of installed packages (entry points of the group rldk.rules).
 
-    NAME is a rule's name or code: what it looks for, how it decides, what looks alike but is healthy, what
-    to do, its sources, and the thresholds that --threshold of rldk doctor sets.
+    NAME is the name or the code of a rule. Its page says how the rule decides, which healthy runs look
+    similar, what to do, its sources, and the thresholds for rldk doctor --threshold.
 
     \b
     Examples:
@@ -62,12 +62,12 @@ def _table(console: "Console", chosen: list[type[Rule]]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("code", "name", "up to"):
         table.add_column(title, no_wrap=True)
-    table.add_column("looks for", overflow="fold")
+    table.add_column("finds", overflow="fold")
     for rule in chosen:
         word = rule.severity.word
         table.add_row(rule.code, Text(rule.name, "bold"), Text(word, COLOURS[word]), Text(rule.summary()))
     console.print(table)
-    console.print(Text("\nrldk rules NAME tells how one decides, and its thresholds.", "dim"))
+    console.print(Text("\nrldk rules NAME explains how a rule decides, and its thresholds.", "dim"))
 
 
 def _page(console: "Console", rule: type[Rule]) -> None:
@@ -100,7 +100,7 @@ def _page(console: "Console", rule: type[Rule]) -> None:
 
 
 def _joined(text: str) -> str:
-    """Paragraphs as one line each, for the terminal to wrap; lists and code keep their lines."""
+    """Each paragraph as a single line, for the terminal to wrap; lists and code keep their lines."""
     lines: list[str] = []
     for line in text.splitlines():
         new = not line.strip() or line.lstrip().startswith(("- ", "* ", "|")) or line.startswith("    ")

@@ -1,4 +1,4 @@
-"""`rldk runs`: the runs below a folder, and how they are doing."""
+"""`rldk runs`: the runs below a folder, with their state and last metrics."""
 
 import os
 import sys
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["runs"]
 
 SHOWN = ("reward_mean", "rewards_margins", "loss", "kl_mean", "entropy_mean", "grad_norm")
-"""Metrics that the table shows, where a run logs them; else the first few that it logs."""
+"""Metrics in the table; if a run logs none of them, its first few."""
 
 WIDE = 72
-"""Columns from which the table says when a run was started: below, its metrics need the room more."""
+"""Smallest width, in columns, at which the table has room for the start time."""
 COLOURS = {"running": "green", "unfinished": "yellow", "completed": ""}
 
 
@@ -38,16 +38,19 @@ def runs(folder: Path, kind: str) -> None:
     """List the runs in FOLDER and below it, with their state, step and last metrics.
 
     \b
-    running     a live process records it
-    completed   it did all its steps; stopped: it ended itself before that
-    exception   an error ended it; interrupted: Ctrl-C; terminated: a signal, such as SIGTERM
-    unknown     it went away without saying so
-    unfinished  it has no end: its process was killed, or the machine went down
+    running      a live process records it
+    completed    it did all its steps
+    stopped      it ended itself before the last step
+    exception    an error ended it
+    interrupted  Ctrl-C ended it
+    terminated   a signal ended it, such as SIGTERM
+    unknown      it ended, and rldk does not know how
+    unfinished   it has no end: its process was killed, or the machine went down
     """
     if folder.is_file():
-        raise RLDKError(f"{folder} is a file; what is in it is told by: rldk info {folder}")
+        raise RLDKError(f"{folder} is a file; to see its content: rldk info {folder}")
     if not folder.is_dir():
-        raise RLDKError(f"there is no folder {folder}; name the one that holds your runs: rldk runs FOLDER")
+        raise RLDKError(f"the folder {folder} does not exist; name the folder of your runs: rldk runs FOLDER")
     rows = sorted((_row(*found) for found in _find(folder)), key=lambda row: row["started"] or "")
     if kind == "json":
         echo_json(rows)
@@ -105,7 +108,7 @@ def _show(folder: Path, rows: list[dict[str, Any]]) -> None:
     table.add_column("state", no_wrap=True)
     table.add_column("step", justify="right", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("last train record", no_wrap=True, ratio=1)  # it alone gives way where it is narrow
+    table.add_column("last train record", no_wrap=True, ratio=1)  # only this column shrinks
     for row in rows:
         table.add_row(
             Text(plain(os.path.relpath(row["path"], folder))),
@@ -134,7 +137,7 @@ def _state(row: dict[str, Any]) -> "Text":
 
 
 def _started(time: str | None) -> str:
-    """An ISO time as day and minute, where this machine is."""
+    """An ISO time as day and minute, in the local time zone."""
     try:
         return f"{datetime.fromisoformat(time or '').astimezone():%m-%d %H:%M}"
     except ValueError:

@@ -1,6 +1,6 @@
-"""Which samples are wanted, and in which order they come.
+"""Filters samples, and puts them in order.
 
-Invariant: no more samples are held than are asked for, however many are looked at.
+Invariant: memory holds at most as many samples as the user asked for.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,28 +15,28 @@ from rldk.schema.event import Phase
 __all__ = ["SORTS", "SampleFilter", "in_order"]
 
 SORTS = ("step", "-step", "reward", "-reward", "length", "-length")
-"""Orders; with a minus the highest comes first."""
+"""Orders; with a minus, the highest value comes first."""
 MAX_FUNCTIONS = 1_000
-"""Names of reward functions that are remembered."""
+"""Most names of reward functions to remember."""
 
 
 class SampleFilter:
-    """Which samples are wanted.
+    """Selects samples, and counts them.
 
     Args:
         steps: the first and the last step.
-        phase: None for any.
-        function: a reward function that they were shown to; None for any.
-        text: what prompt or completion holds, in any case; None for anything.
+        phase: the phase; None for any.
+        function: a reward function that scored the sample; None for any.
+        text: text in the prompt or the completion, ignoring case; None for any.
     """
 
     def __init__(
         self, steps: tuple[float, float], phase: Phase | None, function: str | None, text: str | None
     ) -> None:
         self.checked = 0
-        """How many it was shown."""
+        """Number of samples checked."""
         self.taken = 0
-        """How many of them are wanted."""
+        """Number of samples that match."""
         self.functions: dict[str, None] = {}
         """The reward functions that scored them."""
         self._steps = steps
@@ -45,14 +45,14 @@ class SampleFilter:
         self._text = text.casefold() if text else None
 
     def of(self, shown: Iterable[SampleEvidence]) -> Iterator[SampleEvidence]:
-        """Those that are wanted."""
-        for one in shown:
+        """The samples that match."""
+        for item in shown:
             self.checked += 1
             if len(self.functions) < MAX_FUNCTIONS:
-                self.functions.update(dict.fromkeys(one.sample.rewards))
-            if self._takes(one.sample):
+                self.functions.update(dict.fromkeys(item.sample.rewards))
+            if self._takes(item.sample):
                 self.taken += 1
-                yield one
+                yield item
 
     def _takes(self, sample: Sample) -> bool:
         first, last = self._steps
@@ -67,7 +67,7 @@ class SampleFilter:
 def in_order(
     shown: Iterable[SampleEvidence], by: str | None, function: str | None, limit: int | None
 ) -> Iterable[SampleEvidence]:
-    """The first `limit` in order; no more than these are held, and none where the order is as recorded."""
+    """The first `limit` samples in order; memory holds at most these, and none in the recorded order."""
     if by in (None, "step"):
         return islice(shown, limit) if limit is None else _first(shown, limit)
     key = _key(by, function)
@@ -75,7 +75,7 @@ def in_order(
 
 
 def _first(shown: Iterable[SampleEvidence], limit: int) -> list[SampleEvidence]:
-    """The first of them; the others are passed over, so that they are counted."""
+    """The first samples; it also iterates over the others, so that the filter counts them."""
     rest = iter(shown)
     first = list(islice(rest, limit))
     for _ in rest:

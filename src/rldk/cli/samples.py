@@ -1,4 +1,4 @@
-"""`rldk samples`: what was asked, what the policy wrote, and what each reward function gave for it."""
+"""`rldk samples`: prompts, completions, and the values of each reward function."""
 
 import math
 import re
@@ -25,7 +25,7 @@ from rldk.schema.event import Phase
 __all__ = ["samples"]
 
 NAMES = 20
-"""Names of reward functions that an error lists."""
+"""Most names of reward functions in an error."""
 
 
 def _steps(context: click.Context, option: click.Parameter, value: str | None) -> tuple[float, float]:
@@ -38,7 +38,7 @@ def _steps(context: click.Context, option: click.Parameter, value: str | None) -
     low, high = int(first) if first else -math.inf, int(last) if last else math.inf
     if low > high:
         raise click.BadParameter(
-            f"{value!r} ends before it begins; did you mean {last}:{first}?", context, option
+            f"{value!r} ends before it starts; did you mean {last}:{first}?", context, option
         )
     return low, high
 
@@ -53,19 +53,19 @@ def _rule(context: click.Context, option: click.Parameter, value: str | None) ->
 @click.command(short_help="Show prompts, completions and their rewards.")
 @click.argument("path", metavar="RUN", type=click.Path(path_type=Path))
 @input_options
-@click.option("--step", "steps", metavar="N|N:M", callback=_steps, help="A step, or N to M (N:, :M).")
-@click.option("--finding", metavar="RULE", callback=_rule, help="Those that show a finding of rldk doctor.")
+@click.option("--step", "steps", metavar="N|N:M", callback=_steps, help="A step, or steps N to M (N:, :M).")
+@click.option("--finding", metavar="RULE", callback=_rule, help="Samples that show a finding of rldk doctor.")
 @click.option(
     "--sort",
     type=click.Choice(SORTS),
-    help="reward: the lowest first; -reward: the highest first. Without it: the newest step first.",
+    help="reward: lowest first; -reward: highest first. Default: newest step first.",
 )
-@click.option("--limit", type=click.IntRange(min=0), default=5, show_default=True, help="How many; 0: all.")
 @click.option(
-    "--function", metavar="NAME", help="--sort reward goes by this reward function in place of the sum."
+    "--limit", type=click.IntRange(min=0), default=5, show_default=True, help="Number of samples; 0: all."
 )
-@click.option("--phase", type=click.Choice(["train", "eval"]), help="Of training, or of evaluations.")
-@click.option("--grep", metavar="TEXT", help="Those whose prompt or completion holds this text, in any case.")
+@click.option("--function", metavar="NAME", help="Samples of this reward function; --sort reward uses it.")
+@click.option("--phase", type=click.Choice(["train", "eval"]), help="Samples of training or of evaluations.")
+@click.option("--grep", metavar="TEXT", help="Samples with this text in prompt or completion, ignoring case.")
 @click.option("--full", is_flag=True, help="Show whole completions.")
 @click.option(
     "-f",
@@ -89,14 +89,14 @@ def samples(
     full: bool,
     kind: str,
 ) -> None:
-    """Show samples of RUN: the prompt, the completion, what each reward function gave, how it ended.
+    """Show samples of RUN: prompt, completion, the value of each reward function, and the end.
 
-    RUN is a run whose reward functions were wrapped in observe_rewards, or a trainer's folder, a log in it,
-    or its completions, where it trained with log_completions=True. Of a long completion the beginning and the
-    end are shown.
+    RUN is a run with reward functions wrapped in observe_rewards. Or it is the folder of a trainer with
+    log_completions=True, a log in that folder, or its completions. rldk shows the start and the end of a long
+    completion.
 
     \b
-    Exit code: 0 shown, 1 no sample matches, 2 there are none, or RUN cannot be read.
+    Exit code: 0 samples are shown, 1 no sample matches, 2 RUN has no samples or rldk cannot read it.
 
     \b
     Examples:
@@ -110,7 +110,7 @@ def samples(
     found = run.samples()
     if not found.sources:
         raise RLDKError(
-            f"{path} holds no samples. Wrap the reward functions before the next training: "
+            f"{path} has no samples. Wrap the reward functions before the next training: "
             "reward_funcs=observe_rewards(reward_funcs), from rldk.integrations.trl; or set "
             "log_completions=True in the trainer's configuration"
         )
@@ -136,7 +136,7 @@ def _all(found: Samples, path: Path) -> Iterator[SampleEvidence]:
 
 
 def _of_finding(run: Run, found: Samples, rule: str, path: Path) -> list[SampleEvidence]:
-    """The samples that show a finding of the doctor; where there are none, it is said why."""
+    """The samples that show a finding of the doctor; if there are none, print why."""
     diagnosis = judge(run)
     shown = evidence(diagnosis, found).get(rule, [])
     if not shown:
@@ -152,8 +152,8 @@ def _of_finding(run: Run, found: Samples, rule: str, path: Path) -> list[SampleE
 def _print_lines(shown: Iterable[SampleEvidence], finding: str | None) -> None:
     from rldk.report.samples_page import as_object
 
-    for one in shown:
-        click.echo(msgspec.json.encode(as_object(one, finding)))
+    for sample in shown:
+        click.echo(msgspec.json.encode(as_object(sample, finding)))
 
 
 def _print(
@@ -169,7 +169,7 @@ def _print(
     from rldk.report.terminal import console_on
 
     if kind == "json":
-        echo_json([as_object(one, finding) for one in shown])
+        echo_json([as_object(sample, finding) for sample in shown])
         return
     if not shown:
         return
@@ -187,7 +187,7 @@ def _print(
         return
     more = [] if full else ["Whole texts: --full."]
     if len(shown) < sample_filter.taken:
-        more += ["More of them: --limit 50.", "The highest rewards: --sort -reward."]
+        more += ["More samples: --limit 50.", "Highest rewards: --sort -reward."]
     print_samples(console_on(sys.stdout), title, shown, full=full, more=" ".join(more))
 
 
@@ -196,7 +196,7 @@ def _report_bad(run: Run, found: Samples) -> None:
     bad = [line for line in run.bad_lines if line.path in files]
     if bad:
         first = f"{bad[0].path}:{bad[0].number}: {bad[0].reason}"
-        warning = f"rldk: {counted(len(bad), 'sample')} could not be read; the first: {first}"
+        warning = f"rldk: could not read {counted(len(bad), 'sample')}; the first: {first}"
         echo_lines(warning, err=True)
 
 
@@ -208,20 +208,20 @@ def _explain_none(
     finding: str | None,
     function: str | None,
 ) -> None:
-    """Say why nothing is shown.
+    """Print why no sample is shown.
 
     Raises:
-        RLDKError: nothing could be read, or there is no such reward function.
+        RLDKError: rldk could read no sample, or the run has no such reward function.
     """
     if not sample_filter.checked:
         if finding is not None:
-            return  # it has been said
+            return  # `_of_finding` has printed the reason
         if any(line.path in {source.path for source in found.sources} for line in run.bad_lines):
-            raise RLDKError(f"no sample of {path} could be read")
-        echo_lines(f"rldk: {path} holds no sample yet", err=True)
+            raise RLDKError(f"could not read any sample of {path}")
+        echo_lines(f"rldk: {path} has no sample yet", err=True)
         return
     if function is not None and function not in sample_filter.functions:
         names = list(sample_filter.functions)
         known = listed([plain(name) for name in names[:NAMES]]) or "none"
         raise RLDKError(f"no sample of {path} has a reward function {function!r}; they have: {known}")
-    echo_lines(f"rldk: none of {counted(sample_filter.checked, 'sample')} matches", err=True)
+    echo_lines(f"rldk: no match among {counted(sample_filter.checked, 'sample')}", err=True)

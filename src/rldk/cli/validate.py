@@ -1,4 +1,4 @@
-"""`rldk validate`: is every line of an events file a whole Event?"""
+"""`rldk validate`: is every line of an events file a valid Event?"""
 
 from collections.abc import Callable, Hashable
 from functools import partial
@@ -23,7 +23,7 @@ __all__ = ["validate"]
 @click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path(path_type=Path))
 @input_options
 @text_or_json
-@click.option("--schema", is_flag=True, help="Print the JSON Schema of an Event, and do nothing else.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of an Event, and exit.")
 @click.pass_context
 def validate(
     ctx: click.Context,
@@ -33,23 +33,23 @@ def validate(
     kind: str,
     schema: bool,
 ) -> None:
-    """Check every line of events files against the Event schema, or that a foreign log can be read.
+    """Check every line of events files against the Event schema, or try to read another tool's log.
 
-    PATH is an events file (also a .gz part), a run (then all its parts are checked), or a log of another
-    tool (then what it holds is read). Bad lines are listed with file, line and reason. Globs may be
-    quoted: rldk validate "rldk_logs/*". What several paths name is checked once.
+    PATH is an events file (or a .gz part), a run with all its parts, or a log of another tool. rldk prints
+    file, line and reason of each bad line. You may quote globs: rldk validate "rldk_logs/*". rldk checks each
+    file once.
 
     \b
-    Exit code: 0 all lines are good, 1 some are not, 2 a path cannot be read.
+    Exit code: 0 all lines are good, 1 some lines are bad, 2 rldk cannot read a path.
     """
     if schema:
         echo_json(json_schema())
         return
     if not paths:
-        raise click.UsageError("name at least one events file, run or log")
+        raise click.UsageError("name an events file, a run or a log")
     seen: set[Hashable] = set()
 
-    def one(path: Path) -> tuple[Path, Validation] | None:
+    def validated(path: Path) -> tuple[Path, Validation] | None:
         known, validate_it = _checking(path, input_format, mapping)
         if known in seen:
             return None
@@ -59,7 +59,7 @@ def validate(
             _show(path, result)
         return path, result
 
-    results, failed = for_each(expanded(paths), one)
+    results, failed = for_each(expanded(paths), validated)
     if kind == "json":
         echo_json(escaped([_plain(*result) for result in results]))
     bad = any(result.bad for _, result in results)
@@ -69,12 +69,12 @@ def validate(
 def _checking(
     path: Path, input_format: str | None, mapping: dict[str, str]
 ) -> tuple[Hashable, Callable[[], Validation]]:
-    """What the path names, and what checks it: a file that holds events alone, else the whole run."""
+    """The identity of the path and its check: a single events file, or the whole run."""
     lines = partial(ProgressCounter, what=f"checking lines of {path.name}")
     try:
         run = log_of(path, input_format, mapping)
     except UnknownFormatError:
-        return path.absolute(), lambda: check([path], lines)  # none is an Event, and each is told so
+        return path.absolute(), lambda: check([path], lines)  # reports each line: it is no Event
     if input_format is None and path.is_file() and isinstance(run, RecordedRun) and path in run.parts:
         return path.absolute(), lambda: check([path], lines)
     events = ProgressCounter(run, f"checking {run.run_id}")

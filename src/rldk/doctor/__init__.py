@@ -1,1 +1,1 @@
-"""A run, judged: its diagnosis, samples that show a finding, the last good checkpoint."""
+"""Judges a run: its diagnosis, the samples that show a finding, and the last good checkpoint."""

@@ -1,7 +1,7 @@
-"""Which checkpoint of a run is still there and good: the trainer's own folders `checkpoint-N`.
+"""Finds the last good checkpoint of a run that still exists, in the trainer's folders `checkpoint-N`.
 
-Invariant: no checkpoint is opened; one that was analysed and found bad is never called good, and of one that
-was not analysed that is said; what cannot be listed holds no checkpoint.
+Invariant: no checkpoint is opened. A checkpoint whose analysis found a fault is never called good, and one
+without an analysis is marked as such. A folder that cannot be listed holds no checkpoint.
 """
 
 import re
@@ -23,35 +23,37 @@ __all__ = [
     "with_checkpoints",
 ]
 
-UNKNOWN = "by its step alone, since it was not analysed"
+UNKNOWN = "by its step alone, because it was not analysed"
 
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
 class CheckpointState(NamedTuple):
-    """What the analysis of a checkpoint says of it."""
+    """The result of a checkpoint's analysis."""
 
     good: bool
     """Whether it is whole and finite."""
     because: str
-    """How that is known, in words."""
+    """The reason, in words."""
 
 
 def state_of(analysis: Analysis) -> CheckpointState | None:
-    """What an analysis says of its checkpoint; None where it was gone before it was read."""
+    """The state of an analysed checkpoint; None where it was deleted before it was read, or holds no
+    tensors.
+    """
     if analysis.gone:
         return None
     if analysis.damaged or analysis.spoiled or analysis.config_missing:
-        return CheckpointState(good=False, because="its weights are not whole, or not finite")
+        return CheckpointState(good=False, because="its weights are incomplete, or not finite")
     if not analysis.tensors:
         return None
-    then = "" if analysis.resumable else "; it holds what is needed to load it, not to go on training"
+    then = "" if analysis.resumable else "; it is enough to load the model, not to resume training"
     read = f"its {analysis.tensors} tensors were read after it was saved, whole and finite{then}"
     return CheckpointState(good=True, because=read)
 
 
 def checkpoint_states(analyses: Iterable[Analysis]) -> dict[int, CheckpointState]:
-    """What the analyses of a run say, by step."""
+    """The states of a run's analysed checkpoints, by step."""
     found: dict[int, CheckpointState] = {}
     for analysis in analyses:
         if analysis.step is not None and (state := state_of(analysis)):
@@ -68,29 +70,29 @@ def last_checkpoint(folder: str | Path | None, step: int | None) -> str | None:
 def last_good(
     folder: str | Path | None, step: int | None, states: Mapping[int, CheckpointState]
 ) -> tuple[str, str] | None:
-    """The newest `checkpoint-N` with N of at most `step` that is not known to be bad, and how that is known.
+    """The newest `checkpoint-N` with N of at most `step` that is not known to be bad, and the reason.
 
     Args:
         folder: the trainer's `output_dir`.
-        step: the last step that was good.
-        states: what is known of the checkpoints, by step.
+        step: the last good step.
+        states: the states of the analysed checkpoints, by step.
     """
-    for one in _steps(folder, step):
-        known = states.get(one)
-        if known is None or known.good:
-            return _path(folder, one), known.because if known else UNKNOWN
+    for saved_step in _steps(folder, step):
+        state = states.get(saved_step)
+        if state is None or state.good:
+            return _path(folder, saved_step), state.because if state else UNKNOWN
     return None
 
 
 def with_checkpoints(
     diagnosis: Diagnosis, folder: str | Path | None, states: Mapping[int, CheckpointState]
 ) -> Diagnosis:
-    """The diagnosis with the last good checkpoint before each finding, as far as it still exists.
+    """The diagnosis with the last good checkpoint before each finding, where one still exists.
 
     Args:
-        diagnosis: what was found.
+        diagnosis: the diagnosis of the run.
         folder: the trainer's `output_dir`; None where it is not known.
-        states: what is known of the checkpoints, by step.
+        states: the states of the analysed checkpoints, by step.
     """
     if not folder:
         return diagnosis

@@ -1,7 +1,7 @@
-"""The doctor's way to a run: its observations through a Monitor, then the evidence.
+"""Judges a run: its observations go through a Monitor, then the evidence is added.
 
-Invariant: what is judged is what `Run.observations` yields, by the settings that the run was recorded with
-where the caller does not override them, so that a run is judged afterwards as it was while it was live.
+Invariant: only `Run.observations` is judged, by the run's recorded settings where the caller does not
+override them. So a later judgement equals the live one.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -33,13 +33,13 @@ def judge(
 
     Args:
         path_or_run: any path that `open_run` takes, or a Run.
-        settings: what is to be judged in another way than the run was while it was live.
-        rules: your own rules, which judge beside the installed ones. They join those of `settings`, whose
-            `select`, where it is given, must name them.
-        algorithm: the training algorithm (`grpo`, `dpo`), where the log does not tell it.
+        settings: overrides of the settings with which the live run was judged.
+        rules: your own rules, in addition to the installed ones and those in `settings`. A `select` in
+            `settings` must name them.
+        algorithm: the training algorithm (`grpo`, `dpo`), where the log does not show it.
 
     Raises:
-        TypeError: `path_or_run` is neither a path nor a Run, or one of the rules is not a Rule.
+        TypeError: `path_or_run` is neither a path nor a Run, or a rule is not a subclass of Rule.
         ValueError: `settings` names a rule or an option that does not exist, or a rule clashes with another.
         RLDKError: as `open_run` does; or the run was recorded without its events.
         OSError: the path cannot be read.
@@ -62,17 +62,17 @@ def judge(
 
 
 def require_events(run: Run) -> None:
-    """Refuse a run that recorded its report alone: there is nothing to judge it by.
+    """Refuse a run that recorded only its report, because there are no events to judge.
 
     Raises:
-        RLDKError: it was recorded without its events; the message says where its verdict is.
+        RLDKError: the run was recorded without its events; the message names its final report.
     """
     if not isinstance(run, RecordedRun) or run.parts or not run.files.final_report.exists():
         return
     if run.info.end is not None and run.info.end.records:
         raise RLDKError(
-            f"{run.path} was recorded without its events (enable_jsonl_logging=False, or "
-            f"RLDK_DISABLE_JSONL): its verdict is in {run.files.final_report}"
+            f"{run.path} has no events (recorded with enable_jsonl_logging=False, or RLDK_DISABLE_JSONL). "
+            f"Its verdict is in {run.files.final_report}"
         )
 
 
@@ -80,9 +80,9 @@ def monitor_of(run: Run, settings: Settings | None = None, *, algorithm: str | N
     """A Monitor that has observed the whole run.
 
     Args:
-        run: what to read; its `bad_lines` grow meanwhile.
-        settings: what overrides `run.settings()`.
-        algorithm: what the user says that it was, where the log does not say it.
+        run: the run to read; reading adds to its `bad_lines`.
+        settings: overrides of `run.settings()`.
+        algorithm: the algorithm by the user, where the log does not show it.
     """
     settings = run.settings().overridden_by(settings or Settings())
     monitor = settings.monitor(run.context(algorithm=algorithm))
@@ -93,7 +93,7 @@ def monitor_of(run: Run, settings: Settings | None = None, *, algorithm: str | N
 
 
 def diagnosis_of(run: Run, monitor: Monitor) -> Diagnosis:
-    """What a monitor that has observed the whole run found, with what the run's files show besides."""
+    """The diagnosis of a monitor that has observed the whole run, with its checkpoints and samples."""
     return diagnosis_with(monitor, run.checkpoint_folder, checkpoint_states(run.analyses()), run.samples)
 
 
@@ -103,13 +103,13 @@ def diagnosis_with(
     states: Mapping[int, CheckpointState],
     samples: Callable[[], Samples] | None = None,
 ) -> Diagnosis:
-    """What a monitor has found so far, with the last good checkpoints and the samples that show it.
+    """The diagnosis of a monitor so far, with the last good checkpoints and the samples that show a finding.
 
     Args:
-        monitor: what judged the run.
+        monitor: the monitor that judged the run.
         checkpoint_folder: where the trainer saves its checkpoints; None where that is not known.
-        states: what is known of the checkpoints, by step.
-        samples: gives those of the run; None: none are to be looked for.
+        states: the states of the analysed checkpoints, by step.
+        samples: returns the run's samples; None: add no samples.
     """
     diagnosis = with_checkpoints(diagnose(monitor), checkpoint_folder, states)
     if samples is None:

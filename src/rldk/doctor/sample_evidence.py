@@ -1,7 +1,7 @@
-"""Which samples of a run show a finding, and what each of them shows.
+"""Finds the samples of a run that show a finding, and says what each of them shows.
 
-Invariant: the samples are passed over once and a few are held, whatever their number; a finding that samples
-do not show gets none, and nothing raises.
+Invariant: the samples are read once and only a few are kept, whatever their number. A finding that samples
+cannot show gets none, and unreadable samples cost only themselves.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +20,7 @@ __all__ = ["EXCERPT", "MOST", "SampleEvidence", "evidence", "with_samples"]
 EXCERPT = 300
 """Characters of a completion in a finding."""
 TABLES = 200
-"""Tables of TRL that are read at most: opening one takes some milliseconds, and a long run has thousands."""
+"""Most tables of TRL that are read: a table takes some milliseconds, and a long run has thousands."""
 
 
 class SampleEvidence(NamedTuple):
@@ -28,50 +28,52 @@ class SampleEvidence(NamedTuple):
 
     sample: Sample
     why: str
-    """What it shows, in words: `cut at 512 tokens`."""
+    """What the sample shows, in words: `cut at 512 tokens`."""
     end: bool
-    """Whether it is the end of the completion that shows it."""
+    """Whether the end of the completion shows it, and not its beginning."""
 
 
 def with_samples(
     diagnosis: Diagnosis, samples: Callable[[], Samples], rules: Iterable[type[Rule]] = ()
 ) -> Diagnosis:
-    """The diagnosis with a few excerpts a finding, where samples show it.
+    """The diagnosis with a few excerpts for each finding that samples can show.
 
     Args:
-        diagnosis: what was found.
-        samples: gives those of the run (`Run.samples`); called only where they could show a finding.
-        rules: the rules that found it, where they are not installed.
+        diagnosis: the diagnosis of the run.
+        samples: returns the run's samples (`Run.samples`); called only if samples could show a finding.
+        rules: rules that judged the run and are not installed.
     """
     shown_by = _shown_by(rules)
     if not any(shown_by.get(finding.rule) for finding in diagnosis.findings):
         return diagnosis
     try:
         found = evidence(diagnosis, samples(), rules)
-    except Exception:  # whatever is wrong with them, the diagnosis stands
+    except Exception:  # a fault of the samples must not cost the diagnosis
         return diagnosis
     if not found:
         return diagnosis
 
     def add_samples(finding: Finding) -> Finding:
-        shown = [_summary(one) for one in found.get(finding.rule, ())]
+        shown = [_summary(item) for item in found.get(finding.rule, ())]
         return msgspec.structs.replace(finding, samples=shown) if shown else finding
 
-    return msgspec.structs.replace(diagnosis, findings=[add_samples(one) for one in diagnosis.findings])
+    return msgspec.structs.replace(
+        diagnosis, findings=[add_samples(finding) for finding in diagnosis.findings]
+    )
 
 
 def evidence(
     diagnosis: Diagnosis, samples: Samples, rules: Iterable[type[Rule]] = ()
 ) -> dict[str, list[SampleEvidence]]:
-    """The samples that show each finding, at most `MOST` each, by the rule's name and in order of the steps.
+    """The samples that show each finding, at most `MOST` each, by the rule's name and in order of step.
 
     Args:
-        diagnosis: what was found.
-        samples: those of the run.
-        rules: the rules that found it, where they are not installed.
+        diagnosis: the diagnosis of the run.
+        samples: the run's samples.
+        rules: rules that judged the run and are not installed.
 
     Raises:
-        MissingDependencyError: the samples are in tables, and what reads them is not installed.
+        MissingDependencyError: the samples are in tables, and no reader for them is installed.
     """
     if not samples.sources:
         return {}
@@ -80,12 +82,12 @@ def evidence(
         (finding, [_Candidates(SAMPLE_KINDS[kind]) for kind in shown_by.get(finding.rule, ())])
         for finding in diagnosis.findings
     ]
-    requested = [(finding, one) for finding, kinds in held for one in kinds]
-    if requested:  # nothing is read for findings that samples do not show
+    requested = [(finding, candidates) for finding, kinds in held for candidates in kinds]
+    if requested:  # reads nothing for findings that samples do not show
         for sample in samples.spread(TABLES):
             if sample.phase == "train":
-                for finding, one in requested:
-                    one.offer(sample, finding)
+                for finding, candidates in requested:
+                    candidates.offer(sample, finding)
     found = {finding.rule: _ordered(finding, kinds) for finding, kinds in held}
     return {rule: shown for rule, shown in found.items() if shown}
 
@@ -95,7 +97,7 @@ def _shown_by(rules: Iterable[type[Rule]]) -> dict[str, tuple[SampleKind, ...]]:
 
 
 class _Candidates:
-    """The samples of a kind that rank highest so far, no two with the same text."""
+    """The highest-ranked samples of a kind so far, no two with the same text."""
 
     def __init__(self, selector: SampleSelector) -> None:
         self.selector = selector
@@ -113,7 +115,9 @@ class _Candidates:
             return
         self.best = [pair for pair in self.best if pair not in same]
         self.best.append((rank, sample))
-        self.best.sort(key=lambda pair: pair[0], reverse=True)  # of two alike the earlier stays before
+        self.best.sort(
+            key=lambda pair: pair[0], reverse=True
+        )  # stable: of equal ranks the earlier sample stays first
         del self.best[self.selector.most :]
 
 
@@ -121,9 +125,9 @@ def _ordered(finding: Finding, kinds: Sequence[_Candidates]) -> list[SampleEvide
     shown: list[SampleEvidence] = []
     for held in kinds:
         for _, sample in held.best:
-            if all(sample is not one.sample for one in shown):
+            if all(sample is not item.sample for item in shown):
                 shown.append(SampleEvidence(sample, held.selector.why(sample, finding), held.selector.end))
-    return sorted(shown[:MOST], key=lambda one: one.sample.step)
+    return sorted(shown[:MOST], key=lambda item: item.sample.step)
 
 
 def _summary(shown: SampleEvidence) -> dict[str, object]:

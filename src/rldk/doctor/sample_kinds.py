@@ -1,7 +1,7 @@
-"""The kinds of samples that can show a finding: which samples are of a kind, and what one shows, in words.
+"""The kinds of samples that can show a finding: how to select the samples of a kind, and what they show.
 
-Invariant: what a sample does not say is not said of it: no length where none was counted, no end where none
-is known.
+Invariant: a description holds only recorded facts: no length where none was counted, no end where none is
+known.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,24 +15,24 @@ from rldk.runs.samples import Sample
 __all__ = ["MOST", "SAMPLE_KINDS", "SampleSelector"]
 
 MOST = 4
-"""Samples a finding."""
+"""Most samples of a finding."""
 
 Rank = tuple[float, ...]
 
 
 class SampleSelector(NamedTuple):
-    """Takes the samples of one kind, of which a few show a finding."""
+    """Selects the samples of one kind; the highest-ranked ones show a finding."""
 
     takes: Callable[[Sample, Finding], bool]
     """Whether a sample is of this kind."""
     rank: Callable[[Sample], Rank]
-    """Those that rank highest are held, the earlier of two alike."""
+    """Rank of a sample: the highest are kept, of equal ranks the earlier one."""
     why: Callable[[Sample, Finding], str]
-    """What one shows: `cut at 512 tokens`."""
+    """What a sample shows, in words: `cut at 512 tokens`."""
     end: bool = False
     """Whether it is the end of the completion that shows it."""
     most: int = 2
-    """How many are held."""
+    """How many samples are kept."""
 
 
 def _before(sample: Sample, finding: Finding) -> bool:
@@ -56,7 +56,7 @@ def _cut(sample: Sample, finding: Finding) -> bool:
 
 
 def _end_unknown(sample: Sample, finding: Finding) -> bool:
-    """TRL's tables do not tell how a completion ended."""
+    """Whether a sample has no known end: TRL's tables do not show how a completion ended."""
     return sample.end is None and _since(sample, finding)
 
 
@@ -80,7 +80,7 @@ def _last(sample: Sample) -> Rank:
 
 
 def _typical(sample: Sample) -> Rank:
-    """The last of those that were kept by chance; before any that was kept for what it is."""
+    """Prefers samples that were kept at random, and the latest of them."""
     return (not sample.why or "random" in sample.why, sample.step)
 
 
@@ -107,15 +107,15 @@ def _size(sample: Sample) -> int:
 # Words
 
 
-def _standing(sample: Sample, finding: Finding) -> str:
-    """Where it stands, and what it is worth."""
+def _position(sample: Sample, finding: Finding) -> str:
+    """The sample's side of the onset, its score and its length."""
     side = "before it began" if _before(sample, finding) else "since it began"
     scored = "without a reward" if sample.score is None else f"scored {sample.score:.3g}"
     return ", ".join(filter(None, (side, scored, _tokens(sample))))
 
 
 def _highest(sample: Sample, finding: Finding) -> str:
-    return f"the highest reward {_standing(sample, finding)}"
+    return f"the highest reward {_position(sample, finding)}"
 
 
 def _cut_at(sample: Sample, _: Finding) -> str:
@@ -124,7 +124,7 @@ def _cut_at(sample: Sample, _: Finding) -> str:
 
 def _long_at_least(sample: Sample, _: Finding) -> str:
     return (
-        "one of the longest"
+        "among the longest"
         + (f", {tokens}" if (tokens := _tokens(sample)) else "")
         + "; its end is not known"
     )
@@ -132,7 +132,7 @@ def _long_at_least(sample: Sample, _: Finding) -> str:
 
 def _ended(sample: Sample, _: Finding) -> str:
     after = f" after {tokens}" if (tokens := _tokens(sample)) else ""
-    return f"ended{after} on a token at which the trainer sees no end"
+    return f"ended{after} on a token that the trainer does not count as an end"
 
 
 def _gave_nothing(sample: Sample, finding: Finding) -> str:
@@ -156,20 +156,20 @@ def _silent_functions(sample: Sample, finding: Finding) -> list[str]:
 
 
 def _named(sample: Sample, finding: Finding) -> list[str]:
-    """The reward functions whose metrics are a finding's evidence; all of them where none's are."""
+    """The reward functions whose metrics are a finding's evidence; all functions where it has none."""
     named = [name for name in sample.rewards if any(f"/{name}/" in key for key in finding.evidence)]
     return named or list(sample.rewards)
 
 
 SAMPLE_KINDS: Mapping[SampleKind, SampleSelector] = {
-    "before": SampleSelector(_before, _typical, _standing),
-    "since": SampleSelector(_since, _typical, _standing),
-    "since-end": SampleSelector(_since, _typical, _standing, end=True),
-    # Of equal rewards those farthest from the onset: what is exploited is seen best late.
+    "before": SampleSelector(_before, _typical, _position),
+    "since": SampleSelector(_since, _typical, _position),
+    "since-end": SampleSelector(_since, _typical, _position, end=True),
+    # Of equal rewards the samples farthest from the onset: late samples show an exploit best.
     "highest-before": SampleSelector(_scored_before, _high_first, _highest),
     "highest-since": SampleSelector(_scored_since, _high_last, _highest),
-    "longest-since": SampleSelector(_since, _long, _standing, end=True),
-    "shortest-since": SampleSelector(_since, _short, _standing),
+    "longest-since": SampleSelector(_since, _long, _position, end=True),
+    "shortest-since": SampleSelector(_since, _short, _position),
     "first-cut": SampleSelector(_cut, _first, _cut_at, end=True),
     "last-cut": SampleSelector(_cut, _last, _cut_at, end=True),
     "longest-unknown-end": SampleSelector(_end_unknown, _long, _long_at_least, end=True),
@@ -177,4 +177,4 @@ SAMPLE_KINDS: Mapping[SampleKind, SampleSelector] = {
     "without-reward": SampleSelector(_silent, _first, _gave_nothing, most=MOST),
     "reward-values": SampleSelector(_since, _typical, _gave, most=MOST),
 }
-"""The kinds that a rule names in `shown_by`."""
+"""The kinds of samples that a rule can name in `shown_by`."""

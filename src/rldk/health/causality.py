@@ -1,7 +1,7 @@
-"""Which finding explains which: failures that share one cause are one story.
+"""Which finding explains which, so that failures with one cause are reported together.
 
-Invariant: a finding is reported as the consequence of another only if its rule names the other's in
-`explained_by`, the other was found too, and did not begin clearly later.
+Invariant: a finding is reported as the consequence of another only if its rule names the other rule in
+`explained_by`, the other rule reported too, and the other finding did not begin clearly later.
 """
 
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ from rldk.health.rule import Rule
 __all__ = ["cause_of"]
 
 SLACK = 10
-"""Train records by which a cause may seem to begin after its consequence: rules differ in delay."""
+"""Train records by which a cause may begin after its consequence, because rules differ in delay."""
 
 
 def cause_of(rule: type[Rule], onset: int, onsets: Mapping[str, int], steps_per_record: float) -> str | None:
-    """The name of the found rule that explains what `rule` found, or None.
+    """The name of the rule whose finding explains the finding of `rule`, or None.
 
     Args:
-        rule: the rule whose finding is to be explained.
+        rule: the rule whose finding needs an explanation.
         onset: the step at which it began.
-        onsets: the onset of each rule that was found, by its name.
+        onsets: the onset step of each finding, by the name of its rule.
         steps_per_record: mean distance of train records, in steps.
     """
     latest = onset + SLACK * max(steps_per_record, 1.0)

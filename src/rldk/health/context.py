@@ -1,6 +1,6 @@
-"""What a rule may know of the run besides its series: the algorithm, the versions, the options.
+"""The context of a run for its rules: the algorithm, the versions, the options.
 
-Invariant: what is not known is None, never a default that the run may not have.
+Invariant: an unknown value is None, never a default that the run may not have.
 """
 
 import math
@@ -16,7 +16,7 @@ __all__ = ["GROUPED", "OFFLINE", "ONLINE", "PAIRS", "RunContext"]
 GROUPED = frozenset({"grpo", "rloo", "async_grpo", "gspo", "dapo", "reinforce++"})
 """Algorithms whose baseline is the group of completions of one prompt."""
 ONLINE = GROUPED | {"ppo", "online_dpo", "nash_md", "xpo", "a2c", "dqn", "sac", "td3", "ddpg", "trpo", "a2po"}
-"""Algorithms that learn from rewards of what the policy does itself."""
+"""Algorithms that learn from rewards for the policy's own actions."""
 PAIRS = frozenset({"dpo", "kto", "cpo", "orpo", "bco", "tpo", "xpo", "online_dpo"})
 """Algorithms that learn from preferences and log implicit rewards."""
 OFFLINE = frozenset({"sft", "gkd", "dpo", "kto", "cpo", "orpo", "bco", "tpo", "reward", "prm"})
@@ -27,11 +27,12 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     """The run that is judged."""
 
     algorithm: str | None = None
-    """`grpo`, `dpo`, ...; None where nothing tells."""
+    """`grpo`, `dpo`, ...; None where it is not known."""
     dialect: str | None = None
-    """Whose options a remedy must name: `trl`, `verl`, ...; `generic`: only those that the run has.
+    """The framework whose options a remedy names: `trl`, `verl`, ...; `generic`: only options that the run
+    has.
 
-    None where nothing tells.
+    None where it is not known.
     """
     versions: Mapping[str, str] = {}
     """Version of each package that is known, such as `trl`."""
@@ -42,7 +43,7 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     model_class: str | None = None
     """Class of the model, such as `PeftModelForCausalLM`."""
     truth_metric: str | None = None
-    """The metric that the user calls the truth: what the reward is a proxy of."""
+    """The metric that the reward is a proxy for, by the user's choice."""
 
     @classmethod
     def of_attempt(cls, attempt: Attempt) -> "RunContext":

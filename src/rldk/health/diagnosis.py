@@ -1,7 +1,7 @@
-"""The Diagnosis: what a Monitor has found of a whole run, and what it could not check.
+"""The Diagnosis: the findings of a Monitor on a whole run, and the rules that it could not check.
 
-Invariant: made from the Monitor alone, so that live and afterwards agree; every applicable rule is either
-able to speak or listed as not checked.
+Invariant: it is made from the Monitor alone, so a live diagnosis and a later one agree. Every applicable rule
+either judges the run or is listed as not checked.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ Status = Literal["healthy", "info", "warning", "critical", "insufficient-data"]
 ENOUGH = 20
 """Train records from which a run without findings is called healthy: with fewer, most rules are silent."""
 NO_FINDING = {
-    "healthy": "Nothing is wrong that these metrics can show.",
+    "healthy": "These metrics show no problem.",
     "insufficient-data": "There is too little to judge by.",
 }
 """The headline of a diagnosis without findings, by its status."""
@@ -39,11 +39,11 @@ class NotChecked(msgspec.Struct, frozen=True, kw_only=True):
     needs: list[str]
     """Metrics that the run does not hold; empty where it lacks something else."""
     how: str
-    """What would enable it."""
+    """How to enable the rule."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found and what was not checked.
+    """The findings, and the rules that were not checked.
 
     `print` it for the verdict in a few lines; a notebook shows it as Markdown.
     """
@@ -53,7 +53,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """The worst first; a consequence right after its cause."""
     not_checked: list[NotChecked]
     enough: bool = False
-    """Whether there was enough to call the run healthy, had nothing been found."""
+    """Whether the run has enough records to be called healthy, if there were no findings."""
 
     def at_least(self, severity: Severity) -> list[Finding]:
         """The findings of a severity and above."""
@@ -100,12 +100,12 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _origin(finding: Finding) -> str:
-    """Which rule found it, and since when."""
+    """The code of the rule and the onset of the finding."""
     return f"({finding.code}) since step {finding.onset_step:,}"
 
 
 def diagnose(monitor: Monitor) -> Diagnosis:
-    """The diagnosis of what the monitor has been told so far."""
+    """The diagnosis of the run by all that the monitor has observed so far."""
     incidents = [incident for incident in monitor.incidents.values() if _is_reported(incident)]
     findings = by_cause([finding_of(incident, monitor) for incident in incidents])
     enough = bool(monitor.rules) and monitor.records >= ENOUGH and _shows_its_goal(monitor)
@@ -120,13 +120,13 @@ def _is_reported(incident: Incident) -> bool:
 
 
 def severity_of(incident: Incident) -> Severity:
-    """The severity of an incident in a diagnosis: what is over may be no more than worth knowing."""
+    """The severity of an incident in a diagnosis: info, where it is over and its rule downgrades it."""
     over = not incident.open and not incident.is_lasting and incident.rule.when_over == "info"
     return Severity.INFO if over else incident.verdict.severity
 
 
 def finding_of(incident: Incident, monitor: Monitor) -> Finding:
-    """What is to be told of one incident, beside the others that the monitor has found so far."""
+    """The finding of one incident; other incidents so far may explain it."""
     rule, verdict = incident.rule, incident.verdict
     others = [
         other
@@ -148,7 +148,7 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
         first_step=incident.first_step,
         last_step=incident.last_step,
         message=verdict.message + over,
-        evidence=_spelled(dict(verdict.evidence)),
+        evidence=_as_plain(dict(verdict.evidence)),
         caused_by=known or cause_of(type(rule), incident.onset_step, onsets, spacing),
         causes=[cause.text for cause in causes],
         remedies=render_remedies([remedy for cause in causes for remedy in cause.remedies], monitor.context),
@@ -159,24 +159,25 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
     )
 
 
-def _spelled(value: Any) -> Any:
-    """Evidence as JSON can hold it, whatever a rule gives.
+def _as_plain(value: Any) -> Any:
+    """Evidence as plain JSON data, whatever a rule returns.
 
-    Numbers and arrays of numpy become plain, what is not finite is spelled out, all else is text.
+    Numpy numbers and arrays become plain numbers and lists, NaN and infinities become text, and so does
+    anything else.
     """
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, Mapping):
-        return {str(key): _spelled(item) for key, item in value.items()}
+        return {str(key): _as_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_spelled(item) for item in value]
+        return [_as_plain(item) for item in value]
     if isinstance(value, float) and not isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def likely_causes(incident: Incident) -> list[Cause]:
-    """The causes of an incident, the likeliest first. A rule that fails to name them names none."""
+    """The causes of an incident, the likeliest first; none if the rule raises."""
     try:
         causes = incident.rule.causes()
     except Exception:
@@ -185,7 +186,7 @@ def likely_causes(incident: Incident) -> list[Cause]:
 
 
 def by_cause(findings: list[Finding]) -> list[Finding]:
-    """Roots by severity and onset, each followed by what it explains."""
+    """Root findings by severity and onset, each followed by the findings that it explains."""
     by_name = {finding.rule: finding for finding in findings}
 
     def rank(finding: Finding) -> tuple[int, int, str]:
@@ -203,27 +204,27 @@ def by_cause(findings: list[Finding]) -> list[Finding]:
 
 
 def _shows_its_goal(monitor: Monitor) -> bool:
-    """Whether the run logs what it is after, without which nobody can say that it is healthy."""
+    """Whether the run logs its goal (a reward or a loss); without it no run can be called healthy."""
     goal = LOSS if monitor.context.algorithm in OFFLINE | {"trainer"} else REWARD
     return monitor.chart.track(goal).count >= ENOUGH
 
 
-def _reported(rule: type[Rule], error: str) -> str:
+def _failure_text(rule: type[Rule], error: str) -> str:
     where = "inside rldk" if rule.__module__.startswith("rldk.") else f"in {rule.__module__}"
     return f"it failed {where} ({error}): please report it"
 
 
 def _unchecked(monitor: Monitor) -> list[NotChecked]:
     unchecked = [
-        NotChecked(rule=kind.name, code=kind.code, needs=[], how=_reported(kind, error))
-        for kind, error in monitor.unmade.items()
+        NotChecked(rule=kind.name, code=kind.code, needs=[], how=_failure_text(kind, error))
+        for kind, error in monitor.broken.items()
     ]
     for rule in monitor.rules:
         if rule in monitor.failed:
-            how = _reported(type(rule), monitor.failed[rule])
+            how = _failure_text(type(rule), monitor.failed[rule])
             unchecked.append(NotChecked(rule=rule.name, code=rule.code, needs=[], how=how))
-        elif rule in monitor.unable:
-            how = monitor.unable[rule]
+        elif rule in monitor.not_checkable:
+            how = monitor.not_checkable[rule]
             unchecked.append(NotChecked(rule=rule.name, code=rule.code, needs=[], how=how))
         elif rule not in monitor.checked:
             inputs = rule.inputs()

@@ -1,6 +1,6 @@
-"""What the text of an exception tells of its cause: memory, the disk, NaN weights, another rank.
+"""Classifies the text of an exception by its cause: memory, the disk, NaN weights, another rank.
 
-Invariant: a text that tells nothing known is of no kind; nothing is guessed from a word alone.
+Invariant: an unknown text has no kind; a single word is never enough to guess one.
 """
 
 import re
@@ -16,15 +16,16 @@ __all__ = ["Failure", "failure_of"]
 FailureKind = Literal["memory", "nan", "disk", "peer"]
 
 TEXT_CHARS = 300
-"""How much of an exception's text goes into a message."""
+"""Characters of an exception's text that go into a message."""
 MEMORY_REMEDIES = (
     Remedy("lower `per_device_train_batch_size`", scale=0.5, down_to=1),
     Remedy("lower `max_completion_length`", scale=0.5),
     Remedy("lower `vllm_gpu_memory_utilization`", scale=0.7, only_with="use_vllm"),
 )
-"""What to do where memory ran out."""
+"""Remedies where memory ran out."""
 FRAGMENTED = 0.1
-"""Share of the GPU's memory that torch holds unused, from which fragmentation is named first."""
+"""Share of the GPU's memory that torch reserves without using it, from which fragmentation is the first
+cause."""
 _MEMORY = re.compile(
     r"out of memory|OutOfMemory|^MemoryError|can't allocate memory|Cannot allocate memory"
     r"|No available memory for the cache",
@@ -50,30 +51,30 @@ _NUMBERS = {
     "unallocated_gib": re.compile(rf"{_SIZE} is reserved by PyTorch but unallocated", re.IGNORECASE),
     "reserved_gib": re.compile(rf"{_SIZE} reserved in total", re.IGNORECASE),
 }
-"""What the allocators of torch (1.13 to 2.9) say in their messages."""
+"""Patterns of the numbers in the messages of torch's allocators (1.13 to 2.9)."""
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """What an exception tells."""
+    """An exception, classified."""
 
     kind: FailureKind | None = None
-    """What it is of; None where its text tells nothing known."""
+    """The cause; None where the text is not a known one."""
     text: str
-    """Its text in a line of bounded length."""
+    """The exception's text on one line of bounded length."""
     numbers: Mapping[str, float] = {}
     """The allocator's numbers, in GiB."""
     causes: tuple[str, ...] = ()
     """The likeliest first."""
     remedies: tuple[Remedy, ...] = ()
-    """What to do, besides resuming."""
+    """Remedies, without the resume."""
 
 
 def failure_of(detail: str | None, activity: str | None) -> Failure:
-    """What the text of an exception tells.
+    """Classify an exception by its text.
 
     Args:
         detail: `Type: message`; None where it is not known.
-        activity: what the process was busy with.
+        activity: what the process was doing, such as `generation`.
     """
     detail = detail or "its text is not known"
     text = " ".join(detail.split())

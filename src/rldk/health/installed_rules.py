@@ -1,7 +1,7 @@
-"""The rules at hand: rldk's own, those that installed packages register, and those that a caller passes.
+"""The available rules: rldk's own, rules that installed packages register, and rules that a caller passes.
 
-Invariant: names and codes are unique; a plug-in that fails or clashes is left out with one warning, and a
-rule that a caller passes and that cannot be used is an error.
+Invariant: names and codes are unique. rldk ignores a plug-in that fails or clashes, with one warning; a
+caller's rule that fails or clashes is an error.
 """
 
 import re
@@ -22,9 +22,9 @@ _NAME, _CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*"), re.compile(r"[A-Z]+[0
 
 @lru_cache(maxsize=1)
 def installed_rules() -> tuple[type[Rule], ...]:
-    """The rules of rldk, then those of the entry points of the group `rldk.rules`, by the name of these.
+    """The rules of rldk, then the rules of the entry points `rldk.rules`, sorted by entry point.
 
-    An entry point is a rule, or a list or tuple of rules. They are loaded at the first call.
+    An entry point is a rule, or a list or tuple of rules. rldk loads them at the first call.
 
     Example:
         In the `pyproject.toml` of a package:
@@ -37,11 +37,11 @@ def installed_rules() -> tuple[type[Rule], ...]:
     rules = list(RULES)
     for source, rule in plugins("rldk.rules"):
         try:
-            checked = _checked(rule, rules)
+            valid = _validated(rule, rules)
         except (TypeError, ValueError) as error:
             warn("rldk: a rule of the plug-in %s is left out: %s", source, error)
         else:
-            rules.append(checked)
+            rules.append(valid)
     return tuple(rules)
 
 
@@ -49,21 +49,21 @@ def known_rules(own: Iterable[type[Rule]] = ()) -> tuple[type[Rule], ...]:
     """The installed rules and those of the caller.
 
     Args:
-        own: rules of the caller; one that is installed too stands once.
+        own: rules of the caller; a rule that is installed too appears once.
 
     Raises:
-        TypeError: one of them is no class of a rule.
-        ValueError: one lacks a name, a code or a severity, or clashes with another.
+        TypeError: an entry is not a subclass of Rule.
+        ValueError: a rule lacks a name, a code or a severity, or clashes with another rule.
     """
     rules = list(installed_rules())
     for rule in own:
         if rule not in rules:
-            rules.append(_checked(rule, rules))
+            rules.append(_validated(rule, rules))
     return tuple(rules)
 
 
-def _checked(rule: object, others: Iterable[type[Rule]]) -> type[Rule]:
-    """The rule; raises where it cannot stand beside the others."""
+def _validated(rule: object, others: Iterable[type[Rule]]) -> type[Rule]:
+    """The rule; raises where it is not complete or clashes with another rule."""
     if not (isinstance(rule, type) and issubclass(rule, Rule)):
         raise TypeError(f"{rule!r} is no subclass of rldk.Rule")
     lacking = [name for name in ("code", "name", "severity") if not hasattr(rule, name)]
@@ -82,7 +82,7 @@ def _checked(rule: object, others: Iterable[type[Rule]]) -> type[Rule]:
             known = ", ".join(get_args(allowed))
             raise ValueError(f"{rule.name} names {min(unknown)!r}, which is none of {known}")
     try:
-        TopologicalSorter({one.name: one.explained_by for one in (*others, rule)}).prepare()
+        TopologicalSorter({known.name: known.explained_by for known in (*others, rule)}).prepare()
     except CycleError as error:  # its findings would have no root, and the page would not show them
         raise ValueError(f"{rule.name} explains itself: {' by '.join(error.args[1])}") from None
     return rule

@@ -1,8 +1,8 @@
 """The Monitor: observations in, incidents out.
 
-Owns what is open. Invariant: the same observations give the same incidents, live or afterwards; the work
-of an observation and the memory are bounded; a rule that raises is put aside and named, and the others
-go on.
+Owns the open incidents. Invariant: the same observations give the same incidents, live or afterwards. Work
+per observation and memory are bounded. A rule that raises is disabled and named, and the other rules
+continue.
 """
 
 from collections import deque
@@ -21,18 +21,19 @@ from rldk.schema.event import Event
 __all__ = ["Incident", "Monitor"]
 
 MAX_SHAPES = 64
-"""Sets of keys whose dispatch is remembered; logs have a handful."""
+"""Sets of keys whose dispatch is cached; logs have a handful."""
 REMEMBERED_STEPS = 1000
-"""Train records whose steps are remembered to name the last good one."""
+"""Train records whose steps are stored, to find the last good one."""
 
 
 class Incident(msgspec.Struct):
-    """A condition of one rule, from when it was first seen to when it was last seen."""
+    """A condition of one rule, from the record at which it was first seen to the last one."""
 
     rule: Rule
-    """The rule that saw it."""
+    """The rule that reported it."""
     verdict: Verdict
-    """The verdict of the highest severity, until the rule has given milder ones for its patience."""
+    """The verdict of the highest severity, until the rule's verdicts have been milder for `patience`
+    records."""
     onset_step: int
     """Step at which it began."""
     first_step: int
@@ -48,15 +49,15 @@ class Incident(msgspec.Struct):
     now: Severity = Severity.INFO
     """The severity of the newest verdict."""
     highest_reported: Severity = Severity.INFO
-    """The highest severity that was news."""
+    """The highest severity that was returned as news."""
     milder: int = 0
-    """Records in a row in which it held with a lower severity."""
+    """Records in a row at which it held with a lower severity."""
     is_lasting: bool = False
-    """Whether it keeps its severity when it is over: the rule or one of its verdicts says so."""
+    """Whether it keeps its severity when it is over, by its rule or by a verdict."""
 
 
 class _Shape(msgspec.Struct, frozen=True):
-    """What records with one set of keys mean to a Monitor."""
+    """The tracks and rules that records with one set of keys go to."""
 
     feeds: tuple[tuple[str, Track], ...]
     rules: tuple[Rule, ...]
@@ -68,8 +69,8 @@ class Monitor:
     Args:
         context: the run.
         rules: the rules to judge by (`rldk.health.select()`).
-        options: options of rules that are not to have their defaults.
-        on_failure: told of a rule that raised; it is put aside.
+        options: the options of rules that do not have their defaults.
+        on_failure: called when a rule raises, before the rule is disabled.
     """
 
     def __init__(
@@ -90,18 +91,18 @@ class Monitor:
         self.last_step: int | None = None
         """Step of the newest record."""
         self.incidents: dict[Rule, Incident] = {}
-        """What each rule found, in the order in which it was found."""
+        """The incident of each rule, in the order in which they were found."""
         self.checked: set[Rule] = set()
-        """The rules that saw a record, or what else they look at."""
+        """The rules that have observed something that they judge."""
         self.failed: dict[Rule, str] = {}
-        """Rules that raised, and what."""
+        """Rules that raised while they judged, with the exception."""
         chosen = (options or {}).get
         self.rules: list[Rule] = []
         """The rules that apply to the run's algorithm."""
-        self.unable: dict[Rule, str] = {}
-        """Rules that cannot judge this run, and why."""
-        self.unmade: dict[type[Rule], str] = {}
-        """Rules that the run's configuration broke, and how."""
+        self.not_checkable: dict[Rule, str] = {}
+        """Rules that cannot judge this run, with the reason."""
+        self.broken: dict[type[Rule], str] = {}
+        """Rules that raised while they were made for this run, with the exception."""
         self._on_failure = on_failure
         self._steps: deque[int] = deque(maxlen=REMEMBERED_STEPS)
         self._shapes: dict[tuple[str, str, tuple[str, ...]], _Shape] = {}
@@ -114,37 +115,37 @@ class Monitor:
             rule = kind(options, self.context, self.chart)
             reason = rule.checkable()
         except Exception as error:
-            self.unmade[kind] = f"{type(error).__name__}: {error}"
+            self.broken[kind] = f"{type(error).__name__}: {error}"
             if self._on_failure is not None:
                 self._on_failure(f"the rule {kind.name}", error)
             return
         self.rules.append(rule)
         if reason:
-            self.unable[rule] = reason
+            self.not_checkable[rule] = reason
 
     def begin(self) -> list[Incident]:
-        """Judge the configuration, before the first record; the incidents that it opened."""
+        """Judge the configuration, before the first record; returns the incidents that it opened."""
         news: list[Incident] = []
         for rule in self.rules:
-            if rule in self.unable:
+            if rule in self.not_checkable:
                 continue
             try:
                 verdict = rule.inspect()
             except Exception as error:
-                self._put_aside(rule, error)
+                self._disable(rule, error)
                 continue
             if not rule.phases:
-                self.checked.add(rule)  # the configuration is all that it looks at
+                self.checked.add(rule)  # it judges only the configuration
             if verdict is not None:
                 self._hold(rule, verdict, 0, news)
         return news
 
     def feed(self, event: Event) -> list[Incident]:
-        """Take the next Event; the incidents that it opened, opened again or made more severe."""
+        """Observe the next Event; returns the incidents that it opened, reopened or made more severe."""
         return self.observe(Observation.of(event))
 
     def observe(self, at: Observation) -> list[Incident]:
-        """Take the next observation; the incidents that it opened, opened again or made more severe."""
+        """Judge the next observation; returns the incidents that it opened, reopened or made more severe."""
         step = at.step
         shape = self._take(at)
         news: list[Incident] = []
@@ -152,7 +153,7 @@ class Monitor:
             try:
                 verdict = rule.observe(at)
             except Exception as error:
-                self._put_aside(rule, error)
+                self._disable(rule, error)
                 continue
             if verdict is not None:
                 self._hold(rule, verdict, step, news)
@@ -161,7 +162,7 @@ class Monitor:
         return news
 
     def _take(self, at: Observation) -> _Shape:
-        """The rules that see it; a log is a record besides, which is counted and feeds its tracks."""
+        """Finds the rules that judge an observation; a log also counts as a record and feeds the tracks."""
         values, step = at.values, at.step
         key = (at.kind, at.phase, tuple(values))
         shape = self._shapes.get(key)
@@ -197,7 +198,7 @@ class Monitor:
             try:
                 rule.meet(at.values.keys())
             except Exception as error:
-                self._put_aside(rule, error)
+                self._disable(rule, error)
                 continue
             if _is_evidence(at, rule):
                 self.checked.add(rule)
@@ -206,7 +207,7 @@ class Monitor:
         return _Shape(tuple(feeds), tuple(rules))
 
     def _sees(self, rule: Rule, at: Observation) -> bool:
-        if at.kind not in rule.kinds or at.phase not in rule.phases or rule in self.unable:
+        if at.kind not in rule.kinds or at.phase not in rule.phases or rule in self.not_checkable:
             return False
         return all(self.chart.holds(need, at.values) for need in rule.inputs())
 
@@ -231,14 +232,14 @@ class Monitor:
             self.incidents[rule] = incident
             news.append(incident)
             return
-        again = not incident.open
-        if again:
+        reopened = not incident.open
+        if reopened:
             incident.open = True
         incident.last_step, incident.absent, incident.now = step, 0, severity
         milder = severity < incident.verdict.severity
         incident.milder = incident.milder + 1 if milder else 0
         incident.is_lasting = incident.is_lasting or is_lasting
-        subsided = not incident.is_lasting and (again or incident.milder >= rule.patience)
+        subsided = not incident.is_lasting and (reopened or incident.milder >= rule.patience)
         if not milder or subsided:
             incident.verdict, incident.milder = verdict, 0
         if severity > incident.highest_reported:
@@ -254,7 +255,7 @@ class Monitor:
     def _step_before(self, onset: int) -> int | None:
         return next((step for step in reversed(self._steps) if step < onset), None)
 
-    def _put_aside(self, rule: Rule, error: Exception) -> None:
+    def _disable(self, rule: Rule, error: Exception) -> None:
         self.failed[rule] = f"{type(error).__name__}: {error}"
         self._shapes.clear()
         if self._on_failure is not None:
@@ -262,5 +263,7 @@ class Monitor:
 
 
 def _is_evidence(at: Observation, rule: Rule) -> bool:
-    """Whether it can show that a condition does not hold: of what records show, the end says nothing."""
+    """Whether an observation can show that a condition is over: the end of a run cannot, for rules of
+    logs.
+    """
     return at.kind != "end" or rule.kinds == ("end",)

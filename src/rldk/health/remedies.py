@@ -1,4 +1,4 @@
-"""Remedies: what to change, by an option that the run's trainer really has.
+"""Remedies: changes to make, by options that the run's trainer really has.
 
 Invariant: an option is named only where the trainer class of the run has it in the version that the run
 used, and never with the value that the run already has.
@@ -17,26 +17,26 @@ __all__ = ["OPTIONS", "WARMUP", "Remedy", "render_remedies"]
 
 
 class Remedy(msgspec.Struct, frozen=True):
-    """One thing to do.
+    """One change to make.
 
-    Options stand in backquotes, alone or with the value to set, as in "set `scale_rewards='batch'`"; all
-    of them must exist for the remedy to be told. What else is code stands in double quotes.
+    Put options in backquotes, alone or with the value to set, as in "set `scale_rewards='batch'`". rldk skips
+    the remedy unless the run's trainer has all of them. Put other code in double quotes.
     """
 
     text: str
-    """What to do, as a sentence without a full stop."""
+    """The change, as a sentence without a full stop."""
     scale: float | None = None
-    """The first option is a number to be multiplied by this: the text then ends with the new value."""
+    """Factor for the first option; the text then ends with the new value."""
     up_to: float | None = None
-    """A run whose first option is at least this is not told."""
+    """Skip this remedy when the first option is already at least this."""
     down_to: float | None = None
-    """A run whose first option is at most this is not told."""
+    """Skip this remedy when the first option is already at most this."""
     unless: tuple[str, ...] = ()
-    """A run in which one of these options is above 0, or True, is not told."""
+    """Skip this remedy when any of these options is above 0, or True."""
     only_with: str | None = None
-    """A run in which this option is known and off is not told."""
+    """Skip this remedy when this option is known and off."""
     verl: str | None = None
-    """The same for verl, by verl's options; None: a remedy that names options is not for verl."""
+    """The same change by verl's options; None: skip a remedy that names options in a run of verl."""
 
 
 _NAMED = re.compile(r"`(\w+)(?:=([^`]+))?`")
@@ -80,11 +80,11 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     for option in options.split()
 }
 """Option -> the trainers that have it: by name in both supported TRLs, with `@1` in 1.16 alone, with `@0` in
-0.23 alone. For runs that do not say what they had; tests/health/test_remedies.py holds it against TRL."""
+0.23 alone. For runs without recorded options; tests/health/test_remedies.py compares it with TRL."""
 WARMUP = ("warmup_steps", "warmup_ratio")
-"""Options of which one above 0 is a warm-up."""
+"""Options that set a warm-up: a run warms up if either is above 0."""
 COMMON = frozenset({"learning_rate", "max_grad_norm", "warmup_steps", "num_train_epochs", "weight_decay"})
-"""Options that every framework has, under whatever name."""
+"""Options that every framework has, under some name."""
 
 
 def render_remedies(remedies: Iterable[Remedy], context: RunContext) -> list[str]:
@@ -115,7 +115,7 @@ def _text(remedy: Remedy, context: RunContext) -> str | None:
 
 
 def _fits(remedy: Remedy, context: RunContext) -> bool:
-    """Whether the options that a remedy depends on are as it needs them."""
+    """Whether the options meet the remedy's `unless` and `only_with`."""
     if any(context.options.get(name) is True or (context.number(name) or 0) > 0 for name in remedy.unless):
         return False
     needed = remedy.only_with
@@ -123,7 +123,7 @@ def _fits(remedy: Remedy, context: RunContext) -> bool:
 
 
 def _has(option: str, context: RunContext) -> bool:
-    if context.options or context.dialect == GENERIC.name:  # only its configuration tells
+    if context.options or context.dialect == GENERIC.name:  # only its configuration shows its options
         return option in context.options
     trainers = OPTIONS.get(option, frozenset())
     algorithm = context.algorithm

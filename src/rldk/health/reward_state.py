@@ -1,6 +1,6 @@
-"""Signals that several rules go by: which metric is the reward, and whether it is getting anywhere.
+"""States of the reward that several rules ask for: improving, solved, falling, gained.
 
-Invariant: no absolute level decides; a reward is compared with its own start, best and noise.
+Invariant: a reward is compared with its own start, best and noise; a level decides only on a scale of 0 to 1.
 """
 
 from rldk.health.tracks import Track
@@ -19,14 +19,14 @@ __all__ = [
 
 _TINY = 1e-9
 _STEADY = 10
-"""Records from which a smoothed level is one."""
+"""Records from which a smoothed level is reliable."""
 
 
 def in_noise(track: Track, change: float) -> float:
     """A change of the series in standard deviations of its record-to-record noise.
 
-    The noise of a policy that became deterministic goes to 0: it counts as half of the most that it was, as a
-    twentieth of the range and as a fiftieth of the largest value, at least.
+    The noise of a policy that becomes deterministic goes to 0. So the noise counts as at least half of its
+    peak, a twentieth of the range and a fiftieth of the largest value.
     """
     least = max(0.5 * track.peak_noise, 0.05 * (track.high - track.low))
     return change / max(track.noise, least, 0.02 * max(abs(track.high), abs(track.low)), _TINY)
@@ -45,7 +45,7 @@ def improving(reward: Track, *, records: int = 40, sd: float = 0.5) -> bool:
 
 
 def solved(reward: Track) -> bool:
-    """Whether the reward rose clearly and stands at its best, or stands near 1 where 1 was never passed."""
+    """Whether the reward rose clearly and is at its best, or is near 1 on a scale of 0 to 1."""
     if not reward.count:
         return False
     return at_ceiling(reward) or (reward.ema10 >= 0.9 and reward.high <= 1.0 + _TINY and reward.low >= 0.0)
@@ -65,7 +65,7 @@ def falls(reward: Track) -> bool:
 
 
 def gained(reward: Track, *, sd: float = 1.0) -> bool:
-    """Whether the smoothed reward stands `sd` of its noise above its start, and has not fallen since.
+    """Whether the smoothed reward is `sd` of its noise above its start, and has not fallen from its best.
 
     The difference of a mean over 20 records and one over 5 has a standard deviation of half the noise.
     """
@@ -73,7 +73,7 @@ def gained(reward: Track, *, sd: float = 1.0) -> bool:
 
 
 def thrives(reward: Track) -> bool:
-    """Whether the reward says that training works: it is solved or high, above its start, or improving."""
+    """Whether the reward shows that training works: it is solved or high, above its start, or improving."""
     if not reward.count:
         return False
     high = reward.ema10 >= 0.75 and reward.high <= 1.0 + _TINY and reward.low >= 0.0
@@ -81,6 +81,6 @@ def thrives(reward: Track) -> bool:
 
 
 def course(before: float, now: float) -> str:
-    """What became of a reward, in words that follow "the reward": `went from 0.1 to 0.4`."""
-    one, other = f"{before:.3g}", f"{now:.3g}"
-    return f"went from {one} to {other}" if one != other else f"stayed at {other}"
+    """The change of a reward, in words that follow "the reward": `went from 0.1 to 0.4`."""
+    start, end = f"{before:.3g}", f"{now:.3g}"
+    return f"went from {start} to {end}" if start != end else f"stayed at {end}"

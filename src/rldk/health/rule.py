@@ -1,7 +1,7 @@
-"""The Rule: what judges one condition of a run, and what a judgement says.
+"""The Rule, which judges one condition of a run, and its Verdict, Causes and options.
 
-Invariant: a rule reports a condition that holds at a record, from that record and bounded memory of those
-before it; opening, raising and closing incidents is the Monitor's.
+Invariant: a rule reports a condition that holds at a record, from that record and bounded memory of earlier
+ones. The Monitor opens, raises and closes incidents.
 """
 
 import inspect
@@ -50,7 +50,7 @@ SampleKind = Literal[
 
 
 class Severity(IntEnum):
-    """How bad a finding is. There are no other words."""
+    """How bad a finding is: the only three levels."""
 
     INFO = 1
     WARNING = 2
@@ -75,35 +75,36 @@ class Severity(IntEnum):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule's condition holds at this record."""
+    """A rule's statement that its condition holds at this record."""
 
     severity: Severity
     """At most the rule's own."""
     message: str
-    """One sentence with the numbers that decide, for a tired person."""
+    """One plain sentence with the numbers that decided."""
     evidence: Mapping[str, Any]
-    """The values that decided, by metric or by what they are."""
+    """The values that decided, by metric or by a short name."""
     onset: int | None = None
     """Step at which it began, as far as the rule can tell; None: at this record."""
     confidence: float = 0.8
-    """0 to 1: how far beyond the threshold, and how long."""
+    """0 to 1: how far beyond the threshold the run is, and for how long."""
     last_good_step: int | None = None
-    """The last step that was good, where the rule knows it better than by the records."""
+    """The last good step, where the rule knows it better than the records show."""
     explained_by: tuple[str, ...] = ()
-    """Names of rules whose findings explain this verdict, where that depends on what it says."""
+    """Names of rules whose findings explain this verdict, in addition to the rule's `explained_by`."""
     is_lasting: bool = False
-    """Whether the finding keeps its severity when it is over, although others of the rule do not."""
+    """Whether the finding keeps its severity when it is over, although other findings of the rule do not."""
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """Why it may have happened, and what to do if it did."""
+    """A possible cause of a finding, and its remedies."""
 
     text: str
     """The cause, in a few words."""
     remedies: tuple[Remedy, ...] = ()
-    """What to change, the first thing first."""
+    """Changes to make, the first one first."""
     likelihood: float = 0.5
-    """0 to 1, given the run's other metrics and its options; the order in which causes are told."""
+    """0 to 1, given the run's other metrics and its options; causes are reported by it, the likeliest
+    first."""
 
 
 class RuleOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -126,8 +127,8 @@ class Rule(Generic[O_co]):
     Args:
         options: the thresholds.
         context: the run that is judged.
-        chart: the tracks of the run; a rule asks for those it needs when it is made. They have taken a
-            record before a rule sees it.
+        chart: the tracks of the run; a rule asks for those it needs when it is made. They hold a record
+            before the rule observes it.
 
     Example:
         A rule with a threshold; the brackets name the class of its options, and a rule without
@@ -168,40 +169,42 @@ class Rule(Generic[O_co]):
     name: ClassVar[str]
     """Stable long name, such as `non-finite`."""
     severity: ClassVar[Severity]
-    """The highest that its verdicts reach."""
+    """The highest severity of its verdicts."""
     needs: ClassVar[tuple[str, ...]] = ()
-    """Canonical metrics that a record must hold for the rule to see it, `|` between such that will do
-    instead of each other, `*` for any text. Empty: it sees every record."""
+    """Canonical metrics that a record must hold before the rule observes it. `|` separates alternatives, `*`
+    stands for any text. Empty: the rule observes every record."""
     kinds: ClassVar[tuple[ObservationKind, ...]] = ("log",)
-    """Kinds of observations that it sees."""
+    """Kinds of observations that the rule observes."""
     phases: ClassVar[tuple[str, ...]] = ("train",)
-    """Phases of the records that it sees; none, where the configuration alone is judged."""
+    """Phases of the records that the rule observes; empty, where it judges only the configuration."""
     algorithms: ClassVar[frozenset[str] | None] = None
     """Algorithms it applies to; None: all. A run of unknown algorithm is judged by what it logs."""
     enable: ClassVar[str] = ""
-    """How to get a record that holds what the rule needs."""
+    """How to get a record with the metrics that the rule needs."""
     when_over: ClassVar[Literal["keep", "info", "forget"]] = "info"
-    """What becomes of a finding whose condition no longer holds at the end of the run: it stays what it
-    was, it is told as info, or it is not told, because it describes a state and not an accident."""
+    """What happens to a finding whose condition is over before the run ends. `keep`: it keeps its severity;
+    `info`: it is downgraded to info; `forget`: it is dropped, because it described a state and not an
+    accident."""
     lasting: ClassVar[str] = ""
-    """Which of its verdicts are lasting, in words that go on after "where"; empty: none."""
+    """The verdicts that are lasting, in words that follow "where"; empty: none."""
     patience: ClassVar[int] = 10
     """Records without the condition after which an incident is over."""
     explained_by: ClassVar[tuple[str, ...]] = ()
     """Names of the rules whose findings explain this rule's, the most fundamental first."""
     shown_by: ClassVar[tuple[SampleKind, ...]] = ()
-    """Kinds of samples that show a finding; empty: samples show nothing of it."""
+    """Kinds of samples that show a finding; empty: no samples show it."""
     answers: ClassVar[tuple[QuestionName, ...]] = ()
-    """Questions "is this normal?" that a finding of this rule has answered already."""
+    """Questions "is this normal?" that a finding of this rule already answers."""
     forbids_saving: ClassVar[bool] = False
-    """Whether its finding means that the weights are lost: a run that is stopped for it saves no
-    checkpoint, which might cost the last good one."""
+    """Whether its finding means that the weights are lost. A run that stops for it saves no checkpoint,
+    because saving might delete the last good one."""
     Options: ClassVar[type[RuleOptions]] = RuleOptions
-    """The class of its options, as the brackets of the base class name it."""
+    """The class of its options, from the brackets of the base class."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        arguments = [one for base in cls.__dict__.get("__orig_bases__", ()) for one in get_args(base)]
+        bases = cls.__dict__.get("__orig_bases__", ())
+        arguments = [argument for base in bases for argument in get_args(base)]
         for argument in arguments:
             if isinstance(argument, type) and issubclass(argument, RuleOptions):
                 cls.Options = argument
@@ -213,48 +216,54 @@ class Rule(Generic[O_co]):
         self.start()
 
     def start(self) -> None:
-        """Ask for tracks and set up what is remembered."""
+        """Ask for tracks and set up the rule's state."""
 
     def enough(self, records: int, *, least: int = 3) -> float:
-        """So many records in a row, or fewer where a trainer's record is the mean of many steps.
+        """`records` in a row, or fewer where a trainer's record is the mean of many steps.
 
-        A mean of n steps has a noise that is smaller by the square root of n; from ten steps on there is no
-        further discount.
+        The noise of a mean of n steps is smaller by the square root of n. More than ten steps give no further
+        discount.
         """
         if self.context.dialect not in (None, "trl"):
             return records
         return float(max(records / min(self.chart.spacing, 10.0) ** 0.5, least))
 
     def inputs(self) -> tuple[str, ...]:
-        """What a record must hold for this rule to see it, by its `needs`; some are told by the settings."""
+        """Metrics that a record must hold for this rule; `needs`, unless the settings of the run name
+        others.
+        """
         return self.needs
 
     def meet(self, names: Collection[str]) -> None:
-        """Ask for tracks of metrics whose names only a record tells: records with these keys follow."""
+        """Ask for tracks of metrics whose names only a record shows; called before records with these
+        keys.
+        """
 
     def checkable(self) -> str | None:
-        """None, or what of the run's configuration is missing for a judgement."""
+        """None, or the reason why the rule cannot judge this run, by its configuration."""
         return None
 
     def inspect(self) -> Verdict | None:
-        """What the configuration alone shows, before the first record; most rules see nothing there."""
+        """Judge the configuration alone, before the first record; most rules return None."""
         return None
 
     def observe(self, at: Observation) -> Verdict | None:
-        """Whether the condition holds at this record."""
+        """Judge this record: a Verdict if the condition holds, else None."""
         raise NotImplementedError
 
     def causes(self) -> list[Cause]:
-        """Possible causes of what was found, given the tracks and options of the run."""
+        """Possible causes of the finding, given the tracks and options of the run."""
         return []
 
     def explains(self, rule: str) -> bool:
-        """Whether what this rule found may be the cause of what another did, as `causality` has it."""
+        """Whether this rule's finding may explain the finding of another rule that names it in
+        `explained_by`.
+        """
         return True
 
     @classmethod
     def summary(cls) -> str:
-        """The first line of the documentation page; the name of a rule that has none."""
+        """The first line of the documentation page; the rule's name where there is no page."""
         return cls.page().partition("\n")[0] or cls.name
 
     @classmethod

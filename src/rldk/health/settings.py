@@ -22,7 +22,7 @@ __all__ = ["Settings", "find_rule", "options_of", "select"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run is to be judged.
+    """How rldk judges a run.
 
     Example:
         ```python
@@ -36,23 +36,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     select: tuple[str, ...] | None = None
     """Names, codes or families of the rules to judge by; None: all."""
     ignore: tuple[str, ...] = ()
-    """Names, codes or families of the rules to leave out."""
+    """Names, codes or families of the rules to ignore."""
     thresholds: dict[str, dict[str, Any]] = {}
-    """Options by rule, where they are not to have their defaults."""
+    """Options by rule, where they differ from their defaults."""
     truth_metric: str | None = None
-    """The metric that the reward is a proxy of."""
+    """The metric that the reward is a proxy for."""
     rules: tuple[type[Rule], ...] = ()
-    """Rules of the caller, which judge beside those that are installed."""
+    """The caller's own rules, which judge together with the installed ones."""
 
     @classmethod
     def of_record(cls, recorded: object) -> "Settings":
-        """The settings that `to_record` gave, as far as they are valid here.
+        """The settings that `to_record` returned, as far as they are valid here.
 
-        What this rldk does not know costs nothing else. Rules that judged the run and are not installed
-        here are left out, with one warning.
+        Names that this rldk does not know are ignored. Rules that judged the run and are not installed here
+        are ignored with one warning.
 
         Args:
-            recorded: `judging` of an attempt in `{run_id}_run.json`; the defaults where it is no mapping.
+            recorded: `judging` of an attempt in `{run_id}_run.json`; anything but a mapping gives the
+                defaults.
         """
         data = recorded if isinstance(recorded, dict) else {}
         truth = data.get("truth_metric")
@@ -71,7 +72,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def to_record(self) -> dict[str, Any]:
-        """The settings as `{run_id}_run.json` keeps them: of rules that are not rldk's own, the names."""
+        """The settings as `{run_id}_run.json` stores them, with the names of rules that are not rldk's
+        own.
+        """
         others = [rule.name for rule in select(self.select, self.ignore, self.rules) if rule not in RULES]
         data: dict[str, Any] = {
             "select": self.select,
@@ -82,12 +85,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return data | {"rules": others} if others else data
 
     def check(self) -> "Settings":
-        """Itself, if every name in it is one.
+        """These settings, if every name in them is known.
 
         Raises:
-            TypeError: the options of a rule are no mapping, or one of the rules is none.
-            ValueError: there is no such rule or option, a value is of the wrong type, or a rule of the
-                caller clashes with another.
+            TypeError: the options of a rule are not a mapping, or an own rule is not a subclass of Rule.
+            ValueError: a rule or an option does not exist, a value has the wrong type, or an own rule clashes
+                with another rule.
         """
         select(self.select, self.ignore, self.rules)
         options_of(self.thresholds, self.rules)
@@ -98,15 +101,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self
 
     def overridden_by(self, given: "Settings") -> "Settings":
-        """These settings, where `given` does not say otherwise.
+        """These settings, overridden by `given`.
 
-        A threshold of `given` replaces that option alone. What `given` selects by name is judged, also where
-        these settings leave it out.
+        A threshold of `given` replaces only that option. Rules that `given` selects are judged, even where
+        these settings ignore them.
         """
         rules = tuple(dict.fromkeys((*self.rules, *given.rules)))
         thresholds: dict[str, dict[str, Any]] = {}
-        for one in (self.thresholds, given.thresholds):
-            for name, changes in one.items():
+        for options_by_rule in (self.thresholds, given.thresholds):
+            for name, changes in options_by_rule.items():
                 thresholds.setdefault(find_rule(name, rules).name, {}).update(changes)
         return Settings(
             select=given.select or self.select,
@@ -119,7 +122,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def monitor(
         self, context: RunContext, on_failure: Callable[[str, Exception], None] | None = None
     ) -> Monitor:
-        """A Monitor that judges a run so.
+        """A Monitor that judges a run by these settings.
 
         Raises:
             TypeError: as `check`.
@@ -136,15 +139,15 @@ def select(
     ignore: Iterable[str] | None = None,
     rules: Iterable[type[Rule]] = (),
 ) -> tuple[type[Rule], ...]:
-    """The rules named by `select` (all by default) less those named by `ignore`.
+    """The rules that `select` names (all by default), without the rules that `ignore` names.
 
     Args:
         select: names (`non-finite`), codes (`OPT001`) or families (`OPT`).
         ignore: the same.
-        rules: rules of the caller, beside those that are installed.
+        rules: the caller's own rules, in addition to the installed ones.
 
     Raises:
-        ValueError: a name that is none; the message names the nearest one.
+        ValueError: no rule has such a name; the message suggests the nearest one.
     """
     known = known_rules(rules)
     selected = set(known) if select is None else _named(select, known)
@@ -157,18 +160,18 @@ def find_rule(name: str, rules: Iterable[type[Rule]] = ()) -> type[Rule]:
 
     Args:
         name: the name or the code.
-        rules: rules of the caller, beside those that are installed.
+        rules: the caller's own rules, in addition to the installed ones.
 
     Raises:
-        ValueError: there is none; the message names the nearest one.
+        ValueError: no rule has this name; the message suggests the nearest one.
     """
-    rule = _called(name, RULES)  # plug-ins are loaded where no rule of rldk is meant
+    rule = _called(name, RULES)  # loads no plug-ins for a rule of rldk
     if rule is not None:
         return rule
     known = known_rules(rules)
     rule = _called(name, known)
     if rule is None:
-        names = [text for one in known for text in (one.name, one.code)]
+        names = [text for rule in known for text in (rule.name, rule.code)]
         raise ValueError(f"no rule {name!r}{_nearest(name, names)}; list them with: rldk rules")
     return rule
 
@@ -176,15 +179,15 @@ def find_rule(name: str, rules: Iterable[type[Rule]] = ()) -> type[Rule]:
 def options_of(
     thresholds: Mapping[str, Mapping[str, Any]] | None, rules: Iterable[type[Rule]] = ()
 ) -> dict[type[Rule], RuleOptions]:
-    """The options of each rule that `thresholds` names, the others of the rule being its defaults.
+    """The options of each rule that `thresholds` names; options that it does not name have their defaults.
 
     Args:
         thresholds: options by rule, by the rule's name or code.
-        rules: rules of the caller, beside those that are installed.
+        rules: the caller's own rules, in addition to the installed ones.
 
     Raises:
-        TypeError: the options of a rule are no mapping.
-        ValueError: a rule or an option that is none, or a value of the wrong type.
+        TypeError: the options of a rule are not a mapping.
+        ValueError: a rule or an option does not exist, or a value has the wrong type.
     """
     options = {}
     for name, changes in (thresholds or {}).items():
@@ -200,7 +203,7 @@ def options_of(
 
 
 def _called(name: str, known: Iterable[type[Rule]]) -> type[Rule] | None:
-    """The rule of a name or a code, in any case."""
+    """The rule with this name or code, in upper or lower case."""
     return next((rule for rule in known if name.lower() in (rule.name, rule.code.lower())), None)
 
 
@@ -210,14 +213,14 @@ def _named(names: Iterable[str], known: Iterable[type[Rule]]) -> set[type[Rule]]
     found: set[type[Rule]] = set()
     for name in names:
         if not isinstance(name, str):
-            raise TypeError(f"a rule is named by a text such as 'non-finite', not by {name!r}")
+            raise TypeError(f"name a rule by a string such as 'non-finite', not by {name!r}")
         family = [rule for rule in known if rule.code.rstrip("0123456789") == name.upper()]
         found.update(family or (find_rule(name, known),))
     return found
 
 
 def _texts(names: object) -> list[str]:
-    """The texts in what was recorded as a list of names."""
+    """The strings in a recorded list of names; empty for anything else."""
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
@@ -231,8 +234,8 @@ def _is_valid(settings: Settings) -> bool:
 
 @lru_cache
 def _warn_missing(rules: tuple[str, ...]) -> None:
-    """Warn once a process and set of names."""
-    warn("rldk: not judged by %s, as the live run was: no such rule is installed here", ", ".join(rules))
+    """Warn once per process and set of names."""
+    warn("rldk: ignoring rules of the live run that are not installed here: %s", ", ".join(rules))
 
 
 def _nearest(name: str, known: Collection[str]) -> str:

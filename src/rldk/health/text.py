@@ -1,7 +1,7 @@
-"""Texts of a log as they may be shown: on one line of a terminal, in a sentence, in Markdown.
+"""Makes texts of a log safe to show: on one line of a terminal, in a sentence, in Markdown.
 
-Invariant: what comes from a log (names, paths, messages) cannot move the cursor, colour the page, break a
-line, open HTML or call anybody by name.
+Invariant: text from a log (names, paths, messages) cannot move the cursor, colour the page, break a line,
+open HTML or mention a user.
 """
 
 import re
@@ -15,7 +15,7 @@ _CODE = re.compile(r"(`[\w.='\"/*-]+`)")
 
 
 def plain(text: str) -> str:
-    """`text` on one line, with every character that does not print spelled out."""
+    """`text` on one line, with every unprintable character escaped."""
     shown = escaped(text)
     if shown.isprintable():
         return str(shown)
@@ -23,17 +23,17 @@ def plain(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """`text` with a capital at its begin and a full stop at its end."""
+    """`text` with a capital letter at its start and a full stop at its end."""
     text = plain(text).strip()
     first, rest = text[:1], text[1:]
-    # A metric's name, an option or a checkpoint's folder is a word of its own spelling.
+    # The name of a metric, an option or a checkpoint's folder keeps its spelling.
     word = text.split(" ", 1)[0]
     keep = "_" in word or word.endswith(":") or not first.isalpha()
     return (text if keep else first.upper() + rest) + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def literal(text: str) -> str:
-    """Text with what Markdown or GitHub would read as more than text taken literally; code stays code."""
+    """`text` with Markdown and GitHub mentions escaped; code in backquotes stays code."""
     pieces = _CODE.split(plain(text))
     return "".join(
         piece if index % 2 else _SPECIAL.sub(r"\\\1", piece).replace("`", "\\`").replace("@", "&#64;")

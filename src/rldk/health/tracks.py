@@ -1,7 +1,7 @@
 """Streaming statistics of a run's series.
 
-Invariant: the work of a step and the memory do not depend on the length of the run, and values that are
-not finite change nothing but their own count.
+Invariant: the work of a step and the memory do not depend on the length of the run, and only finite values
+are pushed.
 """
 
 from collections import deque
@@ -13,13 +13,13 @@ from statistics import median
 __all__ = ["BASELINE", "WINDOW", "Chart", "Streak", "Track"]
 
 WINDOW = 100
-"""Records that a track remembers one by one."""
+"""Newest records that a track stores one by one."""
 BASELINE = (5, 25)
 """The records, counted from 0, whose median is a run's own baseline: past warm-up, before most trouble."""
 
 
 MAX_NAMES = 10_000
-"""Metric names that a chart remembers to have seen; logs have a few dozen."""
+"""Most metric names that a chart stores as seen; logs have a few dozen."""
 
 
 class Track:
@@ -58,7 +58,7 @@ class Track:
         self.low = self.high = 0.0
         """Smallest and largest record."""
         self.ema10 = self.ema20 = self.ema50 = 0.0
-        """Exponential means over about so many records; plain means until there are so many."""
+        """Exponential means over about 10, 20 and 50 records; plain means until there are as many."""
         self.best = self.lowest = 0.0
         """Highest and lowest `ema10`, from the fifth record on."""
         self.best_step = -1
@@ -67,25 +67,25 @@ class Track:
         """Standard deviation from record to record, whatever the trend: .886 times the mean absolute
         difference of neighbours, which is the standard deviation of independent normal values."""
         self.peak_noise = 0.0
-        """The largest `noise` since the tenth record: a series that stands still has had noise."""
+        """The largest `noise` since the tenth record, for a series whose noise has gone to 0."""
         self.start = 0.0
-        """Mean of the first five records (of those there are)."""
+        """Mean of the first five records, or of fewer where there are fewer."""
         self.baseline: float | None = None
-        """Median of the records `BASELINE`; None before they are there."""
+        """Median of the records `BASELINE`; None before record 25."""
         self.recent: deque[float] = deque(maxlen=WINDOW)
         """The newest records."""
         self.trail: deque[float] = deque(maxlen=WINDOW)
         """`ema20` after each of the newest records."""
 
     def push(self, step: int, value: float) -> None:
-        """Take the next record."""
+        """Add the next record."""
         count = self.count = self.count + 1
         if count == 1:
             self.first = self.low = self.high = self.start = value
             self.ema10 = self.ema20 = self.ema50 = self.best = self.lowest = value
             self.best_step = step
         else:
-            # Plain means first: an exponential mean that starts at the first record hangs on to it.
+            # Plain means first: an exponential mean that starts at the first record overweights it.
             self.ema10 += (value - self.ema10) * (0.18181818 if count > 10 else 1 / count)
             self.ema20 += (value - self.ema20) * (0.0952381 if count > 20 else 1 / count)
             self.ema50 += (value - self.ema50) * (0.03921569 if count > 50 else 1 / count)
@@ -148,21 +148,21 @@ class Chart:
 
     def __init__(self, *always: str) -> None:
         self.tracks: dict[str, Track] = {names: Track() for names in always}
-        """Each track by what was asked for."""
+        """Each track by the names that `track` was called with."""
         self.spacing = 1.0
         """Mean distance of train records in steps: with `logging_steps=10` each is a mean of ten steps."""
         self.known_names: set[str] = set()
         """Every metric that the run's records have held."""
 
     def track(self, names: str) -> Track:
-        """The track of a metric; of several, with `|` between them, of the first that a record holds."""
+        """The track of a metric; of alternatives with `|` between them, the first that a record holds."""
         return self.tracks.setdefault(names, Track())
 
     def holds(self, need: str, names: Collection[str] | None = None) -> bool:
-        """Whether `names` (every metric that was seen, by default) hold a metric that a rule needs.
+        """Whether `names` (by default, all metrics seen so far) include a metric that a rule needs.
 
         Args:
-            need: a name, several with `|` between them of which one will do, `*` for any text.
+            need: a name, or alternatives with `|` between them; `*` stands for any text.
             names: the metrics of a record.
         """
         among = self.known_names if names is None else names
@@ -172,7 +172,7 @@ class Chart:
         return False
 
     def feeders(self, keys: Iterable[str]) -> list[tuple[str, Track]]:
-        """Which track takes which key of a record with these keys."""
+        """The key that feeds each track, for a record with these keys."""
         present = set(keys)
         if len(self.known_names) < MAX_NAMES:
             self.known_names.update(present)
@@ -196,7 +196,7 @@ class Streak:
         """Step of the first of them."""
 
     def feed(self, holds: bool, step: int) -> int:
-        """Take the next record; the number of records in a row for which it has held."""
+        """Add the next record; returns the number of records in a row for which the condition has held."""
         if not holds:
             self.count = 0
         else:

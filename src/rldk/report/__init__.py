@@ -1,1 +1,1 @@
-"""What is said of a run: the final report and the files of its end."""
+"""Reports about a run: the doctor's page in its formats, and the files at the end of a run."""

@@ -1,7 +1,7 @@
 """A checkpoint as a page in a terminal, as Markdown, and as an object.
 
-Invariant: the three say the same, and names from the files are text: they move no cursor, open no markup and
-break no table.
+Invariant: the three have the same content; names from the files cannot move the cursor, open markup or break
+a table.
 """
 
 import shlex
@@ -26,8 +26,7 @@ from rldk.report.checkpoint_phrases import (
     verdict,
 )
 from rldk.report.checkpoint_table import LayerRow, rows_of
-from rldk.report.markdown import family_lines as story_in_markdown
-from rldk.report.markdown import folded
+from rldk.report.markdown import family_lines, folded
 from rldk.report.sparkline import sparkline
 from rldk.report.terminal import COLOURS, WIDEST, commands_to_type, family_parts, printing
 from rldk.report.text import number, plain, sentence, strict
@@ -35,23 +34,23 @@ from rldk.report.text import number, plain, sentence, strict
 __all__ = ["as_markdown", "as_object", "print_checkpoint"]
 
 ROWS = 24
-"""Rows of the table, unless all are asked for."""
+"""Most rows of the table without --verbose."""
 NOTES = 5
-"""Lines of what was not examined."""
+"""Most lines under *Not examined* without --verbose."""
 LAYERS = "layer by layer"
 WIDE = 80
-"""Columns from which the table tells sizes: below, the names of the parts need the room more."""
+"""Smallest width, in columns, at which the table has room for the number of parameters."""
 BLOCKS = 12
-"""Columns for the layers of a row."""
+"""Most blocks for the layers of a row."""
 
 
 def print_checkpoint(console: Console, report: CheckpointReport, *, verbose: bool = False) -> None:
     """Print the page.
 
     Args:
-        console: where to.
+        console: the console to print on.
         report: the checkpoint.
-        verbose: each group of tensors in a row of its own, every remedy, all that was not examined.
+        verbose: show each group of tensors, every remedy, and all parts not examined.
     """
     width = min(console.width, WIDEST)
     with printing(console) as out:
@@ -68,18 +67,18 @@ def as_markdown(report: CheckpointReport) -> str:
     findings = report.diagnosis.findings
     for finding in findings:
         if finding.caused_by is None:
-            lines += story_in_markdown(finding, findings, report.location)
+            lines += family_lines(finding, findings, report.location)
     lines += [f"- {title}: {literal(text)}" for title, text in facts(report)]
     rows = rows_of(report.found, findings, every=False)
     if rows:
         lines += ["", *folded("By layer", _markdown_table(rows))]
     if notes := unexamined(report):
-        lines += ["", *folded("Not examined", [f"- {literal(sentence(one))}" for one in notes])]
+        lines += ["", *folded("Not examined", [f"- {literal(sentence(note))}" for note in notes])]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def as_object(report: CheckpointReport) -> dict[str, Any]:
-    """The page as plain data that strict JSON holds; `checkpoint` is the analysis, as a run records it."""
+    """The page as plain data for strict JSON; `checkpoint` is the analysis, as a run records it."""
     findings = msgspec.to_builtins(report.diagnosis.findings, enc_hook=str)
     found: dict[str, Any] = strict(
         {
@@ -119,7 +118,7 @@ def _parts(report: CheckpointReport, width: int, verbose: bool) -> list[Renderab
     if notes := unexamined(report):
         parts += [Text(), Text("Not examined", "bold")]
         shown_notes = notes if verbose else notes[:NOTES]
-        parts += [Padding(Text(sentence(one), "dim"), (0, 0, 0, 2)) for one in shown_notes]
+        parts += [Padding(Text(sentence(note), "dim"), (0, 0, 0, 2)) for note in shown_notes]
         if len(shown_notes) < len(notes):
             parts.append(Text(f"  and {len(notes) - NOTES} more: --verbose lists them", "dim"))
     return [*parts, Text(), Text("Next", "bold")]
@@ -139,12 +138,12 @@ def _compared(rows: Sequence[LayerRow]) -> bool:
 
 
 def _top(rows: Sequence[LayerRow]) -> float:
-    """The value of the highest block: one scale for all, so that rows can be compared."""
+    """The value of the highest block: all rows share a scale, so that you can compare them."""
     return max((value or 0.0 for row in rows if not row.mark for value in row.series), default=0.0)
 
 
 def _table(rows: Sequence[LayerRow], width: int) -> Table:
-    """By part and layer; in the last column what is odd, or the drift (else the norm) of each layer."""
+    """By part and layer; the last column is the mark of the row, or the drift (else the norm) by layer."""
     compared, top = _compared(rows), _top(rows)
     last = max([len(row.mark) for row in rows] + [BLOCKS, len(LAYERS)])
     wide = width >= WIDE
@@ -194,19 +193,19 @@ def _markdown_table(rows: Sequence[LayerRow]) -> list[str]:
 
 
 def _commands(report: CheckpointReport, *, verbose: bool) -> list[tuple[str, str]]:
-    """What to type next, and what it does."""
+    """The next commands, each with its purpose."""
     path, findings = shlex.quote(plain(report.source)), report.diagnosis.findings
     commands = []
     if findings:
-        commands.append((f"rldk rules {findings[0].rule}", "how this was decided, and what looks alike"))
+        commands.append((f"rldk rules {findings[0].rule}", "how the rule decides"))
     if report.status in ("critical", "warning") and report.earlier is not None:
         commands.append(
-            (f"rldk checkpoint {shlex.quote(plain(report.earlier))}", "is the one before it good?")
+            (f"rldk checkpoint {shlex.quote(plain(report.earlier))}", "is the previous checkpoint good?")
         )
     if report.run is not None:
-        commands.append((f"rldk doctor {shlex.quote(plain(report.run))}", "what the run says"))
+        commands.append((f"rldk doctor {shlex.quote(plain(report.run))}", "judge the whole run"))
     if report.found.compared is None and report.read:
-        commands.append((f"rldk checkpoint {path} OTHER", "what changed since another one"))
+        commands.append((f"rldk checkpoint {path} OTHER", "compare with another checkpoint"))
     if not verbose and any(row.layers > 1 for row in rows_of(report.found, (), every=False)):
-        commands.append((f"rldk checkpoint {path} -v", "each layer in a row"))
+        commands.append((f"rldk checkpoint {path} -v", "show each layer"))
     return commands or [(f"rldk checkpoint {path} --format json", "all facts")]

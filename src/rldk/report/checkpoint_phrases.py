@@ -1,6 +1,6 @@
-"""The words of a checkpoint's page: what it is, whether it is whole, what it holds, what was not examined.
+"""The texts of a checkpoint's page: its headline, its verdict, its facts, and the parts not examined.
 
-Invariant: what was not read is not called whole or finite.
+Invariant: the page never calls unread weights whole or finite.
 """
 
 from collections.abc import Iterator
@@ -15,43 +15,43 @@ from rldk.schema.checkpoint import Analysis, Comparison, LoraAdapter, Optimizer,
 __all__ = ["CheckpointReport", "amount", "facts", "share", "size", "subject", "unexamined", "verdict"]
 
 NAMES = 3
-"""Names in one line."""
+"""Most names in a line."""
 
 
 class CheckpointReport(msgspec.Struct, frozen=True, kw_only=True):
     """A checkpoint, analysed and judged."""
 
     source: str
-    """As the user named it."""
+    """The path as the user named it."""
     name: str
-    """What to call it in a headline."""
+    """Name in a headline."""
     found: Analysis
     """The facts."""
     diagnosis: Diagnosis
-    """What the rules make of them."""
+    """The findings of the rules."""
     chosen: str = ""
-    """How it was chosen, in a sentence; empty: it is what the user named."""
+    """How rldk chose it, as a sentence; empty if the user named it."""
     compared_with: str = ""
-    """What it was compared with and why, in words; empty: with nothing."""
+    """Names the compared weights and the reason; empty without a comparison."""
     earlier: str | None = None
-    """Path of the newest earlier checkpoint beside it."""
+    """Path of the newest earlier checkpoint in the same folder."""
     run: str | None = None
-    """The run that it is of, as the user named it."""
+    """Its run, as the user named it; None if the user named no run."""
 
     @property
     def read(self) -> bool:
-        """Whether there was anything to judge by."""
+        """Whether rldk could read or judge anything."""
         return self.found.tensors > 0 or bool(self.diagnosis.findings)
 
     @property
     def status(self) -> str:
-        """`healthy`, or the worst severity; `insufficient-data` where no weights could be read."""
+        """`healthy`, or the worst severity; `insufficient-data` if rldk could read no weights."""
         if self.diagnosis.findings:
             return self.diagnosis.status
         return "healthy" if self.read else "insufficient-data"
 
     def location(self, finding: Finding) -> str:  # noqa: ARG002 - pages ask for each finding
-        """Where a finding is, for the middle of a sentence."""
+        """The location of a finding, as text for the middle of a sentence."""
         return f"in {plain(self.name)}"
 
 
@@ -72,7 +72,7 @@ def amount(count: int) -> str:
 
 
 def share(value: float) -> str:
-    """A share in percent; one that is not all and not nothing is never told as either."""
+    """A share in percent; it never rounds to 0% or 100% unless it is exactly that."""
     if 0 < value < 0.001:
         return "< 0.1%"
     if 0.999 < value < 1:
@@ -81,7 +81,7 @@ def share(value: float) -> str:
 
 
 def subject(report: CheckpointReport) -> str:
-    """The checkpoint's name, step, size and numbers."""
+    """The headline: name, step, number of parameters, dtypes and size."""
     found = report.found
     parts = [plain(report.name)]
     if found.step is not None and not report.name.endswith(f"-{found.step}"):
@@ -102,17 +102,17 @@ def _dtypes(found: Analysis) -> list[str]:
 
 
 def verdict(report: CheckpointReport) -> str:
-    """Whether it is whole, finite, and good to go on from, in one line."""
+    """Whether it is whole and finite, and whether training can resume from it, in a line."""
     found = report.found
     if not report.read:
-        return "No weights could be read."
+        return "rldk could not read any weights."
     if not (found.tensors or found.damaged):
-        return f"The weights hold no tensor. {_can_resume(report)}".strip()
+        return f"The weights have no tensor. {_can_resume(report)}".strip()
     spoiled = _spoiled(found)
     if found.damaged:
         state = f"not whole; {spoiled}" if spoiled else "not whole"
     else:
-        limit = "as far as they were read" if _partly(found) else ""
+        limit = "as far as rldk read them" if _partly(found) else ""
         state = f"whole, {spoiled}" if spoiled else "whole and finite"
         state = f"{state} {limit}".strip()
     return f"The weights are {state}. {_can_resume(report)}".strip()
@@ -127,7 +127,7 @@ def _spoiled(found: Analysis) -> str:
 
 
 def _partly(found: Analysis) -> bool:
-    """Whether there are weights that were not read, or not understood."""
+    """Whether there are weights that rldk did not read or does not understand."""
     unread = any(part.tensors == 0 for part in found.parts) or bool(found.notes)
     return unread or any(_unknown(dtype) for dtype in found.dtypes)
 
@@ -139,16 +139,16 @@ def _unknown(dtype: str) -> bool:
 def _can_resume(report: CheckpointReport) -> str:
     found = report.found
     if found.resumable and report.status in ("healthy", "info"):
-        return "Training can go on from it."
+        return "Training can resume from it."
     if found.resumable:
-        return "The files that training needs to go on are there."
+        return "It has all files that training needs to resume."
     if found.progress is None and found.state == "weights":
-        return ""  # a published model, an export, or one file: nobody expects it
+        return ""  # a published model, an export, or a single file: nobody resumes from these
     if found.state == "weights":
-        return "It holds weights alone: training cannot go on from it as it was."
+        return "It has only weights, so training cannot resume where it was."
     if found.state == "partial":
-        return f"Training cannot go on from it as it was: no {_first(found.missing)}."
-    return "Training cannot go on from it."
+        return f"Training cannot resume where it was: no {_first(found.missing)}."
+    return "Training cannot resume from it."
 
 
 def _first(names: list[str]) -> str:
@@ -157,7 +157,7 @@ def _first(names: list[str]) -> str:
 
 
 def facts(report: CheckpointReport) -> Iterator[tuple[str, str]]:
-    """What it holds, in lines with a title each."""
+    """Its facts, as pairs of a title and a text."""
     found = report.found
     if found.parts:
         files = counted(len(found.parts), "file")
@@ -171,8 +171,8 @@ def facts(report: CheckpointReport) -> Iterator[tuple[str, str]]:
     if found.vocabulary is not None and found.vocabulary.embedding_rows is not None:
         yield "vocabulary", _vocabulary(found.vocabulary)
     if found.best is not None:
-        there = "still there" if found.best.exists else "no longer there"
-        yield "best so far", f"{plain(found.best.path)}, {there}"
+        state = "exists" if found.best.exists else "missing"
+        yield "best so far", f"{plain(found.best.path)}, {state}"
 
 
 def _changed(compared: Comparison, with_what: str) -> str:
@@ -180,8 +180,8 @@ def _changed(compared: Comparison, with_what: str) -> str:
     if compared.steps:
         since += f", {counted(abs(compared.steps), 'step')} {'earlier' if compared.steps > 0 else 'later'}"
     if not compared.tensors:
-        alike = "of the same dtype and shape as in" if compared.retyped else "in common with"
-        return f"no tensor {alike} {since}"
+        shared = "of the same dtype and shape as in" if compared.retyped else "in common with"
+        return f"no tensor {shared} {since}"
     texts = []
     if compared.unchanged is not None:
         texts.append(f"{share(compared.unchanged)} of the weights are bit-equal")
@@ -234,22 +234,22 @@ def _vocabulary(vocabulary: Vocabulary) -> str:
 
 
 def unexamined(report: CheckpointReport) -> list[str]:
-    """What was not examined, and why or what would enable it."""
+    """The parts that rldk did not examine, each with the reason or how to enable it."""
     found, compared = report.found, report.found.compared
     notes = [plain(note) for note in found.notes]
     notes += [
-        f"NaN and infinities in tensors of type {plain(dtype)}, which is not read here"
+        f"NaN and infinities in tensors of type {plain(dtype)}, which rldk does not read"
         for dtype in found.dtypes
         if _unknown(dtype)
     ]
     if compared is None:
-        why = "there is no earlier checkpoint beside it; name one behind it"
-        notes.append(f"what changed: {'it was not to be compared' if report.earlier else why}")
+        why = "there is no earlier checkpoint in the same folder; name another as OTHER"
+        notes.append(f"changes: {'not compared, as requested' if report.earlier else why}")
     elif compared.unmeasured:
         notes.append(f"how far the weights moved: {plain(compared.unmeasured)}")
     adapter, optimizer = found.adapter, found.optimizer
     if adapter is not None and adapter.update is not None and adapter.update_share is None:
-        notes.append("the adapter's update against the base model's weights: name its folder with --base")
+        notes.append("the adapter's update relative to its base model: name the model's folder with --base")
     if optimizer is not None and optimizer.unread:
         notes.append(f"the optimizer: {plain(optimizer.unread)}")
     rules = (entry for entry in report.diagnosis.not_checked if entry.code.startswith("CKP"))

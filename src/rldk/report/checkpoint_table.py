@@ -1,7 +1,7 @@
-"""A checkpoint by part and layer, as rows of a table: a model of a hundred layers on one screen.
+"""A checkpoint by part and layer, as rows of a table: a model of a hundred layers on a single screen.
 
-Invariant: every group of tensors is in one row; layers are put together only with those of their kind of
-which the same can be said, and what the rules point at has a row of its own.
+Invariant: every group of tensors is in exactly one row; a row joins only layers of the same kind and state,
+and a layer that a rule names has its own row.
 """
 
 import math
@@ -16,28 +16,28 @@ from rldk.schema.checkpoint import Analysis, Group
 __all__ = ["LayerRow", "rows_of"]
 
 SPANS = 3
-"""Spans of layers that a name spells out."""
+"""Most spans of layers in a name."""
 
 
 class LayerRow(msgspec.Struct, frozen=True):
-    """One part, in one layer or in several."""
+    """A part of the model, in one or several layers."""
 
     name: str
     """Such as `model.layers.0-27.mlp`."""
     layers: int
-    """How many it stands for."""
+    """Number of layers in the row."""
     parameters: int
-    """Elements of all of them."""
+    """Elements of all these layers."""
     unchanged: float | None
-    """Share of bit-equal elements, 0 to 1; None: not known."""
+    """Share of bit-equal elements, 0 to 1; None: unknown."""
     drift: float | None
-    """||dW|| / ||W||; None: not known."""
+    """||dW|| / ||W||; None: unknown."""
     norm: float | None
     """||W||; None: no float."""
     series: Sequence[float | None]
-    """Drift by layer; where nothing of the checkpoint was compared, the norm."""
+    """Drift by layer; without a comparison, the norm by layer."""
     mark: str = ""
-    """What is odd about it, in words."""
+    """The oddity of the row, as text."""
 
 
 def rows_of(found: Analysis, findings: Iterable[Finding], *, every: bool) -> list[LayerRow]:
@@ -45,8 +45,8 @@ def rows_of(found: Analysis, findings: Iterable[Finding], *, every: bool) -> lis
 
     Args:
         found: the checkpoint.
-        findings: what the rules found in it: the layers that they name are marked.
-        every: each group of tensors in a row of its own.
+        findings: the findings about it; the rows of the layers that they name get a mark.
+        every: give each group of tensors its own row.
     """
     marks = _marks(found, findings)
     together: dict[tuple[str, ...], list[tuple[int, Group]]] = {}
@@ -60,26 +60,26 @@ def rows_of(found: Analysis, findings: Iterable[Finding], *, every: bool) -> lis
     compared = any(group.unchanged is not None or group.drift is not None for group in found.groups)
     rows = []
     for key, held in together.items():
-        held.sort(key=lambda one: one[0])
+        held.sort(key=lambda item: item[0])
         row = _row(key, held, marks.get(held[0][1].name, ""), compared=compared)
         rows.append((kinds[key[:2]], held[0][0], row))
-    return [row for *_, row in sorted(rows, key=lambda one: one[:2])]
+    return [row for *_, row in sorted(rows, key=lambda item: item[:2])]
 
 
 def _marks(found: Analysis, findings: Iterable[Finding]) -> dict[str, str]:
-    """What to say of a group, by its name."""
+    """The mark of each odd group, by its name."""
     marks: dict[str, str] = {}
     for finding in findings:
         drift = finding.evidence.get("drift") if finding.rule == "weight-drift" else None
         for name, (moved, usual) in drift.items() if isinstance(drift, Mapping) else ():
             if isinstance(moved, float) and isinstance(usual, float):  # an infinity is spelled out
-                marks[name] = f"{moved / usual:.3g}x its like"
-    marks.update((group_of(one.name)[:200], "NaN" if one.nan else "inf") for one in found.non_finite)
+                marks[name] = f"{moved / usual:.3g}x its peers"
+    marks.update((group_of(tensor.name)[:200], "NaN" if tensor.nan else "inf") for tensor in found.non_finite)
     return marks
 
 
 def _layer(name: str) -> tuple[str, int | None, str]:
-    """What stands before the number of the layer, the number, and what stands behind it."""
+    """A name split at the number of its layer: the prefix, the number, the suffix."""
     parts = name.split(".")
     at = next((i for i, part in enumerate(parts) if part.isdecimal() and len(part) < 6), None)
     if at is None:
@@ -136,5 +136,5 @@ def _root(moved: Sequence[float | None], groups: Sequence[Group]) -> float | Non
     if len(groups) == 1:
         return groups[0].drift
     norm = _norm(groups)
-    known = [one for one in moved if one is not None]
+    known = [distance for distance in moved if distance is not None]
     return math.hypot(*known) / norm if norm and len(known) == len(moved) else None

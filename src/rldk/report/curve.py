@@ -1,4 +1,4 @@
-"""A series of any length as a few hundred points: what a report draws.
+"""A series of any length as a few hundred points, for a report to draw.
 
 Invariant: memory is bounded, the work of a value is constant, and first, last and extremes are exact.
 """
@@ -12,14 +12,14 @@ from rldk.report.sparkline import sparkline
 __all__ = ["Curve", "Curves"]
 
 POINTS = 256
-"""Points from which neighbours are merged; a power of two."""
+"""Number of points at which a curve merges neighbours; a power of two."""
 MAX_CURVES = 500
-"""Metrics of which curves are kept; logs have a few dozen."""
+"""Most metrics with a curve; logs have a few dozen."""
 MARK = "│"
-"""Stands in a sparkline before the first record at or after the marked step."""
+"""Mark in a sparkline, before the first record at or after the marked step."""
 
 GAP = "!"
-"""Stands in a sparkline where no value is finite."""
+"""Character in a sparkline for a point without a finite value."""
 
 
 class Curve:
@@ -73,7 +73,7 @@ class Curve:
         return [total / count if count else None for _, total, count in self._points]
 
     def at(self, step: int) -> float | None:
-        """The series about a step: the last finite point that does not begin after it."""
+        """The value at a step: the last finite point that does not begin after it."""
         found = None
         for begin, total, count in self._points:
             if begin > step:
@@ -82,11 +82,11 @@ class Curve:
         return found
 
     def spark(self, width: int, mark: int | None = None) -> str:
-        """The series in at most `width` characters; what is not finite is a GAP.
+        """The series in at most `width` characters; a point without a finite value is a GAP.
 
         Args:
             width: the most characters.
-            mark: a step before which a mark is set, if the series begins before it.
+            mark: the step to put a MARK before, if the series begins before it.
         """
         steps = [begin for begin, _, _ in self._points]
         index = next((i for i, begin in enumerate(steps) if mark is not None and begin >= mark), 0)
@@ -102,7 +102,7 @@ class Curves(dict[str, Curve]):
     """The curve of each metric, train and eval, by its name."""
 
     def take(self, at: Observation) -> None:
-        """Let each curve have its value of a log."""
+        """Add the values of a log to the curves."""
         if at.kind != "log" or at.phase == "summary":
             return
         for name, value in at.values.items():
@@ -114,5 +114,5 @@ class Curves(dict[str, Curve]):
             curve.push(at.step, value)
 
     def first_of(self, names: Iterable[str]) -> list[str]:
-        """Those of `names` that have a finite value, each once, in order."""
+        """The `names` with a finite value, each once, in order."""
         return [name for name in dict.fromkeys(names) if name in self and self[name].count]

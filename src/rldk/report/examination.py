@@ -1,6 +1,6 @@
-"""A run, judged, with all that a report says of it.
+"""A judged run, with all facts that a report needs.
 
-Invariant: the run is read once; what was found is the Monitor's, whatever the report.
+Invariant: the run is read once; the findings come from the Monitor, whatever the report.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,18 +20,18 @@ __all__ = ["Examination", "examine"]
 
 
 class Examination(msgspec.Struct, frozen=True, kw_only=True):
-    """What a report tells of one run."""
+    """The facts of a report about a run."""
 
     source: str
     """The run as the user named it."""
     name: str
-    """What to call it in a headline."""
+    """Name in a headline."""
     format: str
     """The format of the log."""
     dialect: str | None
-    """Whose metric keys the log has; None where nothing tells."""
+    """The dialect of the metric keys; None if unknown."""
     algorithm: str | None
-    """The training algorithm; None where nothing tells."""
+    """The training algorithm; None if unknown."""
     records: int
     """Train records."""
     first_step: int | None
@@ -39,21 +39,21 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     last_step: int | None
     """The highest step of a train record."""
     state: Literal["running", "ended", "unfinished"]
-    """Whether it goes on, and if not, whether its end is recorded."""
+    """Whether it still runs; if not, whether its end is recorded."""
     diagnosis: Diagnosis
-    """What was found."""
+    """The diagnosis."""
     curves: Curves
     """The series, thinned."""
     answers: list[Answer]
-    """What looks odd in this run and is normal."""
+    """Answers about values that look odd in this run and are normal."""
     bad_lines: int = 0
-    """Lines of the log that could not be read."""
+    """Number of unreadable lines in the log."""
     is_recorded: bool = False
     """Whether rldk recorded it."""
 
     @property
     def worst(self) -> Finding | None:
-        """The finding to be told first: the cause of the worst story."""
+        """The first finding to report: the root of the most severe group."""
         return self.diagnosis.findings[0] if self.diagnosis.findings else None
 
 
@@ -65,14 +65,14 @@ def examine(
     events: Iterable[Event] | None = None,
     on_incident: Callable[[Incident], None] | None = None,
 ) -> Examination:
-    """Feed a run to a monitor that was told nothing yet, and gather what reports need.
+    """Feed a run to a new Monitor, and gather the facts for reports.
 
     Args:
         run: the run.
-        monitor: what judges it.
+        monitor: a Monitor that has observed nothing yet.
         source: the run as the user named it.
-        events: its events, where they are not to be read straight from it: counted, or as they come.
-        on_incident: called with each incident as it opens or becomes more severe.
+        events: the events of the run, such as a wrapped or a live iterator; read from `run` by default.
+        on_incident: called with each incident that opens or becomes more severe.
     """
     report = on_incident or _nobody
     questions = Questions(monitor.context, monitor.chart, monitor.rules)
@@ -108,4 +108,4 @@ def examine(
 
 
 def _nobody(incident: Incident) -> None:
-    """Nobody listens."""
+    """Ignore an incident."""

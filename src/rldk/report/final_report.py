@@ -1,6 +1,6 @@
-"""The files that a run ends with: the metric tables and `{run_id}_final_report.json`.
+"""The files at the end of a run: the metric tables and `{run_id}_final_report.json`.
 
-Invariant: every figure is computed from the recorded events; each file is replaced whole or not at all.
+Invariant: every number comes from the recorded events; each file is replaced whole or not at all.
 """
 
 from collections.abc import Iterable
@@ -24,16 +24,16 @@ from rldk.schema.run_info import RunEnd
 __all__ = ["final_report", "write_end"]
 
 RESOURCES = "resource/"
-"""What the names of measured resources begin with."""
+"""Prefix of the names of measured resources."""
 
 
 def write_end(files: RunFiles, events: Iterable[Event], end: RunEnd, diagnosis: Diagnosis) -> None:
     """Write metrics.json, metrics.csv and final_report.json. `events` is iterated twice.
 
     Raises:
-        OSError: the disk refuses; the files that were written before that are whole.
+        OSError: the disk refuses a file; the files written before are whole.
     """
-    if end.how == "terminated":  # the process has seconds to live: what tells most goes first
+    if end.how == "terminated":  # the process has only seconds: the most useful file comes first
         _write_report(files, Survey.of(events), end, diagnosis)
     survey = Survey()
     try:
@@ -41,7 +41,7 @@ def write_end(files: RunFiles, events: Iterable[Event], end: RunEnd, diagnosis: 
             survey = write_json(events, file)
         with replacing(files.metrics_csv) as file:
             write_csv(events, file, survey)
-    finally:  # small, and it says what is there
+    finally:  # the report is small, and a full disk may still take it
         diagnosis = with_samples(diagnosis, RecordedRun(files).samples)
         _write_report(files, survey if survey.records else Survey.of(events), end, diagnosis)
 
@@ -53,7 +53,7 @@ def _write_report(files: RunFiles, survey: Survey, end: RunEnd, diagnosis: Diagn
 
 
 def final_report(files: RunFiles, survey: Survey, end: RunEnd, diagnosis: Diagnosis) -> dict[str, Any]:
-    """The closing account of a run: status, findings, how it ended, steps, time, metrics, what was lost."""
+    """The final report of a run: status, findings, end, steps, time, metrics, lost records."""
     return {
         "rldk": __version__,
         "run_id": files.run_id,
@@ -96,7 +96,7 @@ def final_report(files: RunFiles, survey: Survey, end: RunEnd, diagnosis: Diagno
 
 
 def _main(name: str, found: MetricStats) -> dict[str, Any]:
-    """First, last, and where better has a direction the best value."""
+    """First and last value, and the best value if the metric has a better direction."""
     metric = metric_of(name)
     best = {"up": found.max, "down": found.min}.get(metric.direction) if metric and found.count else None
     return {"first": found.first, "last": found.last, "best": best, "nonfinite": found.nonfinite}

@@ -1,6 +1,6 @@
 """A diagnosis as annotations of a GitHub workflow: one line a finding.
 
-Invariant: a line is one command, whatever the run's names and messages hold.
+Invariant: each line is a single command, whatever the names and messages of the run contain.
 """
 
 from rldk.health import Finding
@@ -14,7 +14,7 @@ _LEVELS = {"critical": "error", "warning": "warning", "info": "notice"}
 
 
 def as_github(exam: Examination) -> list[str]:
-    """The workflow commands of one run; a run without findings has one notice."""
+    """The workflow commands of a run; a run without findings has a single notice."""
     lines = [_annotation(exam, finding) for finding in exam.diagnosis.findings]
     return lines or [_command("notice", f"rldk: {exam.name}", headline(exam))]
 

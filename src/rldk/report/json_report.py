@@ -1,6 +1,6 @@
 """A diagnosis as the object that `rldk doctor --format json` prints.
 
-Invariant: the keys are those of `Finding` and `NotChecked`, and the text is strict JSON.
+Invariant: the keys are the fields of `Finding` and `NotChecked`, and the text is strict JSON.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ __all__ = ["as_json"]
 
 
 def as_json(exam: Examination) -> dict[str, Any]:
-    """The object of one run, as plain data."""
+    """The diagnosis of a run, as plain data."""
     run = {
         "source": exam.source,
         "format": exam.format,

@@ -1,6 +1,6 @@
 """A diagnosis as Markdown, for a comment on a pull request.
 
-Invariant: what comes from a log is text: it opens no HTML, calls nobody by name and breaks no table.
+Invariant: text from a log cannot open HTML, mention a user or break a table.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,11 +24,11 @@ from rldk.report.text import counted, number, plain, sentence
 __all__ = ["as_markdown", "family_lines", "folded"]
 
 SAMPLES = 2
-"""Samples of a finding."""
+"""Most samples of a finding."""
 
 
 def as_markdown(exam: Examination) -> str:
-    """The page of one run."""
+    """The page of a run."""
     status = exam.diagnosis.status
     lines = [
         f"### rldk: {status.upper()}",
@@ -39,13 +39,13 @@ def as_markdown(exam: Examination) -> str:
         "",
     ]
     if exam.bad_lines:
-        lines += [f"{counted(exam.bad_lines, 'line')} of the log could not be read.", ""]
+        lines += [f"rldk could not read {counted(exam.bad_lines, 'line')} of the log.", ""]
     findings = exam.diagnosis.findings
     for finding in findings:
         if finding.caused_by is None:
-            lines += family_lines(finding, findings, lambda one: since(exam, one).lower())
+            lines += family_lines(finding, findings, lambda member: since(exam, member).lower())
     if exam.records:
-        lines += folded("The numbers", _numbers(exam))
+        lines += folded("Metrics", _numbers(exam))
     if exam.answers:
         answers = [f"- *{literal(answer.question)}* {literal(answer.text)}" for answer in exam.answers[:3]]
         lines += folded("Is this normal?", answers)
@@ -57,12 +57,12 @@ def as_markdown(exam: Examination) -> str:
 
 
 def family_lines(finding: Finding, findings: Sequence[Finding], when: Callable[[Finding], str]) -> list[str]:
-    """A finding that nothing else explains, and what it explains.
+    """A root finding, which no other finding explains, and its effects.
 
     Args:
-        finding: what is told.
-        findings: all that was found.
-        when: since when, or where, in words for the middle of a sentence.
+        finding: the root finding.
+        findings: all findings of the diagnosis.
+        when: gives the onset or the location of a finding, as text for the middle of a sentence.
     """
     head = f"#### {finding.severity}: `{finding.rule}` ({finding.code}), {literal(when(finding))}"
     lines = [head, "", literal(sentence(finding.message)), ""]
@@ -76,8 +76,8 @@ def family_lines(finding: Finding, findings: Sequence[Finding], when: Callable[[
             "",
         ]
     if finding.remedies:
-        numbered = (f"{index}. {literal(sentence(one))}" for index, one in enumerate(finding.remedies[:5], 1))
-        lines += ["Do this", "", *numbered, ""]
+        numbered = enumerate(finding.remedies[:5], 1)
+        lines += ["Do this", "", *(f"{index}. {literal(sentence(text))}" for index, text in numbered), ""]
     if finding.last_good_step is not None:
         lines += [literal(last_good(finding)), ""]
     if shown := samples_of(finding, SAMPLES):
@@ -86,9 +86,9 @@ def family_lines(finding: Finding, findings: Sequence[Finding], when: Callable[[
     explained = family(findings, finding)
     if explained:
         lines += ["This explains", ""]
-        for depth, one in explained:
-            line = f"{one.severity}: `{one.rule}` {literal(when(one))}: {literal(sentence(one.message))}"
-            lines.append(f"{'  ' * (depth - 1)}- {line}")
+        for depth, effect in explained:
+            head = f"{effect.severity}: `{effect.rule}` {literal(when(effect))}"
+            lines.append(f"{'  ' * (depth - 1)}- {head}: {literal(sentence(effect.message))}")
         lines.append("")
     return lines
 
@@ -103,5 +103,5 @@ def _numbers(exam: Examination) -> list[str]:
 
 
 def folded(title: str, lines: list[str]) -> list[str]:
-    """Lines that a reader opens."""
+    """Lines that GitHub shows when a reader opens them."""
     return [f"<details><summary>{title}</summary>", "", *lines, "", "</details>", ""]

@@ -1,4 +1,4 @@
-"""What is known of a metric: whose keys mean it, which rules go by it, where a run stands with it."""
+"""The facts about a metric: its keys in each framework, the rules that use it, quantiles of its values."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -15,7 +15,7 @@ __all__ = ["found_as", "keys_of", "nearest", "quantile", "rules_of"]
 
 
 def found_as(name: str) -> list[Metric]:
-    """The metrics that a name means: a canonical one, or a trainer's own key in any framework."""
+    """The metrics that a name means: a canonical name, or a trainer's own key in any framework."""
     metric = metric_of(name)
     found = {} if metric is None else {metric.name: metric}
     for dialect in installed_dialects().values():
@@ -29,7 +29,7 @@ def found_as(name: str) -> list[Metric]:
 
 
 def keys_of(metric: Metric) -> list[tuple[str, str]]:
-    """Each framework that logs a metric, and the keys that hold it, with the trainers where not all do."""
+    """Each framework that logs a metric, with the keys; it lists the trainers if not all use a key."""
     texts = []
     for dialect in installed_dialects().values():
         keys = _keys(dialect, metric.name)
@@ -53,13 +53,13 @@ def _keys(dialect: Dialect, name: str) -> list[str]:
 
 
 def rules_of(name: str) -> list[type[Rule]]:
-    """The rules that need a metric, or look at it besides."""
+    """The rules that need a metric, or use it if it is logged."""
     return [rule for rule in installed_rules() if any(_is(need, name) for need in _needs_of(rule))]
 
 
 def _needs_of(rule: type[Rule]) -> set[str]:
     chart = Chart()
-    with suppress(Exception):  # a rule of another package that cannot be made without a run
+    with suppress(Exception):  # a rule of another package may not start without a run
         rule(rule.Options(), RunContext(), chart)
     return {name for names in (*rule.needs, *chart.tracks) for name in names.split("|")}
 
@@ -69,16 +69,17 @@ def _is(need: str, name: str) -> bool:
 
 
 def nearest(name: str, besides: Iterable[str] = ()) -> list[str]:
-    """Names that may have been meant."""
+    """Similar names, for a hint. `besides` are names of the run, in addition to all known names."""
     known = {*METRICS, *besides}
     for dialect in installed_dialects().values():
         known.update(key for names in dialect.tables.values() for key in names)
-    inside = sorted((one for one in known if name.lower() in one.lower()), key=len) if len(name) > 2 else []
+    part = name.lower()
+    inside = sorted((key for key in known if part in key.lower()), key=len) if len(name) > 2 else []
     return list(dict.fromkeys([*get_close_matches(name, known, 3, 0.6), *inside[:3]]))
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """The value below which a share of the sorted values lies, between two of them in proportion."""
+    """The quantile `share` (0 to 1) of sorted values, interpolated between two neighbours."""
     position = share * (len(ordered) - 1)
     low = int(position)
     high = min(low + 1, len(ordered) - 1)

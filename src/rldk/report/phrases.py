@@ -1,6 +1,6 @@
-"""The words that every report of a diagnosis shares: its headline, since when, what was not checked.
+"""The texts that all reports of a diagnosis share: the headline, the onset, the rules not checked.
 
-Invariant: the terminal page, the Markdown and the annotations say the same of a run.
+Invariant: the terminal page, the Markdown and the annotations use the same texts.
 """
 
 import shlex
@@ -40,15 +40,15 @@ _MAIN = (
     "grad_norm",
     "lr",
 )
-"""What a reader looks at in any run."""
+"""Metrics that readers want to see of any run."""
 SHOWN = 2
-"""Findings whose samples are offered."""
+"""Most findings with a command that shows their samples."""
 EXCERPT = 120
-"""Characters of a sample on the page of a diagnosis."""
+"""Most characters of a sample on the page of a diagnosis."""
 
 
 def last_good(finding: Finding) -> str:
-    """The last good step of a finding, and the last good checkpoint with how that is known."""
+    """The last good step of a finding, and the last good checkpoint with the reason."""
     text = f"Last good step: {finding.last_good_step:,}."
     if finding.last_good_checkpoint:
         text += f" Last good checkpoint: {plain(finding.last_good_checkpoint)}"
@@ -68,7 +68,7 @@ def named(exam: Examination) -> str:
 
 
 def steps(exam: Examination) -> str:
-    """How many records, and from which step to which."""
+    """The number of records, and their first and last step."""
     if not exam.records or exam.first_step is None or exam.last_step is None:
         return "no train records"
     reach = f"step {exam.first_step:,}"
@@ -78,7 +78,7 @@ def steps(exam: Examination) -> str:
 
 
 def headline(exam: Examination) -> str:
-    """What is wrong, in one sentence."""
+    """The main problem, as a sentence."""
     worst = exam.worst
     if worst is None:
         if exam.diagnosis.status == "insufficient-data":
@@ -87,31 +87,30 @@ def headline(exam: Examination) -> str:
     first = worst.summary.rstrip(".")
     others = len([f for f in exam.diagnosis.findings if f.caused_by is None]) - 1
     more = f", and {counted(others, 'other finding')}" if others > 0 else ""
-    calm = "Nothing alarming. " if exam.diagnosis.status == "info" else ""
+    calm = "No alarm. " if exam.diagnosis.status == "info" else ""
     return f"{calm}{first}, {since(exam, worst).lower()}{more}."
 
 
 def _too_little(exam: Examination) -> str:
     if exam.records == 0:
-        return "The run holds no train record yet: nothing could be judged."
+        return "The run has no train record yet, so rldk cannot judge it."
     if exam.records < ENOUGH:
         few = "is" if exam.records == 1 else "are"
-        need = f"most rules need {ENOUGH} and more"
-        return f"{counted(exam.records, 'train record')} {few} too little to judge by: {need}."
-    return "The run logs neither what it is after (a reward, a loss) nor anything that looks wrong."
+        return f"{counted(exam.records, 'train record')} {few} too few to judge: most rules need {ENOUGH}."
+    return "Nothing looks wrong, but the run logs no reward and no loss to judge by."
 
 
 def since(exam: Examination, finding: Finding) -> str:
-    """Since when a finding holds."""
+    """The onset of a finding, as text."""
     if exam.first_step is None or finding.last_step < exam.first_step:
         return "Before the first step"
-    if finding.onset_step <= exam.first_step:  # below: since a checkpoint from before the log
+    if finding.onset_step <= exam.first_step:  # lower, if a checkpoint is older than the log
         return f"From the start (step {exam.first_step:,})"
     return f"Since step {finding.onset_step:,}"
 
 
 def main_metrics(exam: Examination, most: int = 9) -> list[str]:
-    """The metrics that a page shows: those that decided, then what one looks at in any run."""
+    """The metrics on a page: first the metrics that decided, then the main metrics of any run."""
     curves = exam.curves
     named_by_findings = [name for finding in exam.diagnosis.findings for name in finding.evidence]
     decided = curves.first_of(name for name in named_by_findings if name in curves)[:5]
@@ -130,37 +129,37 @@ def unchecked(exam: Examination) -> list[tuple[str, list[str]]]:
 
 
 def family(findings: Iterable[Finding], root: Finding) -> list[tuple[int, Finding]]:
-    """What a finding explains, directly or not, with its depth below it."""
+    """The findings that a finding explains, directly or not, each with its depth."""
     findings = list(findings)
     members: list[tuple[int, Finding]] = []
     for finding in findings:
         if finding.caused_by == root.rule:
             members.append((1, finding))
-            members += [(depth + 1, one) for depth, one in family(findings, finding)]
+            members += [(depth + 1, effect) for depth, effect in family(findings, finding)]
     return members
 
 
 def commands(exam: Examination) -> list[tuple[str, str]]:
-    """What to type next, and what it does."""
+    """The next commands, each with its purpose."""
     path = shlex.quote(plain(exam.source))
     worst = exam.worst
     if worst is None:
         if exam.diagnosis.status == "insufficient-data":
-            return [(f"rldk info {path}", "what the log holds")]
-        return [(f"rldk explain {_first_metric(exam)} {path}", "a metric, and where this run stands")]
-    lines = [(f"rldk rules {worst.rule}", "how this was decided, and what looks alike")]
+            return [(f"rldk info {path}", "the content of the log")]
+        return [(f"rldk explain {_first_metric(exam)} {path}", "a metric and its values in this run")]
+    lines = [(f"rldk rules {worst.rule}", "how the rule decides")]
     metric = next((name for name in worst.evidence if name in exam.curves), None)
     if metric is not None:
         lines.append((f"rldk explain {shlex.quote(plain(metric))} {path}", "the metric that decided"))
     shown = [finding.rule for finding in exam.diagnosis.findings if finding.samples][:SHOWN]
-    lines += [(f"rldk samples {path} --finding {rule}", "the samples that show it, whole") for rule in shown]
+    lines += [(f"rldk samples {path} --finding {rule}", "whole samples that show it") for rule in shown]
     if exam.state == "running":
-        lines.append((f"rldk doctor {path} --follow", "watch it go on"))
+        lines.append((f"rldk doctor {path} --follow", "watch the run"))
     return lines
 
 
 def samples_of(finding: Finding, most: int) -> list[tuple[str, str]]:
-    """Where samples of a finding stand and what they show, and an excerpt of each: the first and the last."""
+    """Step and reason of the first samples and the last sample of a finding, and an excerpt of each."""
     samples = finding.samples
     chosen = samples if len(samples) <= most else [*samples[: most - 1], samples[-1]]
     return [
@@ -169,7 +168,7 @@ def samples_of(finding: Finding, most: int) -> list[tuple[str, str]]:
 
 
 def _excerpt(sample: Mapping[str, Any]) -> str:
-    """Of a text that shows its end alone the end."""
+    """An excerpt; only the end if the sample holds only the end of its text."""
     text: str = sample["text"]
     return " ".join(plain(excerpt(text, EXCERPT, end=text.startswith(GAP.lstrip()))).split())
 
@@ -179,11 +178,11 @@ def _first_metric(exam: Examination) -> str:
 
 
 def evidence(finding: Finding) -> str:
-    """The values that decided, on one line."""
+    """The values that decided, on a single line."""
     texts = []
     for name, value in finding.evidence.items():
-        if isinstance(value, list | tuple) and all(isinstance(one, int | float) for one in value):
-            texts.append(f"{plain(name)} {' to '.join(number(one) for one in value)}")
+        if isinstance(value, list | tuple) and all(isinstance(item, int | float) for item in value):
+            texts.append(f"{plain(name)} {' to '.join(map(number, value))}")
         elif isinstance(value, int | float) and not isinstance(value, bool):
             texts.append(f"{plain(name)} {number(value)}")
         else:

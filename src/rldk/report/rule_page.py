@@ -1,6 +1,6 @@
-"""The documentation page of a rule: its docstring, its options, what it needs.
+"""The documentation page of a rule: its docstring, its options, its needs.
 
-Invariant: made from the class alone, so that a rule that is added has a page at once.
+Invariant: the class alone determines the page, so that every new rule has a page.
 """
 
 import ast
@@ -16,9 +16,9 @@ from rldk.health import Rule
 __all__ = ["Option", "as_markdown", "index_markdown", "options", "properties", "row", "sections"]
 
 WHEN_OVER = {
-    "keep": "it stays what it was",
-    "info": "it is told as info",
-    "forget": "it is not told",
+    "keep": "it keeps its severity",
+    "info": "downgraded to info",
+    "forget": "dropped",
 }
 
 
@@ -26,13 +26,13 @@ class Option(msgspec.Struct, frozen=True):
     """A threshold of a rule."""
 
     name: str
-    """As in `--threshold rule.name=value`."""
+    """Name in `--threshold rule.name=value`."""
     kind: str
-    """Its type."""
+    """Type."""
     default: str
-    """What holds unless another is given."""
+    """Default value, as Python writes it."""
     meaning: str
-    """What it does; empty where the source of the rule is not at hand."""
+    """Docstring of the option; empty if the source of the rule is not installed."""
 
 
 def options(rule: type[Rule]) -> list[Option]:
@@ -63,7 +63,7 @@ def _meanings(rule: type[Rule]) -> dict[str, str]:
 
 
 def sections(rule: type[Rule]) -> list[tuple[str, str]]:
-    """The titles of the page and what stands under each; the first has no title."""
+    """The titles of the page with their texts; the first has no title."""
     found = [("", "")]
     for line in rule.page().splitlines():
         if line.startswith("## "):
@@ -75,27 +75,27 @@ def sections(rule: type[Rule]) -> list[tuple[str, str]]:
 
 
 def properties(rule: type[Rule]) -> list[tuple[str, str]]:
-    """What a rule is, in pairs of a word and what it says."""
+    """The properties of a rule, as pairs of a title and a text."""
     algorithms = "all" if rule.algorithms is None else ", ".join(sorted(rule.algorithms))
     needs = "; ".join(" or ".join(need.split("|")) for need in rule.needs)
-    rows = [("up to", rule.severity.word), ("applies to", algorithms)]
+    rows = [("severity", f"up to {rule.severity.word}"), ("algorithms", algorithms)]
     if rule.kinds == ("end",):
         rows.append(("needs", "the files of a run that rldk recorded"))
     elif rule.phases:
         rows.append(("needs", needs or "any record"))
     else:
-        rows.append(("needs", "the configuration alone"))
+        rows.append(("needs", "only the configuration"))
     if rule.enable:
         rows.append(("to enable", rule.enable))
-    lasting = f"; where {rule.lasting}, {WHEN_OVER['keep']}" if rule.lasting else ""
-    rows.append(("once over", WHEN_OVER[rule.when_over] + lasting))
+    lasting = f"; if {rule.lasting}, {WHEN_OVER['keep']}" if rule.lasting else ""
+    rows.append(("when it stops", WHEN_OVER[rule.when_over] + lasting))
     if rule.explained_by:
         rows.append(("explained by", ", ".join(rule.explained_by)))
     return rows
 
 
 def row(rule: type[Rule]) -> dict[str, object]:
-    """What `rldk rules --format json` says of a rule."""
+    """A rule as `rldk rules --format json` prints it."""
     return {
         "code": rule.code,
         "name": rule.name,
@@ -128,13 +128,13 @@ def as_markdown(rule: type[Rule]) -> str:
             meaning = option.meaning.replace("|", "\\|")
             lines.append(f"| `{option.name}` | {option.kind} | `{option.default}` | {meaning} |")
         example = f"{rule.name}.{chosen[0].name}={chosen[0].default}"
-        lines += ["", f"`rldk doctor RUN --threshold {example}` sets one."]
+        lines += ["", f"To set a threshold: `rldk doctor RUN --threshold {example}`"]
     return "\n".join(lines) + "\n"
 
 
 def index_markdown(rules: Iterable[type[Rule]]) -> str:
     """The table of all rules, each a link to its page."""
-    lines = ["| code | rule | up to | in short |", "| --- | --- | --- | --- |"]
+    lines = ["| code | rule | up to | finds |", "| --- | --- | --- | --- |"]
     for rule in rules:
         summary = rule.summary().replace("|", "\\|")
         lines.append(f"| {rule.code} | [{rule.name}]({rule.name}.md) | {rule.severity.word} | {summary} |")

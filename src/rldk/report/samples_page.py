@@ -1,7 +1,7 @@
-"""Samples for people and for programs: what each is worth and how it ended, its prompt, its text.
+"""Samples for people and for programs: rewards, end, prompt and completion of each.
 
-Invariant: a text that a model wrote is text: it moves no cursor, colours nothing, opens no markup; what is
-not shown of it is marked where it is missing.
+Invariant: a model's text cannot move the cursor, change colours or open markup; a mark shows where text is
+left out.
 """
 
 import re
@@ -23,23 +23,23 @@ from rldk.runs.samples import Sample
 
 __all__ = ["as_markdown", "as_object", "print_samples"]
 
-ENDS = {"eos": "ended by itself", "cut": "cut at the limit", "other": "ended otherwise"}
+ENDS = {"eos": "ended with an end token", "cut": "cut at the limit", "other": "ended otherwise"}
 WHYS = {
     "best": "the best of its step",
     "worst": "the worst of its step",
-    "random": "one by chance",
-    "cut": "one that was cut",
-    "missing": "one without a value",
-    "ended-unseen": "one at whose last token the trainer sees no end",
+    "random": "a random completion",
+    "cut": "a cut completion",
+    "missing": "a completion without a value",
+    "ended-unseen": "a completion whose end token the trainer does not count",
 }
 PROMPT = 200
-"""Characters of a prompt."""
+"""Most characters of a prompt."""
 HEAD, TAIL = 300, 400
-"""Characters of the beginning and of the end of a completion that is not shown in full."""
+"""Characters of the start and of the end of a shortened completion."""
 LINES = 8
-"""Lines of each."""
+"""Most lines of each."""
 WRAPPED = 100_000
-"""Characters up to which lines are wrapped: that takes half a second, of ten megabytes a minute."""
+"""Most characters to wrap: wrapping these takes half a second, ten megabytes take a minute."""
 
 
 def print_samples(
@@ -48,11 +48,11 @@ def print_samples(
     """Print a page.
 
     Args:
-        console: where to.
-        title: what these are.
-        samples: what to show.
-        full: whether completions are shown whole.
-        more: what to type for more; empty where there is none.
+        console: the console to print on.
+        title: the headline.
+        samples: the samples.
+        full: whether to show whole completions.
+        more: hint for more output; may be empty.
     """
     width = min(console.width, WIDEST)
     with printing(console) as out:
@@ -87,11 +87,11 @@ def as_markdown(title: str, samples: Iterable[SampleEvidence], *, full: bool) ->
 
 
 def as_object(shown: SampleEvidence, finding: str | None) -> dict[str, Any]:
-    """A sample as plain data that strict JSON holds.
+    """A sample as plain data for strict JSON.
 
     Args:
         shown: the sample.
-        finding: the rule whose finding it shows; None where it was not asked for.
+        finding: the rule whose finding it shows; None without `--finding`.
     """
     result: dict[str, Any] = msgspec.to_builtins(shown.sample, enc_hook=str)
     if finding is not None:
@@ -103,7 +103,7 @@ def as_object(shown: SampleEvidence, finding: str | None) -> dict[str, Any]:
 def _head(shown: SampleEvidence) -> Iterable[RenderableType]:
     sample = shown.sample
     step, *worth = _worth(sample)
-    head = Text.assemble((step, "bold"), *(f" · {one}" for one in worth))
+    head = Text.assemble((step, "bold"), *(f" · {value}" for value in worth))
     yield Line(head, align="left", style="cyan", characters="─")
     if shown.why:
         yield _indented(Text(plain(shown.why), "bold yellow"))
@@ -124,7 +124,7 @@ def _indented(part: RenderableType, by: int = 2) -> Padding:
 
 
 def _worth(sample: Sample) -> list[str]:
-    """The step, the reward, and what each function gave."""
+    """The step, the reward, and the value of each function."""
     values = [f"{plain(name)} {_value(value)}" for name, value in sample.rewards.items()]
     alone = len(values) == 1 and sample.reward in (None, *sample.rewards.values())
     reward = [] if alone or sample.reward is None else [f"reward {number(sample.reward)}"]
@@ -139,7 +139,7 @@ def _value(value: float | None) -> str:
 
 
 def _summary(sample: Sample) -> list[str]:
-    """Its size, how it ended, why it was kept, what is missing of it."""
+    """Length and end of a completion, why rldk kept it, and how much of it was not recorded."""
     size = f"{len(completion_text(sample.completion)):,} characters"
     if sample.length is not None:
         size = counted(sample.length, "token")
@@ -149,18 +149,18 @@ def _summary(sample: Sample) -> list[str]:
     if sample.group is not None and sample.index is not None:
         texts.append(f"completion {sample.index}, prompt {sample.group}")
     if sample.cut_chars:
-        texts.append(f"{counted(sample.cut_chars, 'character')} of its texts were not recorded")
+        texts.append(f"{counted(sample.cut_chars, 'character')} not recorded")
     return texts
 
 
 def _prompt(sample: Sample) -> str:
     earlier = 0 if isinstance(sample.prompt, str) else len(sample.prompt) - 1
     suffix = f" (after {counted(earlier, 'message')})" if earlier > 0 else ""
-    return f"asked{suffix}: {plain(excerpt(last_user_text(sample.prompt), PROMPT))}"
+    return f"prompt{suffix}: {plain(excerpt(last_user_text(sample.prompt), PROMPT))}"
 
 
 def _shortened(sample: Sample, *, full: bool, end: bool) -> tuple[list[str], int, list[str]]:
-    """The first lines of a completion, how many characters are left out behind them, and the last lines."""
+    """The first lines of a completion, the number of characters left out, and the last lines."""
     text = completion_text(sample.completion)
     lines = text.splitlines()
     head, tail = (HEAD // 2, TAIL + HEAD // 2) if end else (HEAD, TAIL)
@@ -173,4 +173,4 @@ def _shortened(sample: Sample, *, full: bool, end: bool) -> tuple[list[str], int
 
 
 def _mark(left_out: int) -> str:
-    return f"[… {counted(left_out, 'character')} not shown here: --full shows them …]"
+    return f"[… {counted(left_out, 'character')} left out: --full shows them …]"

@@ -1,6 +1,6 @@
-"""A diagnosis as a page in a terminal: the verdict, the story, the numbers, what to type next.
+"""A diagnosis as a page in a terminal: the verdict, the findings, the metrics, the next commands.
 
-Invariant: the page says the same without colour, at 80 columns and in a pipe.
+Invariant: the page has the same content without colour, at 80 columns and in a pipe.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -48,9 +48,9 @@ COLOURS = {
     "insufficient-data": "bold",
 }
 WIDEST = 100
-"""Columns beyond which lines of prose are hard to read."""
+"""Largest width of the page, in columns: longer lines of prose are hard to read."""
 CAUSES, REMEDIES, ANSWERS, GROUPS, NAMES, SAMPLES = 3, 5, 3, 3, 4, 2
-"""How many of each are told."""
+"""Most items of each kind on the page."""
 
 
 def print_page(console: Console, exam: Examination, *, verbose: bool = False) -> None:
@@ -59,15 +59,15 @@ def print_page(console: Console, exam: Examination, *, verbose: bool = False) ->
     with printing(console) as out:
         out.print(Group(*_parts(exam, width, verbose)), width=width)
         for line in commands_to_type(commands(exam), width):
-            out.print(line, soft_wrap=True)  # never wrapped or cut: commands are there to be copied
+            out.print(line, soft_wrap=True)  # unwrapped, so that the user can copy the command
 
 
 def console_on(file: TextIO, widest: int | None = None) -> Console:
-    """A console that writes to a stream. What the stream has no character for becomes a question mark.
+    """A console that writes to a stream. Characters that the stream cannot encode become question marks.
 
     Args:
         file: the stream.
-        widest: columns that it uses at most.
+        widest: the most columns to use.
     """
     if hasattr(file, "reconfigure"):
         file.reconfigure(errors="replace")
@@ -79,7 +79,7 @@ def console_on(file: TextIO, widest: int | None = None) -> Console:
 
 @contextmanager
 def printing(console: Console) -> Iterator[Console]:
-    """A console to print on. In a pipe, the blanks with which rich fills lines up are left out."""
+    """A console to print on. In a pipe, it removes the blanks that rich appends to lines."""
     if console.is_terminal:
         yield console
         return
@@ -90,7 +90,7 @@ def printing(console: Console) -> Iterator[Console]:
 
 
 def alert_line(finding: Finding) -> Text:
-    """One line for a finding that opened or became more severe just now."""
+    """One line for a finding that has just opened or become more severe."""
     return Text.assemble(
         (f"{finding.severity.upper():<8} ", COLOURS[finding.severity]),
         (f"{finding.rule} ", "bold"),
@@ -105,7 +105,7 @@ def _parts(exam: Examination, width: int, verbose: bool) -> list[RenderableType]
         Text(headline(exam)),
     ]
     if exam.bad_lines:
-        parts.append(Text(f"{counted(exam.bad_lines, 'line')} of the log could not be read.", "yellow"))
+        parts.append(Text(f"rldk could not read {counted(exam.bad_lines, 'line')} of the log.", "yellow"))
     findings = exam.diagnosis.findings
     for finding in findings:
         if finding.caused_by is None:
@@ -137,13 +137,13 @@ def _when(exam: Examination, finding: Finding) -> str:
 def family_parts(
     finding: Finding, findings: Sequence[Finding], when: Callable[[Finding], str], *, verbose: bool
 ) -> list[RenderableType]:
-    """A finding that nothing else explains, and what it explains.
+    """A root finding, which no other finding explains, and its effects.
 
     Args:
-        finding: what is told.
-        findings: all that was found.
-        when: since when, or where, in words for the middle of a sentence.
-        verbose: every cause and every remedy.
+        finding: the root finding.
+        findings: all findings of the diagnosis.
+        when: gives the onset or the location of a finding, as text for the middle of a sentence.
+        verbose: show every cause and every remedy.
     """
     colour = COLOURS[finding.severity]
     head = Text.assemble(
@@ -160,17 +160,17 @@ def family_parts(
     explained = family(findings, finding)
     if explained:
         parts.append(_indented(Text("This explains", "bold")))
-        for depth, one in explained:
+        for depth, effect in explained:
             line = Text.assemble(
-                (f"{one.severity} {one.rule}", COLOURS[one.severity].removeprefix("bold ")),
-                f" {when(one)}: {sentence(one.message)}",
+                (f"{effect.severity} {effect.rule}", COLOURS[effect.severity].removeprefix("bold ")),
+                f" {when(effect)}: {sentence(effect.message)}",
             )
             parts.append(_indented(line, 2 + 2 * depth))
     return parts
 
 
 def _advice(finding: Finding, verbose: bool) -> list[RenderableType]:
-    """Why, and what to do; a line each for what is no alarm."""
+    """Causes and remedies; a single line of each for a finding of severity info."""
     if finding.severity == "info" and not verbose:
         lists = (("Likely: ", finding.causes), ("Try: ", finding.remedies))
         return [
@@ -207,23 +207,21 @@ def _list(items: list[str], mark: str) -> Table:
 
 
 def _numbers(exam: Examination, width: int) -> RenderableType:
-    """The main metrics, with a curve each in which the onset of the worst finding is marked."""
+    """The main metrics, each with a curve that marks the onset of the worst finding."""
     worst, first = exam.worst, exam.first_step or 0
     onset = worst.onset_step if worst is not None and worst.onset_step > first else None
     names = main_metrics(exam)
-    longest = min(max(len(plain(name)) for name in [*names, "The numbers"]), 28)
+    longest = min(max(len(plain(name)) for name in [*names, "Metrics"]), 28)
     columns = 3 if onset is not None else 2
     spark = max(min(width - longest - 11 * columns - 4, 48), 8)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(
-        "The numbers", width=longest, no_wrap=True, overflow="ellipsis", header_style="bold not dim"
-    )
+    table.add_column("Metrics", width=longest, no_wrap=True, overflow="ellipsis", header_style="bold not dim")
     table.add_column("first", justify="right", no_wrap=True, min_width=9)
     if onset is not None:
         table.add_column(f"at {onset:,}", justify="right", no_wrap=True, min_width=9)
     table.add_column("last", justify="right", no_wrap=True, min_width=9)
     broken = any(exam.curves[name].nonfinite for name in names)
-    legend = [f"{MARK} the onset"] * (onset is not None) + [f"{GAP} not finite"] * broken
+    legend = [f"{MARK} onset"] * (onset is not None) + [f"{GAP} not finite"] * broken
     table.add_column(", ".join(legend), no_wrap=True)
     for name in names:
         curve = exam.curves[name]
@@ -257,7 +255,7 @@ def _unchecked(exam: Examination, verbose: bool) -> list[RenderableType]:
 
 
 def commands_to_type(commands: Sequence[tuple[str, str]], width: int) -> list[Text]:
-    """Commands, each with its reason where that fits. Print them without wrapping: they are to be copied."""
+    """Commands, each with its reason if it fits. Print them without wrapping, so that users can copy them."""
     lines = []
     for command, why in commands:
         fits = len(command) + len(why) + 6 <= width

@@ -1,6 +1,6 @@
-"""How numbers and lists are written in every report; `plain` and `sentence`, of `health.text`, go with them.
+"""The format of numbers and lists in every report; `plain` and `sentence`, of `health.text`, belong to it.
 
-Invariant: what is written for a machine is strict JSON.
+Invariant: text for a machine is strict JSON.
 """
 
 import math
@@ -13,7 +13,7 @@ __all__ = ["counted", "listed", "number", "plain", "sentence", "strict"]
 
 
 def number(value: float | None) -> str:
-    """A value in few characters, for tables and sentences."""
+    """A value with few digits, for tables and sentences."""
     if value is None:
         return "-"
     if not math.isfinite(value):
@@ -34,7 +34,7 @@ def listed(names: list[str], last: str = "and") -> str:
 
 
 def strict(value: Any) -> Any:
-    """Plain data as strict JSON holds it: what is not finite is spelled out, what is no data is its text."""
+    """Plain data for strict JSON: values that are not finite, and other objects, become text."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):

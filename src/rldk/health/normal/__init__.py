@@ -1,7 +1,7 @@
-"""Is this normal? The questions that people ask about a log, answered from the run's own numbers.
+"""Is this normal? The questions that people ask most about a log, answered from the run's own numbers.
 
-Invariant: an answer begins with yes or no, or says that the run does not show what the question is about;
-it is made of what the run shows, and is never a finding.
+Invariant: an answer begins with yes, no or "the question does not arise"; it is made only of the run's
+numbers, and is never a finding.
 """
 
 from collections.abc import Iterable
@@ -28,18 +28,18 @@ QUESTIONS: tuple[Question, ...] = (
     outcomes.flat,
     outcomes.truncated,
 )
-"""The ten questions that people ask most; on a page those that strike most come first."""
+"""The ten questions that people ask most; a page shows the most striking ones first."""
 
 _WORDS = {True: "Yes", False: "No", None: "The question does not arise"}
 
 
 class Questions:
-    """The questions, put to one run. Make it before the Monitor observes the first record.
+    """Answers the questions for one run. Make it before the Monitor observes the first record.
 
     Args:
         context: the run.
         chart: its tracks.
-        rules: the rules that judge it; some answer a question by what they find.
+        rules: the rules that judge the run; a finding of some rules already answers a question.
     """
 
     def __init__(self, context: RunContext, chart: Chart, rules: Iterable[Rule | type[Rule]] = RULES) -> None:
@@ -50,13 +50,13 @@ class Questions:
                 self._rules.setdefault(name, []).append(rule.name)
 
     def for_metric(self, metric: str) -> list[Answer]:
-        """The answers to questions about a metric, whether or not this run makes one ask."""
+        """The answers to questions about a metric, whether or not this run raises them."""
         return [
             answer for question in QUESTIONS if metric in question.metrics and (answer := self._ask(question))
         ]
 
     def answers(self) -> list[Answer]:
-        """What strikes one in this run and is normal."""
+        """The answers about numbers of this run that are striking but normal."""
         every = (self._ask(question) for question in QUESTIONS)
         return [answer for answer in every if answer and answer.striking and answer.normal]
 

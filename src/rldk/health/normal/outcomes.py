@@ -1,6 +1,6 @@
 """Questions about outcomes: rewards, preferences, completions.
 
-Invariant: no answer where the run does not hold what it is about.
+Invariant: no answer where the run does not log the metrics of a question.
 """
 
 from rldk.health.normal.question import DEAD, Reply, RunFacts, does_not_arise, no, question, yes
@@ -35,7 +35,7 @@ def spread(facts: RunFacts) -> Reply | None:
     return no(
         True,
         f"all completions score the same, {facts.reward.last:.3g}, so every advantage is 0 and nothing is "
-        "learned. The reward cannot tell a good completion from a bad one, or none succeeds.",
+        "learned. The reward does not separate good completions from bad ones, or none succeeds.",
     )
 
 
@@ -91,8 +91,8 @@ def flat(facts: RunFacts) -> Reply | None:
     if solved(reward):
         return yes(
             True,
-            f"{share}, because most groups succeed altogether: {facts.learned}. These prompts are learned; "
-            "harder ones would teach more.",
+            f"{share}, because most groups succeed as a whole: {facts.learned}. The policy has "
+            "learned these prompts; harder ones would teach more.",
         )
     return no(
         True,
@@ -123,13 +123,14 @@ def truncated(facts: RunFacts) -> Reply | None:
         return no(
             True,
             f"{share}, and yet the longest has {longest.ema10:.0f} tokens of {cap:.0f}: they do end, by a "
-            "token that the trainer does not know. Set the tokenizer's eos_token to what ends a turn.",
+            "token that the trainer does not know. Set the tokenizer's eos_token to the one that ends a "
+            "turn.",
         )
     if facts.rose():
         return yes(
             True,
             f"{share}, and still {facts.learned}. Where the reward can be earned within the limit this is "
-            "harmless; answers that stand at the end are lost: raise max_completion_length.",
+            "harmless; answers at the end of a completion are lost: raise max_completion_length.",
         )
     return no(
         True,

@@ -1,4 +1,4 @@
-"""What a question about a log is, and the facts that answers are made of."""
+"""A question about a log, its answer, and the facts that answers are made of."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from rldk.metrics.aliases import ENTROPY, KL, LOSS, REWARD
 __all__ = ["DEAD", "Answer", "Question", "Reply", "RunFacts", "does_not_arise", "no", "question", "yes"]
 
 DEAD = 1e-8
-"""A spread or a gradient below this is none."""
+"""A spread or a gradient below this counts as 0."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,49 +22,51 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     name: QuestionName
     """The question's short name."""
     question: str
-    """What people ask."""
+    """The question as people ask it."""
     normal: bool | None
-    """Whether it is; None where the run does not show what the question is about."""
+    """Whether the run's numbers are normal; None where the question does not arise."""
     text: str
-    """Two or three sentences; the first begins with yes, no, or that the question does not arise."""
+    """Two or three sentences; the first begins with "Yes", "No" or "The question does not arise"."""
     source: str
-    """Where to read on."""
+    """Sources to read more."""
     rules: tuple[str, ...]
-    """Rules that judge the same: what one of them finds needs no second opinion."""
+    """Rules that judge the same numbers: a finding of theirs already answers the question."""
     striking: bool
-    """Whether this run's numbers make one ask."""
+    """Whether this run's numbers raise the question."""
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What a question comes to in one run."""
+    """The reply to a question for one run."""
 
     normal: bool | None
-    """Whether it is normal; None where the run does not show what the question is about."""
+    """Whether the run's numbers are normal; None where the question does not arise."""
     striking: bool
-    """Whether this run's numbers make one ask."""
+    """Whether this run's numbers raise the question."""
     text: str
-    """Why, in two or three sentences that go on after yes, no, or that the question does not arise."""
+    """The reason, in two or three sentences that follow "Yes", "No" or "The question does not arise"."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that people ask of a log; rules name it in `answers` where they judge the same."""
+    """One question about a log; rules that judge the same numbers name it in `answers`."""
 
     name: QuestionName
     """A short name."""
     question: str
-    """What people ask."""
+    """The question as people ask it."""
     metrics: tuple[str, ...]
-    """Metrics that it is about, the canonical names."""
+    """Canonical names of the metrics of the question."""
     source: str
-    """Where to read on."""
+    """Sources to read more."""
     ask: Callable[["RunFacts"], Reply | None]
-    """None where the run does not hold what it is about."""
+    """Makes the reply; None where the run does not log the metrics."""
 
 
 def question(
     name: QuestionName, text: str, metrics: tuple[str, ...], *, source: str
 ) -> Callable[[Callable[["RunFacts"], Reply | None]], Question]:
-    """Makes the function below it a Question that it answers; the arguments are those of `Question`."""
+    """Decorator that makes a Question of the function that replies to it; takes the arguments of
+    `Question`.
+    """
     return lambda ask: Question(name=name, question=text, metrics=metrics, source=source, ask=ask)
 
 
@@ -90,18 +92,20 @@ class RunFacts:
 
     @property
     def grouped(self) -> bool:
-        """Whether the baseline is the group of completions of one prompt, as far as one can tell."""
+        """Whether the baseline is the group of completions of one prompt; assumed where only a reward is
+        known.
+        """
         algorithm = self.context.algorithm
         return algorithm in GROUPED or (algorithm is None and self.reward.count > 0)
 
     @property
     def course(self) -> str:
-        """From where to where the reward went."""
+        """The reward's start and present level: `from 0.1 to 0.4`."""
         return f"from {self.reward.start:.3g} to {self.reward.ema10:.3g}"
 
     @property
     def learned(self) -> str:
-        """What became of the reward."""
+        """The change of the reward: `the reward went from 0.1 to 0.4`."""
         return f"the reward went {self.course}"
 
     def rose(self) -> bool:
@@ -112,15 +116,15 @@ class RunFacts:
 
 
 def yes(striking: bool, text: str) -> Reply:
-    """It is normal."""
+    """The reply that it is normal."""
     return Reply(True, striking, text)
 
 
 def no(striking: bool, text: str) -> Reply:
-    """It is not."""
+    """The reply that it is not normal."""
     return Reply(False, striking, text)
 
 
 def does_not_arise(text: str) -> Reply:
-    """The run does not show what the question is about; the text says what it shows instead."""
+    """The reply that the question does not arise; `text` says what the run shows instead."""
     return Reply(None, False, text)

@@ -1,6 +1,6 @@
 """Questions about updates: the loss, the gradient, clipping, the distance to the reference, entropy.
 
-Invariant: no answer where the run does not hold what it is about.
+Invariant: no answer where the run does not log the metrics of a question.
 """
 
 from rldk.health.normal.question import DEAD, Reply, RunFacts, does_not_arise, no, question, yes
@@ -20,20 +20,21 @@ def loss(facts: RunFacts) -> Reply | None:
         return None
     level = abs(loss.median())
     if level >= 0.1:
-        return None  # that is not near 0
+        return None  # the loss is not near 0
     near = level < 0.01
-    stands = f"the loss stands at {level:.2g} (median of the latest records)"
+    near_zero = f"the loss is {level:.2g} (median of the latest records)"
     if gradient.count and gradient.median() < DEAD:
         return no(
             near,
-            f"{stands}, and so does the gradient norm, at {gradient.median():.2g}: nothing is learned. "
+            f"{near_zero}, and the gradient norm is {gradient.median():.2g}: nothing is learned. "
             "Look at frac_reward_zero_std and at the learning rate.",
         )
     alive = f", while the gradient norm is {gradient.median():.2g}" if gradient.count else ""
     return yes(
         near,
-        f"{stands}{alive}. Advantages are centred within each group, so with one update a batch their loss "
-        f"is 0 plus beta times the KL, whatever is learned. Watch the reward, which went {facts.course}.",
+        f"{near_zero}{alive}. Advantages are centred within each group, so with one update a batch their "
+        "loss is 0 plus beta times the KL, whatever is learned. Watch the reward, which went "
+        f"{facts.course}.",
     )
 
 
@@ -56,23 +57,23 @@ def clip(facts: RunFacts) -> Reply | None:
     if not context.options:
         return yes(
             True,
-            f"it is 0 in all {clip.count:,} records, as it is wherever each batch serves for one update, the "
-            "default: the policy that is trained is then the one that generated, the ratio is 1 exactly, and "
-            "there is nothing to clip.",
+            f"it is 0 in all {clip.count:,} records, as always with one update a batch, the default: the "
+            "trained policy is then the generating policy, the ratio is exactly 1, and there is nothing to "
+            "clip.",
         )
     epochs = context.number("num_iterations") or 1
     reuse = context.number("steps_per_generation") or 1
     if epochs > 1 or reuse > (context.number("gradient_accumulation_steps") or 1):
         return no(
             True,
-            f"batches serve for several updates here, so a ratio may leave 1, and yet nothing was clipped in "
-            f"{clip.count:,} records: the updates hardly move the policy. Look at the learning rate and at "
-            "grad_norm.",
+            "each batch is used for several updates here, so a ratio may leave 1, and yet nothing was "
+            f"clipped in {clip.count:,} records: the updates hardly move the policy. Look at the learning "
+            "rate and at grad_norm.",
         )
     return yes(
         True,
-        f"it is 0 in all {clip.count:,} records because each batch serves for one update. The policy that is "
-        "trained is then the one that generated, the ratio is 1 exactly, and there is nothing to clip.",
+        f"it is 0 in all {clip.count:,} records because each batch is used for one update. The trained "
+        "policy is then the generating policy, the ratio is exactly 1, and there is nothing to clip.",
     )
 
 
@@ -86,13 +87,13 @@ def kl_absent(facts: RunFacts) -> Reply | None:
         return no(
             True,
             f"beta is {beta:g}, so a KL to the reference is part of the loss and should be logged. "
-            "Look whether the log is complete.",
+            "Check whether the log is complete.",
         )
     because = "beta is 0 here" if beta == 0 else "beta is probably 0, the default of GRPO in TRL"
     return yes(
         beta == 0,
-        f"no record holds a KL, and {because}: no reference model is loaded, and there is nothing to measure "
-        "a distance to. How far the policy went shows in entropy and length instead.",
+        f"no record holds a KL, and {because}: no reference model is loaded, so there is no distance to "
+        "measure. Entropy and length show how far the policy moved instead.",
     )
 
 
@@ -109,22 +110,22 @@ def negative(facts: RunFacts) -> Reply | None:
         return None
     if kl.low >= 0:
         return does_not_arise(f"the KL has never been below 0 in {kl.count:,} records (now {kl.ema10:.2g}).")
-    stands = f"the KL was down to {kl.low:.2g} and its mean stands at {kl.ema10:.2g}"
+    levels = f"the KL was as low as {kl.low:.2g} and its mean is {kl.ema10:.2g}"
     if facts.context.algorithm == "grpo" and kl.low < -1e-6:
         return no(
             True,
-            f"{stands}, and the estimator of GRPO (k3) is never negative: this is another quantity, or "
+            f"{levels}, and the estimator of GRPO (k3) is never negative: this is another quantity, or "
             "the arithmetic overflows.",
         )
     if kl.ema10 > -0.1:
         return yes(
             True,
-            f"{stands}. A mean of log-ratios (k1) is a noisy estimate, and for a policy that hardly moved it "
+            f"{levels}. A mean of log-ratios (k1) is a noisy estimate, and for a policy that hardly moved it "
             "is as often below 0 as above.",
         )
     return no(
         True,
-        f"{stands}. That is no noise: generation (top_k, top_p, min_p, a suppressed EOS) samples another "
+        f"{levels}. That is no noise: generation (top_k, top_p, min_p, a suppressed EOS) samples another "
         "distribution than the measured one, and the policy is paid for it.",
     )
 
@@ -143,19 +144,19 @@ def entropy(facts: RunFacts) -> Reply | None:
     before = entropy.start if entropy.baseline is None else entropy.baseline
     share = entropy.ema10 / before if before > 0 else 1.0
     level = (
-        f"entropy began at {entropy.start:.2g} nats and stands at {entropy.ema10:.2g}, "
+        f"entropy began at {entropy.start:.2g} nats and is now {entropy.ema10:.2g}, "
         f"{share:.0%} of this run's own baseline"
     )
     if facts.reward.count and not facts.rose() and not solved(facts.reward) and not 0.5 < share < 2:
         return no(
             True,
-            f"{level}, and {facts.learned}. A change of this size without a gain is what to look at; the "
-            "level itself says nothing.",
+            f"{level}, and {facts.learned}. Look at the change of this size without a gain; the level itself "
+            "says nothing.",
         )
     return yes(
         entropy.ema10 < 0.3 or entropy.ema10 > 3,
-        f"{level}. No level is healthy or ill by itself: published runs begin anywhere between 0.1 and 2.7 "
-        "nats, and entropy falls as a policy gets surer.",
+        f"{level}. No level is healthy or unhealthy by itself: published runs begin anywhere between 0.1 "
+        "and 2.7 nats, and entropy falls as a policy gets surer.",
     )
 
 
@@ -176,8 +177,8 @@ def spikes(facts: RunFacts) -> Reply | None:
     if now > 3 * max(before, DEAD):
         return no(
             times >= SPIKE,
-            f"the gradient norm stands at {now:.3g}, where it was {before:.3g} early in the run. A level "
-            "that rises is no spike, and the usual prelude to trouble.",
+            f"the gradient norm is {now:.3g}, and it was {before:.3g} early in the run. A rising level is no "
+            "spike; it often comes before trouble.",
         )
     if times < SPIKE:
         return does_not_arise(

@@ -29,7 +29,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     Works in every TRL trainer of TRL 0.23 or newer and in a plain [`~transformers.Trainer`]. It judges
     what it records: what goes wrong is said in one line while it goes wrong, and stands in
     `{run_id}_alerts.json`. It never changes the training, and stops it only where `stop_on` asks for it;
-    what fails inside is said once, and the training goes on. A second one in the same trainer records nothing.
+    what fails inside is said once, and the training goes on.
+    A second one of the same trainer says so and records nothing.
 
     Args:
         output_dir (`str` or `Path`, *optional*, defaults to `"./rldk_logs"`):
