@@ -1,1 +1,1 @@
-"""What each file of a run holds: one struct a kind of line, used by what writes it and by what reads it."""
+"""The contents of each file of a run: one struct per kind of line, shared by its writer and its readers."""

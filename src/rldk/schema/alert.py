@@ -1,6 +1,6 @@
-"""An alert and the finding in it, as `{run_id}_alerts.json` and `rldk doctor --format json` hold them.
+"""The alert and its finding, as `{run_id}_alerts.json` and `rldk doctor --format json` hold them.
 
-Invariant: plain data; every field is written as it stands here.
+Invariant: plain data; every field is written under its name here.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ __all__ = ["Alert", "Finding"]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One condition that was found, as `rldk doctor --format json` prints it."""
+    """One finding, as `rldk doctor --format json` prints it."""
 
     rule: str
     """Name of the rule, such as `kl-blowup`."""
@@ -31,23 +31,23 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     """One sentence with the numbers that decided."""
     evidence: Mapping[str, Any]
-    """These numbers, by metric or by what they are."""
+    """The numbers that decided, by metric or by a short name."""
     caused_by: str | None
-    """The finding that explains this one, by its rule's name."""
+    """The rule of the finding that explains this one."""
     causes: list[str]
     """Possible causes, the likeliest first."""
     remedies: list[str]
-    """What to change, the first thing first."""
+    """Changes to make, the first one first."""
     last_good_step: int | None
     """The last train record before the onset."""
     last_good_checkpoint: str | None
-    """The newest checkpoint up to that step that is still there and not known to be bad."""
+    """The newest checkpoint up to that step that still exists and is not known to be bad."""
     samples: list[Any]
-    """Completions that show it ([samples.md](samples.md))."""
+    """Completions that show the finding ([samples.md](samples.md))."""
     summary: str = ""
-    """What its rule looks for, in one sentence; empty where an older rldk recorded it."""
+    """What the rule looks for, in one sentence; empty in records of an older rldk."""
     last_good_because: str | None = None
-    """How it is known that the checkpoint is good."""
+    """Why the checkpoint counts as good."""
 
     def __repr__(self) -> str:
         return f"<Finding {self.severity} {self.rule} since step {self.onset_step}: {self.message!r}>"
@@ -59,6 +59,6 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     time: str
     """UTC, ISO 8601."""
     step: int
-    """The record at which it was noticed."""
+    """Step of the record at which rldk noticed it."""
     finding: Finding
-    """What was found, as `rldk doctor --format json` prints it."""
+    """The finding, as `rldk doctor --format json` prints it."""

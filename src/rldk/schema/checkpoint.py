@@ -1,7 +1,7 @@
-"""What an analysis of a saved checkpoint tells: the facts that its rules judge.
+"""The analysis of a saved checkpoint: the facts that the checkpoint rules judge.
 
-Made by `rldk.checkpoints`, written to `{run_id}_checkpoints.jsonl`, read back for a judgement. Invariant:
-facts only, as JSON holds them, each with a default, so that a line of an older or a newer rldk is read.
+`rldk.checkpoints` makes it and `{run_id}_checkpoints.jsonl` stores it. Invariant: only facts, as plain JSON
+data, each with a default, so that rldk reads the lines of older and newer versions.
 """
 
 from typing import Any, Literal
@@ -25,7 +25,7 @@ __all__ = [
 
 
 MAX_NAMED = 20
-"""Tensors, files or tokens that a list in an analysis names, the first ones."""
+"""Most tensors, files or tokens that a list in an analysis names, the first ones."""
 
 
 class Facts(msgspec.Struct, kw_only=True):
@@ -42,7 +42,7 @@ class Part(Facts):
     tensors: int = 0
     """Tensors that its header names."""
     fault: str | None = None
-    """What is wrong with it, in words; None: it is whole."""
+    """The fault, in words; None: the file is whole."""
 
 
 class NonFiniteTensor(Facts):
@@ -57,21 +57,21 @@ class NonFiniteTensor(Facts):
     elements: int = 0
     """All elements."""
     lowest: bool = False
-    """It holds no NaN, and no infinity but -inf."""
+    """Whether it holds no NaN, and no infinity but -inf."""
     zeros: bool = False
-    """It has finite elements, and they are all 0."""
+    """Whether it has finite elements, and all of them are 0."""
     unchanged: bool | None = None
-    """It is bit-equal to the predecessor's; None: not compared."""
+    """Whether it is bit-equal to the predecessor's tensor; None: not compared."""
 
     @property
     def mask(self) -> bool:
-        """Whether it is what attention adds: 0 and -inf, which training does not change."""
+        """Whether it is an attention mask: 0 and -inf, which training does not change."""
         named = "mask" in self.name.rpartition(".")[2]
         return named or (self.lowest and self.zeros and self.unchanged is not False)
 
     @property
     def lasting(self) -> bool:
-        """Whether it may be a mask: -inf among finite values, in a tensor that stayed as it was."""
+        """Whether it may be a mask: -inf among finite values, in a tensor that did not change."""
         return self.lowest and self.inf < self.elements and self.unchanged is True
 
 
@@ -79,11 +79,11 @@ class Group(Facts):
     """The tensors of one part of one layer, such as `model.layers.3.mlp`."""
 
     name: str
-    """What their names begin with."""
+    """Common prefix of their names."""
     tensors: int = 0
-    """How many they are."""
+    """Number of tensors."""
     parameters: int = 0
-    """Their elements."""
+    """Number of their elements."""
     norm: float | None = None
     """Frobenius norm of all their finite elements; None: none is a float."""
     unchanged: float | None = None
@@ -100,19 +100,19 @@ class Comparison(Facts):
     step: int | None = None
     """The predecessor's step."""
     base: bool = False
-    """It is the model from which the training started."""
+    """Whether the predecessor is the model that the training started from."""
     steps: int | None = None
-    """Optimizer steps between the two; None: not known."""
+    """Optimizer steps between the two checkpoints; None: not known."""
     highest_lr: float | None = None
     """The highest learning rate logged for these steps; None: none was logged."""
     tensors: int = 0
-    """Tensors that both have, in one shape and dtype."""
+    """Common tensors: both checkpoints have them, in the same shape and dtype."""
     unchanged_tensors: int = 0
-    """Those of them that are bit-equal."""
+    """Common tensors that are bit-equal."""
     unchanged: float | None = None
-    """Share of their elements, 0 to 1, that are bit-equal; None: not known for all of them."""
+    """Share of the common tensors' elements, 0 to 1, that are bit-equal; None: not known for all of them."""
     drift: float | None = None
-    """||dW||_F / ||W||_F over all of them; None: not measured."""
+    """||dW||_F / ||W||_F over all common tensors; None: not measured."""
     unmeasured: str | None = None
     """Why drift was not measured, in words."""
     added: list[str] = []
@@ -126,39 +126,39 @@ class Comparison(Facts):
 
     @property
     def identical(self) -> bool:
-        """Whether every tensor is there in both and bit-equal."""
+        """Whether both checkpoints have the same tensors, all bit-equal."""
         same = self.tensors > 0 and self.unchanged_tensors == self.tensors
         return same and not (self.added or self.removed or self.retyped)
 
 
 class TrainerProgress(Facts):
-    """What `trainer_state.json` tells of the training."""
+    """The progress of the training, by `trainer_state.json`."""
 
     step: int | None = None
     """`global_step`."""
     fault: str | None = None
     """Why the file cannot be read, in words."""
     unread: str | None = None
-    """Why it was not read although it may be good, in words."""
+    """Why it was not read, in words, although it may be good."""
     logged_step: int | None = None
     """Step of the newest record with a learning rate."""
     logged_lr: float | None = None
-    """That learning rate: the one with which this step was made."""
+    """The learning rate of that step."""
     steepest: float | None = None
     """Largest change of the learning rate in one step, over the last ten records; None: fewer than two."""
     updates: int | None = None
-    """Steps whose learning rate was above 0, as far as it was logged; None: none was."""
+    """Steps with a logged learning rate above 0; None: no learning rate was logged."""
 
 
 class Best(Facts):
-    """The best checkpoint so far, as the trainer remembers it."""
+    """The best checkpoint so far, by the trainer's own record."""
 
     path: str
     """`best_model_checkpoint` of `trainer_state.json`."""
     exists: bool = True
-    """Whether it is there, under this path or beside the checkpoint."""
+    """Whether it exists, under this path or in the checkpoint's parent folder."""
     moved: bool = False
-    """The checkpoint itself is no longer where the trainer wrote it."""
+    """Whether the checkpoint itself was moved since the trainer wrote it."""
 
 
 class LoraAdapter(Facts):
@@ -173,29 +173,29 @@ class LoraAdapter(Facts):
     base: str | None = None
     """`base_model_name_or_path`."""
     base_missing: bool = False
-    """The base is an absolute path at which nothing is."""
+    """Whether the base is an absolute path that does not exist."""
     r: int | None = None
     """Rank by the configuration."""
     alpha: float | None = None
     """`lora_alpha` by the configuration."""
     scale: float | None = None
-    """What BA is multiplied by: alpha / r, or alpha / sqrt(r) with rsLoRA."""
+    """Factor of BA: alpha / r, or alpha / sqrt(r) with rsLoRA."""
     modules: int = 0
     """Pairs of lora_A and lora_B."""
     zero_b: int = 0
-    """Pairs whose lora_B is all zeros: they change nothing."""
+    """Pairs whose lora_B is all zeros, so that they change nothing."""
     unpaired: list[str] = []
     """lora_A without lora_B, or the other way round."""
     wrong_rank: list[str] = []
-    """Modules whose rank is not that of the configuration, in words."""
+    """Modules whose rank differs from the configuration, in words."""
     unmatched_targets: list[str] = []
-    """Entries of `target_modules` that no tensor belongs to."""
+    """Entries of `target_modules` that match no tensor."""
     untargeted: list[str] = []
-    """Modules that have tensors but stand in no entry of `target_modules`."""
+    """Modules with tensors that no entry of `target_modules` matches."""
     update: float | None = None
-    """||s BA||_F over all modules; a note of the analysis names those that were not measured."""
+    """||s BA||_F over all modules; a note of the analysis names modules that were not measured."""
     update_share: float | None = None
-    """The same over ||W||_F of the modules in the base model, where that is a local folder."""
+    """`update` as a share of ||W||_F of the modules in the base model, if that is a local folder."""
     stable_rank: float | None = None
     """Median over the modules of ||BA||_F^2 / ||BA||_2^2; None: no module differs from zero."""
 
@@ -210,13 +210,13 @@ class Vocabulary(Facts):
     head_rows: int | None = None
     """Rows of the output head; None: it is not saved."""
     heads_equal: bool | None = None
-    """Whether head and embeddings are bit-equal; None: one of them is not there."""
+    """Whether head and embeddings are bit-equal; None: the checkpoint lacks either."""
     config_rows: int | None = None
     """`vocab_size` of `config.json`."""
     tied: bool | None = None
     """`tie_word_embeddings` of `config.json`; None: it does not say."""
     needs_head: bool = False
-    """The architecture of `config.json` predicts tokens, and none but the embeddings could be its head."""
+    """Whether the architecture of `config.json` predicts tokens, and no other tensor could be its head."""
     tokens: int | None = None
     """One more than the highest id of `tokenizer.json`; None: not read."""
     beyond: list[str] = []
@@ -231,97 +231,98 @@ class Optimizer(Facts):
     unread: str | None = None
     """Why it was not examined although it may be good, in words."""
     parameters: int = 0
-    """Parameters that it is to update."""
+    """Parameters that the optimizer updates."""
     moments: bool = False
-    """It is of Adam's kind, which keeps a state for every parameter that it updated."""
+    """Whether it is of Adam's kind, which keeps a state for every parameter that it updated."""
     without_state: int = 0
-    """Those that it holds nothing for."""
+    """Parameters without a state."""
     fewest_steps: int | None = None
-    """The lowest step counter; None: it has none."""
+    """The lowest step counter; None: there is no counter."""
     most_steps: int | None = None
     """The highest step counter."""
     non_finite: list[NonFiniteTensor] = []
-    """State tensors with NaN or infinities, by parameter and what it is; the first ones."""
+    """State tensors with NaN or infinities, by parameter and kind of state; the first ones."""
     lr: list[float] = []
     """Learning rate of each group of parameters."""
     scheduled_lr: list[float] = []
-    """What the scheduler set for the next step, by group."""
+    """Learning rate of the next step by the scheduler, by group."""
     scheduler_fault: str | None = None
     """Why `scheduler.pt` cannot be read, in words."""
     plateau: bool = False
-    """The scheduler follows a metric: its next rate cannot be told from the last one."""
+    """Whether the scheduler follows a metric, so that its next rate cannot be predicted."""
 
 
 class Analysis(Facts):
-    """What one checkpoint holds, and what changed since its predecessor."""
+    """The contents of one checkpoint, and the changes since its predecessor."""
 
     path: str
     """The folder, or the one file."""
     step: int | None = None
     """Optimizer steps done, by `trainer_state.json`, else by the folder's name."""
     gone: str | None = None
-    """Why it could not be read to the end, in words: then nothing else here is to be judged."""
+    """Why it could not be read to the end, in words; then no other field may be judged."""
     seconds: float = 0.0
     """Time that the analysis took."""
     bytes_read: int = 0
-    """Bytes of tensors that it read, the predecessor's too."""
+    """Bytes of tensors that the analysis read, the predecessor's included."""
     kind: Literal["model", "adapter", "none"] = "none"
     """Whole weights, an adapter, or no weights that could be read."""
     parts: list[Part] = []
     """The files of weights."""
     faults: list[str] = []
-    """What else makes the weights incomplete, in words: shards and tensors that are not there."""
+    """Other faults that make the weights incomplete, in words: missing shards and tensors."""
     notes: list[str] = []
-    """What could not be examined, and why."""
+    """Parts that could not be examined, with the reason."""
     tensors: int = 0
-    """Tensors of all files."""
+    """Number of tensors in all files."""
     parameters: int = 0
-    """Elements of all of them."""
+    """Number of elements of all tensors."""
     bytes: int = 0
     """Size of all files of weights."""
     bytes_on_disk: int = 0
-    """Size of all that is in the folder, the state of the training too; of one file, its own."""
+    """Size of the whole folder, training state included; for a single file, its size."""
     dtypes: dict[str, int] = {}
-    """Elements by dtype, in the words of safetensors."""
+    """Elements by dtype, by the names of safetensors."""
     non_finite: list[NonFiniteTensor] = []
-    """Tensors with NaN or infinities; the first ones, masks behind the others."""
+    """Tensors with NaN or infinities, the first ones; masks come last."""
     non_finite_tensors: int = 0
-    """How many they are."""
+    """Number of tensors with NaN or infinities."""
     masks: int = 0
-    """Those of them that are masks, which hold -inf on purpose."""
+    """Number of masks among them, which hold -inf on purpose."""
     empty: list[str] = []
     """Tensors without an element; the first ones."""
     empty_tensors: int = 0
-    """How many they are."""
+    """Number of tensors without an element."""
     config_missing: str | None = None
     """The configuration file without which the weights cannot be loaded."""
     state: Literal["whole", "partial", "weights"] = "weights"
-    """What there is to go on training from: all, some, or the weights alone."""
+    """The training state for a resume: whole, in part, or only the weights."""
     missing: list[str] = []
-    """Files of the state of the training that are not there."""
+    """Missing files of the training state."""
     resumable: bool = False
-    """Whether the weights are whole and the state of the training is too."""
+    """Whether weights and training state are both whole."""
     experts: bool = False
-    """A mixture of experts, or with towers for images or sound: parts of it may never see a gradient."""
+    """Whether it is a mixture of experts, or has towers for images or sound: parts of it may never get a
+    gradient."""
     progress: TrainerProgress | None = None
-    """What the trainer wrote beside it; None: nothing."""
+    """The trainer's own progress file; None: there is none."""
     best: Best | None = None
-    """The best checkpoint that the trainer remembers."""
+    """The best checkpoint by the trainer's own record."""
     compared: Comparison | None = None
-    """None: there was no predecessor."""
+    """The comparison with the predecessor; None: there was no predecessor."""
     groups: list[Group] = []
-    """By part and layer, in the order of the files."""
+    """The tensors by part and layer, in the order of the files."""
     adapter: LoraAdapter | None = None
-    """None: it is none."""
+    """The LoRA adapter; None: the checkpoint is not an adapter."""
     vocabulary: Vocabulary | None = None
-    """None: no embeddings were found."""
+    """The vocabulary; None: the checkpoint holds no embeddings."""
     optimizer: Optimizer | None = None
-    """None: there is no optimizer file."""
+    """The optimizer and the scheduler; None: there is no optimizer file."""
 
     @property
     def spoiled(self) -> list[NonFiniteTensor]:
-        """Those of `non_finite` that are no masks."""
-        return [one for one in self.non_finite if not one.mask]
+        """The tensors of `non_finite` that are not masks."""
+        return [tensor for tensor in self.non_finite if not tensor.mask]
 
     @property
     def damaged(self) -> bool:
@@ -329,7 +330,7 @@ class Analysis(Facts):
         return bool(self.faults or self.empty_tensors) or any(part.fault for part in self.parts)
 
     def values(self) -> dict[str, float]:
-        """The numbers of an Observation."""
+        """The values of an Observation of kind `checkpoint`."""
         compared, adapter = self.compared, self.adapter
         values: dict[str, float | None] = {
             "checkpoint/bytes": float(self.bytes),
@@ -341,13 +342,13 @@ class Analysis(Facts):
         return {name: value for name, value in values.items() if value is not None}
 
     def detail(self) -> dict[str, Any]:
-        """All of it, as JSON holds it."""
+        """The analysis as plain JSON data."""
         built: dict[str, Any] = msgspec.to_builtins(self)
         return built
 
 
 def analysis_of(detail: Any) -> Analysis | None:
-    """The analysis in an Observation's detail; None where there is none, or it is of another make."""
+    """The analysis in an Observation's detail; None where there is none, or its format is unknown."""
     if not detail:
         return None
     try:

@@ -1,7 +1,7 @@
-"""What the crash file of a rank tells: how its process ended.
+"""Reads how a rank's process ended from its crash file.
 
-Owns the lines of that file that are read again. Invariant: what an earlier attempt left in the file says
-nothing of this one; a file of any size costs the same; a file that cannot be read tells nothing.
+Owns the lines of that file that rldk reads again. Invariant: only the newest attempt's part of the file
+counts; a file of any size costs the same; an unreadable file gives None.
 """
 
 import re
@@ -15,22 +15,22 @@ from rldk.schema.run_info import RunEnd
 __all__ = ["BEGAN", "ENDED", "FIELDS", "STALLED", "read_crash"]
 
 BEGAN = "=== rldk: recording from step"
-"""Begins a line where a resumed run goes on in a file that has text already."""
+"""Begins a line where a resumed run continues in a file that already has text."""
 ENDED = "=== rldk: the process ended"
-"""Begins the record of an end; lines of `field: value` follow, one of each of `FIELDS` that is known."""
+"""Begins the record of an end; a line `field: value` follows for each of `FIELDS` that is known."""
 STALLED = "=== rldk: no step has ended for"
 """Begins the stacks of a stall."""
 FIELDS = ("how", "detail", "where", "activity", "during", "step", "time")
 """The fields of a `RunEnd` that the file holds."""
 _READ_BYTES = 1 << 20
 _STEP = re.compile(r"\d{1,18}", re.ASCII)
-"""A step: of thousands of digits `int` would raise."""
+"""A step; more digits are no step, and `int` would raise on thousands of them."""
 _FATAL = re.compile(r"^Fatal Python error: (?P<error>.*)$", re.MULTILINE)
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 
 
 def read_crash(path: Path) -> RunEnd | None:
-    """What the file says of the newest attempt's end; None where it says nothing of it."""
+    """The end of the newest attempt; None where the file does not record one."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)

@@ -1,8 +1,8 @@
 """The Event: one logged step of a training, and its JSON form.
 
-Owns the schema that every line of `{run_id}_events.jsonl` follows. Invariant: an encoded Event is one
-line of strict JSON (no `NaN`, no newline), and `decode(encode(event)) == event` for every Event whose
-metrics are finite or None; what was not finite is None in `metrics` and spelled out in `notes`.
+Owns the schema that every line of `{run_id}_events.jsonl` follows. Invariant: an encoded Event is one line of
+strict JSON (no `NaN`, no newline), and `decode(encode(event)) == event` for every Event whose metrics are
+finite or None. A value that was not finite is None in `metrics`, and `notes` spell it out.
 """
 
 import inspect
@@ -52,19 +52,19 @@ class Rng(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The seeds that the run started from; None where a seed is not set or cannot be known."""
 
     seed: int | None = None
-    """`args.seed`, which the trainer seeds every generator with."""
+    """`args.seed`, with which the trainer seeds every generator."""
     python_hash_seed: int | None = None
     """`PYTHONHASHSEED` of the process; None when it is unset or `random`."""
     torch_seed: int | None = None
     """`torch.initial_seed()` when the training began."""
     numpy_seed: int | None = None
-    """What numpy's global generator was seeded with: `args.seed`."""
+    """Seed of numpy's global generator: `args.seed`."""
     random_seed: int | None = None
-    """What the standard `random` was seeded with: `args.seed`."""
+    """Seed of the standard `random`: `args.seed`."""
 
 
 class DataSlice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How much data stands behind the Event, over all ranks; None where it cannot be known."""
+    """How much data the Event covers, over all ranks; None where it cannot be known."""
 
     tokens_in: int | None = None
     """Tokens read since the last train record: prompts online, whole sequences offline."""
@@ -84,7 +84,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     git_sha: str | None = None
     """Commit checked out in the working directory when the run started."""
     phase: Phase = "train"
-    """What was logged: a train step, an evaluation, or the trainer's closing summary."""
+    """Kind of the record: a train step, an evaluation, or the trainer's closing summary."""
     model_name: str | None = None
     """Name or path that the model was loaded from."""
     model_size: Count | None = None
@@ -96,19 +96,19 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One record of a run: what the trainer logged once, and what it stood on.
+    """One record of a run: what the trainer logged at once, with the state behind it.
 
-    A trainer may log several times at one step (train, one eval a dataset, the summary): each is an
-    Event of its own, told apart by `model_info.phase`.
+    A trainer may log several times at one step (train, one eval per dataset, the summary). Each log is its
+    own Event, and `model_info.phase` shows which kind it is.
     """
 
     step: Count
     """`global_step`: optimizer steps done."""
     wall_time: float | None
-    """Seconds since the run began, going on across a resume; None where a foreign log has no time."""
+    """Seconds since the run began, continued across a resume; None where a foreign log has no time."""
     metrics: dict[str, int | float | None]
-    """Every number logged, by canonical name (`rldk.metrics`) or else the trainer's own. A metric
-    that was not logged is absent, never 0; one that was not finite is None, see `notes`."""
+    """Every logged number, by canonical name (`rldk.metrics`) or else by the trainer's own. A metric that was
+    not logged is absent, never 0; a metric that was not finite is None, see `notes`."""
     rng: Rng
     """Seeds of the run."""
     data_slice: DataSlice
@@ -116,9 +116,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     model_info: ModelInfo
     """Identity of the run and its model."""
     notes: tuple[str, ...]
-    """What does not fit elsewhere, as `kind:text`: `nonfinite:grad_norm=nan` (also `inf`, `-inf`,
-    `none`), `text:...` and `not_recorded:...` for logged values that are no numbers,
-    `resumed:from_step=N` on the first record of a resumed run."""
+    """Facts that fit in no other field, as `kind:text`: `nonfinite:grad_norm=nan` (also `inf`, `-inf`,
+    `none`); `text:...` and `not_recorded:...` for logged values that are not numbers; `resumed:from_step=N`
+    on the first record of a resumed run."""
 
     @property
     def phase(self) -> Phase:
@@ -153,12 +153,12 @@ def nonfinite_note(name: str, value: float | None) -> str:
 
 
 def resumed_note(step: int) -> str:
-    """The note on the first record of a run that goes on from a checkpoint of `step`."""
+    """The note on the first record of a run that resumes from a checkpoint of `step`."""
     return f"{_RESUMED}{step}"
 
 
 def _plain(value: Any) -> Any:
-    """What msgspec does not know: numpy scalars that a configuration may hold, and the like."""
+    """Converts a value that msgspec does not know, such as a numpy scalar in a configuration."""
     return value.item() if hasattr(value, "item") else str(value)
 
 
@@ -178,7 +178,7 @@ def encode(event: Event) -> bytes:
 
 
 def encode_into(event: Event, buffer: bytearray) -> None:
-    """`encode`, replacing what `buffer` holds: a buffer that is used again spares an allocation."""
+    """`encode` into `buffer`, replacing its contents: a reused buffer saves an allocation."""
     try:
         _encoder.encode_into(event, buffer)
     except UnicodeEncodeError:
@@ -202,14 +202,14 @@ class _PhaseOnly(msgspec.Struct, frozen=True, gc=False):
 
 
 class SlimEvent(msgspec.Struct, frozen=True, gc=False):
-    """The part of an Event that a table needs: what is left out is not decoded."""
+    """The part of an Event that a table needs; the other fields are not decoded."""
 
     step: Count
     """As in Event."""
     wall_time: float | None
     """As in Event."""
     metrics: dict[str, int | float | None]
-    """As in Event, but infinities are back in their places, and NaN for what else is no number."""
+    """As in Event, but with infinities restored, and NaN for other values that are not numbers."""
     model_info: _PhaseOnly
     """Only the phase."""
     notes: tuple[str, ...]
@@ -220,10 +220,10 @@ _slim_decoder = msgspec.json.Decoder(SlimEvent)
 
 
 def decode_slim(line: bytes | str) -> SlimEvent:
-    """`decode`, of the part of an Event that a table needs, in two thirds of the time.
+    """Decode the part of an Event that a table needs, in two thirds of the time of `decode`.
 
     Raises:
-        EventError: as `decode`; a fault in what is left out goes unnoticed.
+        EventError: as `decode`, but a fault in a skipped field goes unnoticed.
     """
     try:
         event = _slim_decoder.decode(line)
@@ -249,7 +249,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def escaped(value: Any) -> Any:
-    """Plain data with every string made encodable: what UTF-8 cannot hold is escaped."""
+    """Plain data with every character escaped that UTF-8 cannot hold."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):

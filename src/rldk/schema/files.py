@@ -1,8 +1,8 @@
-"""The files of a run: their names, and finding the runs that a folder holds.
+"""The files of a run: their names, and a search for the runs in a folder.
 
-Owns every file name: one prefix a run, one suffix a kind. Invariant: a name made by `safe_run_id` is a
-legal file name on every file system, `runs_in` finds each run again, and a question about one run or
-about all of them lists the folder once.
+Owns every file name: one prefix per run, one suffix per kind. Invariant: `safe_run_id` makes a legal file
+name for every file system, `runs_in` finds each run again, and each question about one run or all runs lists
+the folder once.
 """
 
 import os
@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 __all__ = ["RunFiles", "RunListing", "list_runs", "remove_leftovers", "replacing", "runs_in", "safe_run_id"]
 
 _LIVE = sys.maxsize
-"""Number of the part that is written to: above those of all finished ones."""
+"""Number of the part that is being written: above the numbers of all finished parts."""
 _MAX_ID_BYTES = 160  # a file name holds 255 bytes, and suffixes and a number follow
 _SUFFIXES = {
     "run": "_run.json",
@@ -44,7 +44,7 @@ _LEFT_SECONDS = 86_400.0
 
 
 class RunFiles(NamedTuple):
-    """Where each file of one run lies: `folder/{run_id}_{kind}`."""
+    """The paths of the files of one run: `folder/{run_id}_{kind}`."""
 
     folder: Path
     """The callback's `output_dir`."""
@@ -59,7 +59,7 @@ class RunFiles(NamedTuple):
 
     @property
     def events(self) -> Path:
-        """The part of the events that is written to now."""
+        """The part of the events that is being written."""
         return self._path("_events.jsonl")
 
     @property
@@ -79,12 +79,12 @@ class RunFiles(NamedTuple):
 
     @property
     def final_report(self) -> Path:
-        """How the run went and ended."""
+        """The final report: how the run went and ended."""
         return self._path(_SUFFIXES["final_report"])
 
     @property
     def run(self) -> Path:
-        """What ran: configuration, versions, devices, attempts, end."""
+        """The description of the run: configuration, versions, devices, attempts, end."""
         return self._path(_SUFFIXES["run"])
 
     @property
@@ -98,7 +98,7 @@ class RunFiles(NamedTuple):
         return self._path(_SUFFIXES["samples"])
 
     def resources(self, rank: int = 0) -> Path:
-        """What one process measured of itself and its machine, and its step times."""
+        """Measurements of one process and its machine, and its step times."""
         return self._path(f"_resources.rank{rank}.jsonl")
 
     def crash(self, rank: int = 0) -> Path:
@@ -111,19 +111,19 @@ class RunFiles(NamedTuple):
         return self.folder / f".{self.run_id}.lock"
 
     def part(self, number: int) -> Path:
-        """A rotated part of the events; the first is number 1. It may carry `.gz` behind this name."""
+        """A rotated part of the events, counted from 1. A compressed part has `.gz` after this name."""
         return self._path(f"_events.{number:04d}.jsonl")
 
     def parts(self) -> list[Path]:
-        """The files that hold the events, oldest first, the one written to last; each exists.
+        """The existing files of events, oldest first; the part that is being written comes last.
 
-        A part of which both the plain and the compressed file exist (a crash between the two) is
-        listed once, as the plain one: that one is whole.
+        If both the plain and the compressed file of a part exist (after a crash between the two), the plain
+        one is listed, because it is whole.
         """
         return [path for _, path in self.numbered_parts()]
 
     def numbered_parts(self) -> list[tuple[int, Path]]:
-        """`parts` with their numbers; the one written to has a number above all others."""
+        """`parts` with their numbers; the part that is being written has the highest number."""
         return self._listing().numbered_parts
 
     def last_part(self) -> int:
@@ -141,7 +141,7 @@ class RunFiles(NamedTuple):
         return self._listing().paths
 
     def ranks(self) -> list[int]:
-        """The ranks that left a resources file."""
+        """The ranks that have a resources file."""
         matches = (_NAME.fullmatch(path.name) for path in self.existing())
         return sorted(int(match["rank"]) for match in matches if match and match["rank"])
 
@@ -158,7 +158,7 @@ class RunListing(NamedTuple):
     numbered_parts: list[tuple[int, Path]]
     """As `RunFiles.numbered_parts`."""
     others: list[Path]
-    """All but the events, those of single ranks last."""
+    """The other files; the files of single ranks come last."""
 
     @property
     def parts(self) -> list[Path]:
@@ -175,8 +175,8 @@ def list_runs(folder: Path, prefix: str = "") -> dict[RunFiles, RunListing]:
     """The files of each run in `folder`, by the run's name; empty where there is no such folder.
 
     Args:
-        folder: where the files of runs lie.
-        prefix: how the names of the files that count begin.
+        folder: the folder with the files of runs.
+        prefix: only files whose names begin with this count.
     """
     found: dict[str, list[re.Match[str]]] = {}
     for name in _names(folder):
@@ -186,16 +186,16 @@ def list_runs(folder: Path, prefix: str = "") -> dict[RunFiles, RunListing]:
 
 
 def runs_in(folder: Path) -> list[RunFiles]:
-    """The runs whose files lie directly in `folder`, by name; empty where there is no such folder."""
+    """The runs with files directly in `folder`, by name; empty where there is no such folder."""
     # A run without a logged step has no events.
     return [run for run, files in list_runs(folder).items() if files.parts or run.run in files.others]
 
 
 def safe_run_id(name: str) -> str:
-    """`name` as a part of a file name: unchanged where it is one already.
+    """`name` as a legal part of a file name; unchanged if it already is one.
 
-    Separators, control characters and what Windows forbids become `-`; a leading dot (a hidden file)
-    and surrounding blanks go; more than 160 bytes are cut. An empty rest becomes `run`.
+    Separators, control characters and characters that Windows forbids become `-`. A leading dot (a hidden
+    file) and surrounding blanks are removed, and the name is cut to 160 bytes. An empty rest becomes `run`.
     """
     text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
     text = "".join("-" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in text)
@@ -206,15 +206,15 @@ def safe_run_id(name: str) -> str:
 
 @contextmanager
 def replacing(path: Path, *, durably: bool = False) -> Iterator[IO[bytes]]:
-    """Write a file beside `path` and move it over `path` when the block ends well.
+    """Write a temporary file in the folder of `path`, and move it over `path` if the block does not raise.
 
-    A reader sees the old file or the new one, never a part; after an exception the old one stands.
+    A reader sees the old file or the new one, never a part; after an exception the old file remains.
 
     Args:
-        path: the file.
-        durably: have it survive a loss of power, too, before it replaces the old one.
+        path: the file to replace.
+        durably: whether the new file must survive a loss of power before it replaces the old one.
     """
-    # Nobody can guess the name and put a link there; `remove_leftovers` knows whose file it is.
+    # Nobody can guess the name and place a link there; `remove_leftovers` finds the owner by it.
     temporary = path.with_name(f".{path.name}.{_process_space()}-{os.getpid()}-{os.urandom(4).hex()}.tmp")
     descriptor = os.open(
         temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
@@ -234,10 +234,10 @@ def replacing(path: Path, *, durably: bool = False) -> Iterator[IO[bytes]]:
 
 
 def remove_leftovers(files: RunFiles) -> None:
-    """Remove the temporary files of a run that a process left when it was killed.
+    """Remove the temporary files that a killed process left of a run.
 
-    To be called by the process that holds the run's lock. A file of another machine, whose processes cannot
-    be seen from here, is removed when nobody has written to it for a day.
+    Only the process that holds the run's lock may call it. It cannot see the processes of another machine, so
+    it removes their files after a day without writes.
     """
     try:
         names = os.listdir(files.folder)
@@ -258,7 +258,7 @@ def remove_leftovers(files: RunFiles) -> None:
 
 @cache
 def _process_space() -> str:
-    """Where process numbers are those of this process: a machine since it booted, and a container of it."""
+    """Identifies the scope of process numbers: one boot of one machine, and one container on it."""
     parts = [os.uname().nodename]
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
@@ -277,7 +277,7 @@ def _is_alive(process: int) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive a loss of power, where the disk can do that."""
+    """Make the names in a folder survive a loss of power, where the disk supports that."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -1,6 +1,6 @@
-"""What one process of a training records of itself: the lines of `{run_id}_resources.rank{N}.jsonl`.
+"""The lines of `{run_id}_resources.rank{N}.jsonl`, in which one process of a training records itself.
 
-Invariant: a line holds at least what is declared here; other keys are ignored.
+Invariant: a line holds at least the fields declared here; readers ignore other keys.
 """
 
 import msgspec

@@ -1,7 +1,7 @@
-"""`{run_id}_run.json`: what ran, each start of it, and how it ended.
+"""The structs of `{run_id}_run.json`: the run, each attempt at it, and its end.
 
-Owns that file's structs, for its writer and its readers. Invariant: what another version or a broken disk
-left in it is read as far as it is valid; a field that is not has its default, and nothing raises.
+Owns that file's structs, for its writer and its readers. Invariant: a file of another version or of a broken
+disk is read as far as it is valid. An invalid field has its default, and nothing raises.
 """
 
 from collections.abc import Mapping
@@ -13,23 +13,23 @@ import msgspec
 __all__ = ["Attempt", "How", "RunEnd", "RunInfo", "read_run_info"]
 
 How = Literal["completed", "stopped", "exception", "interrupted", "terminated", "unknown"]
-"""`completed`: it did all its steps; `stopped`: the training ended itself before that;
-`exception`, `interrupted`, `terminated`: an error, Ctrl-C or a signal ended it; `unknown`: the process
-went away, or trained again, without ending it."""
+"""`completed`: the run made all its steps. `stopped`: the training ended itself before that. `exception`,
+`interrupted`, `terminated`: an error, Ctrl-C or a signal ended it. `unknown`: the process exited, or trained
+again, without ending it."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 class RunEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended, or the process of one of its ranks, and what became of the records."""
+    """How a run, or the process of a rank, ended, and what happened to its records."""
 
     how: str | None = None
-    """One of `How`; `native`: an error below Python, as `faulthandler` wrote it; None: no end was recorded,
-    as after a kill."""
+    """A value of `How`; `native`: an error below Python, as `faulthandler` wrote it; None: no end was
+    recorded, as after a kill."""
     detail: str | None = None
-    """The exception as a line, the signal, or the native error."""
+    """The exception on one line, the signal, or the native error."""
     step: int | None = None
-    """The last step that was known."""
+    """The last known step."""
     wall_time: float | None = None
     """Seconds from the beginning of the run, over all attempts."""
     time: str | None = None
@@ -37,40 +37,40 @@ class RunEnd(msgspec.Struct, frozen=True, kw_only=True):
     records: int = 0
     """Events recorded by this attempt."""
     records_lost: int = 0
-    """Events that the disk refused for so long that they were given up."""
+    """Events dropped because the disk refused them for too long."""
     records_in_memory: int = 0
-    """Events that the disk had still not taken at the end."""
+    """Events still in memory at the end, because the disk had not accepted them."""
     sync_error: str | None = None
-    """What the disk said when it could not keep what it had taken; then records may be missing."""
+    """The disk's error when it could not store data that it had accepted; then records may be missing."""
     hook_failures: int = 0
-    """Exceptions inside rldk that were kept from the training."""
+    """Exceptions inside rldk that never reached the training."""
     where: str | None = None
     """The innermost frame of the exception, or of the main thread when the signal came."""
     activity: str | None = None
-    """What that was busy with: `generation`, `the reward function f (rewards.py:12)`."""
+    """What the process was doing: `generation`, `the reward function f (rewards.py:12)`."""
     during: str | None = None
-    """What else it was in the midst of: `a save`, `an evaluation`, `a compilation`."""
+    """The phase in which it ended: `a save`, `an evaluation`, `a compilation`."""
     lines_lost: int = 0
-    """Lines of the files beside the events, as samples and resources, that the disk refused."""
+    """Lines of other files than the events, such as samples and resources, that the disk refused."""
     records_delayed: int = 0
-    """Events that waited in memory for a while, as the disk did not answer: a kill would have lost them."""
+    """Events that waited in memory because the disk did not answer; a kill would have lost them."""
     longest_disk_wait: float = 0.0
-    """The longest time in seconds in which the disk did not answer."""
+    """Seconds of the longest wait for the disk."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One start of a run: the fields that rldk reads again."""
+    """One attempt: a start of a run, with the fields that rldk reads again."""
 
     started: str | None = None
     """UTC, ISO 8601."""
     from_step: int = 0
-    """The step from which the training goes on."""
+    """The step from which the training starts or resumes."""
     from_seconds: float | None = None
-    """Seconds that the run had gone on before."""
+    """Seconds that the run had run before this attempt."""
     algorithm: str | None = None
     """`grpo`, `dpo`, ..."""
     dialect: str | None = None
-    """Whose keys a loop logs, `generic` where of no framework; None: those of TRL, by `RLDKCallback`."""
+    """The dialect of a loop's keys, `generic` without a framework; None: TRL's keys, by `RLDKCallback`."""
     args: dict[str, Any] = {}
     """The trainer's arguments, without secrets."""
     versions: dict[str, Any] = {}
@@ -82,11 +82,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     judging: dict[str, Any] = {}
     """The `Settings` of the live doctor."""
     recorded: dict[str, Any] = {}
-    """The whole entry, as the file holds it."""
+    """The whole entry of the file, as plain data."""
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What `{run_id}_run.json` says; `RunInfo()` where there is none."""
+    """The contents of `{run_id}_run.json`; `RunInfo()` where there is no file."""
 
     rldk: str | None = None
     """The version that recorded the newest attempt."""
@@ -101,11 +101,11 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     """The starts of the run, oldest first."""
     end: RunEnd | None = None
-    """How the newest attempt ended; None while it goes on, and after a kill."""
+    """How the newest attempt ended; None while it runs, and after a kill."""
 
     @classmethod
     def of(cls, recorded: Any) -> "RunInfo":
-        """What the file's content says, as far as it is valid."""
+        """The RunInfo of the file's content, as far as it is valid."""
         fields = recorded if isinstance(recorded, dict) else {}
         attempts, end = fields.get("attempts"), fields.get("end")
         plain = {name: value for name, value in fields.items() if name not in ("attempts", "end")}
@@ -122,29 +122,29 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def newest(self) -> Attempt:
-        """The newest attempt; one of which nothing is known where there is none."""
+        """The newest attempt; an empty `Attempt()` where there is none."""
         return self.attempts[-1] if self.attempts else Attempt()
 
     def is_superseded(self, attempt: Any, step: int) -> bool:
-        """Whether a later attempt went on from an earlier step than that of a line beside the events.
+        """Whether a later attempt resumed before the step of a line of samples, checkpoints or resources.
 
         Args:
-            attempt: of which start the line is, counted from 1; of anything else nothing is superseded.
-            step: where it stands.
+            attempt: the line's attempt, counted from 1; a line with any other value is never superseded.
+            step: the line's step.
         """
         later = self.attempts[attempt:] if isinstance(attempt, int) and attempt > 0 else ()
-        return bool(later) and step > min(one.from_step for one in later)
+        return bool(later) and step > min(start.from_step for start in later)
 
 
 def attempt_of(recorded: Any) -> Attempt:
-    """What an entry of `attempts` says, as far as it is valid."""
+    """The Attempt of an entry of `attempts`, as far as it is valid."""
     fields = recorded if isinstance(recorded, dict) else {}
     attempt = _valid(Attempt, {name: value for name, value in fields.items() if name != "recorded"})
     return msgspec.structs.replace(attempt, recorded=fields)
 
 
 def read_run_info(path: Path) -> RunInfo:
-    """What the file says; `RunInfo()` where it cannot be read.
+    """The RunInfo of a file; `RunInfo()` where it cannot be read.
 
     Args:
         path: `RunFiles.run`.
@@ -156,7 +156,7 @@ def read_run_info(path: Path) -> RunInfo:
 
 
 def _valid(kind: type[T], fields: Mapping[str, Any]) -> T:
-    """A struct of the fields that are valid."""
+    """A struct made of the valid fields; the others have their defaults."""
     try:
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError:
