@@ -1,9 +1,8 @@
-"""Owns what a number in a training log is: one canonical name for one quantity, whoever logged it.
+"""Owns the meaning of each number in a training log: one canonical name per quantity, whoever logged it.
 
-The same quantity has the same name in every trainer, and different quantities have different
-names, so that a rule written against a name never reads something else. The names are
-`METRICS`; how a framework's own keys map to them is a table a framework in
-`rldk.metrics.dialects`.
+The same quantity has the same name in every trainer, and different quantities have different names, so that a
+rule written for a name never reads another quantity. `METRICS` holds the names. `rldk.metrics.dialects` has a
+table for each framework that maps its own keys to them.
 """
 
 import re
@@ -17,9 +16,9 @@ _OF_GPU = re.compile(r"^resource/gpu\d+_")
 
 
 def metric_of(name: str) -> Metric | None:
-    """The metric that a recorded name stands for, with or without `eval_`; None where it is the user's own.
+    """The metric of a recorded name, with or without `eval_`; None for a name of the user's own.
 
-    A part in braces stands for any text: `rewards/accuracy/mean` is `rewards/{function}/mean`, and
+    A part in braces matches any text: `rewards/accuracy/mean` is `rewards/{function}/mean`, and
     `resource/gpu3_power` is `resource/gpu{index}_power`.
 
     Example:

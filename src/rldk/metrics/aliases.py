@@ -1,14 +1,14 @@
-"""Owns which canonical metrics stand for one question: what a run is after, how far it moved, and so on.
+"""Owns the alternatives for each common quantity, such as the reward, the loss and the KL.
 
-Invariant: of several metrics the first that a record holds is the one.
+Invariant: of several metrics, separated by `|`, the first that a record holds counts.
 """
 
 __all__ = ["ENTROPY", "KL", "LENGTH", "LOSS", "REWARD", "TRUNCATED"]
 
 REWARD = "reward_mean|episode_reward_mean|score_mean|rlhf_reward_mean"
-"""What an online run is after; of several, the task's own before one with a penalty in it."""
+"""The goal of an online run: the task's own reward first, then a reward with a penalty in it."""
 LOSS = "loss|dpo_loss_mean|loss_running_mean"
-"""What an offline run is after."""
+"""The goal of an offline run."""
 KL = "kl_mean"
 """Distance to the reference, a mean over tokens."""
 ENTROPY = "entropy_mean|entropy_padded_mean"

@@ -1,9 +1,9 @@
-"""Owns the canonical metrics: one name a quantity, and one true sentence on what it measures.
+"""Owns the canonical metrics: one name per quantity, and one true sentence about it.
 
-Unless a sentence says otherwise, a logged value is the mean, over the batches since the last
-record, of what the sentence describes for one batch, across all processes. In the sentences,
-0.23 and 1.16 are the versions of TRL whose sources were read; other versions are not claimed. The
-versions that were read of other trainers stand in their dialects.
+Unless a sentence says otherwise, a logged value is the mean, over the batches since the last record, of what
+the sentence describes for one batch, across all processes. In the sentences, 0.23 and 1.16 are the versions
+of TRL whose sources were read; the sentences claim nothing about other versions. The dialects name the
+versions of other trainers.
 """
 
 from rldk.metrics.metric import Metric

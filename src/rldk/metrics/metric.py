@@ -1,4 +1,4 @@
-"""Owns what is said of a metric: its name, its unit, where better is, and one true sentence."""
+"""Owns the description of a metric: its name, its unit, its better direction, and one true sentence."""
 
 from typing import Literal
 
@@ -13,14 +13,14 @@ class Metric(msgspec.Struct, frozen=True):
     """A quantity that a trainer logs."""
 
     name: str
-    """Its name in every log; a part in braces stands for any text. One with a slash is a trainer's own
-    key, kept because nothing else is quite the same quantity."""
+    """Its name in every log; a part in braces stands for any text. A name with a slash is a trainer's own
+    key, kept because no other quantity is quite the same."""
 
     unit: str
     """One short word: `nats`, `tokens`, `fraction`, `score`, `seconds`, `count`, ..."""
 
     direction: Direction
-    """Where a healthy run is expected to move it; `none` where neither is good in itself."""
+    """Where a healthy run should move it; `none` where neither direction is good in itself."""
 
     meaning: str
-    """What is averaged over what, in one sentence, and for whom it is nonsense."""
+    """One sentence: what is averaged over what, and where the value is meaningless."""

@@ -1,6 +1,6 @@
-"""Owns the metrics of what is optimised: losses by part, and the critic.
+"""Owns the metrics of the objective: losses by part, and the critic.
 
-One row a quantity, in the words that `rldk.metrics.canonical` explains.
+One row per quantity, in the terms of `rldk.metrics.canonical`.
 """
 
 from rldk.metrics.metric import Metric

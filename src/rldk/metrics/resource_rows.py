@@ -1,7 +1,7 @@
 """Owns the metrics of the machine under a run, which no trainer logs: rldk measures them (docs/resources.md).
 
-They join each train record. A level is the one of the last sample; a mean is over the samples since the
-record before, or the last sample where there was none in between.
+They join each train record. A level comes from the last sample. A mean covers the samples since the record
+before, or the last sample if there was none.
 """
 
 from rldk.metrics.metric import Metric
@@ -20,8 +20,8 @@ RESOURCE_ROWS = (
         "File descriptors that the process holds open, sockets and pipes included."),
     # The machine.
     Metric("resource/memory_used", "GiB", "none",
-        "Memory of the machine that nobody could have now: the total less what the kernel calls available, "
-        "which counts the caches that it would give back."),
+        "Memory of the machine that no process could get now: the total less the kernel's available memory, "
+        "which includes the caches that it would give back."),
     Metric("resource/memory_total", "GiB", "none", "Memory of the machine."),
     Metric("resource/memory_limit", "GiB", "none",
         "Narrowest memory limit of the control groups around the process (a container, a pod, a job of "
@@ -38,8 +38,8 @@ RESOURCE_ROWS = (
         "Size of all files of the newest checkpoint, optimizer state included, absent before the first."),
     # The GPUs of the process, numbered as torch does.
     Metric("resource/gpu{index}_utilization", "percent", "none",
-        "Mean share of the time in which the GPU ran any kernel, which says nothing of how much of the GPU "
-        "that kernel used."),
+        "Mean share of the time in which the GPU ran any kernel, however little of the GPU that kernel "
+        "used."),
     Metric("resource/gpu{index}_memory_used", "GiB", "none",
         "Memory of the GPU in use, by all processes, the caches of allocators and the driver's reserve included."),
     Metric("resource/gpu{index}_memory_total", "GiB", "none", "Memory of the GPU."),
@@ -50,14 +50,14 @@ RESOURCE_ROWS = (
     Metric("resource/gpu{index}_throttled", "fraction", "down",
         "Share of the samples in which heat, the power supply or the hardware's own protection slowed the GPU "
         "down, without the cap at its power limit, which is normal under load."),
-    # Torch's CUDA allocator, of the GPU of which it holds most.
+    # Torch's CUDA allocator, on the GPU where it holds most memory.
     Metric("resource/torch_allocated", "GiB", "none", "Memory of the GPU that tensors take now."),
     Metric("resource/torch_allocated_peak", "GiB", "none",
-        "Most memory of the GPU that tensors took at once, since the start or since somebody reset the counter."),
+        "Most memory of the GPU that tensors took at once, since the start or the last reset of the counter."),
     Metric("resource/torch_reserved", "GiB", "none",
         "Memory of the GPU that the allocator holds now, its cache included."),
     Metric("resource/torch_reserved_peak", "GiB", "none",
-        "Most memory of the GPU that the allocator held, since the start or since somebody reset the counter."),
+        "Most memory of the GPU that the allocator held, since the start or the last reset of the counter."),
     Metric("resource/torch_alloc_retries", "count", "none",
         "Times so far that the allocator had to empty its cache to serve a request, on all GPUs of the process."),
     Metric("resource/torch_ooms", "count", "down",

@@ -1,6 +1,6 @@
-"""Owns the metrics of what the reward functions were given and what they did, as `observe_rewards` sees them.
+"""Owns the metrics of the observed reward functions and of their completions (`observe_rewards`).
 
-Each is of the process that records, rank 0, alone. `rldk.recording.completion_stats` computes them.
+Each covers only rank 0, the process that records. `rldk.recording.completion_stats` computes them.
 """
 
 from rldk.metrics.metric import Metric
@@ -15,27 +15,27 @@ REWARD_OBSERVER_ROWS = (
         "Wall-clock time that one reward function took, a mean over the steps since the last record, those "
         "without a call counted in; of an evaluation, in all of it."),
     Metric("reward_functions/{function}/errors", "count", "down",
-        "Number of calls since the last record in which one reward function raised, or returned too few or "
-        "too many values, or what are no numbers."),
+        "Number of calls since the last record in which one reward function raised, or returned too few "
+        "values, too many values, or values that are not numbers."),
     Metric("reward_functions/{function}/missing_frac", "fraction", "down",
         "Share of completions to which one reward function gave None or NaN, which TRL 1.16 leaves out of "
         "the mean and 0.23 counts as 0."),
     Metric("reward_functions/{function}/nonfinite_frac", "fraction", "down",
         "Share of completions to which one reward function gave an infinity."),
     Metric("reward_functions/{function}/group_std_mean", "score", "none",
-        "Mean over the groups of one prompt of the standard deviation of what one reward function gave."),
+        "Mean over the groups of one prompt of the standard deviation of one reward function's rewards."),
     Metric("reward_functions/{function}/duplicate_frac", "fraction", "none",
-        "Share of completions to which one reward function gave what it gave to another completion of the "
-        "same prompt."),
+        "Share of completions to which one reward function gave the same reward as to another completion of "
+        "the same prompt."),
     Metric("reward_time_frac", "fraction", "down",
         "Share of the wall-clock time of the steps in which at least one observed reward function ran, "
         "time between the steps counted in, evaluations left out."),
     # The completions.
     Metric("samples/duplicate_frac", "fraction", "down",
-        "Share of completions whose text is that of another completion of the same prompt."),
+        "Share of completions with the same text as another completion of the same prompt."),
     Metric("samples/repetition_frac", "fraction", "down",
         "Mean over at most 8 completions of a batch of the share of 4-grams, among the last 512 tokens, that "
-        "stood there before; completions of fewer than 16 tokens are left out."),
+        "repeat an earlier one; completions of fewer than 16 tokens are left out."),
     Metric("samples/ended_frac", "fraction", "up",
         "Share of completions that hold an end token of the tokenizer or of the generation config; of several "
         "turns, that end on one."),

@@ -1,6 +1,6 @@
 """Owns the metrics of the rewards of an online algorithm.
 
-One row a quantity, in the words that `rldk.metrics.canonical` explains.
+One row per quantity, in the terms of `rldk.metrics.canonical`.
 """
 
 from rldk.metrics.metric import Metric
@@ -42,17 +42,17 @@ REWARD_ROWS = (
         "Mean over the completions of the KL penalty, minus its coefficient times the KL summed "
         "over the tokens."),
     Metric("rlhf_reward_mean", "score", "up",
-        "Mean over the completions of the score plus the KL penalty, that is, what is maximised (verl "
+        "Mean over the completions of the maximised sum of score and KL penalty (verl "
         "without a KL penalty in the reward: the score itself)."),
     Metric("rlhf_reward_min", "score", "none",
         "Lowest score plus KL penalty of a completion in the batch."),
     Metric("rlhf_reward_max", "score", "none",
         "Highest score plus KL penalty of a completion in the batch."),
     Metric("score_mean", "score", "up",
-        "Mean over the completions of the score that dynamic sampling goes by, where the reward "
-        "function gives one besides the reward (OpenRLHF)."),
+        "Mean over the completions of the score by which dynamic sampling selects prompts, where the "
+        "reward function returns a score in addition to the reward (OpenRLHF)."),
     Metric("shaped_return_mean", "score", "none",
-        "Mean over the completions of what the advantages are made from, the reward less the "
+        "Mean over the completions of the return behind the advantages, the reward less the "
         "baseline of its group and the KL penalty, near zero wherever there is a baseline "
         "(OpenRLHF)."),
     Metric("advantage_token_mean", "score", "none",

@@ -1,6 +1,6 @@
-"""Owns the metrics of how a training goes: settings that move, time, rollouts, asynchronous generation.
+"""Owns the metrics of the runtime: settings that change, time, rollouts, asynchronous generation.
 
-One row a quantity, in the words that `rldk.metrics.canonical` explains.
+One row per quantity, in the terms of `rldk.metrics.canonical`.
 """
 
 from rldk.metrics.metric import Metric
@@ -8,7 +8,7 @@ from rldk.metrics.metric import Metric
 __all__ = ["RUNTIME_ROWS"]
 
 RUNTIME_ROWS = (
-    # Settings that move, and counts.
+    # Settings that change, and counts.
     Metric("beta", "coefficient", "none", "Weight of the reference model at this step."),
     Metric("xpo_alpha", "coefficient", "none", "Weight of XPO's exploration term at this step."),
     Metric("mixture_coef", "coefficient", "none",
@@ -29,8 +29,8 @@ RUNTIME_ROWS = (
     Metric("environment_episodes", "count", "none", "Episodes in the environment so far (SB3)."),
     # Time, speed and memory by iteration or so far.
     Metric("iteration_time", "seconds", "down",
-        "Time of an iteration: generation, rewards and all updates, and what else the trainer does "
-        "in it, such as validation in older versions (verl)."),
+        "Time of an iteration: generation, rewards, all updates, and other work of the trainer in it, "
+        "such as validation in older versions (verl)."),
     Metric("perf/time_per_step", "seconds", "down",
         "The same number as `iteration_time`, which verl logs twice."),
     Metric("generation_time", "seconds", "down", "Time to generate a rollout (verl)."),
@@ -58,8 +58,8 @@ RUNTIME_ROWS = (
     Metric("train/total_tokens(B)", "billions", "none",
         "Tokens trained on so far (SFT of verl)."),
     Metric("actor_mfu", "fraction", "up",
-        "Floating-point operations of the policy's update per second over what the GPUs promise, "
-        "as estimated (verl)."),
+        "Estimated floating-point operations per second of the policy's update, as a share of the GPUs' "
+        "peak (verl)."),
     Metric("actor_inference_mfu", "fraction", "up",
         "The same as `actor_mfu`, of the pass that takes the log-probabilities (verl)."),
     Metric("critic_mfu", "fraction", "up",
@@ -69,7 +69,7 @@ RUNTIME_ROWS = (
     Metric("memory_reserved_peak", "GiB", "none",
         "Most memory that the allocator held on a GPU so far."),
     Metric("cpu_memory_used", "GiB", "none", "Memory in use on the machine (verl)."),
-    # What keeps the trainer's own key: statistics of a rollout, and evaluations.
+    # Quantities under the trainer's own key: statistics of a rollout, and evaluations.
     Metric("rollout/reward_mean", "score", "up",
         "The same as `reward_mean`, over all samples of the rollout, before the batches for the "
         "updates are made (OpenRLHF)."),
@@ -94,7 +94,7 @@ RUNTIME_ROWS = (
         "Share of the episodes of one evaluation that the environment calls a success (SB3)."),
     # Asynchronous generation.
     Metric("staleness_mean", "versions", "down",
-        "Weight updates between the policy that generated a sample and the one it is used by, mean "
+        "Weight updates between the policy that generated a sample and the policy that trains on it, mean "
         "over the samples of the window."),
     Metric("staleness_max", "versions", "down",
         "Most weight updates that any sample of the window was behind."),
@@ -107,7 +107,7 @@ RUNTIME_ROWS = (
     Metric("forward_backward_time", "seconds", "down",
         "Time in forward and backward passes of one optimizer step."),
     Metric("rollout_wait_time", "seconds", "down",
-        "Time of one optimizer step that the trainer stood still for want of samples."),
+        "Time of one optimizer step in which the trainer waited for samples."),
     Metric("weight_sync_time", "seconds", "down",
         "Time of one transfer of the weights to the generation server."),
     Metric("samples_per_step", "count", "none", "Samples in one optimizer step."),

@@ -1,6 +1,6 @@
 """Owns the metrics of any trainer: the loss, the gradient, the learning rate, counts and time.
 
-One row a quantity, in the words that `rldk.metrics.canonical` explains.
+One row per quantity, in the terms of `rldk.metrics.canonical`.
 """
 
 from rldk.metrics.metric import Metric

@@ -1,4 +1,4 @@
-"""What becomes of the values of one `logs` dict: numbers for `Event.metrics`, notes for the rest.
+"""Converts the values of one `logs` dict: numbers for `Event.metrics`, notes for the rest.
 
 Owns the rule that nothing logged is dropped or invented. Invariant: `measure` raises for no input,
 never changes it, never waits for a device, and every finite number in it is in the result.
@@ -25,18 +25,18 @@ def measure(
     """The metrics and the notes of one `logs` dict.
 
     Args:
-        logs: what the trainer logged, any keys and values; it is only read.
-        canonical: gives the name to record for a key (`Dialect.canonical`).
+        logs: the trainer's log with any keys and values; it is only read.
+        canonical: returns the name to record for a key (`Dialect.canonical`).
 
     Returns:
-        metrics: every number by name. Booleans become 1 and 0; tensors and arrays of one element
-            become that number, unless they live on an accelerator, where reading one would make the
-            training wait; nested dicts are flattened with `/`. NaN, infinities and None become None.
-        notes: one for each value that is no finite number: `nonfinite:name=nan`, `text:name=...`,
+        metrics: every number by name. Booleans become 1 and 0; tensors and arrays of one element become that
+            number, unless they are on an accelerator, where reading would make the training wait; nested
+            dicts are flattened with `/`. NaN, infinities and None become None.
+        notes: a note for each value that is not a finite number: `nonfinite:name=nan`, `text:name=...`,
             `not_recorded:name=why`.
 
-    Two keys never share a name: where two keys have one canonical name, or a key is another's
-    canonical name, the trainer's own names are kept.
+    Two keys never share a name. If two keys have the same canonical name, or a key is another key's canonical
+    name, the trainer's own names are kept.
     """
     quick = _all_finite_floats(logs, canonical)
     if quick is not None:
@@ -58,7 +58,8 @@ def measure(
 
 
 def joined(metrics: dict[str, Number | None], measured: Mapping[str, float]) -> dict[str, Number | None]:
-    """The metrics of a log with what was measured beside it; of a name in both, the logged value counts."""
+    """The metrics of a log together with rldk's own measurements; for a name in both, the logged value
+    wins."""
     both: dict[str, Number | None] = {**metrics, **measured}
     return both if len(both) == len(metrics) + len(measured) else {**both, **metrics}
 
@@ -66,21 +67,21 @@ def joined(metrics: dict[str, Number | None], measured: Mapping[str, float]) -> 
 def _all_finite_floats(
     logs: Mapping[Any, Any], canonical: Callable[[str], str]
 ) -> dict[str, Number | None] | None:
-    """The metrics of a log of finite floats under names that differ, as nearly all are; else None."""
+    """The metrics of a log of finite floats with distinct names, as nearly all logs are; else None."""
     values = logs.values()
     if [*map(type, values)].count(float) != len(values) or not math.isfinite(sum(values)):
-        return None  # so also where the sum overflows: the longer way is right for every log
+        return None  # also where the sum overflows: the slow path is right for every log
     try:
         names = _distinct_names((*logs,), canonical)
-    except Exception:  # keys that are no strings compare as they like
+    except Exception:  # keys of other types may compare in any way
         return None
     return dict(zip(names, values)) if names else None  # noqa: B905 - both of one dict
 
 
 @lru_cache(maxsize=64)
 def _distinct_names(keys: tuple[Any, ...], canonical: Callable[[str], str]) -> tuple[str, ...]:
-    """The canonical names of all keys; empty where not all keys are strings of whole characters, two
-    keys have one name, or a name is another key.
+    """The canonical names of all keys. Empty where a key is not a string of whole characters, two keys have
+    the same name, or a name is another key.
     """
     if {*map(type, keys)} != {str} or [*map(_text, keys)] != [*keys]:
         return ()
@@ -97,9 +98,9 @@ def _record(
     notes: list[str],
     within: tuple[int, ...],
 ) -> None:
-    """Put one value of any type where it belongs; a value that resists is noted.
+    """Add one value of any type to the metrics or the notes; a value that raises becomes a note.
 
-    `within` are the ids of the dicts around it, so that one that holds itself has an end.
+    `within` holds the ids of the dicts around it, so that a dict that contains itself ends.
     """
     try:
         if isinstance(value, Mapping) and len(within) <= _MAX_DEPTH and id(value) not in within:
@@ -142,7 +143,7 @@ def _record_array(
     metrics: dict[str, Number | None],
     notes: list[str],
 ) -> None:
-    """A torch tensor, or a numpy array or scalar: told by `item` and `dtype`, without importing either."""
+    """Add a torch tensor, or a numpy array or scalar, recognised by `item` and `dtype` without an import."""
     device = getattr(getattr(value, "device", None), "type", "cpu")
     if device != "cpu":
         notes.append(f"not_recorded:{name}={_kind(value)} on {device}; log float(value) instead")
@@ -159,7 +160,7 @@ def _record_array(
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:
-    """`name`, numbered so that it is not in `taken`."""
+    """`name` with a number that makes it unique in `taken`."""
     number = 2
     while f"{name}#{number}" in taken:
         number += 1
@@ -167,7 +168,7 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
 
 
 def _kind(value: Any) -> str:
-    """A value's type, and its length where it has one; its `repr` could be slow, or raise."""
+    """A value's type, and its length if it has one; its `repr` could be slow, or raise."""
     kind = type(value)
     sized = kind in (list, tuple, set, bytes, dict)
     return f"{kind.__name__} of {len(value)}" if sized else kind.__name__

@@ -1,7 +1,7 @@
-"""Owns the translation of a framework's metric keys; a key it does not know is never changed.
+"""Owns the translation of a framework's metric keys; an unknown key is never changed.
 
-A dialect is data: one table of names a framework, and one a training algorithm where the
-framework's trainers give one key different meanings. Each framework is a sibling module.
+A dialect is data: one table of names per framework, and one per training algorithm where the framework's
+trainers give a key different meanings. Each framework has its own module here.
 """
 
 import re
@@ -14,10 +14,10 @@ from rldk.schema.event import Phase
 __all__ = ["COMMON", "Dialect", "first_reading", "phase_of"]
 
 COMMON = "trainer"
-"""The table of a dialect that holds what all its trainers log."""
+"""The table of a dialect with the keys that all its trainers log."""
 EVAL_PREFIX = "eval_"
 MEMO_LIMIT = 4096
-"""How many translations an algorithm's table remembers; a real run has fewer than a hundred keys."""
+"""Most translations that an algorithm's table caches; a real run has fewer than a hundred keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class _Table:
 
 
 class _Memo(dict[str, str]):
-    """The translations of one table that were asked for; the lookup of a known key runs no Python."""
+    """Cache of the translations of one table; the lookup of a known key runs no Python code."""
 
     def __init__(self, table: _Table) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class _Memo(dict[str, str]):
         while rest.startswith(EVAL_PREFIX):
             rest = rest[len(EVAL_PREFIX) :]
         name = key[: len(key) - len(rest)] + (self._table.read(rest) or rest)
-        # Emptied rather than evicted one by one: the keys in use come back at the next step.
+        # Clearing is simpler than evicting single keys: the keys in use come back at the next step.
         if len(self) >= MEMO_LIMIT:
             self.clear()
         self[key] = name
@@ -69,8 +69,8 @@ class _Memo(dict[str, str]):
 class Dialect:
     """The metric keys of one framework, and the canonical name of each.
 
-    A key may hold a part in braces, `rewards/{function}/mean`, that stands for any text; the
-    canonical name repeats it. An exact key goes before a pattern.
+    A key may hold a part in braces, `rewards/{function}/mean`, that matches any text; the canonical name
+    repeats it. An exact key wins over a pattern.
 
     Example:
         >>> mine = Dialect("mine", {"kl": "kl_mean", "score/{function}": "rewards/{function}/mean"})
@@ -82,17 +82,17 @@ class Dialect:
     """The framework, and its generation where two differ: `trl`, `trl-0`."""
 
     names: Mapping[str, str] = field(repr=False)
-    """Trainer's key to canonical name, for an algorithm that has no table of its own."""
+    """Trainer's key to canonical name, for an algorithm without its own table."""
 
     by_algorithm: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """The whole table of each known algorithm.
 
-    Whole, and not only what differs: users log metrics of their own, and the `accuracy` that a
-    GRPO user logs must not be taken for the `accuracy` of a reward model.
+    It is whole, and not only the difference: users log their own metrics, and the `accuracy` of a GRPO user
+    must not be read as the `accuracy` of a reward model.
     """
 
     title: str = ""
-    """What pages call the framework: `verl`, `LLaMA-Factory`; the name by default."""
+    """The framework's name on pages: `verl`, `LLaMA-Factory`; by default `name`."""
 
     version: str = ""
     """The version whose sources were read for the tables; empty where none is claimed."""
@@ -108,11 +108,11 @@ class Dialect:
 
     @property
     def tables(self) -> Mapping[str, Mapping[str, str]]:
-        """Each table by its algorithm; `names` alone, under `trainer`, where no algorithm has one."""
+        """Each table by its algorithm; only `names`, under `trainer`, if no algorithm has a table."""
         return self.by_algorithm or {COMMON: self.names}
 
     def canonical(self, key: str, algorithm: str | None = None) -> str:
-        """Name the quantity that `key` holds in a log of `algorithm`; an unknown key stays as is.
+        """The canonical name of `key` in a log of `algorithm`; an unknown key stays as it is.
 
         The keys of an evaluation keep their prefix: `eval_` and the canonical name of the rest.
         """
@@ -128,9 +128,9 @@ class Dialect:
 
 
 def phase_of(logs: Mapping[Any, Any]) -> Phase:
-    """What one log is about, by its keys: they are the only sign.
+    """The phase of one log, by its keys, which are the only sign of it.
 
-    A train record has a `loss` (PPO of TRL: an `episode`), also where it carries `train_runtime`.
+    A train record has a `loss` (TRL's PPO: an `episode`), also if it has `train_runtime`.
 
     Example:
         >>> phase_of({"loss": 0.5}), phase_of({"eval_loss": 0.5}), phase_of({"train_runtime": 60.0})
@@ -150,7 +150,7 @@ def phase_of(logs: Mapping[Any, Any]) -> Phase:
 
 
 def first_reading(tables: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Merge the tables of several algorithms; where they disagree on a key, the first one holds."""
+    """Merge the tables of several algorithms; where they disagree on a key, the first one wins."""
     merged: dict[str, str] = {}
     for table in tables:
         for key, name in table.items():

@@ -1,8 +1,8 @@
-"""Whose keys are these? The dialect and the algorithm of a log, by the keys that stand in it.
+"""Detects the dialect and the algorithm of a log by its keys.
 
-Invariant: the answer depends on the set of keys alone. The dialect wins that has the table that knows most
-of them, and of its algorithms the one that does, the earlier one where two know as many; keys that all
-trainers of the dialect log do not count for an algorithm.
+Invariant: the answer depends only on the set of keys. The dialect wins whose best table knows most keys, and
+then the algorithm whose table knows most; of equals the earlier one. Keys that all trainers of the dialect
+log do not count for an algorithm.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,31 +20,31 @@ from rldk.metrics.dialects.verl import VERL
 __all__ = ["DIALECTS", "detect", "installed_dialects"]
 
 PAIRED = "dpo"
-"""The table to go by where keys speak of chosen completions, and no table of `PAIRS` knows them better."""
+"""The algorithm to assume for keys with "chosen" in them that no table of `PAIRS` knows better."""
 PAIRS = frozenset({"dpo", "kto", "orpo", "cpo", "bco", "tpo", "xpo", "online_dpo", "nash_md", "reward", "rm"})
 """Tables of trainers that learn from preferences."""
 TRAIN = "train/"
-"""What the Trainer puts before its keys for W&B and TensorBoard."""
+"""Prefix of the Trainer's keys in W&B and TensorBoard."""
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect for dialect in (TRL, TRL_EARLY, VERL, OPENRLHF, LLAMA_FACTORY, MS_SWIFT, SB3)
 }
-"""The dialects of rldk by their names, the likelier first."""
+"""The dialects of rldk by name, the likelier ones first."""
 
 
 @cache
 def installed_dialects() -> Mapping[str, Dialect]:
-    """The dialects of rldk, then those of the entry points `rldk.dialects`, by their names."""
+    """The dialects of rldk, then the dialects of the entry points `rldk.dialects`, by name."""
     others = named_plugins("rldk.dialects", Dialect, DIALECTS.values())
     return DIALECTS | {dialect.name: dialect for _, dialect in others}
 
 
 def detect(keys: Collection[str], named: str | Dialect | None = None) -> tuple[Dialect | None, str | None]:
-    """The dialect and the algorithm; None where nothing tells.
+    """The dialect and the algorithm of a log; None where its keys do not show it.
 
     Args:
         keys: the log's own keys.
-        named: the dialect, or its name, where the format of the log is that of one framework; a name that
-            is none is ignored.
+        named: the dialect, or its name, if the format of the log belongs to one framework; an unknown name is
+            ignored.
 
     Example:
         >>> dialect, algorithm = detect(["critic/vf_loss", "actor/pg_loss", "critic/values/mean"])
@@ -58,7 +58,7 @@ def detect(keys: Collection[str], named: str | Dialect | None = None) -> tuple[D
     best, dialect = max(scores, key=lambda scored: scored[0])
     if not best:
         return only, None
-    # What every trainer logs tells no algorithm.
+    # Keys that every trainer logs do not show the algorithm.
     plain = {key if dialect.knows(key) else key.removeprefix(TRAIN) for key in keys}
     distinctive = [
         key for key in plain if COMMON not in dialect.by_algorithm or not dialect.knows(key, COMMON)
@@ -67,16 +67,16 @@ def detect(keys: Collection[str], named: str | Dialect | None = None) -> tuple[D
     most = max(known.values(), default=0)
     best_known = [name for name, count in known.items() if count == most > 0]
     if PAIRED in known and not PAIRS & set(best_known) and any("chosen" in key for key in distinctive):
-        return dialect, PAIRED  # only pairs have a chosen one
-    # One key that trainers of every kind log tells nothing.
+        return dialect, PAIRED  # only pairs have a chosen completion
+    # A single key that trainers of every kind log does not show the algorithm.
     return dialect, best_known[0] if best_known and (most > 1 or len(best_known) <= 2) else None
 
 
 def _most_known(dialect: Dialect, keys: Collection[str]) -> int:
-    """How many of `keys` the best of the dialect's tables knows.
+    """The number of `keys` that the best of the dialect's tables knows.
 
-    One table and not all together: no log is of two algorithms. A key with `train/` before it counts as
-    the bare key too, or a Trainer's log would look like one of SB3 or verl.
+    Only one table counts, because no log has two algorithms. A key with `train/` before it counts as the bare
+    key too, or a Trainer's log would look like a log of SB3 or verl.
     """
     return max(
         sum(dialect.knows(key, name) or dialect.knows(key.removeprefix(TRAIN), name) for key in keys)

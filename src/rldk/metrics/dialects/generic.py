@@ -1,7 +1,7 @@
-"""Owns the metric keys that people give to common quantities in a training loop of their own.
+"""Owns the metric keys that people use for common quantities in their own training loops.
 
-Only names that mean one thing to everybody are here: `kl` is the mean KL to the reference a token, and
-`accuracy`, which may be of anything, is nobody's. What is not here keeps the name that the user gave it.
+Invariant: only names with one common meaning are here. `kl` is the mean KL to the reference per token;
+`accuracy` is missing, because it may be the accuracy of anything. Other keys keep the user's names.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ _SYNONYMS = {
     "truncated_frac": ("clipped_ratio", "truncation_rate", "truncated_ratio"),
     "success_frac": ("success_rate",),
 }
-"""Canonical name -> what else it is called."""
+"""Canonical name -> its other common names."""
 _NAMES = {key: name for name, keys in _SYNONYMS.items() for key in (name, *keys)}
 GENERIC = Dialect(
     name="generic",
@@ -43,11 +43,11 @@ GENERIC = Dialect(
     | {f"train/{key}": name for key, name in _NAMES.items()}
     | {f"eval/{key}": f"eval_{name}" for key, name in _NAMES.items()},
 )
-"""The keys of a loop that follows no framework."""
+"""The keys of a training loop without a framework."""
 
 
 def reader_of(dialect: Dialect | None, algorithm: str | None) -> Callable[[str], str]:
-    """Gives the canonical name of a key: by the dialect's table of the algorithm, else the generic one."""
+    """Returns a reader of canonical names: by the dialect's table of the algorithm, else the generic one."""
     if dialect is None:
         return GENERIC.reader()
     names = dialect.by_algorithm.get(algorithm or "", dialect.names)

@@ -1,8 +1,8 @@
 """Owns the keys of LLaMA-Factory's `trainer_log.jsonl`; two keys of one log never share a name.
 
-Read from the sources of LLaMA-Factory 0.9.5. Only that file has keys of its own: the `trainer_state.json`
-beside it is a plain Trainer's, whose keys are those of the `trl` dialect. `accuracy` is what DPO logs as
-`rewards/accuracies`, and `reward` is what PPO logs.
+Read from the sources of LLaMA-Factory 0.9.5. Only that file has its own keys: the `trainer_state.json` in the
+same folder has the Trainer's keys, which the `trl` dialect knows. `accuracy` is the `rewards/accuracies` of
+DPO, and `reward` the reward of PPO.
 """
 
 from collections.abc import Mapping

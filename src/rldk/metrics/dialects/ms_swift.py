@@ -1,8 +1,8 @@
 """Owns the metric keys of ms-swift: TRL's, and some of its own; two keys of one log never share a name.
 
-Read from the sources of ms-swift 4.6.0. Its trainers derive from those of TRL and log as they do, but
-for GRPO, which counts clipping by process as TRL did before 1.0, and the reward model, whose
-`rewards/chosen` are scores and not the implicit rewards that DPO logs under that key.
+Read from the sources of ms-swift 4.6.0. Its trainers derive from TRL's trainers and log as they do, with two
+exceptions. GRPO counts clipping by process, as TRL did before 1.0. The `rewards/chosen` of the reward model
+are scores, and not the implicit rewards that DPO logs under that key.
 """
 
 from collections.abc import Mapping

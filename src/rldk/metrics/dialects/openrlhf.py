@@ -3,8 +3,8 @@
 Read from the sources of OpenRLHF 0.11.2, and of earlier versions for KTO and `ptx_loss`. W&B and
 TensorBoard have `train/` before each key, the console does not.
 
-DPO and the reward model log the same keys about different things: implicit rewards, and scores. As keys
-do not tell them apart, `detect` takes both for DPO. What the evaluations log keeps its keys.
+DPO and the reward model log different quantities under the same keys: implicit rewards, and scores. Keys
+cannot separate the two, so `detect` reads both as DPO. The metrics of evaluations keep their keys.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ _PPO: Names = {
     "values": "value_prediction_mean",
     **_as_is("critic_lr", "critic_grad_norm", "ptx_loss"),
     "dynamic_filtering_pass_rate": "dynamic_sampling_kept_frac",
-    # About all samples of the rollout, also those that no batch of the update took.
+    # Over all samples of the rollout, also samples that no batch of the update used.
     "rollout/reward_std": "reward_std",
     **_as_is("rollout/reward_mean", "rollout/response_length_mean", "rollout/truncated_rate"),
     **_as_is("rollout/num_samples", "timing/{phase}"),

@@ -1,9 +1,9 @@
 """Owns the metric keys of Stable-Baselines3; two keys of one training log never share a name.
 
-Read from the sources of Stable-Baselines3 2.9.2, and of sb3-contrib for TRPO. Its episodes are those of
-an environment and not completions, so that few of its names are those of other trainers: its
-`clip_fraction` counts both sides whatever the advantage, its `value_loss` is not halved, its
-`entropy_loss` is minus the entropy. What `EvalCallback` logs keeps its keys.
+Read from the sources of Stable-Baselines3 2.9.2, and of sb3-contrib for TRPO. Its episodes belong to an
+environment and are no completions, so it shares few names with other trainers. Its `clip_fraction` counts
+both sides whatever the advantage, its `value_loss` is not halved, and its `entropy_loss` is minus the
+entropy. The metrics of `EvalCallback` keep their keys.
 """
 
 from collections.abc import Mapping

@@ -1,12 +1,12 @@
 """Owns the metric keys of TRL from 0.23 on; two keys of one training log never share a name.
 
-Read from the sources of TRL 0.23.1 and 1.16.0 (transformers 4.57.6 and 5.23). One key can hold
-different quantities: KTO's `kl` is the reference point of its loss, AsyncGRPO's `kl` compares
-with the policy that generated, CPO's `rewards/*` know no reference model, ORPO's are averages
-over tokens, XPO's `logps/*` add policy and reference. Such keys have a name of their own there.
+Read from the sources of TRL 0.23.1 and 1.16.0 (transformers 4.57.6 and 5.23). One key can hold different
+quantities: KTO's `kl` is the reference point of its loss, AsyncGRPO's `kl` compares with the generating
+policy, CPO's `rewards/*` have no reference model, ORPO's are averages over tokens, XPO's `logps/*` add policy
+and reference. Such keys have their own canonical names there.
 
-`TRL` is TRL 1; `TRL_0` is TRL before 1.0, and differs only where a key's meaning does. Where
-exactly between 0.23.1 and 1.16.0 each meaning changed was not looked up; 1.0 is the convention.
+`TRL` is TRL 1; `TRL_0` is TRL before 1.0, and differs only where a key's meaning does. rldk does not know in
+which version between 0.23.1 and 1.16.0 each meaning changed; 1.0 is a convention.
 
 Two keys keep one name although their meaning moved between the versions: `reward_std` (of groups,
 now of the batch) and the `reward` of RLOO (after the KL penalty, now before it). The entry in
@@ -26,8 +26,8 @@ def _as_is(*keys: str) -> dict[str, str]:
     return {key: key for key in keys}
 
 
-# What the Trainer of transformers logs itself: records of training, of an evaluation
-# (under `eval_`) and the summary at the end.
+# Keys of transformers' own Trainer: records of training, of an evaluation (under `eval_`) and the
+# summary at the end.
 _TRAINER: Names = {
     "learning_rate": "lr",
     **_as_is("loss", "grad_norm", "epoch", "num_input_tokens_seen"),
@@ -88,7 +88,7 @@ _RLOO: Names = {
 _GRPO: Names = {
     **_RLOO,
     **_TOOLS,
-    # The whole of what the Liger loss of 0.23 says about clipping; never next to `clip_ratio/*`.
+    # The only clipping metric of the Liger loss in 0.23; never together with `clip_ratio/*`.
     "clip_ratio": "clip_frac",
     "cispo_clip_ratio": "cispo_clip_frac",
     "vespo/phi_seq_mean": "vespo_weight_mean",
@@ -305,7 +305,7 @@ _TABLES: dict[str, Names] = {
     "grpo": _GRPO,
     "gmpo": _GRPO,
     "rloo": _RLOO,
-    "sft": _SFT,  # before dpo, which logs all that sft does
+    "sft": _SFT,  # before dpo, which logs all keys of sft
     "dpo": _DPO,
     "reward": _REWARD,
     "kto": _KTO,
@@ -359,4 +359,4 @@ TRL_0 = Dialect(name="trl-0", names=first_reading(_TABLES_0.values()), by_algori
 
 _TABLES_EARLY = {"grpo": _GRPO_EARLY, "trainer": _TRAINER}
 TRL_EARLY = Dialect(name="trl-early", names=_GRPO_EARLY, by_algorithm=_TABLES_EARLY, title="TRL < 0.17")
-"""GRPO of TRL before 0.17, whose logs are still about: read, never recorded."""
+"""GRPO of TRL before 0.17, for old logs: rldk reads them and never records them."""

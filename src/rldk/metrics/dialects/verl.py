@@ -1,15 +1,15 @@
-"""Owns the metric keys of verl; two keys of one training log share a name only where said below.
+"""Owns the metric keys of verl; two keys of one training log share a name only as listed below.
 
-Read from the sources of verl 0.9.1 and, for older keys, from copies of 2024 and 2025. A step of verl is
-an iteration: one rollout and all updates on it. `critic/` stands before scores, rewards and advantages
-also where there is no critic.
+Read from the sources of verl 0.9.1 and, for older keys, from copies of 2024 and 2025. A step of verl is an
+iteration: one rollout and all updates on it. Scores, rewards and advantages have the prefix `critic/` even
+without a critic.
 
 One quantity can have two keys: the entropy before (`actor/entropy`) and during (`actor/entropy_loss`) the
 update, the KL to the reference in the reward (`critic/kl`, now `actor/reward_kl_penalty`) and in the
 loss (`actor/kl_loss`). Few logs have both, and `measure` keeps the second one's own key.
 
-Validation (`val-core/...`) compares samples in ways of its own, and keeps its keys, as do the times
-of single phases.
+Validation (`val-core/...`) compares samples in its own ways and keeps its keys. So do the times of single
+phases.
 """
 
 from collections.abc import Mapping
@@ -111,7 +111,7 @@ _SFT: Names = {
     **_as_is("train/total_tokens(B)", "val/loss"),
 }
 
-# Without a critic, the keys do not tell GRPO from RLOO, REINFORCE++ and their kin.
+# Without a critic, the keys do not separate GRPO from RLOO, REINFORCE++ and similar algorithms.
 _TABLES: dict[str, Names] = {
     "ppo": {**_TRAINER, **_CRITIC},
     "sft": _SFT,
