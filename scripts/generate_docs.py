@@ -37,7 +37,7 @@ from rldk.schema.event import json_schema  # noqa: E402
 NOTICE = "<!-- Made by scripts/generate_docs.py. Change the tables in src/rldk, not this page. -->"
 EVENT_PARTS = {"Top level": "Event", "rng": "Rng", "data_slice": "DataSlice", "model_info": "ModelInfo"}
 EVENT_INTRODUCTION = f"""\
-One line of `{{run_id}}_events.jsonl`: what the trainer logged once, and what it stood on.
+One line of `{{run_id}}_events.jsonl`: what the trainer logged at once, with the state behind it.
 Strict JSON in UTF-8, with the keys in the order of this page.
 This is version {event.SCHEMA_VERSION} of the schema.
 The same as JSON Schema: [event.schema.json](event.schema.json), or `rldk validate --schema`.
@@ -61,15 +61,17 @@ One quantity has one name, whichever trainer logged it; different quantities hav
 A key that is in no table keeps the name that the trainer gave it.
 The metrics of an evaluation carry the prefix `eval_` before the canonical name.
 
-Unless the meaning says otherwise, a value is the mean, over the batches since the last record,
-of what is described for one batch, across all processes.
-The direction is where a healthy run is expected to move the metric; a dash means neither way.
-Meanings were read in the sources of {", ".join(READ[:-1])} and {READ[-1]}.
+A meaning describes the value for one batch.
+Unless it says otherwise, the logged value is the mean over the batches since the last record, across all
+processes.
+The direction is where a healthy run should move the metric; a dash means neither way.
+The meanings come from the sources of {", ".join(READ[:-1])} and {READ[-1]}.
 
-A name with a slash is a trainer's own key, kept because nothing else is quite the same quantity.
-A part in braces stands for any text. Keys are those of TRL, with the trainers that log them, unless another
-framework stands before them; ms-swift logs the keys of TRL besides its own. OpenRLHF has `train/` before
-each key in W&B and TensorBoard.
+A name with a slash is a trainer's own key, kept because no other quantity is quite the same.
+A part in braces stands for any text.
+Keys without a framework's name are TRL's keys, with the trainers that log them.
+ms-swift logs the keys of TRL and its own.
+OpenRLHF has `train/` before each key in W&B and TensorBoard.
 """
 RULES_INTRODUCTION = """\
 # The rules

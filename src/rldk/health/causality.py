@@ -1,7 +1,7 @@
 """Which finding explains which, so that failures with one cause are reported together.
 
-Invariant: a finding is reported as the consequence of another only if its rule names the other rule in
-`explained_by`, the other rule reported too, and the other finding did not begin clearly later.
+Invariant: a rule's finding is a consequence only of a rule in its `explained_by`, and only if that rule
+reported too and its finding did not begin clearly later.
 """
 
 from collections.abc import Mapping

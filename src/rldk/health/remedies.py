@@ -1,7 +1,7 @@
 """Remedies: changes to make, by options that the run's trainer really has.
 
-Invariant: an option is named only where the trainer class of the run has it in the version that the run
-used, and never with the value that the run already has.
+Invariant: a remedy names an option only if the run's trainer has it, in the version of the run, and never
+with the value that the run already has.
 """
 
 import ast

@@ -1,9 +1,9 @@
 """Owns the canonical metrics: one name per quantity, and one true sentence about it.
 
-Unless a sentence says otherwise, a logged value is the mean, over the batches since the last record, of what
-the sentence describes for one batch, across all processes. In the sentences, 0.23 and 1.16 are the versions
-of TRL whose sources were read; the sentences claim nothing about other versions. The dialects name the
-versions of other trainers.
+A sentence describes the value for one batch. Unless it says otherwise, the logged value is the mean over the
+batches since the last record, across all processes. In the sentences, 0.23 and 1.16 are the versions of TRL
+whose sources were read; the sentences claim nothing about other versions. The dialects name the versions of
+other trainers.
 """
 
 from rldk.metrics.metric import Metric

@@ -15,7 +15,7 @@ PREFERENCE_ROWS = (
     Metric("rewards_rejected", "score", "none",
         "Implicit reward of the rejected completions, computed as `rewards_chosen`."),
     Metric("rewards_margins", "score", "up",
-        "Mean implicit reward of the chosen less that of the rejected completions, by pairs, or "
+        "Mean implicit reward of the chosen less the rejected completions, by pairs, or "
         "between the two means in KTO and BCO, whose data has no pairs."),
     Metric("rewards_accuracies", "fraction", "up",
         "Share of pairs whose chosen completion has the strictly higher implicit reward, so zero "

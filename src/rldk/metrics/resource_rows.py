@@ -44,7 +44,7 @@ RESOURCE_ROWS = (
         "Memory of the GPU in use, by all processes, the caches of allocators and the driver's reserve included."),
     Metric("resource/gpu{index}_memory_total", "GiB", "none", "Memory of the GPU."),
     Metric("resource/gpu{index}_power", "W", "none",
-        "Mean power that the GPU draws, each reading of which the driver averages over up to a second."),
+        "Mean power that the GPU draws; the driver averages each reading over up to a second."),
     Metric("resource/gpu{index}_power_limit", "W", "none", "Power limit of the GPU that is enforced now."),
     Metric("resource/gpu{index}_temperature", "degrees C", "none", "Temperature of the GPU's die."),
     Metric("resource/gpu{index}_throttled", "fraction", "down",

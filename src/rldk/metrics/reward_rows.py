@@ -83,7 +83,7 @@ REWARD_ROWS = (
         "Mean reward of the completions that the policy's own are compared with: of the reference "
         "in XPO, of the mixture in Nash-MD."),
     Metric("opponent_reward_margin_mean", "score", "up",
-        "Mean reward of the policy's completions less that of the reference's (XPO)."),
+        "Mean reward of the policy's completions less the mean of the reference's (XPO)."),
     Metric("win_probability_mean", "fraction", "up",
         "Mean probability, given by the judge or the rewards, that the policy's completion is "
         "preferred to the mixture's (Nash-MD)."),

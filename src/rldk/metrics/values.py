@@ -59,7 +59,8 @@ def measure(
 
 def joined(metrics: dict[str, Number | None], measured: Mapping[str, float]) -> dict[str, Number | None]:
     """The metrics of a log together with rldk's own measurements; for a name in both, the logged value
-    wins."""
+    wins.
+    """
     both: dict[str, Number | None] = {**metrics, **measured}
     return both if len(both) == len(metrics) + len(measured) else {**both, **metrics}
 

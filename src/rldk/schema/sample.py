@@ -17,8 +17,9 @@ Text = str | list[dict[str, Any]]
 End = Literal["eos", "cut", "other"]
 """How a completion ended: on an end token, at the length limit, or otherwise (a stop string, an abort)."""
 Why = Literal["best", "worst", "random", "cut", "missing", "ended-unseen"]
-"""Why rldk kept a sample: for its reward, at random, because the length limit cut it, because a reward
-function gave it no reward, or because it ended on a token that the trainer does not count as an end."""
+"""Why rldk kept a sample. `best`, `worst`: for its reward; `random`: at random; `cut`: the length limit cut
+it; `missing`: a reward function gave it no reward; `ended-unseen`: it ended on a token that the trainer does
+not count as an end."""
 
 
 class RecordedSample(msgspec.Struct, frozen=True, kw_only=True):

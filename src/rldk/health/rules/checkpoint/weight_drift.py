@@ -37,9 +37,10 @@ class WeightDrift(CheckpointRule[WeightDriftOptions]):
     A divergence often begins in a single layer. A change of dtype is seldom intended.
 
     ## How it decides
-    Of at least six parts of one kind that moved (such as the MLPs of all layers), one is above the median by
-    five median absolute deviations on a log scale, and by a factor of three: info. Between checkpoints with
-    common tensors, dtypes or shapes changed, or the size by more than 1%: info.
+    The rule compares parts of one kind that moved (such as the MLPs of all layers), if there are at least
+    six. A part is above the median by five median absolute deviations on a log scale, and by a factor of
+    three: info. Between checkpoints with common tensors, dtypes or shapes changed, or the size by more than
+    1%: info.
 
     ## What looks alike but is healthy
     First and last layers often move more. Frozen layers do not move, and the rule ignores them.

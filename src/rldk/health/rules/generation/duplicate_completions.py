@@ -33,10 +33,10 @@ class DuplicateCompletions(RisesAboveOwnLevel[DuplicateCompletionsOptions]):
     Identical completions have the same reward, so their advantage is 0: they show lost entropy in the text.
 
     ## How it decides
-    The mean of ten records is at least 0.5, and at least 0.3 and twice the noise above the run's own (the
-    mean of the first five records, or the median of records 5 to 25 if that is lower), for ten records, and
-    the reward does not do well: warning. Where the reward does well: info; where the task is solved: nothing.
-    The rule judges the completions that `observe_rewards` sees.
+    The mean of ten records is at least 0.5, and above the run's own level by 0.3 and by twice its noise. That
+    holds for ten records, and the reward does not do well: warning. The own level is the mean of the first
+    five records, or the median of records 5 to 25 if that is lower. Where the reward does well: info; where
+    the task is solved: nothing. The rule judges the completions that `observe_rewards` sees.
 
     ## What looks alike but is healthy
     Tasks with few right answers, such as one number: the share is high from the start, or the reward rises

@@ -46,7 +46,7 @@ class EOSMismatch(Rule[EOSMismatchOptions]):
 
     ## How it decides
     Five records in a row: at least 0.9 count as cut, and the longest completion (the mean length, where that
-    is not logged) is below 0.9 of `max_completion_length`. `observe_rewards` proves it by the tokens: at
+    is not logged) is below 0.9 of `max_completion_length`. `observe_rewards` proves it by the tokens. At
     least half of the completions hold an end token, but at least 0.9 count as cut, or at most a tenth hold an
     end token that the trainer knows.
 

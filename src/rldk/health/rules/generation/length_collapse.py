@@ -35,10 +35,10 @@ class LengthCollapse(Rule[LengthCollapseOptions]):
     A policy that ends at once earns nothing and cannot recover.
 
     ## How it decides
-    The mean of ten records is at most 0.3 times the run's own length (the larger of the mean of the first
-    five records and the median of records 5 to 25) for ten records, or below five tokens for five records
-    where the run's own was at least 20; and the reward is not above its start, not improving and not at its
-    ceiling: warning.
+    The mean of ten records is at most 0.3 times the run's own length, for ten records. Or it is below five
+    tokens for five records, where the own length was at least 20. The own length is the mean of the first
+    five records, or the median of records 5 to 25 if that is larger. Warning if the reward is not above its
+    start, not improving and not at its ceiling.
 
     ## What looks alike but is healthy
     A reward for brevity, or a task with answers of one token: the reward rises, or the length was short from

@@ -41,8 +41,9 @@ class MissingEOS(Rule[MissingEOSOptions]):
 
     ## How it decides
     Fewer than half of the completions contain an EOS, a mean of 20 records, for 20 records; or none in ten
-    records in a row. Warning where the reward does not thrive after 40 records and `response_length` is not
-    known to be 64 or less, or where the run had EOS tokens before and lost them; otherwise info.
+    records in a row. Warning where the run had EOS tokens before and lost them. Warning, too, where the
+    reward does not thrive after 40 records, unless `response_length` is known to be 64 or less. Otherwise
+    info.
 
     ## What looks alike but is healthy
     Short responses by design: PPO's `response_length` is 53 tokens by default, which many tasks fill.

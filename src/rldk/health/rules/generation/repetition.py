@@ -32,10 +32,10 @@ class Repetition(RisesAboveOwnLevel[RepetitionOptions]):
     A lost end token, or a reward for length, shows in the text as repetition.
 
     ## How it decides
-    The mean of ten records is at least 0.3, and at least 0.2 and twice the noise above the run's own (the
-    mean of the first five records, or the median of records 5 to 25 if that is lower), for ten records, and
-    the reward does not do well: warning. Where the reward does well, it may pay for the repetition: info. The
-    rule judges the completions that `observe_rewards` sees.
+    The mean of ten records is at least 0.3, and above the run's own level by 0.2 and by twice its noise. That
+    holds for ten records, and the reward does not do well: warning. The own level is the mean of the first
+    five records, or the median of records 5 to 25 if that is lower. Where the reward does well, it may pay
+    for the repetition: info. The rule judges the completions that `observe_rewards` sees.
 
     ## What looks alike but is healthy
     Code, tables and lists repeat themselves, from the start.

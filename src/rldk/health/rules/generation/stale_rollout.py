@@ -37,9 +37,9 @@ class StaleRollout(Rule[StaleRolloutOptions]):
     The trainer learns from the completions of an older policy, and never sees the effect of its updates.
 
     ## How it decides
-    Every tenth record, over the last 100 (at least 50): the difference has a rank correlation with the step
-    of at least 0.9 and a level of at least five times the run's first, and the reward was never above its
-    start and does not improve: warning.
+    Every tenth record, the rule looks at the last 100 records (at least 50). The difference has a rank
+    correlation with the step of at least 0.9, and a level of at least five times the run's first. The reward
+    was never above its start and does not improve: warning.
 
     ## What looks alike but is healthy
     Warm-up. Steps without a gradient prove nothing (verl#7413). A mismatch that grows slowly while the reward

@@ -59,10 +59,10 @@ class Divergence(Rule[DivergenceOptions]):
     noise and by a third of its fall, for eight records (three where a record covers ten steps). Warning too:
     a first record of several steps at which DPO's plain sigmoid loss is 1.5 times ln 2, and still above ln 2
     in the mean of the first five. Warning too: a token accuracy below 0.6 of the first record's, by three
-    times its noise. Info where the loss is below its start and the evaluation loss is at its best, or most
-    pairs are ranked right as before, or the loss falls again with the usual gradients. Info too, at any
-    level, where the loss jumped and then stays or falls, no gradient norm is half above its usual, and no
-    evaluation got worse: a change of data looks like this.
+    times its noise. Info where the loss is below its start, and one of these holds: the evaluation loss is at
+    its best, most pairs are ranked right as before, or the loss falls again with the usual gradients. Info
+    too, at any level, where the loss jumped and then stays or falls, no gradient norm is half above its
+    usual, and no evaluation got worse: a change of data looks like this.
 
     ## What looks alike but is healthy
     Another stage of a curriculum, or another packing. The loss of GRPO and PPO, which is never judged. A loss

@@ -33,10 +33,10 @@ class GradientCreep(Rule[GradientCreepOptions]):
     A collapse often begins so: rollout and trainer drift apart, or the policy becomes extreme.
 
     ## How it decides
-    From 160 records on, every tenth: mean and median of 50 records are at least 3 times those of records 10
-    to 60, and the last 100 records, in blocks of five, rise with
-    p < 0.01 by Mann-Kendall. Warning where the reward gained less than half of its noise over these 100
-    records and is not at its ceiling; info otherwise.
+    From 160 records on, the rule judges every tenth. Mean and median of 50 records are at least 3 times those
+    of records 10 to 60. The last 100 records, in blocks of five, rise with p < 0.01 by Mann-Kendall. Warning
+    where the reward gained less than half of its noise over these 100 records and is not at its ceiling; info
+    otherwise.
 
     ## What looks alike but is healthy
     A rise while the reward rises, or a new stage of a curriculum. On a solved task few prompts have an

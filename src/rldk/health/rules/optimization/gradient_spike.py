@@ -39,9 +39,9 @@ class GradientSpike(Rule[GradientSpikeOptions]):
 
     ## How it decides
     A record is a spike if it is at least 5 times the median of the last 100 records and at least 6 robust
-    standard deviations above it on a log scale. Two spikes within three records: info. Warning if within 30
-    records the mean reward over 10 records falls by two standard deviations of its record-to-record noise
-    or, in offline training, the loss rises by a quarter of its level and by two such deviations.
+    standard deviations above it on a log scale. Two spikes within three records: info. Warning if, within 30
+    records, the mean reward over 10 records falls by two standard deviations of its record-to-record noise.
+    In offline training, warning if the loss rises by a quarter of its level and by two such deviations.
 
     ## What looks alike but is healthy
     Single spikes: a plain rule of 3 standard deviations fires 7 to 14 times per 1,000 healthy steps, and on

@@ -40,10 +40,10 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
     ## How it decides
     Ten records in a row. Where single zeros are usual, more: a streak with a chance of 1 in 10,000, given the
     share of zeros before it. Critical if the gradient was 0 from the first record on, or for twice as long;
-    otherwise a warning. While the reward has had one value (see dead-reward) and fewer than 500 completions
-    are scored (60 records where the batch size is not known), a warning at most, after 25 records. Info where
-    the task is solved. Info where the loss or the reward still improves: then the logged norm is not the
-    gradient's.
+    otherwise a warning. A warning at most, after 25 records, while the reward has had one value (see
+    dead-reward) and fewer than 500 completions are scored (60 records where the batch size is not known).
+    Info where the task is solved. Info where the loss or the reward still improves: then the logged norm is
+    not the gradient's.
 
     ## What looks alike but is healthy
     The first record, whose learning rate is 0. A solved task: all completions are right, or all pairs are

@@ -39,12 +39,13 @@ class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
 
     ## How it decides
     The mean of ten records is at most 0.35 of the run's own level and below it by twice the noise, for 15
-    records: warning. The own level is the median of records 5 to 25, or the largest early level where that is
-    more than twice as high, and before record 25. At most a fifth, for five records: critical. Healthy runs
-    fall below half, the threshold proposed elsewhere, and noise hides a slow gain of the reward. It is not
-    reported while the reward improves, is at its ceiling, or is high on a scale of 0 to 1. Where the reward
-    is above its start but no longer improves, only a fall to a tenth is reported, as a warning: the fall may
-    have paid, but it pays no more. A ceiling counts only where completions no longer differ in reward.
+    records: warning. The own level is the median of records 5 to 25. Before record 25, or where an early
+    level is more than twice as high, it is the largest early level. At most a fifth, for five records:
+    critical. Healthy runs fall below half, the threshold proposed elsewhere, and noise hides a slow gain of
+    the reward. It is not reported while the reward improves, is at its ceiling, or is high on a scale of 0 to
+    1. Where the reward is above its start but no longer improves, only a fall to a tenth is reported, as a
+    warning: the fall may have paid, but it pays no more. A ceiling counts only where completions no longer
+    differ in reward.
 
     ## What looks alike but is healthy
     Entropy falls in every run that learns: healthy ones end at 0.27 to 0.47 of their base, some near 0.03

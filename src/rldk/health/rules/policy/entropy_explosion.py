@@ -35,9 +35,9 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
     Noise scores nothing and does not end, and the next update learns from it.
 
     ## How it decides
-    The mean of ten records is at least twice the smallest early level (the first 3 or 5 records, or the
-    median of records 5 to 25) and 0.3 nats above it, for ten records; or four times and one nat above it, for
-    five; and the reward is not above its start and not improving: warning.
+    The mean of ten records is at least twice the smallest early level and 0.3 nats above it, for ten records;
+    or four times and one nat above it, for five. The early levels are those of the first 3 or 5 records, and
+    the median of records 5 to 25. Warning if the reward is not above its start and not improving.
 
     ## What looks alike but is healthy
     A slow rise by less than 1 nat that levels, with a better reward (rllm#116, verl#651). A bump that

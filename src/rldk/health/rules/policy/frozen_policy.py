@@ -39,10 +39,10 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
 
     ## How it decides
     Preferences: margins below 0.001 (times beta / 0.1 where beta is known) and a loss within 0.001 of its
-    first value for 20 records, or 8 that span 20 steps, with a learning rate past its warm-up and at half of
-    its peak or more: warning, critical after 50. If the gradient is exactly 0 too, 5 records are enough, at
-    any learning rate above 0: critical. Online: KL below 1e-6 for 50 records, or 10 that span 50 steps, under
-    the same learning rate and with a gradient: critical.
+    first value, for 20 records, or 8 that span 20 steps: warning, critical after 50. The learning rate must
+    be past its warm-up and at least half of its peak. If the gradient is exactly 0 too, 5 records are enough,
+    at any learning rate above 0: critical. Online: KL below 1e-6 for 50 records, or 10 that span 50 steps,
+    under the same learning rate and with a gradient: critical.
 
     ## What looks alike but is healthy
     The first records, and warm-up, always look like this. The rule is silent without a logged learning rate,

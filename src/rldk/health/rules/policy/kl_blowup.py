@@ -51,14 +51,14 @@ class KLBlowup(Rule[KLBlowupOptions]):
     ## How it decides
     It holds when ten records in a row are above the limit, or four in a row above ten times the median of the
     50 before. The limit of a KL per token is five times the median of records 5 to 25 and at least 0.5 nats,
-    or five times the first record and at least 1 nat (1 nat, where GRPO or RLOO train a whole model: their
-    reference is the policy's own start). The limit of a KL summed over a completion (PPO, online DPO) is 10
-    nats, the top of the range in TRL's guide; above five times that it is reported whatever the reward. KTO's
-    reference point has a scale of its own: only the ten-fold jump counts, together with a loss above its
-    start. It is a warning unless the reward gained half its spread since the start, rose to a ceiling, or
-    rises by twice its record-to-record noise in 40 records. The spread is `reward_std` where that is logged,
-    since the noise of a record shrinks with the batch. Critical: above ten times the limit while the reward
-    has fallen below its start.
+    or five times the first record and at least 1 nat. Where GRPO or RLOO train a whole model, the reference
+    is the policy's own start, so the limit from the first record is 1 nat. The limit of a KL summed over a
+    completion (PPO, online DPO) is 10 nats, the top of the range in TRL's guide; above five times that it is
+    reported whatever the reward. KTO's reference point has a scale of its own: only the ten-fold jump counts,
+    together with a loss above its start. It is a warning unless the reward gained: by half its spread since
+    the start, to a ceiling, or by twice its record-to-record noise in 40 records. The spread is `reward_std`
+    where that is logged, since the noise of a record shrinks with the batch. Critical: above ten times the
+    limit while the reward has fallen below its start.
 
     ## What looks alike but is healthy
     Single-record spikes of the k3 estimate (8 spikes to 197 in a run whose reward was intact): hence records

@@ -42,8 +42,8 @@ class ReferenceMismatch(Rule[ReferenceMismatchOptions]):
     be above 0.3 and not rise. Info.
 
     ## What looks alike but is healthy
-    It is common and often intended: ten of 18 public GRPO logs begin with a KL of 0.3 to 12, because an
-    adapter from fine-tuning lies on top of the base model that is the reference.
+    It is common and often intended. Ten of 18 public GRPO logs begin with a KL of 0.3 to 12: the policy has
+    an adapter from fine-tuning, and the reference is the base model.
 
     ## What to do
     Merge the adapter first, or load it as the reference too; turn dropout off; compute reference

@@ -35,8 +35,9 @@ class MarginCollapse(Rule[MarginCollapseOptions]):
     The model is losing the preferences that it had learned.
 
     ## How it decides
-    The mean over 20 records is below half of its best, the best above 0.1, and the loss of margin at least
-    1.5 times its record-to-record noise, for 20 records (10 where a record covers five steps): warning.
+    The mean over 20 records is below half of its best, and the best was above 0.1. The loss of margin is at
+    least 1.5 times its record-to-record noise. All that for 20 records (10 where a record covers five steps):
+    warning.
 
     ## What looks alike but is healthy
     Noise of small batches around a small margin; other data in a new epoch.

@@ -1,4 +1,4 @@
-"""REW004 dead-reward-component: one of several reward functions gives every completion the same.
+"""REW004 dead-reward-component: a single reward function gives every completion the same reward.
 
 Invariant: the rule reads a function's metrics `rewards/{function}/mean` and `/std`, of at most
 `MAX_FUNCTIONS` functions.
@@ -19,7 +19,7 @@ class DeadRewardComponentOptions(RuleOptions, frozen=True):
 
 
 class DeadRewardComponent(RewardFunctionRule[DeadRewardComponentOptions]):
-    """One of several reward functions gives every completion the same.
+    """A single reward function gives every completion the same reward.
 
     ## What it looks for
     `rewards/{function}/std` exactly 0 while another function's is not.

@@ -1,5 +1,5 @@
-"""REW005 dominant-reward-component: one of several reward functions owns almost all of the variance, so the
-others are not trained.
+"""REW005 dominant-reward-component: a single reward function has almost all of the variance, so the others
+are not trained.
 
 Invariant: the rule reads a function's metrics `rewards/{function}/mean` and `/std`, of at most
 `MAX_FUNCTIONS` functions.
@@ -20,7 +20,7 @@ class DominantRewardComponentOptions(RuleOptions, frozen=True):
 
 
 class DominantRewardComponent(RewardFunctionRule[DominantRewardComponentOptions]):
-    """One of several reward functions owns almost all of the variance, so the others are not trained.
+    """A single reward function has almost all of the variance, so the others are not trained.
 
     ## What it looks for
     The share of each function in the summed spread, weights included.

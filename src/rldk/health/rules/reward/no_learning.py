@@ -32,9 +32,9 @@ class NoLearning(Rule[NoLearningOptions]):
     Hours of training for nothing. It is information, not an alarm: a plateau can end.
 
     ## How it decides
-    After at least 100 records, or 40 records that span 400 steps: the best mean over 50 records is above the
-    mean of the first 20 by less than 0.8 of the record-to-record standard deviation, and the mean of the
-    latest 50 by less than 0.5 of it. Stationary noise reaches 0.5 to 0.7 over thousands of records.
+    After at least 100 records, or 40 records that span 400 steps, the rule compares means of 50 records with
+    the mean of the first 20. The best mean gained less than 0.8 of the record-to-record standard deviation,
+    and the latest less than 0.5 of it: info. Stationary noise reaches 0.5 to 0.7 over thousands of records.
 
     ## What looks alike but is healthy
     A reward at its ceiling from the start; learning-rate warm-up; batch noise; the first 100 to 300 steps,

@@ -39,11 +39,11 @@ class Crash(Rule):
     ## How it decides
     It needs rldk's record of how the process ended, so a log alone is not checked. An uncaught exception, or
     an error below Python (a segmentation fault, an abort): critical. SIGTERM or SIGHUP: warning. The finding
-    names the line, and the reward function if the process was in one. By the text of the exception it
-    recognises memory that ran out (with the allocator's numbers), a full disk, and the loss of another rank
-    (with that rank's end, if it left a crash file). NaN weights of an online trainer fail in generation
-    ("probability tensor contains either `inf`, `nan` or element < 0") before a log shows them: then
-    non-finite is reported too, as the cause.
+    names the line, and the reward function if the process was in one. By the text of the exception, the rule
+    recognises memory that ran out, a full disk, and the loss of another rank. It adds the allocator's
+    numbers, and the other rank's end if that left a crash file. NaN weights of an online trainer fail in
+    generation ("probability tensor contains either `inf`, `nan` or element < 0") before a log shows them:
+    then non-finite is reported too, as the cause.
 
     ## What looks alike but is healthy
     A run that was stopped on purpose. An exception that the script caught before it continued. A scheduler

@@ -49,9 +49,9 @@ class GPUIdle(Rule[GPUIdleOptions]):
     You pay for hours in which the GPU waits: for generation, for data, for a reward function.
 
     ## How it decides
-    Over the last ten recorded minutes, or over three stretches of records if those are longer, the busiest
-    GPU of the process was in use for less than 30% of the time, or drew less than 30% of its power limit.
-    Both the mean by time and the median of the stretches must be below: info.
+    The rule judges the busiest GPU of the process over the last ten recorded minutes, or over three stretches
+    of records if those are longer. It was in use for less than 30% of the time, or drew less than 30% of its
+    power limit. Both the mean by time and the median of the stretches must be below: info.
 
     ## What looks alike but is healthy
     Minutes of evaluation or saving, in which the GPU waits for other work: hence the median. A small model on

@@ -55,25 +55,25 @@ class MemoryCreep(Rule[MemoryCreepOptions]):
     The run dies hundreds of steps later, mostly without a recent checkpoint.
 
     ## How it decides
-    *Measured by rldk, rising*: after at least 100 records and 15 minutes, one of three levels rises evenly
-    over the last three quarters of the run, by 2% and 0.1 GiB in all. The levels are the memory of the
-    process, the peak of the tensors, and a GPU's memory without torch's cache. A rise is even if the level
-    reaches new highs again and again, and every quarter of that time gains: none more than three times
-    another, the last at least 0.7 of the first, and together more than the level swings within one. If it is
-    the process, the machine's memory must have grown by at least half as much. At this pace 95% of the
-    available memory (of the machine, of the container's limit, of the GPU) must be in use before the planned
-    end; rldk projects at most three times the steps done. All that in at least three checks, ten records
-    apart, more than in checks without: warning.
+    *Measured by rldk, rising*: after at least 100 records and 15 minutes, a level rises evenly over the last
+    three quarters of the run, by 2% and 0.1 GiB in all. The level is the memory of the process, the peak of
+    the tensors, or a GPU's memory without torch's cache. A rise is even if the level reaches new highs again
+    and again, and every quarter of that time gains: none more than three times another, the last at least 0.7
+    of the first, and together more than the level swings within one. If it is the process, the machine's
+    memory must have grown by at least half as much. At this pace 95% of the available memory (of the machine,
+    of the container's limit, of the GPU) must be in use before the planned end; rldk projects at most three
+    times the steps done. All that in at least three checks, ten records apart, more than in checks without:
+    warning.
 
     *Measured by rldk, full*: in five records in a row more than 97% of the memory of the machine, or of its
     limit, is in use and less than 8 GiB are left: warning. Caches that the kernel would give back do not
     count. The allocator found no memory since the first ten records: warning. It had to empty its cache in at
     least 5 of the last 20 records: info.
 
-    *Logged by a framework*: over the last 100 records, the largest value of each quarter is at least 2% above
-    the quarter before, no rise is more than three times another, and together they are at least 10%: warning.
-    Info where completions grew by a tenth, unless at this pace memory doubles before `max_steps`. A log does
-    not hold the capacity of the card.
+    *Logged by a framework*: the rule compares the largest values in the four quarters of the last 100
+    records. Each is at least 2% above the one before, no rise is more than three times another, and together
+    they are at least 10%: warning. Info where completions grew by a tenth, unless at this pace memory doubles
+    before `max_steps`. A log does not hold the capacity of the card.
 
     ## What looks alike but is healthy
     The allocator's cache: reserved memory rises in steps and stays. A peak that follows the longest batch. A

@@ -37,10 +37,10 @@ class ResumeJump(Rule[ResumeJumpOptions]):
     ## How it decides
     In the first record after the resume, the learning rate differs by a factor of more than 1.5 from the
     run's rate at the same step: warning. If the run had not reached that step, the factor is 3, against its
-    last rate. Or, ten records after the resume, the reward is lower, or the loss higher, than the mean of the
-    ten records before, by four standard deviations of its record-to-record noise: warning. A rate that
-    changed by a factor of less than 2 is info. So is a rate that a linear or cosine decay over the planned
-    run gives at this point: the schedule has another length.
+    last rate. Ten records after the resume, the rule compares their mean with the mean of the ten records
+    before. The reward is lower, or the loss higher, by four standard deviations of its record-to-record
+    noise: warning. A rate that changed by a factor of less than 2 is info. So is a rate that a linear or
+    cosine decay over the planned run gives at this point: the schedule has another length.
 
     ## What looks alike but is healthy
     Another order of the data. On a resume it is normal that the step goes back and that `num_tokens`

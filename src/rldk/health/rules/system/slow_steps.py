@@ -40,12 +40,12 @@ class SlowSteps(Rule[SlowStepsOptions]):
     A run that takes twice as long costs twice as much, and the trend often ends in a stall.
 
     ## How it decides
-    Every fifth record: the median step time of the last 20 records is at least one second and twice the
-    median of records 5 to 25, also after division by the growth of the mean length: warning. Info where
-    generation takes 85% of the iteration over 20 records (verl). The run's other series name the causes:
-    longer completions, a reward function or generation that takes three tenths of the added time, a GPU that
-    heat or its power supply slowed down in a tenth of the samples, swap that grew by 0.25 GiB, or a full GPU
-    or machine.
+    Every fifth record, the rule compares the median step time of the last 20 records with the median of
+    records 5 to 25. It is at least one second and twice as long, also after division by the growth of the
+    mean length: warning. Info where generation takes 85% of the iteration over 20 records (verl). The run's
+    other series name the causes. They are longer completions, or a reward function or generation that takes
+    three tenths of the added time. On the machine, they are a GPU that heat or its power supply slowed down
+    in a tenth of the samples, swap that grew by 0.25 GiB, or full memory.
 
     ## What looks alike but is healthy
     Longer answers explain most slow-downs. Iterations with a validation in them are slow: hence the median.

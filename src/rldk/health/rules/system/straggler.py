@@ -47,10 +47,10 @@ class Straggler(Rule[StragglerOptions]):
     A collective is as fast as its slowest rank.
 
     ## How it decides
-    Over the last 20 steps that every rank recorded, one rank's mean time is above 1.2 times the median of the
-    other ranks, and it was the slowest in at least three quarters of the steps. The difference is at least a
-    tenth of a step, and a step takes at least 0.1 s: warning. CPU time is compared from four ranks on, or
-    with `use_cpu`. `rldk doctor` compares the files of the ranks; the live monitor does not.
+    The rule compares the last 20 steps that every rank recorded. One rank's mean time is above 1.2 times the
+    median of the other ranks, and it was the slowest in at least three quarters of the steps. The difference
+    is at least a tenth of a step, and a step takes at least 0.1 s: warning. CPU time is compared from four
+    ranks on, or with `use_cpu`. `rldk doctor` compares the files of the ranks; the live monitor does not.
 
     ## What looks alike but is healthy
     Ranks with longer completions in one step: over 20 steps that evens out. A waiting rank has steps as long
