@@ -14,6 +14,10 @@ METAPHORS = {
     *("beside", "board", "choosing", "death", "journal", "outlook", "place", "showing", "speech"),
     *("standstill", "story", "surroundings", "tell", "teller", "telling", "told", "wanted"),
 }
+SPOKEN = {"beside", "besides", "said", "told"}
+"""Words that hide the actor of a sentence: report, record, log or ignore says who does what."""
+PLAIN_PACKAGES = ("doctor", "health", "metrics", "schema")
+"""Packages whose docstrings become documentation pages, and whose messages users read."""
 VAGUE = {"helper", "helpers", "manager", "misc", "util", "utils"}
 ALLOWED_WORDS = {
     "tell": "a method of binary files; see `io.IOBase.tell`",
@@ -81,6 +85,12 @@ def forbidden_words(name):
     return {word for word in words_of(name.text) if word in METAPHORS | VAGUE} - set(ALLOWED_WORDS)
 
 
+def spoken_lines(source):
+    """Each line with a spoken word, in an identifier, a string or a comment, by its number."""
+    lines = enumerate(source.splitlines(), 1)
+    return {number: line.strip() for number, line in lines if SPOKEN & set(words_of(line))}
+
+
 def is_bare_participle(name):
     """Whether one participle is the whole name.
 
@@ -141,6 +151,27 @@ def test_no_option_text_stops_in_mid_sentence():
     texts = list(option_texts())
     assert len(texts) > 200
     assert [where for where, text in texts if stops_in_mid_sentence(text)] == []
+
+
+@pytest.mark.parametrize("package", PLAIN_PACKAGES)
+def test_no_line_has_a_word_that_hides_its_actor(package):
+    paths = sorted((PACKAGE / package).rglob("*.py"))
+    assert paths
+    found = {path.name: spoken_lines(path.read_text()) for path in paths}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["told = 3", "    what_is_said()", "# It lies beside it.", 'f"{name} is told"', "class ToldTwice: ..."],
+)
+def test_a_spoken_word_is_found_in_names_strings_and_comments(line):
+    assert list(spoken_lines(f"import ast\n{line}\n")) == [2]
+
+
+@pytest.mark.parametrize("line", ["saidi = 1", "# foretold", 'folder = "tolds"', "aside = None"])
+def test_a_word_that_only_holds_a_spoken_one_is_no_such_word(line):
+    assert spoken_lines(line) == {}
 
 
 @pytest.mark.parametrize("text", ["RunManager", "board", "telling_helpers", "_Told", "tests_beside"])

@@ -45,14 +45,19 @@ class CheckpointNonFinite(CheckpointRule):
         if not spoiled:
             return None
         count = found.non_finite_tensors - max(found.masks, len(found.non_finite) - len(spoiled))
-        nan, inf = sum(one.nan for one in spoiled), sum(one.inf for one in spoiled)
-        lasting = all(one.lasting for one in spoiled)
+        nan, inf = sum(tensor.nan for tensor in spoiled), sum(tensor.inf for tensor in spoiled)
+        lasting = all(tensor.lasting for tensor in spoiled)
         what = "-inf, as in the checkpoint before" if lasting else "NaN or infinities"
-        names = first_names([one.name for one in spoiled], count)
+        names = first_names([tensor.name for tensor in spoiled], count)
         return Verdict(
             severity=Severity.INFO if lasting else Severity.CRITICAL,
             message=f"{folder(found)}: {count} of {found.tensors} tensors hold {what}: {names}",
-            evidence={"tensors": [one.name for one in spoiled], "nan": nan, "inf": inf, "path": found.path},
+            evidence={
+                "tensors": [tensor.name for tensor in spoiled],
+                "nan": nan,
+                "inf": inf,
+                "path": found.path,
+            },
             confidence=0.99,
         )
 

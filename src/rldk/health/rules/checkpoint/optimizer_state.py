@@ -76,7 +76,7 @@ class OptimizerState(CheckpointRule[OptimizerStateOptions]):
                 "parameters": state.parameters,
                 "without_state": state.without_state,
                 "steps": [state.fewest_steps, state.most_steps],
-                "non_finite": [one.name for one in state.non_finite],
+                "non_finite": [tensor.name for tensor in state.non_finite],
                 "optimizer_lr": state.lr,
                 "scheduler_lr": state.scheduled_lr,
                 "logged_lr": progress.logged_lr if progress else None,
@@ -89,7 +89,7 @@ class OptimizerState(CheckpointRule[OptimizerStateOptions]):
         problems, step = [], found.step or 0
         unsure = Severity.INFO if found.experts else Severity.WARNING
         if state.non_finite:
-            names = first_names([one.name for one in state.non_finite])
+            names = first_names([tensor.name for tensor in state.non_finite])
             problems.append((Severity.WARNING, f"states of the optimizer hold NaN or infinities: {names}"))
         if state.moments and state.without_state and step > 0:
             none = state.without_state == state.parameters

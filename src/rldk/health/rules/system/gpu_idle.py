@@ -120,19 +120,19 @@ class GPUIdle(Rule[GPUIdleOptions]):
                 break
         else:
             return None
-        use = _level([(one.seconds, one.use) for one in window])
-        power = _level([(one.seconds, one.power) for one in window])
+        use = _level([(stretch.seconds, stretch.use) for stretch in window])
+        power = _level([(stretch.seconds, stretch.power) for stretch in window])
         share = self.options.share
         if min(use, power) >= share:
             return None
-        waiting = takewhile(lambda one: min(one.use, one.power) < share * one.seconds, window)
+        waiting = takewhile(lambda stretch: min(stretch.use, stretch.power) < share * stretch.seconds, window)
         texts = [f"in use for {use:.0%} of the time"] if use < 1 else []
         texts += [f"at {power:.0%} of its power limit"] if power < 1 else []
         return Verdict(
             severity=Severity.INFO,
             message=f"in the last {seconds / 60:.0f} minutes the busiest GPU was {' and '.join(texts)}",
             evidence={"use": use, "power": power, "seconds": seconds},
-            onset=min(one.step for one in (window[0], *waiting)),
+            onset=min(stretch.step for stretch in (window[0], *waiting)),
             confidence=0.8 if use < share else 0.6,
         )
 

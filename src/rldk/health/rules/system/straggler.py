@@ -117,7 +117,9 @@ class Straggler(Rule[StragglerOptions]):
                 kind, _, rank = name.partition("/")
                 if kind == measure and value is not None:
                     sums.setdefault(rank, []).append(value)
-        return {rank: sum(one) / len(one) for rank, one in sums.items() if len(one) == len(self.window)}
+        return {
+            rank: sum(times) / len(times) for rank, times in sums.items() if len(times) == len(self.window)
+        }
 
     def _often(self, measure: str, worst: str) -> bool:
         """Whether that rank was the slowest in most steps, and not only once by far."""
