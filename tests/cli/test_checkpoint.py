@@ -81,7 +81,7 @@ def test_every_kind_of_good_checkpoint_is_healthy(trained, run):
     assert found["status"] == "healthy"
     assert found["verdict"] == "The weights are whole and finite. Training can resume from it."
     assert found["not_examined"] == (
-        ["the adapter's update against the base model's weights: name its folder with --base"]
+        ["the adapter's update relative to its base model: name the model's folder with --base"]
         if run == "grpo-lora"
         else []
     )

@@ -105,8 +105,8 @@ def test_a_run_that_recorded_its_report_alone_is_refused_not_called_too_short(tm
     info = msgspec.json.decode(files.run.read_bytes()) | {"end": {"how": "completed", "records": 30}}
     files.run.write_bytes(msgspec.json.encode(info))
     files.final_report.write_text("{}")
-    with pytest.raises(RLDKError, match=r"without its events .*: its verdict is in .*run_final_report\.json"):
+    with pytest.raises(RLDKError, match=r"has no events .*\. Its verdict is in .*run_final_report\.json"):
         judge(tmp_path)
     done = CliRunner().invoke(main, ["doctor", str(tmp_path)])
     assert done.exit_code == 2
-    assert "its verdict is in" in done.stderr
+    assert "Its verdict is in" in done.stderr

@@ -74,7 +74,7 @@ def test_markdown_is_a_list_with_what_a_finding_explains_below_it():
 @pytest.mark.parametrize(
     ("records", "status", "text"),
     [
-        (120, "healthy", "HEALTHY: Nothing is wrong that these metrics can show."),
+        (120, "healthy", "HEALTHY: These metrics show no problem."),
         (3, "insufficient-data", "INSUFFICIENT-DATA: There is too little to judge by."),
     ],
 )
