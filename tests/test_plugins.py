@@ -42,14 +42,17 @@ def test_a_plug_in_that_fails_is_left_out_with_one_warning(installed, caplog):
         "c = plugin_b",
         "d = not a path!",
         "e = plugin_a:MINE",
+        "f = plugin_c",
         plugin_a=SOURCE,
         plugin_b="1 / 0",
+        plugin_c="raise SystemExit(3)",
     )
     assert names() == names() == ["mine"]
-    assert [record.levelname for record in caplog.records] == ["WARNING"] * 4
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 5
     assert all("is left out: " in message for message in caplog.messages)
     assert "plugin_no_such_module is left out: ModuleNotFoundError" in caplog.messages[0]
     assert "plugin_b is left out: ZeroDivisionError" in caplog.messages[2]
+    assert "plugin_c is left out: SystemExit: 3" in caplog.messages[4]
 
 
 def test_metadata_that_cannot_be_read_is_one_warning(installed, caplog):

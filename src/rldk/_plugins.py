@@ -51,7 +51,7 @@ def plugins(group: Group) -> tuple[tuple[str, object], ...]:
     for entry_point in registered:
         try:
             loaded = entry_point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script that ends itself, imported by its module's name
             warn("rldk: the plug-in %s is left out: %s: %s", entry_point.value, type(error).__name__, error)
             continue
         items = loaded if isinstance(loaded, list | tuple) else (loaded,)
