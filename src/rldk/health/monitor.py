@@ -1,13 +1,14 @@
 """The Monitor: observations in, incidents out.
 
 Owns what is open. Invariant: the same observations give the same incidents, live or afterwards; the work
-of an observation and the memory are bounded; a rule that raises is put aside and named, and the others
-go on.
+of an observation and the memory are bounded; a rule that raises, or gives what is no Verdict, is put aside
+and named, and the others go on.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
+from operator import index
 
 import msgspec
 
@@ -95,7 +96,6 @@ class Monitor:
         """The rules that saw a record, or what else they look at."""
         self.failed: dict[Rule, str] = {}
         """Rules that raised, and what."""
-        chosen = (options or {}).get
         self.rules: list[Rule] = []
         """The rules that apply to the run's algorithm."""
         self.unable: dict[Rule, str] = {}
@@ -106,13 +106,16 @@ class Monitor:
         self._steps: deque[int] = deque(maxlen=REMEMBERED_STEPS)
         self._shapes: dict[tuple[str, str, tuple[str, ...]], _Shape] = {}
         for kind in rules:
-            if kind.algorithms is None or context.algorithm is None or context.algorithm in kind.algorithms:
-                self._make(kind, chosen(kind) or kind.Options())
+            self._make(kind, (options or {}).get(kind))
 
-    def _make(self, kind: type[Rule], options: RuleOptions) -> None:
+    def _make(self, kind: type[Rule], options: RuleOptions | None) -> None:
+        algorithm = self.context.algorithm
         try:
-            rule = kind(options, self.context, self.chart)
+            if kind.algorithms is not None and algorithm is not None and algorithm not in kind.algorithms:
+                return
+            rule = kind(kind.Options() if options is None else options, self.context, self.chart)
             reason = rule.checkable()
+            hash(rule)  # a rule that compares by its values has no hash
         except Exception as error:
             self.unmade[kind] = f"{type(error).__name__}: {error}"
             if self._on_failure is not None:
@@ -120,7 +123,7 @@ class Monitor:
             return
         self.rules.append(rule)
         if reason:
-            self.unable[rule] = reason
+            self.unable[rule] = str(reason)
 
     def begin(self) -> list[Incident]:
         """Judge the configuration, before the first record; the incidents that it opened."""
@@ -130,13 +133,13 @@ class Monitor:
                 continue
             try:
                 verdict = rule.inspect()
+                if verdict is not None:
+                    self._hold(rule, _valid(verdict, rule), 0, news)
             except Exception as error:
                 self._put_aside(rule, error)
                 continue
             if not rule.phases:
                 self.checked.add(rule)  # the configuration is all that it looks at
-            if verdict is not None:
-                self._hold(rule, verdict, 0, news)
         return news
 
     def feed(self, event: Event) -> list[Incident]:
@@ -151,13 +154,12 @@ class Monitor:
         for rule in shape.rules:
             try:
                 verdict = rule.observe(at)
+                if verdict is not None:
+                    self._hold(rule, _valid(verdict, rule), step, news)
+                elif rule in self.incidents and _is_evidence(at, rule):
+                    self._release(self.incidents[rule])
             except Exception as error:
                 self._put_aside(rule, error)
-                continue
-            if verdict is not None:
-                self._hold(rule, verdict, step, news)
-            elif rule in self.incidents and _is_evidence(at, rule):
-                self._release(self.incidents[rule])
         return news
 
     def _take(self, at: Observation) -> _Shape:
@@ -192,9 +194,11 @@ class Monitor:
     def _shape(self, at: Observation) -> _Shape:
         rules = []
         for rule in self.rules:
-            if rule in self.failed or not self._sees(rule, at):
+            if rule in self.failed:
                 continue
             try:
+                if not self._sees(rule, at):
+                    continue
                 rule.meet(at.values.keys())
             except Exception as error:
                 self._put_aside(rule, error)
@@ -259,6 +263,36 @@ class Monitor:
         self._shapes.clear()
         if self._on_failure is not None:
             self._on_failure(f"the rule {rule.name}", error)
+
+
+def _valid(verdict: Verdict, rule: Rule) -> Verdict:
+    """The verdict, no more severe than its rule.
+
+    Raises:
+        TypeError: it is no Verdict, or one of its fields is of the wrong type.
+        ValueError: its severity or its confidence is out of range.
+    """
+    if not isinstance(verdict, Verdict):
+        raise TypeError(f"{verdict!r} is no Verdict")
+    if not isinstance(verdict.message, str):
+        raise TypeError(f"the message {verdict.message!r} is no text")
+    names = verdict.explained_by
+    if not (isinstance(names, tuple) and all(isinstance(name, str) for name in names)):
+        raise TypeError(f"explained_by {names!r} is no tuple of names")
+    confidence = float(verdict.confidence)
+    if not isfinite(confidence):
+        raise ValueError(f"the confidence {confidence} is no number")
+    onset, good = verdict.onset, verdict.last_good_step
+    return Verdict(  # of plain numbers, where a rule gives those of numpy
+        severity=min(Severity(verdict.severity), rule.severity),
+        message=verdict.message,
+        evidence=dict(verdict.evidence),
+        onset=None if onset is None else index(onset),
+        confidence=confidence,
+        last_good_step=None if good is None else index(good),
+        explained_by=names,
+        is_lasting=bool(verdict.is_lasting),
+    )
 
 
 def _is_evidence(at: Observation, rule: Rule) -> bool:

@@ -155,7 +155,13 @@ class Chart:
         """Every metric that the run's records have held."""
 
     def track(self, names: str) -> Track:
-        """The track of a metric; of several, with `|` between them, of the first that a record holds."""
+        """The track of a metric; of several, with `|` between them, of the first that a record holds.
+
+        Raises:
+            TypeError: the name is no text.
+        """
+        if not isinstance(names, str):
+            raise TypeError(f"a track is named by a text such as 'reward_mean', not by {names!r}")
         return self.tracks.setdefault(names, Track())
 
     def holds(self, need: str, names: Collection[str] | None = None) -> bool:

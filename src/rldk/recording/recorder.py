@@ -391,12 +391,17 @@ class Recorder:
         return self.live_doctor.judge_end(self._end_observation(end))
 
     def _begin_live_doctor(self, claimed: Claim, from_step: int) -> None:
-        if not claimed.resumed:
-            self.live_doctor.begin()
+        try:
+            if claimed.resumed:
+                # Of the attempt before, what came after the checkpoint is superseded.
+                earlier = (event for event in RecordedRun(self.files) if event.step <= from_step)
+                self.live_doctor.resume(earlier)
+            else:
+                self.live_doctor.begin()
+        except FileNotFoundError:  # the attempt before recorded no event
             return
-        with suppress(OSError):
-            # Of the attempt before, what came after the checkpoint is superseded.
-            self.live_doctor.resume(event for event in RecordedRun(self.files) if event.step <= from_step)
+        except Exception as error:
+            self._guard.caught("the doctor's begin", error)
 
     def _begin_info(self, from_step: int, description: dict[str, Any], resumed: bool) -> RunInfo:
         earlier = RecordedRun(self.files).info.attempts if resumed else ()
