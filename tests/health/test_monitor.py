@@ -93,6 +93,21 @@ def test_what_comes_again_is_not_news():
     assert next(iter(monitor.incidents.values())).open
 
 
+def test_what_comes_again_began_when_it_first_came_unless_the_rule_knows_of_good_steps_between():
+    class Knowing(Above):
+        """It knows the last good step."""
+
+        def observe(self, at):
+            held = super().observe(at)
+            return held and msgspec.structs.replace(held, last_good_step=at.step - 1)
+
+    levels = [0, 2, 0, 0, 0, 0, 2]
+    for rule, steps in ((Above, (1, 1, 0)), (Knowing, (6, 6, 5))):
+        monitor, _ = fed(levels, [rule])
+        (one,) = diagnose(monitor).findings
+        assert (one.onset_step, one.first_step, one.last_good_step) == steps
+
+
 @pytest.mark.parametrize(
     ("rule", "severities"), [(Above, ["info"]), (Forgotten, []), (Kept, ["warning"])], ids=str
 )

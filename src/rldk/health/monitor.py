@@ -238,6 +238,9 @@ class Monitor:
         again = not incident.open
         if again:
             incident.open = True
+            if verdict.last_good_step is not None:  # the rule knows of good steps in between
+                incident.onset_step, incident.first_step = onset, step
+                incident.last_good_step = verdict.last_good_step
         incident.last_step, incident.absent, incident.now = step, 0, severity
         milder = severity < incident.verdict.severity
         incident.milder = incident.milder + 1 if milder else 0
