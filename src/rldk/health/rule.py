@@ -253,6 +253,11 @@ class Rule(Generic[O_co]):
         return True
 
     @classmethod
+    def family(cls) -> str:
+        """The letters of the code, such as `OPT`."""
+        return cls.code.rstrip("0123456789")
+
+    @classmethod
     def summary(cls) -> str:
         """The first line of the documentation page; the name of a rule that has none."""
         return cls.page().partition("\n")[0] or cls.name

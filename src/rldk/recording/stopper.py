@@ -37,7 +37,7 @@ class Stopper:
 
     def __init__(self, context: RunContext, settings: Settings) -> None:
         whole = settings.monitor(context)
-        rules = [type(rule) for rule in whole.rules if not rule.code.startswith(LOCAL_FAMILY)]
+        rules = [type(rule) for rule in whole.rules if rule.family() != LOCAL_FAMILY]
         options = {type(rule): rule.options for rule in whole.rules}
         self._monitor = Monitor(whole.context, rules, options)
         self._monitor.begin()
