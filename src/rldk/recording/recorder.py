@@ -31,7 +31,7 @@ from rldk.recording.writer import JsonlWriter
 from rldk.runs import RecordedRun
 from rldk.schema.event import SCHEMA_VERSION, Event, encode_into, escaped, resumed_note
 from rldk.schema.files import RunFiles
-from rldk.schema.run_info import Attempt, How, RunEnd, RunInfo
+from rldk.schema.run_info import How, RunEnd, RunInfo, attempt_of
 
 __all__ = ["Recorder"]
 
@@ -412,7 +412,7 @@ class Recorder:
             run_id=self.files.run_id,
             name=self._name,
             trainer_dir=description.get("trainer_dir"),
-            attempts=(*earlier, Attempt(from_step=from_step, recorded=recorded)),
+            attempts=(*earlier, attempt_of(recorded)),
         )
 
     def _finish_files(self, end: RunEnd, found: Callable[[RunEnd], Diagnosis]) -> None:
