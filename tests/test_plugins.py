@@ -5,7 +5,8 @@ import pytest
 from plugins import register
 from processes import run_script
 from rldk._plugins import named_plugins, plugins
-from rldk.runs.adapters import Adapter
+from rldk.metrics.dialects.detect import installed_dialects
+from rldk.runs.adapters import Adapter, adapters
 
 SOURCE = """
 from rldk.runs.adapters import Adapter
@@ -18,8 +19,8 @@ BOTH = [MINE, OTHER]
 """
 
 
-def names(group="rldk.adapters", own=()):
-    return [adapter.name for _, adapter in named_plugins(group, Adapter, own)]
+def names(group="rldk.adapters", reserved=()):
+    return [adapter.name for _, adapter in named_plugins(group, Adapter, reserved)]
 
 
 def test_an_entry_point_stands_for_an_object_or_for_several(installed):
@@ -72,12 +73,38 @@ def test_what_is_of_another_kind_or_has_a_name_that_is_taken_is_left_out(install
     )
     import plugin_a
 
-    assert names(own=[plugin_a.OTHER]) == ["mine"]
+    assert names(reserved=["other"]) == ["mine"]
     assert caplog.messages == [
         "rldk: the plug-in plugin_a:BOTH is left out: there is another 'other'",
         "rldk: the plug-in plugin_a:MINE is left out: there is another 'mine'",
         f"rldk: the plug-in plugin_a:adapter is left out: {plugin_a.adapter!r} is no Adapter",
     ]
+
+
+UNNAMED = """
+from rldk.metrics.dialects import Dialect
+from rldk.runs.adapters import Adapter, adapters
+
+ADAPTERS = [Adapter(name, "", lambda probe: 0.0, lambda path, on_bad: iter(())) for name in ("rldk", [])]
+DIALECTS = [Dialect("generic", {}), Dialect(None, {})]
+"""
+
+
+@pytest.mark.parametrize(
+    ("group", "entry_point", "found"),
+    [
+        ("rldk.adapters", "a = plugin_a:ADAPTERS", lambda: {one.name for one in adapters()}),
+        ("rldk.dialects", "a = plugin_a:DIALECTS", installed_dialects),
+    ],
+)
+def test_the_names_that_rldk_uses_itself_and_what_is_no_name_are_left_out(
+    installed, caplog, group, entry_point, found
+):
+    installed(group, entry_point, plugin_a=UNNAMED)
+    assert not {"rldk", "generic", None} & set(found())
+    first, second = caplog.messages
+    assert "is left out: there is another " in first
+    assert " is no " in second
 
 
 @pytest.mark.parametrize("group", ["rldk.adapters", "rldk.dialects"])
