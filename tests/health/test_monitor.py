@@ -230,6 +230,24 @@ def test_a_rule_without_its_metric_is_not_checked_and_says_how():
     assert (unchecked.rule, unchecked.needs, unchecked.how) == ("above", ["level"], "log the level")
 
 
+def test_what_a_rule_needs_is_needed_of_records_alone():
+    seen = []
+
+    class Ending(Above):
+        """It sees the end, too."""
+
+        kinds = ("log", "end")
+
+        def observe(self, at):
+            seen.append(at.kind)
+
+    monitor = Monitor(RunContext(), [Ending])
+    monitor.feed(event(1, loss=1.0))
+    monitor.feed(event(2, level=1.0))
+    monitor.observe(Observation(2, "end", {}))
+    assert seen == ["log", "end"]
+
+
 def test_a_rule_of_another_algorithm_is_not_there():
     class ForDpo(Above):
         """For DPO."""

@@ -212,7 +212,7 @@ class Monitor:
     def _sees(self, rule: Rule, at: Observation) -> bool:
         if at.kind not in rule.kinds or at.phase not in rule.phases or rule in self.unable:
             return False
-        return all(self.chart.holds(need, at.values) for need in rule.inputs())
+        return at.kind != "log" or all(self.chart.holds(need, at.values) for need in rule.inputs())
 
     def _hold(self, rule: Rule, verdict: Verdict, step: int, news: list[Incident]) -> None:
         incident, severity = self.incidents.get(rule), verdict.severity
