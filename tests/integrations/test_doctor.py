@@ -205,6 +205,21 @@ def test_rules_about_the_machine_and_metrics_that_ranks_may_differ_in_stop_nothi
     assert any(stopper.observe(event(step, loss=1.0, my_score=1.0)) for step in range(1, 9)) is stops
 
 
+def test_a_rule_that_fails_after_a_critical_verdict_stops_nothing():
+    class Failing(Rule):
+        """It fails at the second record."""
+
+        code, name, severity = "MY001", "failing", Severity.CRITICAL
+
+        def observe(self, at):
+            if at.step > 1:
+                raise ZeroDivisionError
+            return Verdict(severity=Severity.CRITICAL, message="gone", evidence={})
+
+    stopper = Stopper(RunContext(algorithm="sft"), Settings(rules=(Failing,), select=("failing",)))
+    assert not any(stopper.observe(event(step, loss=1.0)) for step in range(1, 9))
+
+
 def test_what_a_resumed_run_logged_before_stops_nothing():
     stopper = Stopper(RunContext(algorithm="sft"), Settings())
     stopper.replay(nan(step) for step in range(20))
