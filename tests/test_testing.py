@@ -51,7 +51,22 @@ def test_a_rule_is_named_or_given():
     assert found({"loss": [1.0] * 5 + [float("nan")] * 20}, "non-finite").severity == "critical"
     assert found({"reward_mean": [0.1] * 20}, LowReward).rule == "low-reward"
     assert found({"reward_mean": [0.1] * 20}, "low-reward", rules=[LowReward]).rule == "low-reward"
-    assert found({"reward_mean": [0.1] * 20}, "low-reward") is None
+    assert found({"reward_mean": [0.9] * 20}, LowReward) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "algorithm", "says"),
+    [
+        ("reward-colapse", "grpo", "no rule 'reward-colapse' \\(did you mean 'reward-collapse'"),
+        ("low-reward", "grpo", "no rule 'low-reward'"),
+        (LowReward, "grpo", "low-reward could not judge this run: log reward_mean"),
+        ("margin-collapse", "dpo", "margin-collapse could not judge this run: "),
+        ("margin-collapse", "grpo", "margin-collapse could not judge this run: it is not for grpo"),
+    ],
+)
+def test_a_rule_that_judged_nothing_fails_the_test(rule, algorithm, says):
+    with pytest.raises(ValueError, match=says):
+        found({"reward": [0.9] * 20}, rule, algorithm=algorithm)
 
 
 def test_a_rule_that_raises_fails_the_test():

@@ -51,7 +51,7 @@ def plugins(group: Group) -> tuple[tuple[str, object], ...]:
     for entry_point in registered:
         try:
             loaded = entry_point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script that ends itself, imported by its module's name
             warn("rldk: the plug-in %s is left out: %s: %s", entry_point.value, type(error).__name__, error)
             continue
         items = loaded if isinstance(loaded, list | tuple) else (loaded,)
@@ -59,18 +59,18 @@ def plugins(group: Group) -> tuple[tuple[str, object], ...]:
     return tuple(found)
 
 
-def named_plugins(group: Group, kind: type[N], own: Iterable[N]) -> list[tuple[str, N]]:
+def named_plugins(group: Group, kind: type[N], reserved: Iterable[str]) -> list[tuple[str, N]]:
     """The plug-ins of a group that are of a kind and have a name of their own, each with its entry point.
 
     Args:
         group: the group.
         kind: the class that they must be instances of.
-        own: those of rldk, whose names are taken; of two plug-ins of one name the first is in.
+        reserved: the names that rldk uses itself; of two plug-ins of one name the first is in.
     """
-    taken = {one.name for one in own}
+    taken = set(reserved)
     found = []
     for source, item in plugins(group):
-        if not isinstance(item, kind):
+        if not isinstance(item, kind) or not isinstance(item.name, str):
             warn("rldk: the plug-in %s is left out: %r is no %s", source, item, kind.__name__)
         elif item.name in taken:
             warn("rldk: the plug-in %s is left out: there is another %r", source, item.name)

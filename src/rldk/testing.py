@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rldk.health import Diagnosis, Finding, Monitor, Rule, RunContext, Settings, diagnose
+from rldk.health import Diagnosis, Finding, Monitor, Rule, RunContext, Settings, diagnose, find_rule
 from rldk.schema.event import DataSlice, Event, ModelInfo, Phase, Rng, nonfinite_note
 
 __all__ = ["Series", "diagnosis", "event", "found", "judged", "line", "noise"]
@@ -117,17 +117,30 @@ def diagnosis(columns: Mapping[str, Series], **options: Any) -> Diagnosis:
 
 
 def found(columns: Mapping[str, Series], rule: str | type[Rule], **options: Any) -> Finding | None:
-    """What one rule found in a run, or None.
+    """What one rule found in a run; None where it judged the run and found nothing.
 
     Args:
         columns: as of `judged`.
-        rule: the name of an installed rule, or a rule.
+        rule: the name of an installed rule or of one of `rules`, or a rule.
         options: as of `judged`.
+
+    Raises:
+        ValueError: there is no such rule, or it could not judge this run: it does not apply to the
+            algorithm, or no record held what it needs.
     """
-    name, rules = (rule, ()) if isinstance(rule, str) else (rule.name, (rule,))
-    given = (*options.pop("rules", ()), *rules)
-    findings = diagnosis(columns, rules=given, **options).findings
-    return next((finding for finding in findings if finding.rule == name), None)
+    rules = tuple(options.pop("rules", ()))
+    kind = find_rule(rule, rules) if isinstance(rule, str) else rule
+    monitor = judged(columns, rules=rules if isinstance(rule, str) else (*rules, rule), **options)
+    outcome = diagnose(monitor)
+    for finding in outcome.findings:
+        if finding.rule == kind.name:
+            return finding
+    unchecked = {one.rule: one.how for one in outcome.not_checked}
+    if not any(isinstance(one, kind) for one in monitor.rules):
+        unchecked[kind.name] = f"it is not for {monitor.context.algorithm}"
+    if kind.name in unchecked:
+        raise ValueError(f"{kind.name} could not judge this run: {unchecked[kind.name]}")
+    return None
 
 
 def _raise(_: str, error: Exception) -> None:

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import rldk
-from rldk import RLDKError, Rule, Settings, Severity, Verdict, judge, open_run
+from rldk import RLDKError, Rule, RuleOptions, Settings, Severity, Verdict, judge, open_run
 from rldk.cli import main
 from rldk.errors import RunNotFoundError
 from stories import collapsing, learning, write
@@ -70,6 +70,34 @@ def test_own_rules_judge_together_with_the_others_and_take_thresholds_by_name(il
     settings = Settings(rules=(TooLow,), thresholds={"too-low": {}})
     assert "too-low" in names(judge(ill, settings=settings, rules=iter([TooLow])))
     assert "too-low" in names(judge(ill, settings=Settings(thresholds={"too-low": {}}), rules=[TooLow]))
+
+
+class AtMostOptions(RuleOptions, frozen=True):
+    """Thresholds of at-most."""
+
+    most: float = 0.0
+    """Loss above which there is a finding."""
+
+
+class AtMost(Rule[AtMostOptions]):
+    """The loss is high."""
+
+    code, name, severity, needs = "MY002", "at-most", Severity.WARNING, ("loss",)
+
+    def observe(self, at):
+        if at.values["loss"] <= self.options.most:
+            return None
+        return Verdict(severity=Severity.WARNING, message=f"above {self.options.most}", evidence={})
+
+
+@pytest.mark.parametrize("most", [-1.0, 1e9])
+def test_an_own_rule_judges_with_the_choice_and_the_thresholds_of_the_live_run(ill, most):
+    live = Settings(select=("at-most",), thresholds={"at-most": {"most": most}}, rules=(AtMost,))
+    info = msgspec.json.decode((ill / "run_run.json").read_bytes())
+    info["attempts"][0]["judging"] = live.to_record()
+    (ill / "run_run.json").write_bytes(msgspec.json.encode(info))
+    found = [(one.rule, one.message) for one in judge(ill, rules=[AtMost]).findings]
+    assert found == ([("at-most", "above -1.0")] if most < 0 else [])
 
 
 def test_the_algorithm_may_be_given_where_the_log_does_not_tell_it(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from plugins import register
 from processes import run_script
-from rldk.health import RULES, Rule, Settings, Severity, find_rule, installed_rules, select
+from rldk.health import RULES, Rule, RuleOptions, Settings, Severity, find_rule, installed_rules, select
 from rldk.health.installed_rules import known_rules
 
 SOURCE = '''
@@ -27,6 +27,13 @@ class Mine(Rule[Options]):
 
 def rule(code="MY001", name="mine", **members):
     return type("Mine", (Rule,), {"code": code, "name": name, "severity": Severity.INFO, **members})
+
+
+class Demanding(RuleOptions, frozen=True):
+    """An option without a default."""
+
+    least: float
+    """Level."""
 
 
 @pytest.fixture
@@ -136,6 +143,15 @@ def test_rules_of_the_caller_follow_those_that_are_installed():
         (rule(name="truncation"), ValueError, "clashes with truncation"),
         (rule(shown_by=("befor",)), ValueError, "mine names 'befor', which is none of before, since"),
         (rule(explained_by=("mine",)), ValueError, "mine explains itself: mine by mine"),
+        (rule(severity="warning"), TypeError, "the severity of mine must be a Severity, not 'warning'"),
+        (rule(needs="loss"), TypeError, "`needs` of mine must be a tuple of texts, not 'loss'"),
+        (rule(needs=None), TypeError, "`needs` of mine must be a tuple of texts, not None"),
+        (rule(explained_by="truncation"), TypeError, "`explained_by` of mine must be a tuple of texts"),
+        (rule(explained_by=(1,)), TypeError, "`explained_by` of mine must be a tuple of texts"),
+        (rule(kinds=("logs",)), ValueError, "mine names 'logs', which is none of log, checkpoint"),
+        (rule(phases=("test",)), ValueError, "mine names 'test', which is none of train, eval"),
+        (rule(Options=dict), TypeError, "the options of mine must be a subclass of RuleOptions"),
+        (rule(Options=Demanding), ValueError, "each option of mine must have a default: .*'least'"),
         (rule(answers=("why",)), ValueError, "mine names 'why', which is none of loss-near-zero"),
     ],
 )

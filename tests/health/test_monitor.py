@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from events import event
+from rldk.health import Cause as LikelyCause
 from rldk.health import (
     Monitor,
     Observation,
+    Remedy,
     Rule,
     RuleOptions,
     RunContext,
@@ -91,6 +93,21 @@ def test_what_comes_again_is_not_news():
     assert next(iter(monitor.incidents.values())).open
 
 
+def test_what_comes_again_began_when_it_first_came_unless_the_rule_knows_of_good_steps_between():
+    class Knowing(Above):
+        """It knows the last good step."""
+
+        def observe(self, at):
+            held = super().observe(at)
+            return held and msgspec.structs.replace(held, last_good_step=at.step - 1)
+
+    levels = [0, 2, 0, 0, 0, 0, 2]
+    for rule, steps in ((Above, (1, 1, 0)), (Knowing, (6, 6, 5))):
+        monitor, _ = fed(levels, [rule])
+        (one,) = diagnose(monitor).findings
+        assert (one.onset_step, one.first_step, one.last_good_step) == steps
+
+
 @pytest.mark.parametrize(
     ("rule", "severities"), [(Above, ["info"]), (Forgotten, []), (Kept, ["warning"])], ids=str
 )
@@ -129,11 +146,106 @@ def test_a_rule_that_raises_is_put_aside_and_the_others_go_on():
     ]
 
 
+def verdict(**fields):
+    return Verdict(**{"severity": Severity.WARNING, "message": "high", "evidence": {}} | fields)
+
+
+def raises(*_):
+    raise KeyError("oops")
+
+
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        ({"observe": lambda *_: True}, "TypeError: True is no Verdict"),
+        ({"inspect": lambda *_: True}, "TypeError: True is no Verdict"),
+        (
+            {"observe": lambda *_: verdict(severity="warning")},
+            "ValueError: 'warning' is not a valid Severity",
+        ),
+        ({"observe": lambda *_: verdict(message=None)}, "TypeError: the message None"),
+        ({"observe": lambda *_: verdict(evidence=None)}, "TypeError"),
+        ({"observe": lambda *_: verdict(onset="now")}, "TypeError"),
+        ({"observe": lambda *_: verdict(last_good_step=0.5)}, "TypeError"),
+        ({"observe": lambda *_: verdict(confidence=None)}, "TypeError"),
+        ({"observe": lambda *_: verdict(confidence=float("nan"))}, "ValueError: the confidence nan"),
+        ({"observe": lambda *_: verdict(explained_by="above")}, "TypeError: explained_by 'above'"),
+        ({"severity": "warning", "observe": lambda *_: verdict()}, "TypeError"),
+        ({"patience": None, "observe": lambda _, at: verdict() if at.step < 1 else None}, "TypeError"),
+        ({"inputs": raises}, "KeyError: 'oops'"),
+        ({"needs": None}, "TypeError"),
+        ({"phases": None}, "TypeError"),
+        ({"meet": raises}, "KeyError: 'oops'"),
+        ({"start": raises}, "KeyError: 'oops'"),
+        ({"start": lambda rule: rule.chart.track(5)}, "TypeError: a track is named by a text"),
+        ({"checkable": raises}, "KeyError: 'oops'"),
+        ({"algorithms": 5}, "TypeError"),
+        ({"Options": raises}, "KeyError: 'oops'"),
+        ({"__eq__": lambda *_: True}, "TypeError: unhashable type"),
+    ],
+)
+def test_a_rule_that_misbehaves_is_put_aside_and_named_and_the_others_go_on(members, says):
+    kind = type("Odd", (Above,), {"code": "TST020", "name": "odd", **members})
+    failures = []
+    rules = [kind, Above]
+    monitor = Monitor(RunContext(algorithm="grpo"), rules, on_failure=lambda *failed: failures.append(failed))
+    monitor.begin()
+    for step in range(3):
+        monitor.feed(event(step, level=2))
+    assert [name for name, _ in failures] == ["the rule odd"]
+    diagnosis = diagnose(monitor)
+    assert "above" in [finding.rule for finding in diagnosis.findings]
+    (unchecked,) = diagnosis.not_checked
+    assert unchecked.rule == "odd"
+    assert says in unchecked.how
+
+
+def test_a_verdict_is_no_more_severe_than_its_rule():
+    class Loud(Above):
+        """Says more than it declares."""
+
+        severity = Severity.INFO
+
+    monitor, _ = fed([2, 20], [Loud])
+    assert [finding.severity for finding in diagnose(monitor).findings] == ["info"]
+
+
+def test_a_verdict_of_numpy_numbers_is_one_of_plain_numbers():
+    class Odd(Above):
+        """It computes with numpy."""
+
+        def observe(self, at):
+            return verdict(onset=np.int64(at.step), confidence=np.float32(0.5), last_good_step=np.int64(0))
+
+    monitor, _ = fed([2], [Odd])
+    (finding,) = diagnose(monitor).findings
+    assert (finding.onset_step, finding.confidence, finding.last_good_step) == (0, 0.5, 0)
+    assert msgspec.json.encode(finding)
+
+
 def test_a_rule_without_its_metric_is_not_checked_and_says_how():
     monitor = Monitor(RunContext(), [Above])
     monitor.feed(event(1, loss=2))
     (unchecked,) = diagnose(monitor).not_checked
     assert (unchecked.rule, unchecked.needs, unchecked.how) == ("above", ["level"], "log the level")
+
+
+def test_what_a_rule_needs_is_needed_of_records_alone():
+    seen = []
+
+    class Ending(Above):
+        """It sees the end, too."""
+
+        kinds = ("log", "end")
+
+        def observe(self, at):
+            seen.append(at.kind)
+
+    monitor = Monitor(RunContext(), [Ending])
+    monitor.feed(event(1, loss=1.0))
+    monitor.feed(event(2, level=1.0))
+    monitor.observe(Observation(2, "end", {}))
+    assert seen == ["log", "end"]
 
 
 def test_a_rule_of_another_algorithm_is_not_there():
@@ -205,6 +317,70 @@ def test_evidence_is_json_whatever_a_rule_gives():
         "7": {"set": "{1}", "none": None, "flag": True},
     }
     assert msgspec.json.encode(finding)
+
+
+class Unreadable:
+    """What no text can be made of."""
+
+    def __str__(self):
+        raise ValueError("oops")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"causes": lambda _: None},
+        {"causes": lambda _: ["x"]},
+        {"causes": lambda _: [LikelyCause("x", likelihood=None)]},
+        {"causes": lambda _: [LikelyCause(5)]},
+        {"causes": lambda _: [LikelyCause("x", (Remedy(None),))]},
+        {"causes": raises},
+        {"explains": raises},
+        {"summary": classmethod(raises)},
+        {"observe": lambda *_: verdict(evidence={"x": Unreadable()})},
+    ],
+)
+def test_a_rule_that_fails_to_explain_its_finding_costs_no_finding(members):
+    kind = type("Odd", (Above,), {"code": "TST020", "name": "odd", **members})
+    monitor, _ = fed([2, 2], [kind, Above])
+    diagnosis = diagnose(monitor)
+    assert sorted(finding.rule for finding in diagnosis.findings) == ["above", "odd"]
+    assert msgspec.json.encode(diagnosis)
+    assert str(diagnosis)
+
+
+def test_a_rule_that_cannot_say_what_it_needs_is_not_checked():
+    monitor = Monitor(RunContext(), [type("Odd", (Above,), {"name": "odd", "inputs": raises})])
+    assert [one.rule for one in diagnose(monitor).not_checked] == ["odd"]
+
+
+def test_causes_with_numbers_of_numpy_are_told():
+    causes = [LikelyCause("unlikely", likelihood=np.float32(0.1)), LikelyCause("likely", likelihood=1)]
+    monitor, _ = fed([2], [type("Odd", (Above,), {"causes": lambda _: causes})])
+    assert diagnose(monitor).findings[0].causes == ["likely", "unlikely"]
+
+
+def test_findings_that_explain_each_other_in_a_circle_are_all_reported():
+    def explained(name, code, worst, *names):
+        given = verdict(severity=worst, explained_by=names)
+        members = {"name": name, "code": code, "observe": lambda *_: given}
+        return type(name, (Above,), members)
+
+    own = explained("own", "TST021", Severity.CRITICAL, "own")
+    a = explained("a", "TST022", Severity.WARNING, "b")
+    b = explained("b", "TST023", Severity.INFO, "c")
+    c = explained("c", "TST024", Severity.CRITICAL, "a")
+    below = explained("below", "TST025", Severity.INFO, "b")
+    monitor, _ = fed([0], [own, a, b, c, below])
+    diagnosis = diagnose(monitor)
+    assert diagnosis.status == "critical"
+    assert [(finding.rule, finding.caused_by) for finding in diagnosis.findings] == [
+        ("own", None),
+        ("c", None),
+        ("b", "c"),
+        ("a", "b"),
+        ("below", "b"),
+    ]
 
 
 def test_findings_are_a_story():

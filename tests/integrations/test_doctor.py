@@ -183,6 +183,43 @@ def test_a_rule_says_whether_the_weights_are_lost(lost):
     assert stopper.worth_saving is not lost
 
 
+@pytest.mark.parametrize(
+    ("code", "metric", "stops"),
+    [
+        ("SYSX001", "loss", True),
+        ("SYS999", "loss", False),  # of the family of the machine
+        ("MY001", "my_score", False),  # no canonical metric: the ranks may differ in it
+    ],
+)
+def test_rules_about_the_machine_and_metrics_that_ranks_may_differ_in_stop_nothing(code, metric, stops):
+    class Own(Rule):
+        """It is over."""
+
+        name, severity, needs = "own", Severity.CRITICAL, (metric,)
+
+        def observe(self, at):
+            return Verdict(severity=Severity.CRITICAL, message="gone", evidence={})
+
+    Own.code = code
+    stopper = Stopper(RunContext(algorithm="sft"), Settings(rules=(Own,), select=("own",)))
+    assert any(stopper.observe(event(step, loss=1.0, my_score=1.0)) for step in range(1, 9)) is stops
+
+
+def test_a_rule_that_fails_after_a_critical_verdict_stops_nothing():
+    class Failing(Rule):
+        """It fails at the second record."""
+
+        code, name, severity = "MY001", "failing", Severity.CRITICAL
+
+        def observe(self, at):
+            if at.step > 1:
+                raise ZeroDivisionError
+            return Verdict(severity=Severity.CRITICAL, message="gone", evidence={})
+
+    stopper = Stopper(RunContext(algorithm="sft"), Settings(rules=(Failing,), select=("failing",)))
+    assert not any(stopper.observe(event(step, loss=1.0)) for step in range(1, 9))
+
+
 def test_what_a_resumed_run_logged_before_stops_nothing():
     stopper = Stopper(RunContext(algorithm="sft"), Settings())
     stopper.replay(nan(step) for step in range(20))

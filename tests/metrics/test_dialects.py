@@ -328,3 +328,25 @@ def test_an_adapter_whose_dialect_is_not_installed_is_read_by_its_keys() -> None
 def test_the_title_of_a_dialect_is_its_name_by_default() -> None:
     assert Dialect("mine", {}).title == "mine"
     assert [dialect.title for dialect in DIALECTS.values()].count("LLaMA-Factory") == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "error"),
+    [
+        ("score/{function}", "rewards/{functoin}/mean", ValueError),
+        ("score/{function}", "rewards/{}/mean", ValueError),
+        ("score/{function}", "rewards/{function", ValueError),
+        ("score/{function}", "rewards/{function.x}", ValueError),
+        ("{a}/{a}", "x/{a}", ValueError),
+        ("{0}/x", "x", ValueError),
+        ("score/{function}", None, TypeError),
+        ("score", 5, TypeError),
+        (5, "score", TypeError),
+    ],
+)
+def test_a_name_that_cannot_be_made_of_its_key_is_an_error_when_the_dialect_is_made(
+    key: str, name: str, error: type[Exception]
+) -> None:
+    for tables in ({"names": {key: name}}, {"names": {}, "by_algorithm": {"ppo": {key: name}}}):
+        with pytest.raises(error):
+            Dialect("mine", **tables)

@@ -58,6 +58,21 @@ def test_a_resumed_run_keeps_its_alerts_and_says_none_again(tmp_path, caplog):
     recorder.close()
 
 
+def test_a_doctor_that_cannot_take_in_what_was_recorded_costs_no_recording(tmp_path, monkeypatch, caplog):
+    begin(tmp_path).close()
+
+    def broken(*_):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("rldk.recording.live_doctor.LiveDoctor.resume", broken)
+    recorder = begin(tmp_path, from_step=5)
+    dead(recorder, range(6, 30))
+    recorder.end("completed")
+    assert RecordedRun(recorder.files).last().step == 29
+    assert any("the doctor's begin failed, training goes on: ZeroDivisionError" in m for m in caplog.messages)
+    recorder.close()
+
+
 def test_what_a_kill_left_after_the_checkpoint_is_not_judged_again(tmp_path):
     recorder = begin(tmp_path, about={"algorithm": "grpo"})
     dead(recorder, range(12))  # the checkpoint is of step 5

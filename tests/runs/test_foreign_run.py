@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rldk import open_run
+from rldk import RLDKError, open_run
 from rldk.cli import main
 from rldk.runs.adapters.base import Adapter, Row
 from rldk.runs.event_reader import BadLine
@@ -41,6 +41,23 @@ def jsonl(tmp_path, *records, name="log.jsonl"):
     path = tmp_path / name
     path.write_text("".join(json.dumps(one) + "\n" for one in records))
     return path
+
+
+def failing(path, on_bad):
+    yield Row({"loss": 1.0}, 1)
+    raise KeyError("oops")
+
+
+def test_an_adapter_that_fails_is_named_and_what_the_system_says_passes(tmp_path):
+    path = tmp_path / "log.fake"
+    for rows in (failing, lambda *_: None, lambda: None):
+        run = ForeignRun(path, Adapter("fake", "", lambda _: 1.0, rows))
+        for use in (list, lambda run: run.dialect):
+            with pytest.raises(RLDKError, match=r"the format fake failed on .*log\.fake: (Key|Type)Error"):
+                use(run)
+    run = ForeignRun(path, Adapter("fake", "", lambda _: 1.0, lambda path, _: path.open()))
+    with pytest.raises(FileNotFoundError):
+        list(run)
 
 
 # Steps

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -111,6 +112,19 @@ def test_the_information_is_read_anew_when_the_file_has_changed(tmp_path):
         assert run.info == RunInfo(name=None if number == 2 else str(number + 1))
     run.files.run.unlink()
     assert run.info == RunInfo()
+
+
+def test_a_run_file_that_could_not_be_read_for_a_moment_is_read_again(tmp_path, monkeypatch):
+    run = RecordedRun(RunFiles(tmp_path, "run"))
+    run.files.run.write_text('{"name": "a"}')
+
+    def stale(path):
+        raise OSError(116, "Stale file handle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", stale)
+        assert run.info == RunInfo()
+    assert run.info == RunInfo(name="a")
 
 
 def test_the_state_tells_a_live_run_from_an_ended_and_a_killed_one(tmp_path):

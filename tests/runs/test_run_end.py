@@ -63,6 +63,16 @@ def test_the_files_say_how_the_process_of_each_rank_ended(tmp_path):
     }
 
 
+def test_what_another_rank_left_before_the_newest_attempt_began_says_nothing_of_its_end(tmp_path):
+    run = recorded(tmp_path)
+    began = datetime.fromisoformat(run.info.newest.started)
+    for rank, seconds in ((1, -1), (2, 0), (3, 1)):
+        time = (began + timedelta(seconds=seconds)).isoformat()
+        run.files.crash(rank).write_text(f"{ENDED}\nhow: exception\ntime: {time}\n")
+    run.files.crash(4).write_text(f"{ENDED}\nhow: exception\ntime: yesterday\n")
+    assert sorted(run.end_observation(29).ends) == [0, 2, 3, 4]
+
+
 def test_what_run_json_says_of_the_end_wins_over_the_crash_file(tmp_path):
     run = recorded(tmp_path)
     run.files.crash().write_text(f"{ENDED}\nhow: exception\n")

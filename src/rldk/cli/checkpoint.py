@@ -138,7 +138,7 @@ def _judged(found: Analysis, chosen: "ChosenCheckpoint", given: Settings) -> Dia
     recorded = chosen.run.settings() if chosen.run else Settings()
     settings = msgspec.structs.replace(recorded, select=(FAMILY,)).overridden_by(given)
     monitor = settings.monitor(chosen.run.context() if chosen.run else RunContext(dialect="trl"))
-    if not any(rule.code.startswith(FAMILY) for rule in monitor.rules):
+    if not any(rule.family() == FAMILY for rule in monitor.rules):
         raise RLDKError(f"no rule for checkpoints ({FAMILY}) is left: check --select and --ignore")
     line = {"kind": "checkpoint", "step": found.step or 0, "analysis": found.detail()}
     if (at := observation(line)) is not None:

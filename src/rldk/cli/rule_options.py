@@ -89,7 +89,9 @@ def _algorithm(context: click.Context, option: click.Parameter, value: str | Non
     return name
 
 
-def _rules(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+def _rules(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...] | None:
     names = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
     if values and not names:
         raise click.BadParameter("name a rule; list them with: rldk rules", context, option)
@@ -97,7 +99,7 @@ def _rules(context: click.Context, option: click.Parameter, values: tuple[str, .
         select(names)
     except ValueError as error:
         raise click.BadParameter(str(error), context, option) from None
-    return names
+    return names or None
 
 
 def _thresholds(

@@ -84,7 +84,8 @@ def monitor_of(run: Run, settings: Settings | None = None, *, algorithm: str | N
         settings: overrides of `run.settings()`.
         algorithm: the algorithm by the user, where the log does not show it.
     """
-    settings = run.settings().overridden_by(settings or Settings())
+    given = settings or Settings()
+    settings = run.settings(given.rules).overridden_by(given)
     monitor = settings.monitor(run.context(algorithm=algorithm))
     monitor.begin()
     for at in run.observations():

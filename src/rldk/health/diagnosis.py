@@ -1,12 +1,13 @@
 """The Diagnosis: the findings of a Monitor on a whole run, and the rules that it could not check.
 
 Invariant: it is made from the Monitor alone, so a live diagnosis and a later one agree. Every applicable rule
-either judges the run or is listed as not checked.
+either judges the run or is listed as not checked. A rule that fails when it is asked about its finding costs
+no finding.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -21,6 +22,7 @@ from rldk.schema.alert import Finding
 
 __all__ = ["Diagnosis", "NotChecked", "Status", "by_cause", "diagnose", "finding_of"]
 
+T = TypeVar("T")
 Status = Literal["healthy", "info", "warning", "critical", "insufficient-data"]
 ENOUGH = 20
 """Train records from which a run without findings is called healthy: with fewer, most rules are silent."""
@@ -131,7 +133,7 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
     others = [
         other
         for other in monitor.incidents.values()
-        if _is_reported(other) and other.rule.explains(rule.name)
+        if other.rule is not rule and _is_reported(other) and _explains(other.rule, rule.name)
     ]
     onsets = {other.rule.name: other.onset_step for other in others}
     span = (monitor.last_step or 0) - (monitor.first_step or 0)
@@ -148,15 +150,28 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
         first_step=incident.first_step,
         last_step=incident.last_step,
         message=verdict.message + over,
-        evidence=_as_plain(dict(verdict.evidence)),
+        evidence=_answer(lambda: _as_plain(verdict.evidence), {}),
         caused_by=known or cause_of(type(rule), incident.onset_step, onsets, spacing),
         causes=[cause.text for cause in causes],
         remedies=render_remedies([remedy for cause in causes for remedy in cause.remedies], monitor.context),
         last_good_step=incident.last_good_step,
         last_good_checkpoint=None,
         samples=[],
-        summary=rule.summary(),
+        summary=str(_answer(rule.summary, rule.name)),
     )
+
+
+def _answer(ask: Callable[[], T], otherwise: T) -> T:
+    """The answer of a rule about its finding; `otherwise` if the rule raises, so that the finding stays."""
+    try:
+        return ask()
+    except Exception:
+        return otherwise
+
+
+def _explains(rule: Rule, other: str) -> bool:
+    """Whether the finding of `rule` may explain that of the rule `other`; True if the rule raises."""
+    return _answer(lambda: rule.explains(other), otherwise=True)
 
 
 def _as_plain(value: Any) -> Any:
@@ -178,29 +193,53 @@ def _as_plain(value: Any) -> Any:
 
 def likely_causes(incident: Incident) -> list[Cause]:
     """The causes of an incident, the likeliest first; none if the rule raises."""
-    try:
-        causes = incident.rule.causes()
-    except Exception:
-        return []
+    return _answer(lambda: _valid_causes(incident.rule.causes()), [])
+
+
+def _valid_causes(given: list[Cause]) -> list[Cause]:
+    """The causes by their likelihood.
+
+    Raises:
+        TypeError: they are not a list of causes.
+        ValidationError: a field has the wrong type.
+    """
+    causes = msgspec.convert(msgspec.to_builtins(list(given), enc_hook=float), list[Cause])  # numpy's
     return sorted(causes, key=lambda cause: -cause.likelihood)
 
 
 def by_cause(findings: list[Finding]) -> list[Finding]:
-    """Root findings by severity and onset, each followed by the findings that it explains."""
-    by_name = {finding.rule: finding for finding in findings}
+    """Root findings by severity and onset, each followed by the findings that it explains.
 
-    def rank(finding: Finding) -> tuple[int, int, str]:
-        return (-Severity.of(finding.severity), finding.onset_step, finding.code)
+    If findings explain each other in a circle, the worst of them is its root.
+    """
+    by_name = _without_circles(findings)
 
     def worst(finding: Finding) -> tuple[int, int, str]:
-        return min(rank(below) for below in tree(finding))
+        return min(_rank(below) for below in tree(finding))
 
     def tree(finding: Finding) -> list[Finding]:
-        children = sorted((f for f in findings if f.caused_by == finding.rule), key=rank)
+        children = sorted((f for f in by_name.values() if f.caused_by == finding.rule), key=_rank)
         return [finding, *(below for child in children for below in tree(child))]
 
-    roots = [finding for finding in findings if finding.caused_by not in by_name]
+    roots = [finding for finding in by_name.values() if finding.caused_by not in by_name]
     return [below for root in sorted(roots, key=worst) for below in tree(root)]
+
+
+def _rank(finding: Finding) -> tuple[int, int, str]:
+    return (-Severity.of(finding.severity), finding.onset_step, finding.code)
+
+
+def _without_circles(findings: list[Finding]) -> dict[str, Finding]:
+    """The findings by rule; where findings explain each other in a circle, the worst of them has no cause."""
+    by_name = {finding.rule: finding for finding in findings}
+    for finding in sorted(findings, key=_rank):
+        cause, causes = finding.caused_by, set[str | None]()
+        while cause in by_name and cause not in causes:
+            causes.add(cause)
+            cause = by_name[cause].caused_by
+        if finding.rule in causes:
+            by_name[finding.rule] = msgspec.structs.replace(finding, caused_by=None)
+    return by_name
 
 
 def _shows_its_goal(monitor: Monitor) -> bool:
@@ -227,7 +266,8 @@ def _unchecked(monitor: Monitor) -> list[NotChecked]:
             how = monitor.not_checkable[rule]
             unchecked.append(NotChecked(rule=rule.name, code=rule.code, needs=[], how=how))
         elif rule not in monitor.checked:
-            inputs = rule.inputs()
+            nothing: tuple[str, ...] = ()
+            inputs = _answer(rule.inputs, nothing)
             needs = [need for need in inputs if not monitor.chart.holds(need)]
             how = rule.enable or f"log {' and '.join(need.replace('|', ' or ') for need in inputs)}"
             unchecked.append(NotChecked(rule=rule.name, code=rule.code, needs=needs, how=how))

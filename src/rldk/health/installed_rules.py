@@ -12,12 +12,23 @@ from typing import get_args
 
 from rldk._log import warn
 from rldk._plugins import plugins
-from rldk.health.rule import QuestionName, Rule, SampleKind
+from rldk.health.observation import ObservationKind
+from rldk.health.rule import QuestionName, Rule, RuleOptions, SampleKind, Severity
 from rldk.health.rules import RULES
+from rldk.schema.event import Phase
 
 __all__ = ["installed_rules", "known_rules"]
 
 _NAME, _CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*"), re.compile(r"[A-Z]+[0-9]+")
+_TEXTS: dict[str, tuple[str, ...]] = {
+    "needs": (),
+    "explained_by": (),
+    "kinds": get_args(ObservationKind),
+    "phases": get_args(Phase),
+    "shown_by": get_args(SampleKind),
+    "answers": get_args(QuestionName),
+}
+"""The members of a rule that are tuples of texts, and the texts that each may hold; empty: any."""
 
 
 @lru_cache(maxsize=1)
@@ -38,7 +49,7 @@ def installed_rules() -> tuple[type[Rule], ...]:
     for source, rule in plugins("rldk.rules"):
         try:
             valid = _validated(rule, rules)
-        except (TypeError, ValueError) as error:
+        except Exception as error:
             warn("rldk: a rule of the plug-in %s is left out: %s", source, error)
         else:
             rules.append(valid)
@@ -52,8 +63,8 @@ def known_rules(own: Iterable[type[Rule]] = ()) -> tuple[type[Rule], ...]:
         own: rules of the caller; a rule that is installed too appears once.
 
     Raises:
-        TypeError: an entry is not a subclass of Rule.
-        ValueError: a rule lacks a name, a code or a severity, or clashes with another rule.
+        TypeError: an entry is not a subclass of Rule, or a member of the class has the wrong type.
+        ValueError: a rule lacks a name, a code, a severity or the default of an option, or clashes with another.
     """
     rules = list(installed_rules())
     for rule in own:
@@ -76,13 +87,28 @@ def _validated(rule: object, others: Iterable[type[Rule]]) -> type[Rule]:
     for other in others:
         if rule.name == other.name or rule.code == other.code:
             raise ValueError(f"{rule.name} ({rule.code}) clashes with {other.name} ({other.code})")
-    for given, allowed in ((rule.shown_by, SampleKind), (rule.answers, QuestionName)):
-        unknown = set(given) - set(get_args(allowed))
-        if unknown:
-            known = ", ".join(get_args(allowed))
-            raise ValueError(f"{rule.name} names {min(unknown)!r}, which is none of {known}")
+    _check_members(rule)
     try:
         TopologicalSorter({known.name: known.explained_by for known in (*others, rule)}).prepare()
     except CycleError as error:  # its findings would have no root, and the page would not show them
         raise ValueError(f"{rule.name} explains itself: {' by '.join(error.args[1])}") from None
     return rule
+
+
+def _check_members(rule: type[Rule]) -> None:
+    """Raises where a member of the class is not what the Monitor and the pages rely on."""
+    if not isinstance(rule.severity, Severity):
+        raise TypeError(f"the severity of {rule.name} must be a Severity, not {rule.severity!r}")
+    for member, allowed in _TEXTS.items():
+        given = getattr(rule, member)
+        if not (isinstance(given, tuple) and all(isinstance(text, str) for text in given)):
+            raise TypeError(f"`{member}` of {rule.name} must be a tuple of texts, not {given!r}")
+        unknown = set(given) - set(allowed or given)
+        if unknown:
+            raise ValueError(f"{rule.name} names {min(unknown)!r}, which is none of {', '.join(allowed)}")
+    if not (isinstance(rule.Options, type) and issubclass(rule.Options, RuleOptions)):
+        raise TypeError(f"the options of {rule.name} must be a subclass of RuleOptions, not {rule.Options!r}")
+    try:
+        rule.Options()
+    except Exception as error:
+        raise ValueError(f"each option of {rule.name} must have a default: {error}") from None

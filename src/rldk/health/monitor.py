@@ -1,13 +1,14 @@
 """The Monitor: observations in, incidents out.
 
 Owns the open incidents. Invariant: the same observations give the same incidents, live or afterwards. Work
-per observation and memory are bounded. A rule that raises is disabled and named, and the other rules
-continue.
+per observation and memory are bounded. A rule that raises, or returns an invalid Verdict, is disabled and
+named, and the other rules continue.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
+from operator import index
 
 import msgspec
 
@@ -96,7 +97,6 @@ class Monitor:
         """The rules that have observed something that they judge."""
         self.failed: dict[Rule, str] = {}
         """Rules that raised while they judged, with the exception."""
-        chosen = (options or {}).get
         self.rules: list[Rule] = []
         """The rules that apply to the run's algorithm."""
         self.not_checkable: dict[Rule, str] = {}
@@ -107,13 +107,16 @@ class Monitor:
         self._steps: deque[int] = deque(maxlen=REMEMBERED_STEPS)
         self._shapes: dict[tuple[str, str, tuple[str, ...]], _Shape] = {}
         for kind in rules:
-            if kind.algorithms is None or context.algorithm is None or context.algorithm in kind.algorithms:
-                self._make(kind, chosen(kind) or kind.Options())
+            self._make(kind, (options or {}).get(kind))
 
-    def _make(self, kind: type[Rule], options: RuleOptions) -> None:
+    def _make(self, kind: type[Rule], options: RuleOptions | None) -> None:
+        algorithm = self.context.algorithm
         try:
-            rule = kind(options, self.context, self.chart)
+            if kind.algorithms is not None and algorithm is not None and algorithm not in kind.algorithms:
+                return
+            rule = kind(kind.Options() if options is None else options, self.context, self.chart)
             reason = rule.checkable()
+            hash(rule)  # a rule that compares by its values has no hash
         except Exception as error:
             self.broken[kind] = f"{type(error).__name__}: {error}"
             if self._on_failure is not None:
@@ -121,7 +124,7 @@ class Monitor:
             return
         self.rules.append(rule)
         if reason:
-            self.not_checkable[rule] = reason
+            self.not_checkable[rule] = str(reason)
 
     def begin(self) -> list[Incident]:
         """Judge the configuration, before the first record; returns the incidents that it opened."""
@@ -131,13 +134,13 @@ class Monitor:
                 continue
             try:
                 verdict = rule.inspect()
+                if verdict is not None:
+                    self._hold(rule, _valid(verdict, rule), 0, news)
             except Exception as error:
                 self._disable(rule, error)
                 continue
             if not rule.phases:
                 self.checked.add(rule)  # it judges only the configuration
-            if verdict is not None:
-                self._hold(rule, verdict, 0, news)
         return news
 
     def feed(self, event: Event) -> list[Incident]:
@@ -152,13 +155,12 @@ class Monitor:
         for rule in shape.rules:
             try:
                 verdict = rule.observe(at)
+                if verdict is not None:
+                    self._hold(rule, _valid(verdict, rule), step, news)
+                elif rule in self.incidents and _is_evidence(at, rule):
+                    self._release(self.incidents[rule])
             except Exception as error:
                 self._disable(rule, error)
-                continue
-            if verdict is not None:
-                self._hold(rule, verdict, step, news)
-            elif rule in self.incidents and _is_evidence(at, rule):
-                self._release(self.incidents[rule])
         return news
 
     def _take(self, at: Observation) -> _Shape:
@@ -193,9 +195,11 @@ class Monitor:
     def _shape(self, at: Observation) -> _Shape:
         rules = []
         for rule in self.rules:
-            if rule in self.failed or not self._sees(rule, at):
+            if rule in self.failed:
                 continue
             try:
+                if not self._sees(rule, at):
+                    continue
                 rule.meet(at.values.keys())
             except Exception as error:
                 self._disable(rule, error)
@@ -209,7 +213,7 @@ class Monitor:
     def _sees(self, rule: Rule, at: Observation) -> bool:
         if at.kind not in rule.kinds or at.phase not in rule.phases or rule in self.not_checkable:
             return False
-        return all(self.chart.holds(need, at.values) for need in rule.inputs())
+        return at.kind != "log" or all(self.chart.holds(need, at.values) for need in rule.inputs())
 
     def _hold(self, rule: Rule, verdict: Verdict, step: int, news: list[Incident]) -> None:
         incident, severity = self.incidents.get(rule), verdict.severity
@@ -235,6 +239,9 @@ class Monitor:
         reopened = not incident.open
         if reopened:
             incident.open = True
+            if verdict.last_good_step is not None:  # the rule knows of good steps in between
+                incident.onset_step, incident.first_step = onset, step
+                incident.last_good_step = verdict.last_good_step
         incident.last_step, incident.absent, incident.now = step, 0, severity
         milder = severity < incident.verdict.severity
         incident.milder = incident.milder + 1 if milder else 0
@@ -260,6 +267,36 @@ class Monitor:
         self._shapes.clear()
         if self._on_failure is not None:
             self._on_failure(f"the rule {rule.name}", error)
+
+
+def _valid(verdict: Verdict, rule: Rule) -> Verdict:
+    """The verdict, no more severe than its rule.
+
+    Raises:
+        TypeError: it is no Verdict, or one of its fields is of the wrong type.
+        ValueError: its severity or its confidence is out of range.
+    """
+    if not isinstance(verdict, Verdict):
+        raise TypeError(f"{verdict!r} is no Verdict")
+    if not isinstance(verdict.message, str):
+        raise TypeError(f"the message {verdict.message!r} is no text")
+    names = verdict.explained_by
+    if not (isinstance(names, tuple) and all(isinstance(name, str) for name in names)):
+        raise TypeError(f"explained_by {names!r} is no tuple of names")
+    confidence = float(verdict.confidence)
+    if not isfinite(confidence):
+        raise ValueError(f"the confidence {confidence} is no number")
+    onset, good = verdict.onset, verdict.last_good_step
+    return Verdict(  # of plain numbers, where a rule gives those of numpy
+        severity=min(Severity(verdict.severity), rule.severity),
+        message=verdict.message,
+        evidence=dict(verdict.evidence),
+        onset=None if onset is None else index(onset),
+        confidence=confidence,
+        last_good_step=None if good is None else index(good),
+        explained_by=names,
+        is_lasting=bool(verdict.is_lasting),
+    )
 
 
 def _is_evidence(at: Observation, rule: Rule) -> bool:

@@ -262,6 +262,11 @@ class Rule(Generic[O_co]):
         return True
 
     @classmethod
+    def family(cls) -> str:
+        """The letters of the code, such as `OPT`."""
+        return cls.code.rstrip("0123456789")
+
+    @classmethod
     def summary(cls) -> str:
         """The first line of the documentation page; the rule's name where there is no page."""
         return cls.page().partition("\n")[0] or cls.name

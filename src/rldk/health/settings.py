@@ -35,8 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     select: tuple[str, ...] | None = None
     """Names, codes or families of the rules to judge by; None: all."""
-    ignore: tuple[str, ...] = ()
-    """Names, codes or families of the rules to ignore."""
+    ignore: tuple[str, ...] | None = None
+    """Names, codes or families of the rules to ignore; None: none, or the recorded ones."""
     thresholds: dict[str, dict[str, Any]] = {}
     """Options by rule, where they differ from their defaults."""
     truth_metric: str | None = None
@@ -45,7 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The caller's own rules, which judge together with the installed ones."""
 
     @classmethod
-    def of_record(cls, recorded: object) -> "Settings":
+    def of_record(cls, recorded: object, rules: Iterable[type[Rule]] = ()) -> "Settings":
         """The settings that `to_record` returned, as far as they are valid here.
 
         Names that this rldk does not know are ignored. Rules that judged the run and are not installed here
@@ -54,21 +54,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Args:
             recorded: `judging` of an attempt in `{run_id}_run.json`; anything but a mapping gives the
                 defaults.
+            rules: rules of the caller, which may have judged the run.
+
+        Raises:
+            TypeError: as `known_rules`.
+            ValueError: as `known_rules`.
         """
+        own = tuple(rules)
+        known_rules(own)  # else no name would be valid
+
+        def valid(names: object) -> tuple[str, ...]:
+            return tuple(name for name in _texts(names) if _is_valid(cls(select=(name,), rules=own)))
+
         data = recorded if isinstance(recorded, dict) else {}
-        truth = data.get("truth_metric")
-        thresholds = data.get("thresholds")
-        if missing := tuple(name for name in _texts(data.get("rules")) if not _is_valid(cls(select=(name,)))):
+        truth, selected, judged = (data.get(field) for field in ("truth_metric", "select", "rules"))
+        known = valid(judged)
+        if missing := tuple(name for name in _texts(judged) if name not in known):
             _warn_missing(missing)
         return cls(
-            select=tuple(n for n in _texts(data.get("select")) if _is_valid(cls(select=(n,)))) or None,
-            ignore=tuple(n for n in _texts(data.get("ignore")) if _is_valid(cls(ignore=(n,)))),
-            thresholds={
-                name: options
-                for name, options in (thresholds if isinstance(thresholds, dict) else {}).items()
-                if _is_valid(cls(thresholds={name: options}))
-            },
+            select=valid(selected) or (() if selected == [] else None),
+            ignore=valid(data.get("ignore")) or None,
+            thresholds=_valid_thresholds(data.get("thresholds"), own),
             truth_metric=truth if isinstance(truth, str) else None,
+            rules=own,
         )
 
     def to_record(self) -> dict[str, Any]:
@@ -78,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         others = [rule.name for rule in select(self.select, self.ignore, self.rules) if rule not in RULES]
         data: dict[str, Any] = {
             "select": self.select,
-            "ignore": self.ignore,
+            "ignore": self.ignore or (),
             "thresholds": self.thresholds,
             "truth_metric": self.truth_metric,
         }
@@ -89,19 +97,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             TypeError: the options of a rule are not a mapping, or an own rule is not a subclass of Rule.
-            ValueError: a rule or an option does not exist, a value has the wrong type, or an own rule clashes
-                with another rule.
+            ValueError: a rule or an option does not exist, a value is not finite or has the wrong type, or an
+                own rule clashes with another rule.
         """
         select(self.select, self.ignore, self.rules)
         options_of(self.thresholds, self.rules)
-        for name, options in self.thresholds.items():
-            for option, value in options.items():
-                if isinstance(value, float) and not isfinite(value):
-                    raise ValueError(f"{name}.{option} must be a finite number, not {value}")
         return self
 
     def overridden_by(self, given: "Settings") -> "Settings":
-        """These settings, overridden by `given`.
+        """These settings, overridden by `given`: an empty tuple overrides, None does not.
 
         A threshold of `given` replaces only that option. Rules that `given` selects are judged, even where
         these settings ignore them.
@@ -112,8 +116,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             for name, changes in options_by_rule.items():
                 thresholds.setdefault(find_rule(name, rules).name, {}).update(changes)
         return Settings(
-            select=given.select or self.select,
-            ignore=given.ignore if given.select else given.ignore or self.ignore,
+            select=self.select if given.select is None else given.select,
+            ignore=self.ignore if given.select is None and given.ignore is None else given.ignore,
             thresholds=thresholds,
             truth_metric=given.truth_metric or self.truth_metric,
             rules=rules,
@@ -187,19 +191,25 @@ def options_of(
 
     Raises:
         TypeError: the options of a rule are not a mapping.
-        ValueError: a rule or an option does not exist, or a value has the wrong type.
+        ValueError: a rule or an option does not exist, or a value is not finite or has the wrong type.
     """
-    options = {}
+    merged: dict[type[Rule], dict[str, Any]] = {}
     for name, changes in (thresholds or {}).items():
-        rule = find_rule(name, rules)
         if not isinstance(changes, Mapping):
             raise TypeError(f"the options of {name} must be a mapping such as {{'records': 20}}")
-        try:
-            options[rule] = msgspec.convert(dict(changes), rule.Options)
-        except msgspec.ValidationError as error:
-            known = ", ".join(rule.Options.__struct_fields__) or "none"
-            raise ValueError(f"options of {rule.name}: {error}; it has: {known}") from None
-    return options
+        merged.setdefault(find_rule(name, rules), {}).update(changes)  # by its name, its code, or both
+    return {rule: _options(rule, changes) for rule, changes in merged.items()}
+
+
+def _options(rule: type[Rule], changes: dict[str, Any]) -> RuleOptions:
+    for option, value in changes.items():
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"{rule.name}.{option} must be a finite number, not {value}")
+    try:
+        return msgspec.convert(changes, rule.Options)
+    except msgspec.ValidationError as error:
+        known = ", ".join(rule.Options.__struct_fields__) or "none"
+        raise ValueError(f"options of {rule.name}: {error}; it has: {known}") from None
 
 
 def _called(name: str, known: Iterable[type[Rule]]) -> type[Rule] | None:
@@ -214,7 +224,7 @@ def _named(names: Iterable[str], known: Iterable[type[Rule]]) -> set[type[Rule]]
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"name a rule by a string such as 'non-finite', not by {name!r}")
-        family = [rule for rule in known if rule.code.rstrip("0123456789") == name.upper()]
+        family = [rule for rule in known if rule.family() == name.upper()]
         found.update(family or (find_rule(name, known),))
     return found
 
@@ -222,6 +232,16 @@ def _named(names: Iterable[str], known: Iterable[type[Rule]]) -> set[type[Rule]]
 def _texts(names: object) -> list[str]:
     """The strings in a recorded list of names; empty for anything else."""
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
+def _valid_thresholds(recorded: object, rules: tuple[type[Rule], ...]) -> dict[str, dict[str, Any]]:
+    """The options of what was recorded that are valid here, each by itself."""
+    thresholds: dict[str, dict[str, Any]] = {}
+    for name, options in recorded.items() if isinstance(recorded, dict) else ():
+        for option, value in options.items() if isinstance(options, dict) else ():
+            if _is_valid(Settings(thresholds={name: {option: value}}, rules=rules)):
+                thresholds.setdefault(name, {})[option] = value
+    return thresholds
 
 
 def _is_valid(settings: Settings) -> bool:

@@ -155,7 +155,13 @@ class Chart:
         """Every metric that the run's records have held."""
 
     def track(self, names: str) -> Track:
-        """The track of a metric; of alternatives with `|` between them, the first that a record holds."""
+        """The track of a metric; of alternatives with `|` between them, the first that a record holds.
+
+        Raises:
+            TypeError: the name is not a string.
+        """
+        if not isinstance(names, str):
+            raise TypeError(f"name a track by a string such as 'reward_mean', not by {names!r}")
         return self.tracks.setdefault(names, Track())
 
     def holds(self, need: str, names: Collection[str] | None = None) -> bool:

@@ -31,7 +31,7 @@ from rldk.recording.writer import JsonlWriter
 from rldk.runs import RecordedRun
 from rldk.schema.event import SCHEMA_VERSION, Event, encode_into, escaped, resumed_note
 from rldk.schema.files import RunFiles
-from rldk.schema.run_info import Attempt, How, RunEnd, RunInfo
+from rldk.schema.run_info import How, RunEnd, RunInfo, attempt_of
 
 __all__ = ["Recorder"]
 
@@ -391,12 +391,17 @@ class Recorder:
         return self.live_doctor.judge_end(self._end_observation(end))
 
     def _begin_live_doctor(self, claimed: Claim, from_step: int) -> None:
-        if not claimed.resumed:
-            self.live_doctor.begin()
+        try:
+            if claimed.resumed:
+                # Of the attempt before, what came after the checkpoint is superseded.
+                earlier = (event for event in RecordedRun(self.files) if event.step <= from_step)
+                self.live_doctor.resume(earlier)
+            else:
+                self.live_doctor.begin()
+        except FileNotFoundError:  # the attempt before recorded no event
             return
-        with suppress(OSError):
-            # Of the attempt before, what came after the checkpoint is superseded.
-            self.live_doctor.resume(event for event in RecordedRun(self.files) if event.step <= from_step)
+        except Exception as error:
+            self._guard.caught("the doctor's begin", error)
 
     def _begin_info(self, from_step: int, description: dict[str, Any], resumed: bool) -> RunInfo:
         earlier = RecordedRun(self.files).info.attempts if resumed else ()
@@ -407,7 +412,7 @@ class Recorder:
             run_id=self.files.run_id,
             name=self._name,
             trainer_dir=description.get("trainer_dir"),
-            attempts=(*earlier, Attempt(from_step=from_step, recorded=recorded)),
+            attempts=(*earlier, attempt_of(recorded)),
         )
 
     def _finish_files(self, end: RunEnd, found: Callable[[RunEnd], Diagnosis]) -> None:

@@ -37,7 +37,7 @@ class Stopper:
 
     def __init__(self, context: RunContext, settings: Settings) -> None:
         whole = settings.monitor(context)
-        rules = [type(rule) for rule in whole.rules if not rule.code.startswith(LOCAL_FAMILY)]
+        rules = [type(rule) for rule in whole.rules if rule.family() != LOCAL_FAMILY]
         options = {type(rule): rule.options for rule in whole.rules}
         self._monitor = Monitor(whole.context, rules, options)
         self._monitor.begin()
@@ -57,7 +57,9 @@ class Stopper:
         self._monitor.observe(_reduced(event))
         if event.phase != "train" or self.reason is not None:
             return False
-        critical = [incident for incident in self._monitor.incidents.values() if _is_critical(incident)]
+        failed = self._monitor.failed  # their incidents stay open: nobody judges them any more
+        incidents = [one for one in self._monitor.incidents.values() if one.rule not in failed]
+        critical = [incident for incident in incidents if _is_critical(incident)]
         self._held = {one.rule.name: self._held.get(one.rule.name, 0) + 1 for one in critical}
         for incident in critical:
             if self._held[incident.rule.name] >= HOLDS:

@@ -12,10 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rldk.errors import RLDKError
 from rldk.metrics.dialects import Dialect, phase_of
 from rldk.metrics.dialects.detect import detect
 from rldk.metrics.values import measure
-from rldk.runs.adapters.base import Adapter, Row
+from rldk.runs.adapters.base import Adapter, OnBad, Row
 from rldk.runs.adapters.trainer_keys import SUMMARY_KEYS, trainer_key
 from rldk.runs.line_reader import BadLine
 from rldk.runs.run import Run, State
@@ -94,7 +95,7 @@ class ForeignRun(Run):
         train_records = 0
         step = 0
         has_summary = False
-        for row in _split_rows(self._rows()):
+        for row in _split_rows(self._rows(self._bad.new_pass())):
             phase = row.phase or _phase_of(row.values)
             metrics, notes = measure(row.values, name)
             if not (metrics or notes):
@@ -142,14 +143,26 @@ class ForeignRun(Run):
                 last = event
         return last
 
-    def _rows(self) -> Iterator[Row]:
-        return self.adapter.rows(self.path, self._bad.new_pass())
+    def _rows(self, on_bad: OnBad) -> Iterator[Row]:
+        """The adapter's rows.
+
+        Raises:
+            RLDKError: the adapter failed, which may be somebody else's.
+            OSError: the log cannot be read.
+        """
+        try:
+            yield from self.adapter.rows(self.path, on_bad)
+        except (OSError, RLDKError):
+            raise
+        except Exception as error:
+            text = f"the format {self.format} failed on {self.path}: {type(error).__name__}: {error}"
+            raise RLDKError(text) from error
 
     @cached_property
     def _sample(self) -> set[str]:
         keys: set[str] = set()
         ignored: list[BadLine] = []
-        for row in islice(self.adapter.rows(self.path, ignored.append), SAMPLE):
+        for row in islice(self._rows(ignored.append), SAMPLE):
             keys.update(measure(_with_numbers(row.values), _unchanged)[0])
             if len(keys) >= MAX_KEYS:
                 break

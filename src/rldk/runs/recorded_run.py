@@ -94,12 +94,11 @@ class RecordedRun(Run):
         """What `{run_id}_run.json` says. The file is read when it is new."""
         try:
             stat = self.files.run.stat()
-        except OSError:
+            version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            if version != self._info_version:
+                self._info, self._info_version = read_run_info(self.files.run), version
+        except OSError:  # perhaps for a moment: the next look reads the file again
             self._info, self._info_version = RunInfo(), None
-            return self._info
-        version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-        if version != self._info_version:
-            self._info, self._info_version = read_run_info(self.files.run), version
         return self._info
 
     @property

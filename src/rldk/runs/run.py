@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from rldk.errors import MissingDependencyError
-from rldk.health import Observation, RunContext, Settings
+from rldk.health import Observation, Rule, RunContext, Settings
 from rldk.health.text import literal, plain
 from rldk.runs.bad_lines import BadLines
 from rldk.runs.line_reader import BadLine
@@ -133,9 +133,17 @@ class Run(ABC):
             context = RunContext(algorithm=self.algorithm, dialect=self.dialect)
         return msgspec.structs.replace(context, algorithm=algorithm) if algorithm else context
 
-    def settings(self) -> Settings:
-        """How the run was judged while it was live; the default of what is not known, or not valid now."""
-        return Settings.of_record(self.info.newest.judging)
+    def settings(self, rules: Iterable[type[Rule]] = ()) -> Settings:
+        """How the run was judged while it was live; the default of what is not known, or not valid now.
+
+        Args:
+            rules: rules of the caller, which may have judged it.
+
+        Raises:
+            TypeError: one of them is not a Rule.
+            ValueError: one of them clashes with another.
+        """
+        return Settings.of_record(self.info.newest.judging, rules)
 
     def columns(self, phase: Phase = "train") -> "Columns":
         """The records of a phase as numpy columns: `step`, `wall_time` and each metric.

@@ -38,12 +38,24 @@ def end_of(
     ends = {
         int(match[1]): other
         for path in files.existing()
-        if (match := _OTHER_RANK.search(path.name)) and (other := read_crash(path))
+        if (match := _OTHER_RANK.search(path.name))
+        and (other := read_crash(path))
+        and not _is_earlier(other.time, info.newest.started)  # the rank may have no part in this attempt
     }
     metrics = last.metrics if last else {}
     resources = {name: value for name, value in metrics.items() if name.startswith("resource/")}
     known = step if own.step is None else own.step  # a resume may end before its first record
     return Observation(known, "end", resources, ends=ends | {0: own})
+
+
+def _is_earlier(time: str | None, began: str | None) -> bool:
+    """Whether a time is known to be before that at which an attempt began; both ISO 8601."""
+    try:
+        return bool(time and began) and datetime.fromisoformat(time or "") < datetime.fromisoformat(
+            began or ""
+        )
+    except (TypeError, ValueError):  # no times, or one of them without its zone
+        return False
 
 
 def _time_of(last: Event | None, attempt: Attempt) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-__all__ = ["Attempt", "How", "RunEnd", "RunInfo", "read_run_info"]
+__all__ = ["Attempt", "How", "RunEnd", "RunInfo", "attempt_of", "read_run_info"]
 
 How = Literal["completed", "stopped", "exception", "interrupted", "terminated", "unknown"]
 """`completed`: the run made all its steps. `stopped`: the training ended itself before that. `exception`,
@@ -144,14 +144,18 @@ def attempt_of(recorded: Any) -> Attempt:
 
 
 def read_run_info(path: Path) -> RunInfo:
-    """The RunInfo of a file; `RunInfo()` where it cannot be read.
+    """The RunInfo of a file; `RunInfo()` if its content is not valid.
 
     Args:
         path: `RunFiles.run`.
+
+    Raises:
+        OSError: it cannot be read.
     """
+    content = path.read_bytes()
     try:
-        return RunInfo.of(msgspec.json.decode(path.read_bytes()))
-    except (OSError, msgspec.DecodeError, RecursionError):
+        return RunInfo.of(msgspec.json.decode(content))
+    except (msgspec.DecodeError, RecursionError):
         return RunInfo()
 
 

@@ -27,9 +27,12 @@ class _Table:
 
     @classmethod
     def of(cls, names: Mapping[str, str]) -> "_Table":
+        for text in (*names, *names.values()):
+            if not isinstance(text, str):
+                raise TypeError(f"{text!r} in a table of a dialect is no text")
         return cls(
             exact={key: name for key, name in names.items() if "{" not in key},
-            patterns=tuple((_pattern(key), name) for key, name in names.items() if "{" in key),
+            patterns=tuple((_pattern(key, name), name) for key, name in names.items() if "{" in key),
         )
 
     def read(self, key: str) -> str | None:
@@ -100,6 +103,13 @@ class Dialect:
     _memo: dict[str | None, _Memo] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        """Prepare the tables.
+
+        Raises:
+            TypeError: a key or a name is no text.
+            ValueError: a part in braces has no name of its own, or the canonical name has one that its key
+                has not.
+        """
         object.__setattr__(self, "title", self.title or self.name)
         tables: dict[str | None, Mapping[str, str]] = {None: self.names}
         tables.update(self.by_algorithm)
@@ -158,9 +168,16 @@ def first_reading(tables: Iterable[Mapping[str, str]]) -> dict[str, str]:
     return merged
 
 
-def _pattern(key: str) -> re.Pattern[str]:
+def _pattern(key: str, name: str) -> re.Pattern[str]:
     pieces = re.split(r"\{(\w+)\}", key)
     text = "".join(
         f"(?P<{piece}>.+)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)
     )
-    return re.compile(text)
+    try:
+        pattern = re.compile(text)
+        name.format_map(dict.fromkeys(pattern.groupindex, ""))
+    except (re.error, LookupError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{name!r} is no name for the key {key!r}: {type(error).__name__}: {error}"
+        ) from None
+    return pattern

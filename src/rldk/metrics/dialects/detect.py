@@ -10,6 +10,7 @@ from functools import cache
 
 from rldk._plugins import named_plugins
 from rldk.metrics.dialects import COMMON, Dialect
+from rldk.metrics.dialects.generic import GENERIC
 from rldk.metrics.dialects.llama_factory import LLAMA_FACTORY
 from rldk.metrics.dialects.ms_swift import MS_SWIFT
 from rldk.metrics.dialects.openrlhf import OPENRLHF
@@ -34,7 +35,7 @@ DIALECTS: dict[str, Dialect] = {
 @cache
 def installed_dialects() -> Mapping[str, Dialect]:
     """The dialects of rldk, then the dialects of the entry points `rldk.dialects`, by name."""
-    others = named_plugins("rldk.dialects", Dialect, DIALECTS.values())
+    others = named_plugins("rldk.dialects", Dialect, (GENERIC.name, *DIALECTS))
     return DIALECTS | {dialect.name: dialect for _, dialect in others}
 
 

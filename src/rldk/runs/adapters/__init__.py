@@ -45,7 +45,8 @@ def adapters() -> tuple[Adapter, ...]:
         key_value_lines,
     )
     own = (*wandb.ADAPTERS, *(module.ADAPTER for module in single))
-    return (*own, *(_guarded(*plugin) for plugin in named_plugins("rldk.adapters", Adapter, own)))
+    reserved = ("rldk", *(adapter.name for adapter in own))  # `rldk` is the format of recorded runs
+    return (*own, *(_guarded(*plugin) for plugin in named_plugins("rldk.adapters", Adapter, reserved)))
 
 
 def _guarded(source: str, adapter: Adapter) -> Adapter:

@@ -160,6 +160,17 @@ def test_nan_weights_that_a_log_showed_are_critical_and_not_told_twice():
     assert one.message == "not finite: logps_chosen nan"
 
 
+@pytest.mark.parametrize(("step", "onset"), [(STEP - 10, STEP - 10), (STEP - 11, STEP)])
+def test_nan_weights_are_not_taken_for_an_overflow_that_was_over(step, onset):
+    """It is over after ten records without; the end opens the incident again, and it begins there."""
+    monitor = Monitor(RunContext(algorithm="grpo", dialect="trl"), [NonFinite])
+    for now in range(1, STEP):
+        monitor.observe(Observation(now, "log", {"loss": 0.1, "grad_norm": inf if now == step else 1.0}))
+    monitor.observe(end("exception", NAN, activity="generation"))
+    (one,) = diagnose(monitor).findings
+    assert (one.severity, one.onset_step, one.last_good_step) == ("critical", onset, onset - 1)
+
+
 @pytest.mark.parametrize("at", [end("exception", "ValueError: boom"), end("completed"), end()])
 def test_another_end_says_nothing_of_the_weights(at):
     assert RULE not in found(at=at)

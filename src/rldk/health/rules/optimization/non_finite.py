@@ -100,12 +100,16 @@ class NonFinite(Rule[NonFiniteOptions]):
         self.before_zeros = 1.0
         self.shown: list[str] = []
         self.latest: Verdict | None = None
+        self.absent = 0  # records since the latest verdict
 
     def observe(self, at: Observation) -> Verdict | None:
         if at.kind == "end":
             return self._at_end(at)
         verdict = self._observe_record(at)
-        self.latest = verdict or self.latest
+        if verdict is None:
+            self.absent += 1
+        else:
+            self.latest, self.absent = verdict, 0
         return verdict
 
     def _at_end(self, at: Observation) -> Verdict | None:
@@ -113,7 +117,7 @@ class NonFinite(Rule[NonFiniteOptions]):
         end = at.ends[0]
         if end.how != "exception" or failure_of(end.detail, end.activity).kind != "nan":
             return None
-        if self.latest is not None:
+        if self.latest is not None and self.absent < self.patience:  # an overflow that is over is not it
             return msgspec.structs.replace(self.latest, severity=Severity.CRITICAL)
         return Verdict(
             severity=Severity.CRITICAL,
