@@ -177,7 +177,7 @@ def raises(*_):
         ({"phases": None}, "TypeError"),
         ({"meet": raises}, "KeyError: 'oops'"),
         ({"start": raises}, "KeyError: 'oops'"),
-        ({"start": lambda rule: rule.chart.track(5)}, "TypeError: a track is named by a text"),
+        ({"start": lambda rule: rule.chart.track(5)}, "TypeError: name a track by a string"),
         ({"checkable": raises}, "KeyError: 'oops'"),
         ({"algorithms": 5}, "TypeError"),
         ({"Options": raises}, "KeyError: 'oops'"),

@@ -64,7 +64,7 @@ def known_rules(own: Iterable[type[Rule]] = ()) -> tuple[type[Rule], ...]:
 
     Raises:
         TypeError: an entry is not a subclass of Rule, or a member of the class has the wrong type.
-        ValueError: a rule lacks a name, a code, a severity or the default of an option, or clashes with another.
+        ValueError: a rule has no name, code, severity or default of an option, or clashes with another rule.
     """
     rules = list(installed_rules())
     for rule in own:
