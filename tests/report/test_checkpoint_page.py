@@ -179,7 +179,7 @@ def test_what_was_not_read_is_not_called_whole():
     assert verdict(half) == "The weights are whole and finite as far as rldk read them."
     four_bits = looked(dtypes={"F4": 9000})
     assert "as far as rldk read them" in verdict(four_bits)
-    assert unexamined(four_bits) == ["NaN and infinities in tensors of type F4, which is not read here"]
+    assert unexamined(four_bits) == ["NaN and infinities in tensors of type F4, which rldk does not read"]
 
 
 @pytest.mark.parametrize(
