@@ -1,13 +1,13 @@
 """The error tree. Every message says what failed, where, and what to type next.
 
     RLDKError
-    ├── EventError              a line or a value that is no Event
-    ├── RunNotFoundError        no run at that path
-    ├── AmbiguousRunError       several runs where one was asked for
-    ├── UnknownFormatError      a file that is no log in a known format
-    └── MissingDependencyError  an optional package is absent (also an ImportError)
+    ├── EventError              a line or a value is no Event
+    ├── RunNotFoundError        the path has no run
+    ├── AmbiguousRunError       the path has several runs, and the command takes a single run
+    ├── UnknownFormatError      the file is no log in a known format
+    └── MissingDependencyError  an optional package is not installed (also an ImportError)
 
-Nothing here reaches a training: `rldk.recording` and the callbacks catch what they meet and go on.
+No error reaches a training: `rldk.recording` and the callbacks catch every exception and continue.
 """
 
 from collections.abc import Sequence
@@ -38,20 +38,20 @@ class UnknownFormatError(RLDKError):
     """The file is no log in a format that rldk knows."""
 
     def __init__(self, path: object, tried: Sequence[str]) -> None:
-        """`tried` are the names of the formats that it was taken for."""
+        """`tried` are the names of the formats that rldk tried."""
         super().__init__(
-            f"{path} holds no metrics in a format that rldk knows (tried: {', '.join(tried)}). "
-            "If you know it, say it with: --input-format NAME"
+            f"{path} has no metrics in a format that rldk knows (tried: {', '.join(tried)}). "
+            "If you know the format, name it with: --input-format NAME"
         )
 
 
 class AmbiguousRunError(RLDKError):
-    """The path holds several runs, and the command takes one."""
+    """The path has several runs, and the command takes a single run."""
 
     def __init__(self, path: object, runs: Sequence[str]) -> None:
-        """`runs` are the paths that would each be taken as an answer."""
+        """`runs` are the paths of these runs."""
         listed = "\n".join(f"  {run}" for run in runs)
-        super().__init__(f"{path} holds {len(runs)} runs; name one of them:\n{listed}")
+        super().__init__(f"{path} has {len(runs)} runs; name one of them:\n{listed}")
         self.runs = tuple(runs)
 
 
@@ -59,5 +59,5 @@ class MissingDependencyError(RLDKError, ImportError):
     """A feature needs a package that rldk does not install by itself."""
 
     def __init__(self, feature: str, package: str) -> None:
-        """`package` is what pip calls it."""
+        """`package` is the name for pip."""
         super().__init__(f"{feature} needs {package}. Install it with: pip install {package}")

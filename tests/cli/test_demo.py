@@ -75,7 +75,7 @@ def test_the_demo_shows_what_it_recorded_and_what_to_type_next(demonstration):
     folder, page = demonstration
     assert f"{STEPS} steps recorded" in page
     assert "demo_events.jsonl" in page
-    assert "What rldk found: " in page
+    assert "Verdict of rldk: " in page
     assert "  rldk runs rldk_demo\n" in page  # as the user would type it
     assert json.loads((folder / "demo_final_report.json").read_bytes())["end"]["how"] == "completed"
     with (folder / "demo_metrics.csv").open() as file:

@@ -42,7 +42,7 @@ def test_bad_lines_are_named_with_line_and_reason_and_exit_1(tmp_path):
     assert "rng" in shown[0]
     assert "malformed" in shown[1]
     assert "step" in shown[2]
-    assert "ends within this record" in shown[3]
+    assert "ends inside this record" in shown[3]
     assert "1 event " in shown[4]
     assert "4 bad lines" in shown[4]
 

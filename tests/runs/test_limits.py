@@ -67,7 +67,7 @@ def test_a_hole_of_two_gigabytes_in_a_log_costs_no_record(tmp_path, name, text, 
     reason = (
         "a line of more than 33,554,432 characters"
         if format_ == "rldk"
-        else f"a hole of {SIZE - len(text):,} NUL bytes: what stood there is lost"
+        else f"a hole of {SIZE - len(text):,} NUL bytes: the data there is lost"
     )
     assert shown == f"{format_} {[*range(1, 301)]} {[reason]}"
 

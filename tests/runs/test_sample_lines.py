@@ -144,7 +144,7 @@ def test_a_file_that_is_gone_is_told(tmp_path):
     samples = run.samples()
     os.unlink(files.samples)
     assert list(samples) == []
-    assert "cannot be read" in run.bad_lines[0].reason
+    assert "unreadable file" in run.bad_lines[0].reason
 
 
 @given(data=st.binary(max_size=300))

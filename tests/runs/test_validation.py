@@ -42,7 +42,7 @@ def test_a_torn_last_line_is_told_as_such(tmp_path):
     path.write_bytes(lines(event(1)) + encode(event(2))[:40])
     (bad,) = check([path]).bad_lines
     assert bad.number == 2
-    assert bad.reason.startswith("the file ends within this record")
+    assert bad.reason.startswith("the file ends inside this record")
 
 
 def test_superseded_records_are_checked_too(tmp_path):

@@ -1,4 +1,4 @@
-"""What a saved checkpoint holds, and what changed since the one before; tensor by tensor, without torch."""
+"""The content of a checkpoint, and its changes since the previous, tensor by tensor, without torch."""
 
 from rldk.checkpoints.analyst import Analyst, analyse
 from rldk.checkpoints.background import Background

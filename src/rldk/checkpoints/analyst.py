@@ -1,4 +1,4 @@
-"""Analysing checkpoints: each against the one before, a tensor at a time.
+"""Analyses checkpoints: compares each with the previous checkpoint, a tensor at a time.
 
 Owns what is remembered between two saves: a fingerprint of the last one, never its bytes and never an open
 file. Invariant: whatever lies in a folder, the answer is an `Analysis`; it tells facts, the rules judge them.
@@ -31,7 +31,7 @@ _UNROUTED = ("num_experts", "num_local_experts", "n_routed_experts", "vision_con
 _UNROUTED_PARTS = re.compile(r"(?:^|\.)(?:experts|visual|(?:vision|audio)_\w+)\.")
 """In names of tensors: an adapter has no config.json."""
 _OF_MODELS = ("generation_config.json", "tokenizer_config.json", "tokenizer.json")
-"""Files that transformers writes only beside a model with a config.json."""
+"""Files that transformers writes only with a config.json in the same folder."""
 
 
 def analyse(path: Path, previous: Path | None = None, *, base: Path | None = None) -> Analysis:
@@ -92,10 +92,10 @@ class Analyst:
         return found
 
     def follow(self, path: Path, step: int) -> Analysis:
-        """The facts of a checkpoint that was just saved at `step`, against the one saved before it.
+        """The facts of a new checkpoint of `step`, compared with the previous checkpoint.
 
-        That is the last one analysed; at the first one of a process, or after the training went back to an
-        earlier step, the newest beside it with a lower step.
+        The previous checkpoint is the last analysed. For the first of a process, or after the training
+        resumed from an earlier step, it is the newest in the same folder with a lower step.
         """
         last, before = self.last, None
         if last is None or last.step is None or last.step >= step:
@@ -197,7 +197,7 @@ class Analyst:
                 pairs.add(entry.name, values)
 
     def _add_small_files(self, found: Analysis, weights: Weights, known: dict[str, KnownTensor]) -> None:
-        """What is in the folder besides the weights."""
+        """Examine the other files in the folder."""
         folder, names = weights.folder, set(weights.names)
         entries = [location.entry for location in weights.locations.values()]
         crcs = {name: one.crc for name, one in known.items()}

@@ -1,7 +1,7 @@
-"""Analysing checkpoints beside a training: what waits for its turn, and one thread that waits for answers.
+"""Analyses checkpoints during a training: a queue of checkpoints, and a thread that waits for the answers.
 
-Invariant: `submit` returns at once and raises nothing; an analysis that fails, or that is too slow for the
-saves, costs that analysis and nothing else.
+Invariant: `submit` returns at once and never raises; a failed analysis, or saves that are faster than the
+analyses, cost only that analysis.
 """
 
 import os
@@ -25,9 +25,9 @@ class Background:
     """Analyses the checkpoints of one run, in the order in which they were saved.
 
     Args:
-        done: told of each analysis, in the thread of this object; what it raises is kept from everyone.
-        base: folder of the model from which the training started, where it is a local one.
-        over: called in that thread when it ends: everything that was submitted is analysed.
+        done: called with each analysis, in the thread of this object; its exceptions are ignored.
+        base: folder of the model from which the training started, if it is local.
+        over: called in that thread when it ends, after the analysis of all submitted checkpoints.
     """
 
     def __init__(

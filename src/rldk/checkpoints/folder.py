@@ -1,7 +1,7 @@
-"""What lies in a checkpoint's folder: which files hold weights, and what is missing to go on from there.
+"""The content of a checkpoint's folder: the files of weights, and the files missing for a resume.
 
-Invariant: a file is judged by what the trainer writes beside it, and a folder that a trainer never writes
-(a published model) lacks nothing.
+Invariant: a file is required only if the trainer writes it together with the other files of the folder, so
+that a published model lacks nothing.
 """
 
 import os
@@ -107,7 +107,7 @@ def _below(folder: str, names: Collection[str]) -> Contents | None:
     if "adapter_config.json" in names or "config.json" in names:
         return None  # the weights that belong here are missing
     if any(_SAVED.fullmatch(name) for name in names):
-        return None  # a trainer's output_dir, beside whose checkpoints a last adapter may lie
+        return None  # a trainer's output_dir, which may hold checkpoints and a final adapter
     found: dict[str, Contents] = {}
     for name in sorted(names):
         with suppress(OSError):  # most of them are files
@@ -239,7 +239,7 @@ def _updates(rates: list[tuple[int, float]]) -> int:
 
 
 def best_of(folder: str, saved_path: str | None) -> Best | None:
-    """Whether the best checkpoint is where the trainer remembers it, or beside this one."""
+    """Whether the best checkpoint is at the trainer's path, or in the folder of this checkpoint."""
     if not saved_path:
         return None
     parent = os.path.dirname(os.path.abspath(folder))

@@ -13,7 +13,7 @@ from rldk.schema.checkpoint import Comparison, Group
 __all__ = ["LayerGroups", "Tensor", "group_of"]
 
 MAX_GROUPS = 2000
-"""Groups that are told apart; what follows is one group more."""
+"""Most separate groups; all further tensors share a last group."""
 
 
 class Tensor(NamedTuple):

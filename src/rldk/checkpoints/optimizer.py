@@ -1,6 +1,6 @@
-"""The optimizer and the scheduler of a checkpoint: whether they can go on from there.
+"""The optimizer and the scheduler of a checkpoint: can they resume from it?
 
-Invariant: a kind of optimizer that is not known here is told as not examined, never as faulty.
+Invariant: an unknown kind of optimizer is reported as not examined, never as faulty.
 """
 
 import os

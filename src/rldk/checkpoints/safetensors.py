@@ -125,7 +125,7 @@ def _entry(name: str, info: _TensorInfo, begin: int) -> Entry:
     """A tensor of the header.
 
     Raises:
-        ValueError: what is said of it cannot be.
+        ValueError: its entry in the header is impossible.
     """
     first, last = info.data_offsets
     elements = 1

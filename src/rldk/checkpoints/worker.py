@@ -1,4 +1,4 @@
-"""The process that reads checkpoints for a training.
+"""The process that analyses the checkpoints of a training.
 
 Invariant: the training shares no interpreter lock, no memory and no core with it that it needs itself; when
 the training ends, in whatever way, so does this.

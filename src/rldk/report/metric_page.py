@@ -1,6 +1,6 @@
 """The facts about a metric: its keys in each framework, the rules that use it, quantiles of its values."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -68,9 +68,9 @@ def _is(need: str, name: str) -> bool:
     return need == name or ("*" in need and fnmatchcase(name, need))
 
 
-def nearest(name: str, besides: Iterable[str] = ()) -> list[str]:
-    """Similar names, for a hint. `besides` are names of the run, in addition to all known names."""
-    known = {*METRICS, *besides}
+def nearest(name: str) -> list[str]:
+    """Similar names of metrics and keys, for a hint."""
+    known = {*METRICS}
     for dialect in installed_dialects().values():
         known.update(key for names in dialect.tables.values() for key in names)
     part = name.lower()

@@ -1,4 +1,4 @@
-"""Reading a run, ours or another tool's: its events, its columns, tables of its metrics."""
+"""Reads a run of rldk or of another tool: its events, its columns, tables of its metrics."""
 
 from rldk.runs.opener import TRLAdapter, open_run
 from rldk.runs.recorded_run import RecordedRun

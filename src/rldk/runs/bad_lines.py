@@ -1,7 +1,7 @@
-"""The lines of a run that could not be read, over all passes.
+"""The unreadable lines of a run, over all passes.
 
-Invariant: a line that several passes meet counts once; several faults of one line (the entries of a
-document that stands on it) count each.
+Invariant: a line counts once, however many passes meet it; several faults in the same line (such as the
+entries of a document) count each.
 """
 
 from collections import Counter
@@ -13,18 +13,18 @@ from rldk.runs.line_reader import BadLine
 __all__ = ["MAX_KEPT", "BadLines"]
 
 MAX_KEPT = 100_000
-"""Lines that are kept with their reasons; beyond that they are counted: junk must not fill the memory."""
+"""Most lines to keep with their reasons; more are only counted, so that junk cannot fill the memory."""
 
 
 class BadLines:
-    """Gathers what passes over a log refuse. `len` counts all, iteration gives the first `MAX_KEPT`."""
+    """The unreadable lines of all passes. `len` counts all, iteration yields the first `MAX_KEPT`."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[Path, int, int], BadLine] = {}
         self._counts: Counter[Path] = Counter()
 
     def new_pass(self) -> Callable[[BadLine], None]:
-        """What a pass over the log calls with each line that it refuses."""
+        """Start a pass; returns the function that the pass calls with each unreadable line."""
         here: Counter[tuple[Path, int]] = Counter()
         counts: Counter[Path] = Counter()
 

@@ -1,7 +1,7 @@
 """A run as numpy columns.
 
-Invariant: one row a record of the phase, in order; NaN stands for what a record does not hold and for what
-was not finite (infinities stay infinities). Memory is a small multiple of the columns, whatever the log.
+Invariant: one row a record of the phase, in order; a missing value and a value that is not finite are NaN
+(infinities stay infinities). Memory is a small multiple of the columns, whatever the log.
 """
 
 from array import array
@@ -14,17 +14,17 @@ import numpy.typing as npt
 __all__ = ["ColumnRecord", "Columns", "columns_of"]
 
 Columns = dict[str, npt.NDArray[Any]]
-"""`step` (int64) and `wall_time` and each metric (float64) by name, all of one length.
+"""`step` (int64), `wall_time` and each metric (float64) by name, all of the same length.
 
-A metric that is itself called `step` or `wall_time` is `metrics/step` or `metrics/wall_time`."""
+A metric with the name `step` or `wall_time` becomes `metrics/step` or `metrics/wall_time`."""
 
 _FIXED = ("step", "wall_time")
 _MAX_STEP = (1 << 63) - 1
-"""What stands for a step beyond int64: no run has one, and one damaged line must not cost all columns."""
+"""Replaces a step beyond int64: only a damaged line has such a step, and it must not cost all columns."""
 
 
 class ColumnRecord(Protocol):
-    """What a row is made of: an Event, or the part of it that columns need."""
+    """The source of a row: an Event, or the part of it that columns need."""
 
     @property
     def step(self) -> int: ...  # noqa: D102
@@ -35,10 +35,10 @@ class ColumnRecord(Protocol):
 
 
 def columns_of(records: Iterable[ColumnRecord]) -> Columns:
-    """The columns of `records`; each is read once.
+    """The columns of `records`, in a single pass.
 
-    Most records of a run hold one of a few sets of metrics: the numbers of each set are gathered row by
-    row, and become columns at the end.
+    Most records of a run have one of a few sets of metrics. It collects the numbers of each set row by row,
+    and makes columns of them at the end.
     """
     steps, times = array("q"), array("d")
     blocks: dict[tuple[str, ...], _Block] = {}
@@ -70,7 +70,7 @@ def columns_of(records: Iterable[ColumnRecord]) -> Columns:
 
 
 class _Block(NamedTuple):
-    """The records that hold one set of metrics."""
+    """The records that have the same set of metrics."""
 
     rows: "array[int]"
     numbers: "array[float]"

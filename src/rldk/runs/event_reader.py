@@ -1,8 +1,7 @@
-"""From the lines of events files to Events.
+"""Turns the lines of events files into Events.
 
-Invariant: each record is yielded once, in the order in which it was written; what a resume superseded
-is left out; a line that cannot be read is passed to `on_bad` with its place and reason, never dropped
-in silence and never fatal.
+Invariant: it yields each record once, in the order of the file, without steps that a resume replaced. An
+unreadable line goes to `on_bad` with its position and the reason; it is never dropped silently, and no error.
 """
 
 import gzip
@@ -24,7 +23,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class HasStep(Protocol):
-    """A record that knows its step."""
+    """A record with a step."""
 
     @property
     def step(self) -> int: ...
@@ -45,17 +44,17 @@ def read_records(
     decode_line: Callable[[bytes], R],
     on_bad: Callable[[BadLine], None] = ignore,
 ) -> Iterator[R]:
-    """What `decode_line` makes of the lines of a run, from its files in order.
+    """The records of a run, decoded by `decode_line`, from its files in order.
 
     Args:
-        parts: the files, oldest first, or the run that they belong to.
-        decode_line: gives something with a `step`, or raises EventError.
+        parts: the files, oldest first, or the run itself.
+        decode_line: returns a record with a `step`, or raises EventError.
         on_bad: takes the lines that it refused.
 
-    With the `RunFiles` of a live run, parts that are finished and compressed meanwhile are no matter.
+    With the `RunFiles` of a live run, the recorder may finish and compress parts meanwhile.
 
-    A first record after a resume, with the note `resumed:from_step=N`, ends the branch before it: the
-    earlier records with a step above N are superseded. They stay on disk and are not yielded.
+    The first record after a resume has the note `resumed:from_step=N`. It replaces all earlier records with a
+    step above N: they stay on disk, but are not yielded.
     """
     resumes = _resumes(parts)
     index = 0
@@ -74,8 +73,8 @@ def read_records(
 
 
 def last_event(parts: Sequence[Path], phase: Phase | None = None) -> Event | None:
-    """The last readable Event (of `phase`), found from the end: its cost does not grow with the file."""
-    alive = sys.maxsize  # a later resume superseded what lies above this step
+    """The last readable Event (of `phase`), read from the end: the cost does not grow with the file."""
+    alive = sys.maxsize  # a later resume replaced the records above this step
     for path in reversed(parts):
         for line in lines_backward(path):
             try:
@@ -98,7 +97,7 @@ def _opened(parts: Sequence[Path] | RunFiles) -> Iterator[tuple[Path, BinaryIO |
         return
     done = 0
     while True:
-        # Opened before the look at the folder: had it become a part by then, the look would show it.
+        # Open it before listing the folder: if it has become a part meanwhile, the listing shows the part.
         try:
             live = parts.events.open("rb")
         except FileNotFoundError:
@@ -111,7 +110,7 @@ def _opened(parts: Sequence[Path] | RunFiles) -> Iterator[tuple[Path, BinaryIO |
             return
         if live is not None:
             live.close()
-        for done, path in finished:  # noqa: B007 - the last one counts
+        for done, path in finished:  # noqa: B007 - the last value is used
             with open_part(path) as file:
                 yield path, file
 
@@ -126,13 +125,13 @@ def _resumed_from(line: bytes) -> int | None:
 
 
 def _resumes(parts: Sequence[Path] | RunFiles) -> list[tuple[int, int]]:
-    """`(index, step)` of the resumes: of the records before line `index`, those above `step` are dead.
+    """`(index, step)` of the resumes: each replaces the records before line `index` with a step above `step`.
 
-    The lines are counted through all parts. A later resume from an earlier step also ends what came
-    between, so each step here is the lowest of its own and the later ones.
+    Lines are counted through all parts. A later resume from an earlier step also replaces the records in
+    between, so each step here is the minimum over this and all later resumes.
     """
     if not any(_mentions(file, _RESUMED) for _, file in _opened(parts)):
-        return []  # as nearly always; the lines need not be told apart for this
+        return []  # the usual case, found without splitting the files into lines
     found: list[tuple[int, int]] = []
     index = 0
     for path, file in _opened(parts):
@@ -147,7 +146,7 @@ def _resumes(parts: Sequence[Path] | RunFiles) -> list[tuple[int, int]]:
 
 
 def _mentions(file: BinaryIO | gzip.GzipFile, text: bytes) -> bool:
-    """Whether `text` is in a file; what cannot be unpacked does not count."""
+    """Whether `text` is in a file; damaged gzip data does not count."""
     tail, left = b"", most_of(file)
     try:
         while left > 0 and (chunk := file.read(_CHUNK_BYTES)):

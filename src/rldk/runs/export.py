@@ -1,7 +1,7 @@
 """The metric table of a run: one row a record, one column a metric; as CSV, JSON, Parquet or JSONL.
 
 Invariant: every record and every metric of the run is in the table, in memory bounded by the number
-of columns (Parquet: by the table). A metric that a record does not hold is an empty cell, never 0.
+of columns (Parquet: by the table). A metric that a record lacks is an empty cell, never 0.
 """
 
 import csv
@@ -22,15 +22,15 @@ __all__ = ["WRITERS", "Survey", "write_csv", "write_json", "write_jsonl", "write
 _FIXED = ("step", "phase", "wall_time")
 _MAX_INT64 = (1 << 63) - 1
 MAX_PARQUET_COLUMNS = 50_000
-"""Columns of a Parquet table; the description of each in the file alone takes hundreds of bytes."""
+"""Most columns of a Parquet table; the file needs hundreds of bytes to describe each."""
 
 
 class Survey:
-    """What one pass over the events tells of the whole: columns, counts, steps, statistics."""
+    """Collects in a single pass over the events: columns, counts, steps, statistics."""
 
     def __init__(self) -> None:
         self.records = 0
-        """How many events there are."""
+        """Number of events."""
         self.first_step: int | None = None
         """The lowest train step."""
         self.last_step: int | None = None
@@ -47,7 +47,7 @@ class Survey:
         return survey
 
     def add(self, event: Event) -> None:
-        """Take one event."""
+        """Add an event."""
         self.records += 1
         if event.phase == "train":
             step = event.step
@@ -67,9 +67,9 @@ class Survey:
 
     @property
     def summaries(self) -> dict[str, MetricStats]:
-        """The statistics of each metric over the run's train records.
+        """The statistics of each metric over the train records of the run.
 
-        A metric that only evaluations or the closing summary hold is taken from these: phases never mix.
+        If only evaluations or the closing summary have a metric, they give its statistics; phases never mix.
         """
         chosen: dict[str, MetricStats] = {}
         for found in self._by_phase.values():
@@ -79,10 +79,10 @@ class Survey:
 
 
 def write_csv(events: Iterable[Event], file: IO[bytes], survey: Survey | None = None) -> None:
-    """A header, then a row a record: step, phase, wall_time, and the metrics as they first appeared.
+    """Write a header, then a row a record: step, phase, wall_time, and the metrics in order of appearance.
 
-    What was not finite is `nan`, `inf` or `-inf`; None and what was not logged are empty cells.
-    `events` is iterated twice, or once where its `survey` is there already.
+    Values that are not finite are `nan`, `inf` or `-inf`; None and missing metrics are empty cells.
+    It iterates over `events` twice, or once with a given `survey`.
     """
     survey = survey or Survey.of(events)
     names = [*_FIXED, *survey.columns]
@@ -97,9 +97,9 @@ def write_csv(events: Iterable[Event], file: IO[bytes], survey: Survey | None = 
 
 
 def write_json(events: Iterable[Event], file: IO[bytes]) -> Survey:
-    """`{"steps": [row, ...], "summary": {metric: statistics}}`, strict JSON, written as it is made.
+    """Write `{"steps": [row, ...], "summary": {metric: statistics}}`, strict JSON, row by row.
 
-    Returns what it saw on the way.
+    Returns the survey of the events.
     """
     survey = Survey()
     file.write(b'{"steps": [')
@@ -114,13 +114,13 @@ def write_json(events: Iterable[Event], file: IO[bytes]) -> Survey:
 
 
 def write_jsonl(events: Iterable[Event], file: IO[bytes]) -> None:
-    """The Events themselves, one a line: one file of a run that had parts, resumes or torn lines."""
+    """Write the Events, one a line: a single file even if the run has parts, resumes or torn lines."""
     for event in events:
         file.write(encode(event) + b"\n")
 
 
 def write_parquet(events: Iterable[Event], file: IO[bytes]) -> None:
-    """The table with typed columns: step int64, phase string, all others float64.
+    """Write the table with typed columns: step int64, phase string, all others float64.
 
     Raises:
         MissingDependencyError: pyarrow is not installed.
@@ -135,7 +135,7 @@ def write_parquet(events: Iterable[Event], file: IO[bytes]) -> None:
     if len(survey.columns) > MAX_PARQUET_COLUMNS:
         raise RLDKError(
             f"{len(survey.columns):,} metrics are too many columns for Parquet (at most "
-            f"{MAX_PARQUET_COLUMNS:,}). Export the events themselves, which hold them all, with: -f jsonl"
+            f"{MAX_PARQUET_COLUMNS:,}). Export all of them as events with: -f jsonl"
         )
     kinds = {"step": pa.int64(), "phase": pa.string()}
     values: dict[str, list[Any]] = {name: [] for name in (*_FIXED, *survey.columns)}
@@ -161,7 +161,7 @@ WRITERS: dict[str, Callable[[Iterable[Event], IO[bytes]], object]] = {
 
 
 def _rows(events: Iterable[Event], count: int) -> Iterator[dict[str, Any]]:
-    """The rows of the first `count` records: a live run may have grown since it was surveyed."""
+    """The rows of the first `count` records: a live run may have grown since the survey."""
     for event in islice(events, count):
         yield _row(event)
 
@@ -177,7 +177,7 @@ def _row(event: Event) -> dict[str, Number | str | None]:
 
 
 def _float(value: Any) -> float | None:
-    """As float64; pyarrow itself refuses integers that a float64 rounds."""
+    """As float64; pyarrow refuses integers that a float64 would round."""
     try:
         return None if value is None else float(value)
     except OverflowError:
@@ -185,5 +185,5 @@ def _float(value: Any) -> float | None:
 
 
 def _column(metric: str) -> str:
-    """The metric's name, unless a trainer logged a metric by the name of a fixed column."""
+    """The name of the metric, with a prefix if it equals the name of a fixed column."""
     return f"metrics/{metric}" if metric in _FIXED else metric

@@ -1,8 +1,8 @@
-"""Following a live run: its new events as they are written.
+"""Follows a live run: yields its new events as the recorder writes them.
 
-Invariant: each event is yielded once, in order, also when the file is rotated and compressed meanwhile;
-half a line waits until it is whole, or until nothing more is to come. Only reading and polling: it works
-on network disks too.
+Invariant: it yields each event once, in order, also if the recorder rotates and compresses the file. An
+incomplete line waits until it is complete, or until the run ends. It only reads and polls, so it works on
+network disks too.
 """
 
 import time
@@ -31,14 +31,14 @@ def follow(
     poll: float = POLL_SECONDS,
     until: Callable[[], bool],
 ) -> Iterator[Event]:
-    """The events of a run from its first to its last, waiting for those to come.
+    """The events of a run from the first to the last; it waits for new events.
 
     Args:
         files: the run; its events file need not exist yet.
         on_bad: takes lines that are no Events.
         poll: seconds between two looks.
-        until: whether nothing more is to come; asked when everything that is there has been yielded,
-            and followed by one more look.
+        until: whether the run has ended; called when all existing events have been yielded, and followed by
+            a last look.
     """
     tail = _EventTail(files, on_bad)
     last_look = False
@@ -62,20 +62,20 @@ def follow(
 
 
 class _EventTail:
-    """The lines of a run that were added since the last look."""
+    """The new lines of a run since the last look."""
 
     def __init__(self, files: RunFiles, on_bad: Callable[[BadLine], None]) -> None:
         self._files = files
         self._on_bad = on_bad
-        self._done = 0  # finished parts that were read to their end
+        self._done = 0  # finished parts read to their end
         self._file: BinaryIO | None = None
-        self._part = 0  # the number that the open file gets when it is finished
-        self._number = 0  # lines of it that were read
+        self._part = 0  # the number of the open file once it is finished
+        self._number = 0  # lines read from it
         self._half = b""
-        self._skipping = False  # the beginning of this line was passed over
+        self._skipping = False  # the start of this line was skipped
 
     def lines(self) -> Iterator[_Line]:
-        """The whole lines that are new."""
+        """The new complete lines."""
         while True:
             yield from self._opened()
             if self._file is None:
@@ -83,14 +83,14 @@ class _EventTail:
             yield from self._rest()
             if self._files.last_part() < self._part:
                 return
-            # It was finished: what was written to it before that may have come after the last read.
+            # The part is finished: read again, for lines written after the last read and before the end.
             yield from self._rest()
             yield from self.half()
             self._done = self._part
             self.close()
 
     def half(self) -> Iterator[_Line]:
-        """The line that has no end, once nothing more is written to the file."""
+        """The incomplete last line, once the recorder writes no more to the file."""
         if self._half:
             line, self._half = self._half, b""
             if self._skipping:
@@ -98,13 +98,13 @@ class _EventTail:
             yield self._files.events, self._number + 1, line
 
     def close(self) -> None:
-        """Let go of the file; the next look opens the live one anew."""
+        """Close the file; the next look opens the live file again."""
         if self._file is not None:
             self._file.close()
         self._file, self._number, self._half, self._skipping = None, 0, b"", False
 
     def _opened(self) -> Iterator[_Line]:
-        """Open the live file, if none is open and it exists; before that, the lines of finished parts."""
+        """Yield the lines of finished parts; then open the live file, if none is open and it exists."""
         while self._file is None:
             newest = self._files.last_part()
             for number, path in self._files.numbered_parts():
@@ -117,7 +117,7 @@ class _EventTail:
             except FileNotFoundError:
                 file = None
             if self._files.last_part() != newest:
-                # A part was finished meanwhile: this file may be that part, or the one after it.
+                # The recorder has just finished a part: this file may be that part, or its successor.
                 if file is not None:
                     file.close()
                 continue
@@ -126,7 +126,7 @@ class _EventTail:
             self._file, self._part = file, newest + 1
 
     def _rest(self) -> Iterator[_Line]:
-        """The whole lines to the end of the open file."""
+        """The complete lines to the end of the open file."""
         assert self._file is not None
         for piece in iter(partial(self._file.readline, MAX_LINE), b""):
             self._half += piece

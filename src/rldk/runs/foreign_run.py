@@ -1,8 +1,8 @@
-"""Other people's logs as runs: the rows of an adapter become Events.
+"""Logs of other tools as runs: the rows of an adapter become Events.
 
-Invariant: every number of every row is in an Event, under its canonical name where its dialect knows the
-key; what the log does not say (times, seeds, sizes) is None, and a step that it does not say is counted
-and noted.
+Invariant: every number of every row is in an Event, under its canonical name if the dialect knows the key.
+Facts that the log lacks (times, seeds, sizes) are None. If it lacks steps, rldk counts the train records and
+adds a note.
 """
 
 import math
@@ -28,26 +28,26 @@ from rldk.schema.files import safe_run_id
 __all__ = ["COUNTED", "ForeignRun"]
 
 COUNTED = "step:counted"
-"""Note of an Event whose log names no step: its step is the number of the train record."""
+"""Note of an Event from a log without steps: its step is the number of the train record."""
 SAMPLE = 200
-"""Rows whose keys tell the dialect and the algorithm."""
+"""Number of rows whose keys determine the dialect and the algorithm."""
 PLAIN = {f"train/{key}": key for key in ("loss", *SUMMARY_KEYS)}
-"""Keys of trackers that tell the phase, as the trainer writes them."""
+"""Keys of trackers that determine the phase, with the trainer's spelling."""
 CLOSING = (*SUMMARY_KEYS, *(f"train/{key}" for key in SUMMARY_KEYS))
-"""The keys of the trainer's closing summary, as the trainer and as trackers write them."""
+"""The keys of the trainer's closing summary, in the spelling of the trainer and of trackers."""
 CLOSING_ALONE = {"train_runtime", "train/train_runtime", "train_loss", "train/train_loss"}
-"""Keys of which each closing summary holds one."""
+"""Keys that occur only in a closing summary; each summary has at least one of them."""
 MAX_KEYS = 5_000
-"""Keys that are enough for it: a log has tens, and each is looked for in every dialect."""
+"""Most keys to look up: a log has tens, and rldk looks for each in every dialect."""
 
 
 class ForeignRun(Run):
-    """A run that another tool logged. Iterate over it as over any `Run`; each time the log is read anew.
+    """A run that another tool logged. Iterate over it as over any `Run`; each pass reads the log again.
 
     Args:
         path: the log.
-        adapter: what reads it.
-        mapping: the user's own names: log's key to canonical name; they win over the dialect.
+        adapter: reads the log.
+        mapping: the user's own names, from a key of the log to a canonical name; they override the dialect.
     """
 
     def __init__(self, path: Path, adapter: Adapter, mapping: Mapping[str, str] | None = None) -> None:
@@ -63,19 +63,19 @@ class ForeignRun(Run):
 
     @property
     def dialect(self) -> str | None:
-        """Whose metric keys these are; None where no dialect knows any."""
+        """The dialect of the keys; None if no dialect knows any of them."""
         return self._detected[0].name if self._detected[0] else None
 
     @property
     def algorithm(self) -> str | None:
-        """The algorithm, as far as the keys tell."""
+        """The algorithm, if the keys determine it."""
         return self._detected[1]
 
     @property
     def state(self) -> State:
-        """`ended` where the log has the trainer's closing summary, else `unfinished`.
+        """`ended` if the log has the trainer's closing summary, else `unfinished`.
 
-        The newest whole pass over the log tells; before the first one, the log is read for it.
+        It uses the newest complete pass over the log, and makes a pass if there was none.
         """
         if self._has_summary is None:
             for _ in self:
@@ -84,7 +84,7 @@ class ForeignRun(Run):
 
     @property
     def checkpoint_folder(self) -> Path:
-        """The folder of the log, or that around a checkpoint that it lies in."""
+        """The folder of the log; if that is a checkpoint, its parent."""
         folder = self.path if self.path.is_dir() else self.path.parent
         return folder.parent if folder.name.startswith("checkpoint-") else folder
 
@@ -119,12 +119,12 @@ class ForeignRun(Run):
         self._has_summary = has_summary
 
     def follow(self, *, poll: float = 0.5) -> Iterator[Event]:
-        """The events that are there: a foreign log does not say whether more are to come."""
+        """The existing events: another tool's log does not show whether the run is still running."""
         del poll
         return iter(self)
 
     def samples(self) -> Samples:
-        """The samples of TRL's tables of completions in this folder, or beside this log."""
+        """The samples of TRL's tables of completions in this folder, or in the folder of this log."""
         tables = tables_of(self.path)
         functions = reward_functions(self._sample) if tables else None
         return Samples([Table(path, functions) for path in tables], self._bad.new_pass)
@@ -136,7 +136,7 @@ class ForeignRun(Run):
                 yield event
 
     def last(self, phase: Phase | None = None) -> Event | None:
-        """The newest event (of `phase`); the whole log is read."""
+        """The newest event (of `phase`); it reads the whole log."""
         last = None
         for event in self:
             if phase in (None, event.phase):
@@ -173,14 +173,14 @@ class ForeignRun(Run):
         return detect(self._sample, self.adapter.dialect)
 
     def _namer(self) -> Callable[[str], str]:
-        # A name that the user gave to another key is not the dialect's to give.
+        # If the user gave a name to another key, the dialect must not use it again.
         taken = {self._mapping[key] for key in self._sample if key in self._mapping}
         names = {key: self._canonical(key) for key in self._sample}
         names = {key: key if name in taken else name for key, name in names.items()} | self._mapping
         return lambda key: names.get(key) or self._canonical(key)
 
     def _canonical(self, key: str) -> str:
-        """The dialect's name; trackers write `train/x` and `eval/x` where the trainer says `x`, `eval_x`."""
+        """The dialect's name; trackers write `train/x` and `eval/x` for the trainer's `x` and `eval_x`."""
         dialect, algorithm = self._detected
         if dialect is None:
             return key
@@ -192,10 +192,10 @@ class ForeignRun(Run):
 
 
 def _split_rows(rows: Iterator[Row]) -> Iterator[Row]:
-    """The rows, with numbers read from texts; one of a train record and the closing summary is two rows.
+    """The rows, with numeric texts as numbers; it splits a row of a train record and the closing summary.
 
-    A table that was merged by step has such a row. It holds what every train record before it holds, and
-    keys of the summary that those do not all hold: some trainers log `train_runtime` in each record.
+    A table merged by step has such a row: all common keys of the train records before it, and further keys
+    of the summary. The further keys matter, because some trainers log `train_runtime` in each record.
     """
     common: set[str] | None = None
     for row in rows:
@@ -213,25 +213,25 @@ def _split_rows(rows: Iterator[Row]) -> Iterator[Row]:
 
 
 def _is_train_record(values: Mapping[str, Any], common: set[str]) -> bool:
-    """Whether it holds the keys that are common to the train records, of which one is of no other phase."""
+    """Whether it has all common keys of the train records, if one of these occurs in no other phase."""
     own = any(trainer_key(key)[1] == "train" for key in common)
     return own and all(_is_held(values, key) for key in common)
 
 
 def _phase_of(values: Mapping[str, Any]) -> Phase:
-    """The phase by the keys that have a value. A loss that is NaN is one: the record is of the training."""
+    """The phase, from the keys with a value. A NaN loss counts as a value: the record is a train record."""
     keys = {PLAIN.get(key, key): value for key, value in values.items() if value is not None}
     return phase_of({key: value for key, value in keys.items() if key == "loss" or _is_held(keys, key)})
 
 
 def _is_held(values: Mapping[str, Any], key: str) -> bool:
-    """Whether there is a value: a table that was merged has NaN or nothing where a record has no key."""
+    """Whether there is a value: a merged table has NaN or nothing if a record lacks the key."""
     value = values.get(key)
     return value is not None and value == value  # noqa: PLR0124 - NaN is no value
 
 
 class _Clock:
-    """Times of rows, as seconds since the first: some logs give the time of day."""
+    """Converts the times of rows to seconds since the first: some logs have epoch times."""
 
     def __init__(self) -> None:
         self._begin: float | None = None
@@ -246,7 +246,7 @@ class _Clock:
 
 
 def _with_numbers(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`values` with numbers that were written as text read: printed logs and CSV quote them."""
+    """`values` with numeric texts as numbers: printed logs and CSV quote them."""
     if not any(isinstance(value, str) for value in values.values()):
         return values
     return {key: _number(value) if isinstance(value, str) else value for key, value in values.items()}

@@ -1,7 +1,7 @@
 """The lines of events files, forwards and backwards.
 
-Invariant: memory is bounded by `MAX_LINE`, whatever the file holds; a line that is passed over goes to
-`on_bad` with its place and reason.
+Invariant: memory is bounded by `MAX_LINE`, whatever the file contains; each skipped line goes to `on_bad`
+with its position and the reason.
 """
 
 import gzip
@@ -27,29 +27,29 @@ __all__ = [
 ]
 
 MAX_LINE = 1 << 25
-"""Length of a line (bytes, or characters of text); a longer one is no log line, and is passed over."""
+"""Longest line (in bytes, or characters of text); a longer line is no log line, and is skipped."""
 MAX_RATIO = 400
-"""A gzip file that grows by more than this is read no further: a log does not."""
+"""Largest ratio of unpacked to packed size of a gzip file; beyond it, it is no log, and reading stops."""
 HEAD_BYTES = 1 << 16
-"""What a gzip file may hold in any case."""
+"""Bytes that a gzip file may unpack to regardless of the ratio."""
 
 _LAST_BYTES = 1 << 16
 _BLOCK_BYTES = 1 << 22
 
 
 class BadLine(NamedTuple):
-    """A line that is no Event."""
+    """A line that rldk cannot read."""
 
     path: Path
     """The file."""
     number: int
-    """The line in it, counted from 1."""
+    """Number of the line, from 1."""
     reason: str
-    """What is wrong."""
+    """The problem."""
 
 
 def ignore(bad: BadLine) -> None:
-    """Take a bad line for one who does not ask."""
+    """Ignore bad lines."""
 
 
 def too_long(path: Path, number: int) -> BadLine:
@@ -58,13 +58,13 @@ def too_long(path: Path, number: int) -> BadLine:
 
 
 def read_lines(path: Path, on_bad: Callable[[BadLine], None] = ignore) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file, plain or gzip, with their numbers and their newlines; not the blank ones.
+    """The lines of a file, plain or gzip, with their numbers and newlines, without blank lines.
 
-    A part that was compressed and removed after it was listed is read from its `.gz`. A gzip file
-    that is cut short or damaged ends at the damage, which goes to `on_bad`.
+    If the recorder has compressed and removed a part meanwhile, it reads the `.gz`. Reading ends at a damage
+    in a gzip file, which goes to `on_bad`.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: rldk cannot read the file.
     """
     with open_part(path) as file:
         yield from lines_of(path, file, on_bad)
@@ -80,7 +80,7 @@ def lines_of(
         for line in iter(partial(file.readline, MAX_LINE), b""):
             left -= len(line)
             if left < 0:
-                on_bad(BadLine(path, number, "the packed file grows beyond all reason; the rest is left"))
+                on_bad(BadLine(path, number, "the gzip file unpacks to too much data; the rest is ignored"))
                 return
             if len(line) == MAX_LINE and not line.endswith(b"\n"):
                 if not skipping:
@@ -96,16 +96,16 @@ def lines_of(
 
 
 def most_of(file: BinaryIO | gzip.GzipFile) -> float:
-    """How many bytes of a file are read at most: a gzip bomb has no end in reach."""
+    """The most bytes to read from a file: a gzip bomb would never end."""
     packed = isinstance(file, gzip.GzipFile)
     return os.fstat(file.fileno()).st_size * MAX_RATIO + HEAD_BYTES if packed else math.inf
 
 
 def lines_backward(path: Path) -> Iterator[bytes]:
-    """The lines of a file, plain or gzip, from the last to the first; what is no line of ours may be cut.
+    """The lines of a file, plain or gzip, from the last to the first; overlong lines may be cut.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: rldk cannot read the file.
     """
     with open_part(path) as file:
         if isinstance(file, gzip.GzipFile):
@@ -125,10 +125,10 @@ def lines_backward(path: Path) -> Iterator[bytes]:
 
 
 def open_part(path: Path) -> BinaryIO | gzip.GzipFile:
-    """The bytes of a part, unpacked; of its `.gz` where it was compressed and removed meanwhile.
+    """Open a part, unpacked; or its `.gz`, if the recorder has compressed and removed the part meanwhile.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: rldk cannot read the file.
     """
     try:
         return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")

@@ -1,6 +1,6 @@
-"""Prompts and completions as plain text: what was said, what was asked last, an excerpt.
+"""Prompts and completions as plain text: a whole completion, the last user message, an excerpt.
 
-Invariant: any text or conversation gives a text; what is left out of an excerpt is marked.
+Invariant: any text or conversation gives a text; a mark shows where an excerpt leaves text out.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from rldk.schema.sample import Text
 __all__ = ["GAP", "completion_text", "excerpt", "last_user_text", "message_text"]
 
 GAP = " […] "
-"""Stands for what an excerpt leaves out."""
+"""Mark for the text that an excerpt leaves out."""
 
 
 def completion_text(completion: Text) -> str:
-    """A completion; the messages of several are told apart by who says them."""
+    """A completion; if it has several messages, each begins with its role."""
     if isinstance(completion, str):
         return completion
     if len(completion) == 1:
@@ -24,7 +24,7 @@ def completion_text(completion: Text) -> str:
 
 
 def last_user_text(prompt: Text) -> str:
-    """A prompt; of a conversation the last message of the user, or the last one where no user speaks."""
+    """A prompt; for a conversation, the last message of the user, or the last message if there is no user."""
     if isinstance(prompt, str):
         return prompt
     of_user = [message for message in prompt if message.get("role") == "user"]
@@ -32,7 +32,7 @@ def last_user_text(prompt: Text) -> str:
 
 
 def message_text(message: Mapping[str, Any]) -> str:
-    """The text of a message: its content, of several parts those of text, and its calls of tools."""
+    """The text of a message: its content (the text parts, if it has several) and its tool calls."""
     content = message.get("content")
     if isinstance(content, list | tuple):
         content = "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
@@ -40,7 +40,7 @@ def message_text(message: Mapping[str, Any]) -> str:
 
 
 def excerpt(text: str, most: int, *, end: bool = False) -> str:
-    """At most `most` characters of a text: of its end alone, or of its beginning and its end."""
+    """At most `most` characters of a text: its start and its end, or only its end."""
     text = text.strip()
     if len(text) <= most:
         return text

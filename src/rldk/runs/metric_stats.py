@@ -1,4 +1,4 @@
-"""Statistics of a metric over a run, in one pass and constant memory."""
+"""Statistics of a metric over a run, in a single pass and constant memory."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ __all__ = ["MetricStats"]
 class MetricStats:
     """Count, mean, standard deviation, extremes, first and last of a series of numbers.
 
-    Values that are not finite, and None, are counted apart and enter nothing else.
+    Values that are not finite, and None, only count in `nonfinite`.
     """
 
     __slots__ = ("_m2", "count", "first", "last", "max", "mean", "min", "nonfinite")
@@ -25,7 +25,7 @@ class MetricStats:
         self._m2 = 0.0
 
     def add(self, value: float | None) -> None:
-        """Take one more value (Welford's update, which does not cancel)."""
+        """Add a value (Welford's update, which avoids cancellation)."""
         if value is None or not _is_finite(value):
             self.nonfinite += 1
             return
@@ -50,7 +50,7 @@ class MetricStats:
         return math.sqrt(self._m2 / (self.count - 1))
 
     def to_dict(self) -> dict[str, Any]:
-        """As `{run_id}_metrics.json` shows it; None where there is no finite value."""
+        """The statistics as in `{run_id}_metrics.json`; None if there is no finite value."""
         known = self.count > 0
         return {
             "count": self.count,

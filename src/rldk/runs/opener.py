@@ -1,6 +1,6 @@
-"""`open_run`: the one way to any run, ours or another tool's.
+"""`open_run`: opens any run, of rldk or another tool.
 
-Invariant: a path gives one run, or one error that says what was tried and what to type; two runs are
+Invariant: a path gives a single run, or an error that says what rldk tried and what to type; two runs are
 never mixed.
 """
 
@@ -20,11 +20,11 @@ from rldk.schema.files import RunFiles, runs_in
 __all__ = ["TRLAdapter", "open_run"]
 
 OURS = "rldk"
-"""What `input_format` calls the files of `RLDKCallback`."""
+"""The `input_format` of files of `RLDKCallback`."""
 TRL = ("trainer-state", "trl-completions", "console")
 """The formats that TRL itself writes."""
 SURE = 0.5
-"""The least confidence by which a folder is a log, or a file in a folder is."""
+"""Smallest confidence at which a folder, or a file in a folder, counts as a log."""
 
 
 def open_run(
@@ -33,16 +33,16 @@ def open_run(
     """The run at `path`.
 
     Args:
-        path: a run of ours (its name in its folder, `logs/my_run`; any file of it; a folder that holds
-            one), or a log of another tool (a file, or the folder that the tool wrote).
-        input_format: the format, where it is not to be guessed: `rldk`, an adapter's name, or an adapter.
-        mapping: more names for a foreign log: its key to the canonical name; they win over the dialect.
+        path: a run of rldk (folder and name, `logs/my_run`; any file of it; a folder with a single run), or a
+            log of another tool (a file, or the folder that the tool wrote).
+        input_format: `rldk`, the name of an adapter, or an adapter; detected by default.
+        mapping: names for another tool's log, from its key to the canonical name; they override the dialect.
 
     Raises:
-        RunNotFoundError: there is nothing at the path.
-        AmbiguousRunError: the folder holds several runs; its `runs` lists them.
+        RunNotFoundError: the path does not exist, or has no run.
+        AmbiguousRunError: the folder has several runs; its `runs` lists them.
         UnknownFormatError: the file is no log in a format that rldk knows.
-        OSError: the path cannot be read.
+        OSError: rldk cannot read the path.
 
     Example:
         >>> run = open_run("trainer_state.json")
@@ -56,24 +56,24 @@ def open_run(
         candidates = adapters() if input_format is None else ()
         return _opened(path, candidates, mapping)
     if not _exists(path):
-        raise RunNotFoundError(f"there is no file {path}")
+        raise RunNotFoundError(f"{path} does not exist")
     _refuse_special(path)
     return ForeignRun(path, _named(input_format), mapping)
 
 
 def TRLAdapter(path: str | Path, *, mapping: Mapping[str, str] | None = None) -> Run:  # noqa: N802 - a name that was asked for
-    """The run at `path`, where TRL or rldk wrote it; a log of another tool is refused, never guessed.
+    """The run at `path`, if TRL or rldk wrote it; it refuses a log of another tool.
 
     It reads the events of `RLDKCallback`, a trainer_state.json, a checkpoint or the trainer's folder with
-    them, the tables of completions, and a console that was captured.
+    these, the tables of completions, and captured console output.
 
     Args:
-        path: as of `open_run`.
-        mapping: as of `open_run`.
+        path: as for `open_run`.
+        mapping: as for `open_run`.
 
     Raises:
-        RLDKError: as `open_run` does.
-        OSError: the path cannot be read.
+        RLDKError: as for `open_run`.
+        OSError: rldk cannot read the path.
     """
     candidates = [adapter for adapter in adapters() if adapter.name in TRL]
     return _opened(Path(path), candidates, mapping, least=SURE)
@@ -89,13 +89,13 @@ def _exists(path: Path) -> bool:
 def _opened(
     path: Path, candidates: Sequence[Adapter], mapping: Mapping[str, str] | None, least: float = 0.0
 ) -> Run:
-    """The run of ours, or the log that one of the candidates is surer of than `least`."""
+    """The run of rldk, or the log for which an adapter is more confident than `least`."""
     exists = _exists(path)
     ours = _ours(path)
     if ours is not None:
         return ours
     if not exists:
-        raise RunNotFoundError(f"there is no run at {path}. List the runs of a folder with: rldk runs FOLDER")
+        raise RunNotFoundError(f"{path} does not exist. List the runs of a folder with: rldk runs FOLDER")
     if not candidates:
         if path.is_file():
             return RecordedRun(RunFiles(path.parent, path.stem), [path])
@@ -105,13 +105,13 @@ def _opened(
 
 
 def _refuse_special(path: Path) -> None:
-    """Refuse pipes and devices: a log is read more than once, and a pipe may wait for ever."""
+    """Refuse pipes and devices: rldk reads a log more than once, and a pipe may block forever."""
     if not (path.is_file() or path.is_dir()):
-        raise RLDKError(f"{path} is neither a file nor a folder. Write what it gives to a file first")
+        raise RLDKError(f"{path} is neither a file nor a folder. Write its output to a file first")
 
 
 def _ours(path: Path) -> Run | None:
-    """The run of ours that the path names; None where it names none."""
+    """The run of rldk that the path names; None if there is none."""
     if path.is_dir():
         found = [files for files in runs_in(path) if not _is_foreign(files)]
         if len(found) > 1:
@@ -122,24 +122,24 @@ def _ours(path: Path) -> Run | None:
         if owner is not None and owner.parts() and not _is_foreign(owner):
             return RecordedRun(owner)
         if owner is not None and path == owner.samples and holds_samples(path):
-            return RecordedRun(owner)  # of a run whose events lie elsewhere, or were not recorded
+            return RecordedRun(owner)  # its events are elsewhere, or were not recorded
         return RecordedRun(RunFiles(path.parent, path.stem), [path]) if _holds_events(path) else None
     files = RunFiles(path.parent, path.name)
     return RecordedRun(files) if files.exist() and not _is_foreign(files) else None
 
 
 def _is_foreign(files: RunFiles) -> bool:
-    """Whether files of these names are another tool's: its records, and nothing of ours beside them."""
+    """Whether another tool wrote files with such names: its records, without a run.json of rldk."""
     parts = [] if files.run.exists() else files.parts()
     try:
-        # So sure is also who knows the name alone, where the first line is too long to be looked at whole.
+        # Not SURE itself: an adapter that knows only the name, as the first line is too long, is that sure.
         return bool(parts) and all(jsonl.ADAPTER.confidence(Probe(part)) > SURE for part in parts)
-    except OSError:  # a live run compressed the part meanwhile, or it may not be read
+    except OSError:  # a live run has compressed the part meanwhile, or rldk may not read it
         return False
 
 
 def _holds_events(path: Path) -> bool:
-    """Whether the first whole lines of a file are Events."""
+    """Whether an Event is among the first lines of a file."""
     for line in Probe(path).head.split(b"\n")[:5]:
         try:
             decode(line)
@@ -150,7 +150,7 @@ def _holds_events(path: Path) -> bool:
 
 
 def _best(path: Path, candidates: Sequence[Adapter], least: float) -> tuple[Path, Adapter]:
-    """The log and the adapter that is surest of it, the earlier one where two are as sure.
+    """The log and the most confident adapter, the earlier in a tie.
 
     The log is `path`, or the only log in the folder `path`.
     """
@@ -168,7 +168,7 @@ def _best(path: Path, candidates: Sequence[Adapter], least: float) -> tuple[Path
         raise AmbiguousRunError(path, [str(file) for file in inside])
     if sure:
         return path, adapter
-    raise RunNotFoundError(f"{path} holds no run. Look for runs below it with: rldk runs {path}")
+    raise RunNotFoundError(f"{path} has no run. List the runs below it with: rldk runs {path}")
 
 
 def _is_log(path: Path, candidates: Sequence[Adapter]) -> bool:
@@ -186,4 +186,4 @@ def _named(name: str | Adapter | None) -> Adapter:
         if adapter.name == name:
             return adapter
     known = ", ".join([OURS, *(adapter.name for adapter in adapters())])
-    raise RLDKError(f"there is no input format {name!r}; the formats are: {known}")
+    raise RLDKError(f"unknown input format {name!r}; the formats are: {known}")

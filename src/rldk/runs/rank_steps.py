@@ -1,7 +1,7 @@
-"""The steps of all ranks side by side, from their journals.
+"""Compares the steps of all ranks, from their resources files.
 
-Invariant: one line of each journal is in memory at a time, whatever their length; steps that not every rank
-recorded, and lines that cannot be read, are passed over.
+Invariant: memory holds a single line of each file, whatever the length; steps that not every rank recorded,
+and unreadable lines, are skipped.
 """
 
 from collections.abc import Iterator
@@ -23,9 +23,9 @@ _decode = msgspec.json.Decoder(StepTime).decode
 
 
 def steps_of_ranks(files: RunFiles) -> Iterator[Observation]:
-    """What each rank recorded of each step, as `seconds/0`, `seconds/1`, ...; nothing of a run of one rank.
+    """The times of each step on each rank, as `seconds/0`, `seconds/1`, ...; nothing for a single rank.
 
-    After a resume, which the ranks reach at different lines, a few steps may be missing.
+    After a resume, which the ranks record at different lines, a few steps may be missing.
     """
     ranks = files.ranks()
     if len(ranks) < 2:
@@ -38,7 +38,7 @@ def steps_of_ranks(files: RunFiles) -> Iterator[Observation]:
             return
         steps = {line.step for line in here}
         if len(steps) == 1:
-            yield _side_by_side(dict(zip(ranks, here, strict=True)))
+            yield _joined(dict(zip(ranks, here, strict=True)))
         first = min(steps)
         lines = [
             next(journal, None) if line.step == first else line
@@ -46,7 +46,7 @@ def steps_of_ranks(files: RunFiles) -> Iterator[Observation]:
         ]
 
 
-def _side_by_side(lines: dict[int, StepTime]) -> Observation:
+def _joined(lines: dict[int, StepTime]) -> Observation:
     values: dict[str, float | None] = {}
     for rank, line in lines.items():
         values[f"seconds/{rank}"] = line.seconds

@@ -1,6 +1,6 @@
 """A run that rldk recorded: `RecordedRun`.
 
-Invariant: its events are the same whether the run is live, ended or was killed.
+Invariant: the events are the same whether the run is live, has ended or was killed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 __all__ = ["RecordedRun"]
 
 FIRST = 50
-"""Records whose metrics tell which reward functions there are."""
+"""Number of records to read the names of the reward functions from."""
 
 
 class RecordedRun(Run):
-    """A run of rldk. Iterate over it as over any `Run`; superseded branches are left out.
+    """A run of rldk. Iterate over it as over any `Run`; it skips steps that a resume replaced.
 
     Args:
-        files: the run's files.
+        files: the files of the run.
         parts: the files that hold its events, oldest first; `files.parts()` by default.
     """
 
     def __init__(self, files: RunFiles, parts: list[Path] | None = None) -> None:
         super().__init__(files.folder / files.run_id, files.run_id)
         self.files = files
-        """Where the run lies."""
+        """The paths of the files."""
         self._info = RunInfo()
-        self._info_version: tuple[int, int, int] | None = None  # of the file that was read last
+        self._info_version: tuple[int, int, int] | None = None  # of the file read last
         self._parts = parts
 
     def _facts(self) -> list[str]:
@@ -65,12 +65,12 @@ class RecordedRun(Run):
 
     @property
     def dialect(self) -> str | None:
-        """Whose metric keys these are; rldk's own records hold canonical names: None."""
+        """None: rldk's own records have canonical names."""
         return None
 
     @property
     def algorithm(self) -> str | None:
-        """The training algorithm, as `{run_id}_run.json` says; None where it does not."""
+        """The training algorithm in `{run_id}_run.json`; None if it names none."""
         return self.info.newest.algorithm
 
     @property
@@ -84,14 +84,14 @@ class RecordedRun(Run):
 
     @property
     def state(self) -> State:
-        """`running`: a live process records it; `ended`: it says how; `unfinished`: it was killed."""
+        """`running`: a live process records it; `ended`: its end is recorded; `unfinished`: it was killed."""
         if self.info.end:
             return "ended"
         return "running" if is_locked(self.files.lock) else "unfinished"
 
     @property
     def info(self) -> RunInfo:
-        """What `{run_id}_run.json` says. The file is read when it is new."""
+        """The content of `{run_id}_run.json`, read again only if the file has changed."""
         try:
             stat = self.files.run.stat()
             version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
@@ -103,33 +103,33 @@ class RecordedRun(Run):
 
     @property
     def checkpoint_folder(self) -> Path | None:
-        """The trainer's `output_dir`; None where it is not known."""
+        """The trainer's `output_dir`; None if unknown."""
         folder = self.info.trainer_dir
         return None if folder is None else Path(folder)
 
     def __iter__(self) -> Iterator[Event]:
-        """The events; superseded branches are left out, bad lines go to `bad_lines`."""
+        """The events, without steps that a resume replaced; bad lines go to `bad_lines`."""
         return read_events(self._source, self._bad.new_pass())
 
     def follow(self, *, poll: float = 0.5) -> Iterator[Event]:
-        """The events from the first on, waiting `poll` seconds at a time for new ones, until the run is
-        no longer running. Events of a branch that a resume ends later have been yielded by then.
-        A copy under another name is written by nobody: its events are those that are there.
+        """The events from the first to the last of a live run, with `poll` seconds between two looks.
+
+        It has already yielded the steps that a later resume replaces. No process writes to a copy under
+        another name, so following a copy ends at its last event.
         """
         if self._parts is not None:
             return iter(self)
         return follow(self.files, self._bad.new_pass(), poll=poll, until=lambda: self.state != "running")
 
     def analyses(self) -> Iterator[Analysis]:
-        """The analyses of its checkpoints that were recorded."""
+        """The recorded analyses of its checkpoints."""
         return analyses_in(self.files.checkpoints)
 
     def observations(self, events: Iterable[Event] | None = None) -> Iterator[Observation]:
-        """All that a Monitor is to observe of the run, in order: its events with what was recorded beside
-        them, the steps of its ranks side by side, and how it ended, once it is over.
+        """Everything that a Monitor observes, in order: events, side files, steps of the ranks, the end.
 
         Args:
-            events: its events, where they are not to be read straight from it: counted, or as they come.
+            events: the events, such as a wrapped or a live iterator; read from the run by default.
         """
         step = 0
         for at in interleaved(self if events is None else events, SideFiles(self.files, self.info)):
@@ -141,11 +141,11 @@ class RecordedRun(Run):
             yield self.end_observation(step)
 
     def end_observation(self, step: int, end: RunEnd | None = None) -> Observation:
-        """How the run ended, as an Observation.
+        """The end of the run, as an Observation.
 
         Args:
-            step: the last step recorded, where the end does not say which was the last that it knew.
-            end: how it ended, where its recorder knows it before its files do.
+            step: the last recorded step, if the end does not hold it.
+            end: the end, if the recorder knows it before the files do.
         """
         try:
             last = self.last("train")
@@ -154,8 +154,9 @@ class RecordedRun(Run):
         return end_of(self.files, self.info, last, step, end)
 
     def samples(self) -> Samples:
-        """Prompts, completions and their rewards: those that `observe_rewards` recorded, else those of the
-        tables that TRL wrote in this run (`log_completions=True`).
+        """Prompts, completions and their rewards, from `observe_rewards`.
+
+        Without these, from the tables that TRL wrote in this run (`log_completions=True`).
         """
         if self.files.samples.exists():
             recorded = SampleLines(self.files.samples, self.info)
@@ -165,7 +166,7 @@ class RecordedRun(Run):
         return Samples([Table(path, functions) for path in tables], self._bad.new_pass)
 
     def _tables(self) -> list[Path]:
-        """TRL's tables; none where the run's options do not say that they are its own."""
+        """TRL's tables; none if the options of the run do not show that it wrote them."""
         folder = self.checkpoint_folder
         logs = self.info.newest.args.get("log_completions") is True
         return tables_of(folder) if logs and folder is not None and folder.is_dir() else []
@@ -179,7 +180,7 @@ class RecordedRun(Run):
         return (record for record in records if record.model_info.phase == phase)
 
     def last(self, phase: Phase | None = None) -> Event | None:
-        """The newest event (of `phase`), without reading the others."""
+        """The newest event (of `phase`); it does not read the others."""
         if self._parts is not None:
             return last_event(self._parts, phase)
         while True:
@@ -189,6 +190,6 @@ class RecordedRun(Run):
             except FileNotFoundError:
                 if self.files.last_part() == newest:
                     raise
-                continue  # a part was finished meanwhile
+                continue  # the recorder has just finished a part
             if self.files.last_part() == newest:
                 return event

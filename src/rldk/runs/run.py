@@ -1,6 +1,6 @@
-"""A run that is read: `Run`, whoever recorded it.
+"""`Run`: reads a run, whichever tool recorded it.
 
-Invariant: a `Run` only reads, and each pass over it gives the same as long as the log does not change.
+Invariant: a `Run` only reads, and each pass gives the same events as long as the log does not change.
 """
 
 from abc import ABC, abstractmethod
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 __all__ = ["Run", "State"]
 
 State = Literal["running", "ended", "unfinished"]
-"""`running`: a live process records it; `ended`: it says how; `unfinished`: it does not."""
+"""`running`: a live process records it; `ended`: its end is recorded; `unfinished`: it is not."""
 
 
 class Run(ABC):
-    """The events of one run, in order, each train step once. Iterate over it as often as you like.
+    """The events of a run, in order, each train step once. Iterate over it as often as you like.
 
-    `open_run` makes one: a `RecordedRun` of rldk, or a `ForeignRun` of another tool's log.
+    `open_run` returns a `RecordedRun` of rldk, or a `ForeignRun` of another tool's log.
 
     Args:
-        path: what names the run: a log, or the name of a recorded run in its folder.
-        run_id: its name.
+        path: the log, or the folder and the name of a recorded run.
+        run_id: the name of the run.
     """
 
     def __init__(self, path: Path, run_id: str) -> None:
         self.path = path
-        """What names the run: a log, or the name of a recorded run in its folder."""
+        """The log, or the folder and the name of a recorded run."""
         self.run_id = run_id
-        """The run's name."""
+        """The name of the run."""
         self._bad = BadLines()
 
     def __repr__(self) -> str:
@@ -68,37 +68,35 @@ class Run(ABC):
     @property
     @abstractmethod
     def dialect(self) -> str | None:
-        """Whose metric keys the log has; None where they are canonical, or where no dialect knows any."""
+        """The dialect of the metric keys; None if they are canonical, or if no dialect knows any."""
 
     @property
     @abstractmethod
     def algorithm(self) -> str | None:
-        """The training algorithm, as far as it is known."""
+        """The training algorithm; None if unknown."""
 
     @property
     @abstractmethod
     def state(self) -> State:
-        """Whether the run goes on, and if not, whether its end is recorded."""
+        """Whether the run is still running; if not, whether its end is recorded."""
 
     @property
     def info(self) -> RunInfo:
-        """What `{run_id}_run.json` says; `RunInfo()` of a run that has none."""
+        """The content of `{run_id}_run.json`; an empty `RunInfo()` without such a file."""
         return RunInfo()
 
     @property
     @abstractmethod
     def checkpoint_folder(self) -> Path | None:
-        """Where the trainer saved its checkpoints; None where that is not known."""
+        """The folder where the trainer saves its checkpoints; None if unknown."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[Event]:
-        """The events; lines that cannot be read go to `bad_lines`."""
+        """The events; unreadable lines go to `bad_lines`."""
 
     @abstractmethod
     def follow(self, *, poll: float = 0.5) -> Iterator[Event]:
-        """The events from the first on, waiting `poll` seconds at a time for new ones, until the run is
-        no longer running.
-        """
+        """The events from the first to the last of a live run, with `poll` seconds between two looks."""
 
     @abstractmethod
     def last(self, phase: Phase | None = None) -> Event | None:
@@ -106,25 +104,25 @@ class Run(ABC):
 
     @abstractmethod
     def samples(self) -> Samples:
-        """Prompts, completions and their rewards, as far as they were recorded."""
+        """The recorded prompts, completions and rewards."""
 
     def analyses(self) -> Iterator[Analysis]:
-        """The analyses of its checkpoints that were recorded."""
+        """The recorded analyses of its checkpoints."""
         return iter(())
 
     def observations(self, events: Iterable[Event] | None = None) -> Iterator[Observation]:
-        """All that a Monitor is to observe of the run, in order: its events, and what was recorded besides.
+        """Everything that a Monitor observes, in order: the events and all other records.
 
         Args:
-            events: its events, where they are not to be read straight from it: counted, or as they come.
+            events: the events, such as a wrapped or a live iterator; read from the run by default.
         """
         return map(Observation.of, self if events is None else events)
 
     def context(self, *, algorithm: str | None = None) -> RunContext:
-        """What is known of the run besides its records: by `{run_id}_run.json`, else by the log's keys.
+        """The context for rules, from `{run_id}_run.json`, else from the keys of the log.
 
         Args:
-            algorithm: what the user says that it was, where the log does not say it.
+            algorithm: the algorithm, if the user names it.
         """
         attempt = self.info.newest
         if attempt.recorded:
@@ -134,23 +132,23 @@ class Run(ABC):
         return msgspec.structs.replace(context, algorithm=algorithm) if algorithm else context
 
     def settings(self, rules: Iterable[type[Rule]] = ()) -> Settings:
-        """How the run was judged while it was live; the default of what is not known, or not valid now.
+        """The settings of the live doctor; defaults for unknown and invalid values.
 
         Args:
-            rules: rules of the caller, which may have judged it.
+            rules: rules of the caller, which may have judged the run.
 
         Raises:
-            TypeError: one of them is not a Rule.
-            ValueError: one of them clashes with another.
+            TypeError: an entry is not a subclass of Rule.
+            ValueError: a rule clashes with another.
         """
         return Settings.of_record(self.info.newest.judging, rules)
 
     def columns(self, phase: Phase = "train") -> "Columns":
         """The records of a phase as numpy columns: `step`, `wall_time` and each metric.
 
-        NaN stands for what a record does not hold and for what was no number.
+        A missing value, or a value that was no number, is NaN.
         """
-        from rldk.runs.columns import columns_of  # numpy is loaded when it is needed
+        from rldk.runs.columns import columns_of  # imports numpy only on demand
 
         return columns_of(self._of_phase(phase))
 
@@ -184,10 +182,10 @@ class Run(ABC):
 
     @property
     def bad_lines(self) -> list[BadLine]:
-        """The lines that could not be read in the passes so far, each once; the first 100,000."""
+        """The unreadable lines in the passes so far, each once; the first 100,000."""
         return list(self._bad)
 
     @property
     def bad_count(self) -> int:
-        """How many lines could not be read, also beyond those that `bad_lines` holds."""
+        """The number of unreadable lines, which may be more than `bad_lines` has."""
         return len(self._bad)

@@ -1,7 +1,7 @@
-"""How a recorded run ended, as its files tell: the Observation of kind `end`.
+"""The end of a recorded run, from its files: the Observation of kind `end`.
 
-Invariant: it is the same for the recorder, which knows how the run ends, and for a later look at the files; a
-file that cannot be read tells nothing.
+Invariant: the recorder, which knows the end, and a later reader of the files get the same Observation; an
+unreadable file is ignored.
 """
 
 import re
@@ -23,14 +23,14 @@ _OTHER_RANK = re.compile(r"_crash\.rank(\d{1,9})\.txt$")
 def end_of(
     files: RunFiles, info: RunInfo, last: Event | None, step: int, end: RunEnd | None = None
 ) -> Observation:
-    """What the files of a run that is over say of its end.
+    """The end of a run, as its files record it.
 
     Args:
         files: the run.
-        info: what its `{run_id}_run.json` says.
+        info: the content of its `{run_id}_run.json`.
         last: its last train record.
-        step: the last step recorded, where the end does not say which was the last that it knew.
-        end: how it ended, where its recorder knows it before the files do.
+        step: the last recorded step, if the end does not hold it.
+        end: the end, if the recorder knows it before the files do.
     """
     own = end or info.end or read_crash(files.crash()) or RunEnd()
     if own.how is None:
@@ -59,9 +59,9 @@ def _is_earlier(time: str | None, began: str | None) -> bool:
 
 
 def _time_of(last: Event | None, attempt: Attempt) -> str | None:
-    """When the last event was recorded."""
+    """The time of the last event, in ISO 8601."""
     if last is None or last.wall_time is None or attempt.started is None or attempt.from_seconds is None:
-        return None  # recorded by an rldk that did not say
+        return None  # an older rldk recorded the run without these
     try:
         seconds = last.wall_time - attempt.from_seconds
         time = datetime.fromisoformat(attempt.started) + timedelta(seconds=seconds)

@@ -1,7 +1,7 @@
 """The samples that rldk recorded: `{run_id}_samples.jsonl`.
 
-Invariant: a line is decoded by itself, so that what is torn or foreign costs no other; what a resume
-superseded is left out.
+Invariant: each line is decoded separately, so that a torn or foreign line does not affect the others; samples
+of steps that a resume replaced are left out.
 """
 
 from collections.abc import Iterator
@@ -18,21 +18,21 @@ __all__ = ["SampleLines", "holds_samples"]
 
 
 class _Line(RecordedSample, frozen=True, kw_only=True):
-    """A recorded sample, and the attempt of the run that it is of."""
+    """A recorded sample, with the attempt of its run."""
 
     attempt: int = 0
-    """Counted from 1; 0 where the line does not tell."""
+    """Number of the attempt, from 1; 0 if the line has none."""
 
 
 _decoder = msgspec.json.Decoder(_Line)
 
 
 class SampleLines:
-    """The samples file of a run, which may be written to meanwhile.
+    """The samples file of a run, which the recorder may still write to.
 
     Args:
         path: the file.
-        info: what `{run_id}_run.json` says.
+        info: the content of `{run_id}_run.json`.
     """
 
     def __init__(self, path: Path, info: RunInfo) -> None:
@@ -41,7 +41,7 @@ class SampleLines:
         self._info = info
 
     def read(self, on_bad: OnBad) -> Iterator[Sample]:
-        """Its samples, as `Source.read`."""
+        """Its samples, as `SampleSource.read`."""
         try:
             for number, line in read_lines(self.path, on_bad):
                 found = _decoded(line)
@@ -50,15 +50,15 @@ class SampleLines:
                 elif not self._info.is_superseded(found.attempt, found.step):
                     yield _sample(found)
         except OSError as error:
-            on_bad(BadLine(self.path, 1, f"the file cannot be read: {error.strerror or error}"))
+            on_bad(BadLine(self.path, 1, f"unreadable file: {error.strerror or error}"))
 
     def count(self, on_bad: OnBad) -> int:
-        """How many it holds; the file is read for it."""
+        """The number of samples; it reads the file."""
         return sum(1 for _ in self.read(on_bad))
 
 
 def holds_samples(path: Path) -> bool:
-    """Whether one of the first lines of a file is a recorded sample."""
+    """Whether a recorded sample is among the first lines of a file."""
     try:
         for number, line in read_lines(path, ignore):
             if not isinstance(_decoded(line), str):
@@ -71,7 +71,7 @@ def holds_samples(path: Path) -> bool:
 
 
 def _decoded(line: bytes) -> _Line | str:
-    """The line, or what is wrong with it."""
+    """The line, or the problem with it."""
     try:
         return _decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError) as error:

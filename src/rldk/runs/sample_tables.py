@@ -1,6 +1,6 @@
 """TRL's own tables of completions (`log_completions=True`) as samples.
 
-Invariant: a table is read piece by piece; one that is damaged costs none of the others.
+Invariant: a table is read in small batches; a damaged table does not affect the others.
 """
 
 import re
@@ -19,7 +19,7 @@ __all__ = ["TABLE", "Table", "reward_functions", "tables_of"]
 TABLE = re.compile(r"completions_(\d{1,12})\.parquet")
 """TRL's name for the table of a step."""
 BATCH = 64
-"""Samples that are read at once; one may hold megabytes."""
+"""Number of samples in a batch; a sample may have megabytes."""
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d{1,12})")
 _REWARD = re.compile(r"(?:train/)?(?:eval_)?rewards/(.+)/mean")
@@ -27,12 +27,11 @@ _FIXED = ("step", "prompt", "completion", "advantage")
 
 
 class Table:
-    """The table of one step.
+    """The table of a step.
 
     Args:
         path: the file.
-        functions: the names of the reward functions; None where nothing tells, then every column of
-            floats is taken for one.
+        functions: the names of the reward functions; None: every column of floats is a reward function.
     """
 
     def __init__(self, path: Path, functions: Collection[str] | None = None) -> None:
@@ -41,7 +40,7 @@ class Table:
         self._functions = functions
 
     def read(self, on_bad: OnBad) -> Iterator[Sample]:
-        """Its samples, as `Source.read`."""
+        """Its samples, as `SampleSource.read`."""
         number = 0
         try:
             with _opened(self.path) as table:
@@ -54,11 +53,11 @@ class Table:
                         on_bad(BadLine(self.path, number, sample))
         except MissingDependencyError:
             raise
-        except Exception as error:  # pyarrow's have no base in common
+        except Exception as error:  # pyarrow's exceptions have no common base
             on_bad(BadLine(self.path, number + 1, _reason(error)))
 
     def count(self, on_bad: OnBad) -> int:
-        """Its rows, as the file says: none is read."""
+        """The number of rows, from the metadata of the file."""
         try:
             with _opened(self.path) as table:
                 return int(table.metadata.num_rows)
@@ -79,8 +78,8 @@ def tables_of(path: Path) -> list[Path]:
     """TRL's tables of completions that belong to a log, in the order of their steps.
 
     Args:
-        path: a table, the folder that holds them, or what the trainer wrote beside that folder: its
-            `output_dir`, a log in it, a checkpoint (whose tables end with its step).
+        path: a table, the folder of the tables, the trainer's `output_dir`, a log in it, or a checkpoint
+            (whose tables end with its step).
     """
     if TABLE.fullmatch(path.name) and path.is_file():
         return [path]
@@ -93,24 +92,24 @@ def tables_of(path: Path) -> list[Path]:
 
 
 def reward_functions(keys: Collection[str]) -> set[str] | None:
-    """The reward functions whose means a trainer logged; None where it logged none."""
+    """The reward functions whose means a trainer logged; None if it logged none."""
     return {match[1] for key in keys if (match := _REWARD.fullmatch(key))} or None
 
 
 def _tables_in(folder: Path, last_step: int | None = None) -> list[Path]:
     try:
         found = [(int(match[1]), path) for path in folder.iterdir() if (match := TABLE.fullmatch(path.name))]
-    except OSError:  # there is no such folder, or it is nobody's business
+    except OSError:  # there is no such folder, or rldk may not read it
         return []
     return [path for step, path in sorted(found) if last_step is None or step <= last_step]
 
 
 def _opened(path: Path) -> Any:
-    """The table, whose columns are those of TRL.
+    """The table, after a check for TRL's columns.
 
     Raises:
         MissingDependencyError: pyarrow is not installed.
-        OSError, ValueError: this is no such table.
+        OSError, ValueError: the file is no such table.
     """
     try:
         from pyarrow.parquet import ParquetFile
@@ -124,7 +123,7 @@ def _opened(path: Path) -> Any:
 
 
 def _sample(row: dict[str, Any], rewards: list[str]) -> Sample | str:
-    """The sample of a row, or what is wrong with it."""
+    """The sample of a row, or the problem with it."""
     values = {name: row.pop(name) for name in rewards}
     fixed = {name: row.pop(name) for name in _FIXED if name in row}
     try:
@@ -134,4 +133,4 @@ def _sample(row: dict[str, Any], rewards: list[str]) -> Sample | str:
 
 
 def _reason(error: Exception) -> str:
-    return f"the table cannot be read: {error or type(error).__name__}".splitlines()[0]
+    return f"unreadable table: {error or type(error).__name__}".splitlines()[0]

@@ -1,7 +1,7 @@
-"""What the policy was asked, what it wrote, and what that was worth: the samples behind a reward.
+"""Samples: prompts, completions and their rewards.
 
-Invariant: each sample of a source comes once, in the order of the steps; what cannot be read goes to the
-run's bad lines. A source is read piece by piece, and only when it is wanted.
+Invariant: each sample of a source comes once, in the order of the steps; unreadable lines go to the run's bad
+lines. A source is read in small batches, and only on demand.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,40 +20,40 @@ OnBad = Callable[[BadLine], None]
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One completion of the policy: as rldk observed it, or as the trainer's own table has it."""
+    """A completion of the policy, as rldk observed it or from the trainer's own table."""
 
     step: int
-    """`global_step` at which it was logged."""
+    """`global_step` at the time of the log."""
     prompt: Text
-    """What the policy was asked."""
+    """The prompt: text, or the messages of a conversation."""
     completion: Text
-    """What it wrote."""
+    """The completion: text, or messages."""
     rewards: dict[str, float | None]
-    """The value of each reward function, before weights; None where it gave none, or NaN."""
+    """The value of each reward function, before weights; None if it returned None or NaN."""
     advantage: float | None = None
-    """What the loss was weighted with; None where the trainer has none, and of samples of rldk."""
+    """The weight in the loss; None if the trainer has no advantages, and for samples of rldk."""
     extra: dict[str, Any] = {}
-    """Further columns of the trainer's table, such as those of TRL's `log_extra`."""
+    """Further columns of the trainer's table, such as the columns of TRL's `log_extra`."""
     phase: Phase = "train"
-    """`train` or `eval`; the trainer's tables hold both under `train`."""
+    """`train` or `eval`; samples of the trainer's tables are always `train`."""
     group: int | None = None
-    """Which prompt of the step, counted from 0; None where the trainer's table has it."""
+    """Number of the prompt in the step, from 0; None for samples of the trainer's table."""
     index: int | None = None
-    """Which completion of the step, counted from 0; None as above."""
+    """Number of the completion in the step, from 0; None as above."""
     reward: float | None = None
-    """The weighted sum of its rewards; None where the weights are not known, or nothing was given."""
+    """The weighted sum of its rewards; None if the weights are unknown or there is no value."""
     length: int | None = None
-    """Tokens of the completion; None where they were not counted."""
+    """Number of tokens in the completion; None if unknown."""
     end: End | None = None
-    """How the completion ended; None where that cannot be known."""
+    """How the completion ended; None if unknown."""
     why: tuple[Why, ...] = ()
-    """What it was kept for; empty where all of a step were kept."""
+    """Why rldk kept it; empty for samples of the trainer's table."""
     cut_chars: int = 0
-    """Characters of prompt and completion that were left out when it was recorded."""
+    """Number of characters of prompt and completion that rldk left out."""
 
     @property
     def score(self) -> float | None:
-        """`reward`; where it is not known the sum of what the functions gave, unweighted."""
+        """`reward`; if unknown, the unweighted sum of the values of the functions."""
         if self.reward is not None:
             return self.reward
         given = [value for value in self.rewards.values() if value == value and value is not None]  # noqa: PLR0124
@@ -61,7 +61,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def missing(self) -> list[str]:
-        """The reward functions that gave it nothing."""
+        """The reward functions that gave no value."""
         return [name for name, value in self.rewards.items() if value is None or value != value]  # noqa: PLR0124
 
 
@@ -73,14 +73,14 @@ class SampleSource(Protocol):
         """The file."""
 
     def read(self, on_bad: OnBad) -> Iterator[Sample]:
-        """Its samples.
+        """The samples of the file.
 
         Raises:
-            MissingDependencyError: what reads such files is not installed.
+            MissingDependencyError: the package that reads such files is not installed.
         """
 
     def count(self, on_bad: OnBad) -> int:
-        """How many there are, found as cheaply as the file allows.
+        """The number of samples, found as cheaply as the file allows.
 
         Raises:
             MissingDependencyError: as `read`.
@@ -88,13 +88,13 @@ class SampleSource(Protocol):
 
 
 class Samples:
-    """The samples of a run: iterate as often as you like; `len` reads no more than it must.
+    """The samples of a run: iterate as often as you like; `len` reads as little as it can.
 
-    Both raise MissingDependencyError where there are tables and pyarrow is not installed.
+    Both raise MissingDependencyError if there are tables and pyarrow is not installed.
 
     Args:
         sources: the files, in the order of their steps.
-        new_pass: gives what takes the lines and tables that cannot be read.
+        new_pass: starts a pass; returns the function that takes unreadable lines and tables.
     """
 
     def __init__(self, sources: Sequence[SampleSource], new_pass: Callable[[], OnBad]) -> None:
@@ -112,6 +112,6 @@ class Samples:
         return sum(source.count(on_bad) for source in self.sources)
 
     def spread(self, most: int) -> "Samples":
-        """Those of at most `most` of the files, the first and others evenly spread over them."""
+        """The samples of at most `most` files: the first, and others evenly spread."""
         every = -(-len(self.sources) // most)
         return Samples(self.sources[:: max(every, 1)], self._new_pass)

@@ -1,7 +1,7 @@
-"""What was recorded of a run beside its events, and when its Monitor was told.
+"""Reads the records of a run outside its events file, in the order in which the live Monitor observed them.
 
-Invariant: each line that can be read is told once, after the record that the live Monitor had seen last; what
-a resume superseded is left out, and a line that is torn or of another kind is passed over.
+Invariant: each readable line becomes an Observation once, after the record that the live Monitor had observed
+last. Lines that a resume replaced, torn lines and lines of another kind are skipped.
 """
 
 import os
@@ -25,12 +25,12 @@ from rldk.schema.run_info import RunInfo
 __all__ = ["SideFiles", "analyses_in", "interleaved", "observation"]
 
 KINDS: Mapping[str, ObservationKind] = {"checkpoint": "checkpoint", "stall": "stall"}
-"""Lines that a Monitor is told, by their `kind`, and what they are to it."""
+"""Kinds of lines for a Monitor, each with the kind of its Observation."""
 _seen_at = itemgetter(0)
 
 
 def observation(line: Mapping[str, Any]) -> Observation | None:
-    """What a line tells a Monitor, live and afterwards; None where that is nothing."""
+    """The Observation of a line, both live and afterwards; None if it has none."""
     kind, step = KINDS.get(str(line.get("kind"))), line.get("step")
     if kind is None or not isinstance(step, int):
         return None
@@ -42,7 +42,7 @@ def observation(line: Mapping[str, Any]) -> Observation | None:
 
 
 def interleaved(events: Iterable[Event], side_files: "SideFiles") -> Iterator[Observation]:
-    """The events of a run with what was recorded beside them, in the order in which a Monitor is told."""
+    """The Observations of events and side files, in the order of the live Monitor."""
     for event in events:
         yield from side_files.until(event.step)
         yield Observation.of(event)
@@ -50,7 +50,7 @@ def interleaved(events: Iterable[Event], side_files: "SideFiles") -> Iterator[Ob
 
 
 def analyses_in(path: Path) -> Iterator[Analysis]:
-    """The analyses of checkpoints in a file, those that can be read; none where there is no such file.
+    """The readable analyses of checkpoints in a file; none if the file does not exist.
 
     Args:
         path: `RunFiles.checkpoints`.
@@ -68,11 +68,11 @@ def analyses_in(path: Path) -> Iterator[Analysis]:
 
 
 class SideFiles:
-    """The observations beside the events of a run; what is written meanwhile is found, too.
+    """The Observations from the side files of a run; it also finds lines that the recorder adds meanwhile.
 
     Args:
         files: the run.
-        info: what `{run_id}_run.json` says.
+        info: the content of `{run_id}_run.json`.
     """
 
     def __init__(self, files: RunFiles, info: RunInfo) -> None:
@@ -84,7 +84,7 @@ class SideFiles:
         self._waiting: list[tuple[int, Observation]] = []
 
     def until(self, step: int | None) -> Iterator[Observation]:
-        """Those that were seen before a record of `step`; None: all that are left."""
+        """The Observations before a record of `step`; None: all that are left."""
         for line in (line for tail in self._tails for line in tail.new()):
             seen_at_step, at = line.get("seen_at_step"), observation(line)
             if at is None or not isinstance(seen_at_step, int):
@@ -97,7 +97,7 @@ class SideFiles:
 
 
 class _LineTail:
-    """The lines of a file that were added since the last look and hold `mark`."""
+    """The new lines of a file since the last look that contain `mark`."""
 
     def __init__(self, path: Path, mark: bytes) -> None:
         self._path = path
@@ -117,7 +117,7 @@ class _LineTail:
     def _decoded(self, file: BinaryIO) -> Iterator[dict[str, Any]]:
         for line in iter(partial(file.readline, MAX_LINE), b""):
             if not line.endswith(b"\n") and len(line) < MAX_LINE:
-                return  # it is being written
+                return  # the recorder is still writing it
             self._done += len(line)
             if self._mark not in line:
                 continue

@@ -1,4 +1,4 @@
-"""Checking events files line by line: what is no Event, where, and why."""
+"""Checks events files line by line, and reports each line that is no Event, with the reason."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -16,26 +16,26 @@ __all__ = ["Validation", "check", "check_run"]
 Line = tuple[int, bytes]
 """A line with its number."""
 MAX_SHOWN = 100
-"""Bad lines that are kept with their reasons; beyond that they are only counted."""
+"""Most bad lines to keep with their reasons; more are only counted."""
 
 
 class Validation(NamedTuple):
-    """What `check` found."""
+    """The result of a check."""
 
     records: int
-    """Lines that are Events."""
+    """Number of Events."""
     phases: dict[str, int]
-    """Events by phase."""
+    """Number of Events by phase."""
     first_step: int | None
-    """Lowest step, None without a record."""
+    """Lowest step; None without a record."""
     last_step: int | None
-    """Highest step, None without a record."""
+    """Highest step; None without a record."""
     resumes: int
-    """Records that say that the run was resumed."""
+    """Number of records that note a resume."""
     bad: int
-    """Lines that are no Events."""
+    """Number of bad lines."""
     bad_lines: list[BadLine]
-    """The first `MAX_SHOWN` of them."""
+    """The first `MAX_SHOWN` bad lines."""
 
 
 def _unwatched(lines: Iterable[Line]) -> Iterable[Line]:
@@ -47,15 +47,15 @@ def check_run(
     events: Iterable[Event] | None = None,
     watch: Callable[[Iterable[Line]], Iterable[Line]] = _unwatched,
 ) -> Validation:
-    """Check a run: one of ours line by line, a foreign log by reading it.
+    """Check a run of rldk line by line, or another tool's log by reading it.
 
     Args:
         run: the run.
-        events: the run's events, where somebody watches them go by.
-        watch: as of `check`.
+        events: the events of the run, wrapped for example to show progress.
+        watch: as for `check`.
 
     Raises:
-        OSError: a file cannot be read.
+        OSError: rldk cannot read a file.
     """
     if isinstance(run, RecordedRun):
         return check(run.parts, watch)
@@ -73,14 +73,14 @@ def check_run(
 def check(
     parts: Iterable[Path], watch: Callable[[Iterable[Line]], Iterable[Line]] = _unwatched
 ) -> Validation:
-    """Read every line of the files. Blank lines are passed over.
+    """Check every line of the files, except blank lines.
 
     Args:
         parts: the files.
-        watch: hands on the lines of each file to one who watches them go by.
+        watch: wraps the iterator of lines, for example to show progress.
 
     Raises:
-        OSError: a file cannot be read.
+        OSError: rldk cannot read a file.
     """
     phases: Counter[str] = Counter()
     first: int | None = None
@@ -99,7 +99,7 @@ def check(
             try:
                 event = decode(line)
             except EventError as error:
-                torn = "" if line.endswith(b"\n") else "the file ends within this record: "
+                torn = "" if line.endswith(b"\n") else "the file ends inside this record: "
                 refuse(BadLine(path, number, f"{torn}{error}"))
                 continue
             phases[event.phase] += 1

@@ -53,7 +53,7 @@ def test_errors_that_list_the_formats_name_it(installed, tmp_path):
     (tmp_path / "prose").write_text("nothing of interest\n")
     with pytest.raises(UnknownFormatError, match=r"\(tried: rldk, .*, scores\)"):
         open_run(tmp_path / "prose")
-    with pytest.raises(RLDKError, match=r"no input format 'excel'; the formats are: rldk, .*, scores$"):
+    with pytest.raises(RLDKError, match=r"unknown input format 'excel'; the formats are: rldk, .*, scores$"):
         open_run(tmp_path / "prose", input_format="excel")
 
 

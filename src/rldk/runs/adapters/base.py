@@ -128,7 +128,7 @@ class Adapter:
 
 
 def open_binary(path: Path) -> io.BufferedReader:
-    """The bytes of a file, unpacked if it is gzip: told by its first bytes, not by its name."""
+    """Open a file, unpacked if it is gzip; its first bytes decide, not its name."""
     file = path.open("rb")
     if file.peek(2)[:2] != b"\x1f\x8b":
         return file
@@ -169,7 +169,7 @@ def text_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:
         line = piece.replace("\0", "") if "\0" in piece else piece
         missing += len(piece) - len(line)
         if ends and missing >= HOLE:
-            on_bad(BadLine(path, number, f"a hole of {missing:,} NUL bytes: what stood there is lost"))
+            on_bad(BadLine(path, number, f"a hole of {missing:,} NUL bytes: the data there is lost"))
         if not ends and line and not skipping:
             on_bad(too_long(path, number))
             skipping = True
@@ -179,7 +179,7 @@ def text_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:
         if ends:
             skipping, missing = False, 0
     if missing >= HOLE:
-        on_bad(BadLine(path, number, f"a hole of {missing:,} NUL bytes: what stood there is lost"))
+        on_bad(BadLine(path, number, f"a hole of {missing:,} NUL bytes: the data there is lost"))
 
 
 def _pieces(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:

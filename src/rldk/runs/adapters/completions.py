@@ -24,7 +24,7 @@ def _confidence(probe: Probe) -> float:
     tables = tables_of(probe.path)
     if not tables or probe.path.name.startswith("checkpoint-"):
         return 0.0
-    # A folder that has them beside it is the trainer's: whatever it logged there says more.
+    # The parent of such a folder is the trainer's: its logs hold more than the completions.
     return 0.95 if tables[0].parent == probe.path else 0.3
 
 

@@ -93,10 +93,10 @@ def _records(line: str, path: Path, number: int, on_bad: OnBad) -> Iterator[Row]
 
 
 def _is_record(values: Mapping[str, Any], *, has_step: bool) -> bool:
-    """Whether a dict looks like what a trainer logs; `has_step`: it says its step.
+    """Whether a dict looks like a trainer's record; `has_step`: its step is known.
 
-    A loss or a gradient norm is enough. A reward, a KL or a learning rate also stands in the output of
-    reward functions and in configurations: only where all is numbers, and a step or an epoch is said.
+    A loss or a gradient norm is enough. Reward functions and configurations also print a reward, a KL or a
+    learning rate: these count only if all values are numbers, and there is a step or an epoch.
     """
     flat = [*_flat(values)]
     numbers = [key for key, value in flat if is_number(value)]

@@ -39,7 +39,7 @@ def _parsed(line: str) -> dict[str, Any] | str:
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    """A record with what is in its containers beside what is around them."""
+    """A record with the content of its containers moved up to the top level."""
     flat = {key: value for key, value in record.items() if not _is_container(key, value)}
     for name in CONTAINERS:
         if _is_container(name, record.get(name)):
@@ -53,7 +53,7 @@ def _is_container(key: str, value: Any) -> bool:
 
 
 def _keys_with_loss(path: Path) -> set[str]:
-    """The keys that stand beside a loss in the first lines."""
+    """The keys of the first records that have a loss."""
     keys: set[str] = set()
     ignored: list[BadLine] = []
     for _, line in islice(text_lines(path, ignored.append), PEEKED):

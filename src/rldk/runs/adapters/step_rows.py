@@ -25,7 +25,7 @@ class _OpenRow:
 class StepRows:
     """Values that come one after another, gathered into one row for each step and phase.
 
-    `move` says where the log is, `add` takes the trainer's values, `join` what others logged beside them.
+    `move` sets the step, `add` takes the trainer's values, `join` takes the values of other loggers.
     """
 
     def __init__(self) -> None:

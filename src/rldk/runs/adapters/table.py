@@ -54,7 +54,7 @@ def _columns(header: list[str]) -> list[str]:
     seen: dict[str, int] = {}
     columns = []
     for name in names:
-        # W&B puts the least and the greatest of what one point of its plot stands for beside it.
+        # W&B exports each point of a plot with the minimum and the maximum of the values behind it.
         if name.endswith(("__MIN", "__MAX")) and name[:-5] in plain:
             columns.append("")
             continue

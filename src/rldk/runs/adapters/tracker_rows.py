@@ -1,7 +1,7 @@
 """Owns the rows of what was logged call by call through transformers' callback or by hand (W&B, trackio).
 
-Invariant: what the trainer logged at a step is one row for each phase; what else was logged before the
-trainer's next step joins its row, the last of each key, and `on_bad` is told how many were not the last.
+Invariant: the trainer's values at a step are one row for each phase. Other values before the trainer's next
+step join its row; the last value of each key is kept, and `on_bad` gets the number of replaced values.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -63,7 +63,7 @@ def logged_rows(
 
 
 def without_media(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values without images, tables and files: `_type` says what they are, in them or beside them."""
+    """The values without images, tables and files, which have a `_type`, inside or next to them."""
     media = {key.removesuffix("/_type") for key in values if key.endswith("/_type")}
     return {
         key: value

@@ -64,7 +64,7 @@ def _connect(path: Path, on_bad: OnBad) -> sqlite3.Connection:
         try:
             database.execute("SELECT 1 FROM sqlite_master").fetchone()
             return database
-        except sqlite3.OperationalError as error:  # SQLite wants to make an index of the log beside it
+        except sqlite3.OperationalError as error:  # SQLite wants to write an index of the log to the folder
             database.close()
             on_bad(BadLine(path, 1, f"its write-ahead log cannot be read, newer records are there: {error}"))
     return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)

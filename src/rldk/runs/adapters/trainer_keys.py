@@ -11,7 +11,7 @@ from rldk.schema.event import Phase
 __all__ = ["GLOBAL_STEP", "SUMMARY_KEYS", "by_phase", "trainer_key"]
 
 GLOBAL_STEP = "train/global_step"
-"""The optimizer step, beside which W&B and trackio count their own calls."""
+"""The optimizer step; W&B and trackio also count their own calls."""
 
 SUMMARY_KEYS = (
     *("train_runtime", "train_samples_per_second", "train_steps_per_second", "train_tokens_per_second"),

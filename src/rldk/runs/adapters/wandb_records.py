@@ -1,7 +1,7 @@
 """Owns the container of a `.wandb` file: records, cut into chunks that lie in blocks (LevelDB's log).
 
-Invariant: a record comes whole and with its checksums right, or `on_bad` is told of it; damage costs what
-follows in its block.
+Invariant: a record is yielded only if it is complete and its checksums match, else it goes to `on_bad`;
+damage costs only the rest of its block.
 """
 
 import struct
