@@ -154,6 +154,17 @@ def raises(*_):
     raise KeyError("oops")
 
 
+class UnreadableError(Exception):
+    """What no text can be made of."""
+
+    def __str__(self):
+        raise ValueError("oops")
+
+
+def raises_unreadable(*_):
+    raise UnreadableError
+
+
 @pytest.mark.parametrize(
     ("members", "says"),
     [
@@ -173,6 +184,8 @@ def raises(*_):
         ({"severity": "warning", "observe": lambda *_: verdict()}, "TypeError"),
         ({"patience": None, "observe": lambda _, at: verdict() if at.step < 1 else None}, "TypeError"),
         ({"inputs": raises}, "KeyError: 'oops'"),
+        ({"observe": raises_unreadable}, "UnreadableError"),
+        ({"start": raises_unreadable}, "UnreadableError"),
         ({"needs": None}, "TypeError"),
         ({"phases": None}, "TypeError"),
         ({"meet": raises}, "KeyError: 'oops'"),
@@ -319,13 +332,6 @@ def test_evidence_is_json_whatever_a_rule_gives():
     assert msgspec.json.encode(finding)
 
 
-class Unreadable:
-    """What no text can be made of."""
-
-    def __str__(self):
-        raise ValueError("oops")
-
-
 @pytest.mark.parametrize(
     "members",
     [
@@ -337,7 +343,7 @@ class Unreadable:
         {"causes": raises},
         {"explains": raises},
         {"summary": classmethod(raises)},
-        {"observe": lambda *_: verdict(evidence={"x": Unreadable()})},
+        {"observe": lambda *_: verdict(evidence={"x": UnreadableError()})},
     ],
 )
 def test_a_rule_that_fails_to_explain_its_finding_costs_no_finding(members):

@@ -118,7 +118,7 @@ class Monitor:
             reason = rule.checkable()
             hash(rule)  # a rule that compares by its values has no hash
         except Exception as error:
-            self.broken[kind] = f"{type(error).__name__}: {error}"
+            self.broken[kind] = _described(error)
             if self._on_failure is not None:
                 self._on_failure(f"the rule {kind.name}", error)
             return
@@ -263,10 +263,18 @@ class Monitor:
         return next((step for step in reversed(self._steps) if step < onset), None)
 
     def _disable(self, rule: Rule, error: Exception) -> None:
-        self.failed[rule] = f"{type(error).__name__}: {error}"
+        self.failed[rule] = _described(error)
         self._shapes.clear()
         if self._on_failure is not None:
             self._on_failure(f"the rule {rule.name}", error)
+
+
+def _described(error: Exception) -> str:
+    """Its class and its text; an exception of somebody else may fail to give one."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
 
 
 def _valid(verdict: Verdict, rule: Rule) -> Verdict:

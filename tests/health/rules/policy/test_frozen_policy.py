@@ -1,6 +1,7 @@
 """POL003 frozen-policy: runs on which it must speak, and runs on which it must be silent."""
 
 import numpy as np
+import pytest
 
 from health.rules.policy.common import flat
 from rldk.testing import found, line, noise
@@ -36,14 +37,16 @@ def test_warm_up_is_not_frozen():
 
 def test_without_a_learning_rate_nothing_is_said():
     columns = {"loss": np.full(60, 0.6931), "rewards_margins": np.zeros(60)}
-    assert found(columns, "frozen-policy", algorithm="dpo") is None
+    with pytest.raises(ValueError, match=r"could not judge this run: log .* and the learning rate"):
+        found(columns, "frozen-policy", algorithm="dpo")
 
 
 def test_an_online_policy_that_stays_the_reference_is_frozen():
     columns = {"kl_mean": np.zeros(80), "lr": np.full(80, 1e-6), "grad_norm": flat(0.4, 80)}
     assert found(columns, "frozen-policy").severity == "critical"
     assert found(columns | {"grad_norm": np.zeros(80)}, "frozen-policy") is None
-    assert found(columns, "frozen-policy", options={"sync_ref_model": True}) is None
+    with pytest.raises(ValueError, match="it needs a fixed reference"):
+        found(columns, "frozen-policy", options={"sync_ref_model": True})
     assert found(columns | {"kl_mean": line(0, 1e-3, 80)}, "frozen-policy") is None
 
 
