@@ -88,7 +88,7 @@ def test_the_state_of_a_trainer_lies_beside_its_checkpoints(tmp_path):
 
 
 def test_an_analysed_path_of_any_name_is_a_candidate_while_it_exists(tmp_path):
-    out = folder_with(tmp_path, 10)
+    out = folder_with(tmp_path, 10, 30)  # 30 is of another run
     paths = {step: tmp_path / "saves" / f"epoch{step}" for step in (20, 30)}
     for path in paths.values():
         path.mkdir(parents=True)

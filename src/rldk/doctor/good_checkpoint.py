@@ -89,8 +89,9 @@ def last_good(
     """
     if step is None:
         return None
-    found = {saved: state.path for saved, state in states.items() if saved <= step and exists(state.path)}
-    found |= {saved: _path(folder, saved) for saved in _steps(folder, step)}
+    found = {saved: _path(folder, saved) for saved in _steps(folder, step)}
+    # At equal steps the analysed path counts, because the reason is about that one.
+    found |= {saved: state.path for saved, state in states.items() if saved <= step and exists(state.path)}
     for saved in sorted(found, reverse=True):
         state = states.get(saved)
         if state is None or state.good:
