@@ -52,8 +52,8 @@ format: .venv/lint-ready  ## format the code
 docs: .venv/ready  ## write the generated pages of docs/
 	.venv/bin/python scripts/generate_docs.py
 
-pictures: .venv/ready  ## draw the pictures of the rule pages anew, from the labelled runs
-	.venv/bin/python scripts/rule_pictures.py
+pictures: .venv/test-ready  ## draw the pictures of the docs and the README anew (five minutes)
+	for picture in rule_pictures doctor_picture samples_picture checkpoint_picture demo_picture; do .venv/bin/python scripts/$$picture.py || exit 1; done
 	.venv/bin/python scripts/generate_docs.py
 
 constraints:  ## write the files of constraints/ with the newest releases of today

@@ -76,7 +76,7 @@ OpenRLHF has `train/` before each key in W&B and TensorBoard.
 RULES_INTRODUCTION = """\
 # The rules
 
-What `rldk doctor` looks for, and what `RLDKCallback` watches while a run trains.
+What `rldk doctor` looks for, and what rldk watches while a run trains.
 Each page says how the rule decides, what looks alike but is healthy, and what to do.
 The pictures show runs of the [labelled set](../../benchmarks/detection/README.md).
 `rldk rules NAME` prints a page; `--select` and `--ignore` take names, codes and families (`OPT`).
@@ -105,7 +105,7 @@ def _sources(generations: dict[str, Dialect], others: Iterable[Dialect]) -> dict
     base = next(iter(generations.values()))
     found: dict[str, dict[tuple[str, str], list[str]]] = {name: {} for name in METRICS}
     for note, dialect in generations.items():
-        for algorithm, names in dialect.by_algorithm.items():
+        for algorithm, names in dialect.tables.items():
             for key, name in names.items():
                 if dialect is base or base.by_algorithm[algorithm].get(key) != name:
                     found[name].setdefault((key, note), []).append(algorithm)
@@ -129,7 +129,7 @@ def _keys_by_name(dialect: Dialect, base: Dialect) -> dict[str, list[str]]:
     Without the keys of ms-swift that TRL has, and the second form of a key, with `train/` before it.
     """
     logged: dict[tuple[str, str], list[str]] = {}
-    for algorithm, names in dialect.by_algorithm.items():
+    for algorithm, names in dialect.tables.items():
         inherited = base.by_algorithm.get(algorithm, {}) if dialect is MS_SWIFT else {}
         for key, name in names.items():
             second_form = key.startswith("train/") and key.removeprefix("train/") in names

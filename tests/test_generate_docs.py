@@ -12,6 +12,7 @@ import pytest
 
 from rldk import schema
 from rldk.health import RULES
+from rldk.metrics.dialects import Dialect
 from rldk.schema import event
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
@@ -74,3 +75,9 @@ def test_each_rule_page_links_to_the_file_of_its_rule():
         page = ROOT / "docs" / "rules" / f"{rule.name}.md"
         (target,) = re.findall(r"^- source: \[.+\]\((.+)\)$", page.read_text(), re.MULTILINE)
         assert f"class {rule.__name__}(" in (page.parent / target).read_text()
+
+
+def test_a_dialect_without_a_table_for_an_algorithm_is_on_the_page_of_the_metrics(monkeypatch):
+    flat = Dialect("flat", {"my/kl": "kl_mean"}, title="FlatRL")
+    monkeypatch.setattr(generate_docs, "DIALECTS", {**generate_docs.DIALECTS, "flat": flat})
+    assert "FlatRL `my/kl`" in generate_docs.render_metrics()

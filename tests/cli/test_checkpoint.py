@@ -154,6 +154,23 @@ def test_a_run_names_the_newest_checkpoint_that_its_trainer_saved(out, tmp_path)
     assert "rldk finds no checkpoint in" in result.stderr
 
 
+def test_a_run_names_the_last_checkpoint_that_its_loop_saved_anywhere(out, tmp_path):
+    saved = out.rename(tmp_path / "saves") / "checkpoint-20"
+    files = write_run(tmp_path / "logs", event(1), run_id="my_run")
+    files.run.write_text(json.dumps({"trainer_dir": str(tmp_path / "empty")}))
+    lines = [
+        {
+            "kind": "checkpoint",
+            "step": step,
+            "seen_at_step": step,
+            "analysis": {"path": str(path), "step": step},
+        }
+        for step, path in ((20, saved), (30, tmp_path / "deleted"))
+    ]
+    files.checkpoints.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    assert output_of(tmp_path / "logs" / "my_run")["path"] == str(saved)
+
+
 def test_what_it_is_compared_with(out, monkeypatch):
     monkeypatch.chdir(out / "checkpoint-20")
     assert output_of(".")["compared_with"] == "checkpoint-10 (the newest earlier checkpoint)"

@@ -88,6 +88,9 @@ def test_what_to_type_next_names_the_run_that_was_just_recorded(tmp_path, monkey
     assert "  rldk runs 'my demo'\n" in page
     assert "  rldk doctor 'my demo/demo-2'\n" in page
     assert "  tail -n 1 'my demo/demo-2_events.jsonl'\n" in page
+    runs = [RecordedRun(RunFiles(tmp_path / "my demo", name)) for name in ("demo-2", "broken-2")]
+    page = printed(lambda console: show_next(console, runs[0], broken=runs[1]))
+    assert "  rldk doctor 'my demo/broken-2'\n" in page
 
 
 def test_in_an_environment_that_the_shell_does_not_know_the_first_command_activates_it(tmp_path, monkeypatch):

@@ -6,6 +6,9 @@ from click.testing import CliRunner
 
 from events import end, logged, record
 from rldk.cli import main
+from rldk.cli.log_options import FORMATS
+from rldk.runs.adapters import adapters
+from rldk.runs.opener import OURS
 
 
 def rldk(*arguments):
@@ -239,3 +242,7 @@ def test_samples_are_counted_or_it_is_said_why_not(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     assert "  samples    Reading completions needs pyarrow. Install it with:" in rldk("info", log).stdout
     assert isinstance(about(log)[0]["samples"], str)
+
+
+def test_the_help_names_every_format():
+    assert [OURS, *(adapter.name for adapter in adapters() if adapter.name != "toyrl")] == FORMATS

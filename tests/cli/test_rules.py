@@ -83,3 +83,13 @@ def test_a_rule_is_found_by_its_code_and_a_wrong_name_is_helped():
 def test_the_index_links_to_every_page():
     index = index_markdown(RULES)
     assert all(f"[{rule.name}]({rule.name}.md)" in index for rule in RULES)
+
+
+def test_a_word_in_names_lists_these_rules():
+    found = json.loads(rldk("rules", "reward", "--format", "json").stdout)
+    assert [one["name"] for one in found] == [rule.name for rule in RULES if "reward" in rule.name]
+    assert "page" not in found[0]
+    page = rldk("rules", "Reward").stdout
+    assert "reward-collapse" in page
+    assert "kl-blowup" not in page
+    assert rldk("rules", "reward", "kl-blowup").exit_code == 2

@@ -85,3 +85,24 @@ def test_the_state_of_a_trainer_lies_beside_its_checkpoints(tmp_path):
         path.write_text(json.dumps(state))
         (finding,) = [one for one in judge(open_run(path)).findings if one.rule == "non-finite"]
         assert finding.last_good_checkpoint == str(out / "checkpoint-2")
+
+
+def test_an_analysed_path_of_any_name_is_a_candidate_while_it_exists(tmp_path):
+    out = folder_with(tmp_path, 10, 30)  # 30 is of another run
+    paths = {step: tmp_path / "saves" / f"epoch{step}" for step in (20, 30)}
+    for path in paths.values():
+        path.mkdir(parents=True)
+    files = write_run(tmp_path / "logs", event(1))
+    files.checkpoints.write_text("".join(analysis(step, path=str(path)) for step, path in paths.items()))
+    saved = checkpoint_states(RecordedRun(files).analyses())
+    assert last_good(out, 29, saved) == (str(paths[20]), saved[20].because)
+    assert last_good(out, 30, saved) == (str(paths[30]), saved[30].because)
+    paths[20].rmdir()
+    assert last_good(out, 29, saved) == (str(out / "checkpoint-10"), UNKNOWN)
+
+
+def test_the_only_tensor_is_named_in_the_singular(tmp_path):
+    files = write_run(tmp_path / "logs", event(1))
+    files.checkpoints.write_text(analysis(5, tensors=1))
+    because = checkpoint_states(RecordedRun(files).analyses())[5].because
+    assert because == "its only tensor was read after it was saved, whole and finite"

@@ -9,6 +9,7 @@ import pytest
 
 from rldk.health import RULES, Cause, Observation, Rule, RunContext
 from rldk.health.remedies import OPTIONS, Remedy, render_remedies
+from rldk.health.rules.system.run_end import RESUME
 from rldk.health.tracks import Chart
 from rldk.schema.run_info import RunEnd
 
@@ -174,3 +175,11 @@ def test_a_higher_rate_is_named_only_where_it_is_plausible(model, rate, count):
     (rule,) = (rule for rule in RULES if rule.name == "no-learning")
     texts = render_remedies(remedies(rule, context), context)
     assert sum("learning_rate" in text for text in texts) == count
+
+
+@pytest.mark.parametrize("dialect", ["generic", "verl"])
+def test_a_run_of_a_loop_is_resumed_as_a_loop(dialect):
+    (text,) = render_remedies([RESUME], RunContext(dialect=dialect))
+    assert text.endswith("rldk.record(..., from_step=N)")
+    (text,) = render_remedies([RESUME], RunContext(dialect="trl"))
+    assert text.endswith("trainer.train(resume_from_checkpoint=True)")

@@ -434,6 +434,22 @@ def test_a_checkpoint_is_read_after_it_was_saved(tmp_path):
     assert "checkpoint-non-finite" in [one.rule for one in judge(run_of(tmp_path / "logs")).findings]
 
 
+def test_a_checkpoint_that_was_saved_anywhere_is_named_as_the_last_good_one(tmp_path):
+    folder = tmp_path / "elsewhere" / "first"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    save_file({"w": torch.ones(4, 4)}, folder / "model.safetensors")
+    with record(tmp_path / "logs") as run:
+        for _ in range(5):
+            run.log({"loss": 1.0, "grad_norm": 1.0})
+        run.saved(folder)
+        for _ in range(5):
+            run.log({"loss": math.nan, "grad_norm": math.nan})
+    trainings.settle()
+    (finding,) = [one for one in judge(run_of(tmp_path / "logs")).findings if one.rule == "non-finite"]
+    assert finding.last_good_checkpoint == str(folder)
+
+
 # Many at once.
 
 

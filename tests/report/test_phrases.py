@@ -4,7 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from rldk.report.phrases import since
+from rldk.health import Observation
+from rldk.report.curve import Curves
+from rldk.report.phrases import commands, since
 
 
 @pytest.mark.parametrize(
@@ -24,3 +26,23 @@ def test_since_when(onset, last, told):
 def test_without_a_record_everything_was_before_the_first():
     finding = SimpleNamespace(onset_step=4, last_step=4)
     assert since(SimpleNamespace(first_step=None), finding) == "Before the first step"
+
+
+@pytest.mark.parametrize(
+    ("rule", "logged", "metric"),
+    [
+        ("kl-blowup", ("reward_mean", "kl_mean"), "kl_mean"),  # the first of its needs
+        ("kl-blowup", ("reward_mean", "kl_sequence_mean"), "kl_sequence_mean"),
+        ("kl-blowup", ("reward_mean",), "reward_mean"),
+        ("a-rule-of-mine", ("reward_mean", "kl_mean"), "reward_mean"),
+    ],
+)
+def test_the_metric_that_decided_is_the_first_that_the_rule_needs(rule, logged, metric):
+    curves = Curves()
+    for step in (1, 2):
+        curves.take(Observation(kind="log", step=step, values=dict.fromkeys(logged, 1.0)))
+    worst = SimpleNamespace(rule=rule, evidence=dict.fromkeys(("reward_mean", "kl_mean"), 1.0), samples=[])
+    about = SimpleNamespace(
+        source="r", worst=worst, curves=curves, state="ended", diagnosis=SimpleNamespace(findings=[worst])
+    )
+    assert commands(about)[1] == (f"rldk explain {metric} r", "the metric that decided")

@@ -112,11 +112,17 @@ def _of_run(path: Path) -> ChosenCheckpoint:
             "output_dir, or a run of rldk"
         )
     folder = run.checkpoint_folder
-    newest = last_checkpoint(folder, sys.maxsize)
+    newest = last_checkpoint(folder, sys.maxsize) or _analysed(run)
     if newest is None:
         where = f"in {folder}, where its trainer saves them" if folder else "in its files"
         raise RLDKError(f"{path}: rldk finds no checkpoint {where}. Name a checkpoint's folder")
     return ChosenCheckpoint(Path(newest), f"{newest} is the newest checkpoint of the run {run.run_id}.", run)
+
+
+def _analysed(run: RecordedRun) -> str | None:
+    """The last analysed checkpoint of a run that still exists, as of a loop that saves elsewhere."""
+    paths = [found.path for found in run.analyses() if os.path.exists(found.path)]
+    return paths[-1] if paths else None
 
 
 def _earlier(path: Path) -> Path | None:

@@ -51,7 +51,7 @@ def demo(output_dir: Path, steps: int | None) -> None:
         show(console, healthy)
         broken = run_broken(console, base, output_dir)
     show_found(console, broken)
-    show_next(console, healthy, _activation())
+    show_next(console, healthy, _activation(), broken)
 
 
 def run_base(console: "Console", folder: Path) -> Path:
@@ -158,8 +158,13 @@ def show_found(console: "Console", run: "RecordedRun") -> None:
     print_page(console, examine(run, monitor, source=source))
 
 
-def show_next(console: "Console", run: "RecordedRun", before: Sequence[str] = ()) -> None:
-    """Print the next commands, after the commands in `before`."""
+def show_next(
+    console: "Console",
+    run: "RecordedRun",
+    before: Sequence[str] = (),
+    broken: "RecordedRun | None" = None,
+) -> None:
+    """Print the next commands, after the commands in `before`; `broken` is the run for the doctor."""
     from rich.markup import escape
 
     from rldk.report.text import plain
@@ -167,11 +172,12 @@ def show_next(console: "Console", run: "RecordedRun", before: Sequence[str] = ()
     folder = os.path.relpath(run.files.folder)
     path = os.path.join(folder, run.run_id)
     quoted = shlex.quote(plain(path))
+    ill = shlex.quote(plain(os.path.join(folder, (broken or run).run_id)))
     console.print("\n[bold]More to try[/]:")
     for line in (
         *before,
         f"rldk runs {shlex.quote(plain(folder))}",
-        f"rldk doctor {quoted}",
+        f"rldk doctor {ill}",
         f"rldk samples {quoted}",
         f"rldk export {quoted} -o {shlex.quote(plain(path) + '.csv')}",
         f"tail -n 1 {shlex.quote(plain(path) + '_events.jsonl')}",

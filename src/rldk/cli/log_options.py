@@ -12,6 +12,11 @@ from rldk.runs import Run, open_run
 
 __all__ = ["input_options", "log_of"]
 
+FORMATS = [
+    *("rldk", "wandb", "wandb-summary", "trainer-state", "trl-completions", "tensorboard", "trackio"),
+    *("verl-console", "jsonl", "csv", "console", "pairs"),
+]
+"""The formats that rldk reads without plug-ins; a list here, so that `--help` loads no adapter."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -26,7 +31,10 @@ def input_options(command: F) -> F:
         help="Metric of a key in the log: my/score=reward_mean. Or use [tool.rldk.map] in pyproject.toml.",
     )(command)
     return click.option(
-        "--input-format", metavar="NAME", help="Format of the log. By default rldk detects it."
+        "--input-format",
+        metavar="NAME",
+        help=f"Format of the log. By default rldk detects it. Formats: {', '.join(FORMATS)}, "
+        "and those of installed packages.",
     )(command)
 
 

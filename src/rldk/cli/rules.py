@@ -26,28 +26,35 @@ def rules(names: tuple[str, ...], kind: str) -> None:
     The list includes the rules of installed packages (entry points of the group rldk.rules).
 
     NAME is the name or the code of a rule. Its page says how the rule decides, which healthy runs look
-    similar, what to do, its sources, and the thresholds for rldk doctor --threshold.
+    similar, what to do, its sources, and the thresholds for rldk doctor --threshold. A single NAME may also
+    be a word in names of rules, such as reward: rldk then lists these rules.
 
     \b
     Examples:
       rldk rules
       rldk rules entropy-collapse
+      rldk rules reward
       rldk rules REW002 --format json
     """
+    explains = bool(names)
     try:
         chosen = [find_rule(name) for name in names] or list(installed_rules())
     except ValueError as error:
-        raise RLDKError(str(error)) from None
+        word = names[0].lower()
+        chosen = [rule for rule in installed_rules() if word in rule.name]
+        if len(names) > 1 or not chosen:
+            raise RLDKError(str(error)) from None
+        explains = False
     if kind == "json":
         from rldk.report.rule_page import row
 
-        rows = [row(rule) | ({"page": rule.page()} if names else {}) for rule in chosen]
+        rows = [row(rule) | ({"page": rule.page()} if explains else {}) for rule in chosen]
         echo_json(rows)
         return
     from rldk.report.terminal import WIDEST, console_on, printing
 
-    with printing(console_on(sys.stdout, WIDEST if names else None)) as console:
-        if names:
+    with printing(console_on(sys.stdout, WIDEST if explains else None)) as console:
+        if explains:
             for number, rule in enumerate(chosen):
                 console.print("\n" * (number > 0), end="")
                 _page(console, rule)

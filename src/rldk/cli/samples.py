@@ -91,9 +91,9 @@ def samples(
 ) -> None:
     """Show samples of RUN: prompt, completion, the value of each reward function, and the end.
 
-    RUN is a run with reward functions wrapped in observe_rewards. Or it is the folder of a trainer with
-    log_completions=True, a log in that folder, or its completions. rldk shows the start and the end of a long
-    completion.
+    RUN is a run with reward functions wrapped in observe_rewards, or a run of rldk.record whose loop calls
+    run.samples. Or it is the folder of a trainer with log_completions=True, a log in that folder, or its
+    completions. rldk shows the start and the end of a long completion.
 
     \b
     Exit code: 0 samples are shown, 1 no sample matches, 2 RUN has no samples or rldk cannot read it.
@@ -112,7 +112,7 @@ def samples(
         raise RLDKError(
             f"{path} has no samples. Wrap the reward functions before the next training: "
             "reward_funcs=observe_rewards(reward_funcs), from rldk.integrations.trl; or set "
-            "log_completions=True in the trainer's configuration"
+            "log_completions=True in the trainer's configuration. In a loop of your own, call run.samples"
         )
     sample_filter = SampleFilter(steps, phase, function, grep)
     if finding is None:

@@ -1,4 +1,5 @@
-"""Finds the last good checkpoint of a run that still exists, in the trainer's folders `checkpoint-N`.
+"""Finds the last good checkpoint of a run that still exists: a folder `checkpoint-N` of the trainer, or any
+path that was analysed.
 
 Invariant: no checkpoint is opened. A checkpoint whose analysis found a fault is never called good, and one
 without an analysis is marked as such. A folder that cannot be listed holds no checkpoint.
@@ -6,6 +7,7 @@ without an analysis is marked as such. A folder that cannot be listed holds no c
 
 import re
 from collections.abc import Iterable, Mapping
+from os.path import exists
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +37,8 @@ class CheckpointState(NamedTuple):
     """Whether it is whole and finite."""
     because: str
     """The reason, in words."""
+    path: str = ""
+    """The folder or file that was analysed."""
 
 
 def state_of(analysis: Analysis) -> CheckpointState | None:
@@ -44,12 +48,16 @@ def state_of(analysis: Analysis) -> CheckpointState | None:
     if analysis.gone:
         return None
     if analysis.damaged or analysis.spoiled or analysis.config_missing:
-        return CheckpointState(good=False, because="its weights are incomplete, or not finite")
+        return CheckpointState(
+            good=False, because="its weights are incomplete, or not finite", path=analysis.path
+        )
     if not analysis.tensors:
         return None
     then = "" if analysis.resumable else "; it is enough to load the model, not to resume training"
-    read = f"its {analysis.tensors} tensors were read after it was saved, whole and finite{then}"
-    return CheckpointState(good=True, because=read)
+    several = analysis.tensors > 1
+    read = f"its {analysis.tensors} tensors were" if several else "its only tensor was"
+    because = f"{read} read after it was saved, whole and finite{then}"
+    return CheckpointState(good=True, because=because, path=analysis.path)
 
 
 def checkpoint_states(analyses: Iterable[Analysis]) -> dict[int, CheckpointState]:
@@ -70,17 +78,24 @@ def last_checkpoint(folder: str | Path | None, step: int | None) -> str | None:
 def last_good(
     folder: str | Path | None, step: int | None, states: Mapping[int, CheckpointState]
 ) -> tuple[str, str] | None:
-    """The newest `checkpoint-N` with N of at most `step` that is not known to be bad, and the reason.
+    """Path of the newest checkpoint up to `step` that is not known to be bad, and the reason.
+
+    Candidates are the folders `checkpoint-N` in `folder`, and the analysed paths that still exist.
 
     Args:
         folder: the trainer's `output_dir`.
         step: the last good step.
         states: the states of the analysed checkpoints, by step.
     """
-    for saved_step in _steps(folder, step):
-        state = states.get(saved_step)
+    if step is None:
+        return None
+    found = {saved: _path(folder, saved) for saved in _steps(folder, step)}
+    # At equal steps the analysed path counts, because the reason is about that one.
+    found |= {saved: state.path for saved, state in states.items() if saved <= step and exists(state.path)}
+    for saved in sorted(found, reverse=True):
+        state = states.get(saved)
         if state is None or state.good:
-            return _path(folder, saved_step), state.because if state else UNKNOWN
+            return found[saved], state.because if state else UNKNOWN
     return None
 
 

@@ -37,6 +37,8 @@ class Remedy(msgspec.Struct, frozen=True):
     """Skip this remedy when this option is known and off."""
     verl: str | None = None
     """The same change by verl's options; None: skip a remedy that names options in a run of verl."""
+    own_loop: str | None = None
+    """The same change where TRL does not train, as in a run of `rldk.record`; None: `text`."""
 
 
 _NAMED = re.compile(r"`(\w+)(?:=([^`]+))?`")
@@ -98,6 +100,8 @@ def _text(remedy: Remedy, context: RunContext) -> str | None:
     if named and context.dialect == "verl":
         return remedy.verl
     foreign = context.dialect not in (None, "trl")
+    if foreign and remedy.own_loop is not None:
+        return remedy.own_loop
     if not _fits(remedy, context) or any(
         not _has(name, context) or _is_set(name, value, context) or (foreign and name not in COMMON)
         for name, value in named

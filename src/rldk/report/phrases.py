@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rldk.health import Finding
+from rldk.health import Finding, installed_rules
 from rldk.health.diagnosis import ENOUGH, NO_FINDING
 from rldk.metrics.aliases import ENTROPY, KL, LENGTH, LOSS, REWARD
 from rldk.report.examination import Examination
@@ -148,7 +148,7 @@ def commands(exam: Examination) -> list[tuple[str, str]]:
             return [(f"rldk info {path}", "the content of the log")]
         return [(f"rldk explain {_first_metric(exam)} {path}", "a metric and its values in this run")]
     lines = [(f"rldk rules {worst.rule}", "how the rule decides")]
-    metric = next((name for name in worst.evidence if name in exam.curves), None)
+    metric = next(iter(exam.curves.first_of([*_needs(worst.rule), *worst.evidence])), None)
     if metric is not None:
         lines.append((f"rldk explain {shlex.quote(plain(metric))} {path}", "the metric that decided"))
     shown = [finding.rule for finding in exam.diagnosis.findings if finding.samples][:SHOWN]
@@ -156,6 +156,12 @@ def commands(exam: Examination) -> list[tuple[str, str]]:
     if exam.state == "running":
         lines.append((f"rldk doctor {path} --follow", "watch the run"))
     return lines
+
+
+def _needs(name: str) -> list[str]:
+    """The metrics that a rule needs, with their alternatives; empty for a rule that is not installed."""
+    needs = next((rule.needs for rule in installed_rules() if rule.name == name), ())
+    return [metric for need in needs for metric in need.split("|")]
 
 
 def samples_of(finding: Finding, most: int) -> list[tuple[str, str]]:

@@ -5,7 +5,10 @@ from rldk.health.tracks import Track
 
 __all__ = ["COMPLETIONS", "OBSERVE", "RECORDS", "is_constant", "is_early", "scored_completions"]
 
-OBSERVE = "wrap them: reward_funcs=observe_rewards(...), of rldk.integrations.trl"
+OBSERVE = (
+    "wrap them: reward_funcs=observe_rewards(...), of rldk.integrations.trl; "
+    "in a loop of your own, call run.samples(...)"
+)
 """How rldk gets to see the reward functions and the completions."""
 COMPLETIONS = 500
 """Scored completions before which a reward without a success may be sparse."""

@@ -16,7 +16,10 @@ class CheckpointRule(Rule[O_co]):
     """Judges the analysis of a checkpoint."""
 
     kinds = ("checkpoint",)
-    enable = "record the run with rldk, which analyses each checkpoint, or run: rldk checkpoint PATH"
+    enable = (
+        "record the run with rldk, which analyses each checkpoint (in a loop of your own, call "
+        "run.saved(path)), or run: rldk checkpoint PATH"
+    )
     patience = 1  # one checkpoint without the condition is proof enough
 
     def observe(self, at: Observation) -> Verdict | None:

@@ -111,7 +111,7 @@ class MissingRewards(Rule[MissingRewardsOptions]):
         alone = len(self._names) == 1
         return Verdict(
             severity=Severity.WARNING if alone else Severity.INFO,
-            message=f"{', '.join(silent)} was None or NaN in more than "
+            message=f"{', '.join(f'`{name}`' for name in silent)} was None or NaN in more than "
             f"{self.options.share:.0%} of 20 records",
             evidence={name: sum(self.recent[name]) / 20 for name in silent},
             onset=min(self.first[name] for name in silent),

@@ -61,11 +61,11 @@ class RewardFunctionErrors(Rule):
             if errors:
                 calls = at.values.get(f"{OBSERVED}{name}/calls") or errors
                 texts.append(
-                    f"{name} failed, or gave a wrong number of values, in {errors:.0f} of {calls:.0f} calls"
+                    f"`{name}` failed, or gave a wrong number of values, in {errors:.0f} of {calls:.0f} calls"
                 )
                 evidence[f"{OBSERVED}{name}/errors"] = errors
             if infinite:
-                texts.append(f"{name} gave an infinity to {infinite:.2g} of the completions")
+                texts.append(f"`{name}` gave an infinity to {infinite:.2g} of the completions")
                 evidence[f"{OBSERVED}{name}/nonfinite_frac"] = infinite
         if not texts:
             return None

@@ -11,7 +11,10 @@ from rldk.schema.run_info import RunEnd
 
 __all__ = ["RESUME", "failed_first", "full_memory", "location", "memory", "outside_explanation"]
 
-RESUME = Remedy("resume from the newest checkpoint that is whole: trainer.train(resume_from_checkpoint=True)")
+RESUME = Remedy(
+    "resume from the newest checkpoint that is whole: trainer.train(resume_from_checkpoint=True)",
+    own_loop="resume from the newest checkpoint that is whole, at step N: rldk.record(..., from_step=N)",
+)
 """The remedy after any end but a good one."""
 FULL = 0.95
 """Share of the memory in use from which the out-of-memory killer probably ended a killed process."""
