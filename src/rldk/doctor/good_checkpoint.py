@@ -47,7 +47,9 @@ def state_of(analysis: Analysis) -> CheckpointState | None:
         return CheckpointState(good=False, because="its weights are incomplete, or not finite")
     if not analysis.tensors:
         return None
-    then = "" if analysis.resumable else "; it is enough to load the model, not to resume training"
+    # of another layout than the Trainer's, rldk does not know what a resume needs
+    unknown = analysis.progress is None and not analysis.missing
+    then = "" if analysis.resumable or unknown else "; it is enough to load the model, not to resume training"
     read = f"its {analysis.tensors} tensors were read after it was saved, whole and finite{then}"
     return CheckpointState(good=True, because=read)
 
