@@ -132,7 +132,7 @@ def test_a_folder_that_is_deleted_while_it_is_read_is_gone(tmp_path, monkeypatch
 )
 def test_other_folders_give_an_answer(tmp_path, names):
     for name in names:
-        (tmp_path / name).write_text("{}")
+        (tmp_path / name).write_text('{"model_type": "qwen2"}')
     found = analyse(tmp_path)
     assert (found.kind, found.gone, found.resumable) == ("none", None, False)
     assert bool(found.faults) == (names == ["config.json"])

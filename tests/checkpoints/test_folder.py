@@ -68,7 +68,8 @@ def below(place, *names):
         (["policy"], [], ["policy/adapter_model.safetensors"], []),
         (["policy"], ["trainer_state.json", "tokenizer.json"], ["policy/adapter_model.safetensors"], []),
         (["ref"], ["adapter_config.json"], [], ["adapter_model.safetensors is missing"]),
-        (["ref"], ["config.json"], [], ["model.safetensors is missing"]),
+        (["ref"], ["config.json"], [], []),  # of no known library
+        (["ref"], ["config.json", "training_args.bin"], [], ["model.safetensors is missing"]),
         (["last", "checkpoint-5"], [], [], []),  # a trainer's output_dir
     ],
 )

@@ -250,7 +250,7 @@ def test_what_cannot_be_read_is_exit_2_and_one_line(out, tmp_path):
         assert len(result.stderr.splitlines()) == 1
         assert "Name a checkpoint's folder" in result.stderr
     (tmp_path / "hollow").mkdir()
-    (tmp_path / "hollow" / "config.json").write_text("{}")
+    (tmp_path / "hollow" / "config.json").write_text('{"model_type": "qwen2"}')
     result = rldk(out, tmp_path / "hollow")
     assert result.exit_code == 2
     assert "has no weights to compare with: model.safetensors is missing" in result.stderr

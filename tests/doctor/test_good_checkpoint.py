@@ -49,7 +49,7 @@ def test_one_that_was_found_bad_is_passed_over_and_one_that_was_read_is_said_to_
     out = folder_with(tmp_path, 10, 20, 30, 40)
     files = write_run(tmp_path / "logs", event(1))
     files.checkpoints.write_text(
-        analysis(10, resumable=False)
+        analysis(10, resumable=False, missing=["optimizer.pt"])
         + analysis(20, non_finite=[{"name": "lm_head.weight", "nan": 1}], non_finite_tensors=1)
         + "{torn\n"
         + analysis(30, gone="deleted while it was read")

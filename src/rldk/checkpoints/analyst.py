@@ -9,7 +9,7 @@ import re
 import time
 from typing import Any
 
-from rldk.checkpoints.folder import best_of, progress_of, size_of, state_of, step_of
+from rldk.checkpoints.folder import best_of, is_of_trainer, progress_of, size_of, state_of, step_of
 from rldk.checkpoints.layer_groups import LayerGroups, Tensor
 from rldk.checkpoints.lora import Pairs, adapter_of, config_of
 from rldk.checkpoints.optimizer import optimizer_of
@@ -30,6 +30,8 @@ _UNROUTED = ("num_experts", "num_local_experts", "n_routed_experts", "vision_con
 """Keys of a config.json whose model has parts that a batch may leave alone."""
 _UNROUTED_PARTS = re.compile(r"(?:^|\.)(?:experts|visual|(?:vision|audio)_\w+)\.")
 """In names of tensors: an adapter has no config.json."""
+_STATE = re.compile(r"(?:optimizer|scheduler|rng_state|random_states|scaler|sampler).*\.(?:pt|pth|bin|pkl)")
+"""Files of the state of a training, in the Trainer's words or accelerate's (`accelerate.utils.constants`)."""
 _OF_MODELS = ("generation_config.json", "tokenizer_config.json", "tokenizer.json")
 """Files that transformers writes only with a config.json in the same folder."""
 
@@ -64,7 +66,7 @@ class Analyst:
         """The facts of a checkpoint.
 
         Args:
-            path: a checkpoint's folder, or one safetensors file.
+            path: a checkpoint's folder, or one file of safetensors or of `torch.save`.
             previous: its predecessor; None: the last one that was analysed, if its step is below this one's,
                 else the base model. It may be gone: what is remembered of it tells which tensors changed.
         """
@@ -223,7 +225,13 @@ class Analyst:
             found.progress = found.best = None
         else:
             found.optimizer = optimizer_of(folder, self._scanner)
-            found.state, found.missing = state_of(os.listdir(folder))
+            if is_of_trainer(names):
+                found.state, found.missing = state_of(os.listdir(folder))
+            elif states := sorted(filter(_STATE.fullmatch, names)):
+                found.notes.append(
+                    f"{', '.join(states[:MAX_NAMED])}: the training's state in another layout than "
+                    "that of transformers' Trainer; rldk cannot tell whether it is complete"
+                )
         found.bytes_on_disk = found.bytes if alone else size_of(folder)
         found.resumable = _resumable(found)
 

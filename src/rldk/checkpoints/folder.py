@@ -20,6 +20,7 @@ __all__ = [
     "Contents",
     "best_of",
     "contents_of",
+    "is_of_trainer",
     "progress_of",
     "size_of",
     "state_of",
@@ -45,7 +46,13 @@ _NULL = msgspec.Raw(b"null")
 _SHARD = re.compile(r"(?:model|adapter_model)-\d+-of-\d+\.safetensors")
 _PICKLED = re.compile(r"(?:pytorch_model|adapter_model).*\.bin")
 _RANK = re.compile(r"rng_state_(\d+)\.pth")
-_ELSEWHERE = re.compile(r"pytorch_model_fsdp.*|global_step\d+|optimizer_\d+|mp_rank_.*")
+_ELSEWHERE = re.compile(r"pytorch_model_fsdp.*|global_step\d+|optimizer_\d+|mp_rank_.*|.*\.distcp")
+_TORCH = re.compile(
+    r"(?!(?:optim|sched|rng|random|scaler|sampler|training_args|custom_)).+\.(?:pt|pth|bin|ckpt)"
+)
+"""Files of `torch.save` that may hold weights: their names are not those of a training's state."""
+_OF_TRAINER = ("trainer_state.json", "training_args.bin")
+"""What `transformers.Trainer._save_checkpoint` adds to each checkpoint, and no other program writes."""
 _SAVED = re.compile(r"checkpoint-\d+")
 _STEP = re.compile(r"(?:checkpoint|global_step|step)[-_]?(\d+)")
 
@@ -86,16 +93,15 @@ def _here(folder: str, names: Collection[str]) -> Contents:
     if shards:
         return Contents(kind, shards, [f"{index}, which says where each tensor is, is missing"])  # type: ignore[arg-type]
     notes = [
-        f"{name}: weights in a format that is not read here"
-        for name in sorted(names)
-        if _PICKLED.fullmatch(name) or _ELSEWHERE.fullmatch(name)
+        f"{name}: weights in a format that is not read here" for name in sorted(names) if _is_listed(name)
     ]
     notes += [
         f"{name}: weights of another name; to read them: rldk checkpoint {os.path.join(folder, name)}"
         for name in sorted(names)
-        if name.endswith(".safetensors")
+        if name.endswith(".safetensors") or (_TORCH.fullmatch(name) and not _is_listed(name))
     ]
-    faults = [] if notes or not _is_checkpoint(names, adapter=adapter) else [f"{single} is missing"]
+    expected = not notes and (adapter or _is_of_transformers(folder, names))
+    faults = [f"{single} is missing"] if expected else []
     return Contents("none", [], faults, notes[:5])
 
 
@@ -149,12 +155,34 @@ class _Index(msgspec.Struct):
     weight_map: dict[str, str] | None = None
 
 
-def _is_checkpoint(names: Collection[str], *, adapter: bool) -> bool:
-    return adapter or "config.json" in names or "trainer_state.json" in names
+class _Config(msgspec.Struct):
+    """What transformers writes in each config.json."""
+
+    model_type: msgspec.Raw = _NULL
+    architectures: msgspec.Raw = _NULL
+    transformers_version: msgspec.Raw = _NULL
+
+
+def _is_listed(name: str) -> bool:
+    """Whether a name is that of weights in a known format that rldk does not read."""
+    return bool(_PICKLED.fullmatch(name) or _ELSEWHERE.fullmatch(name))
+
+
+def _is_of_transformers(folder: str, names: Collection[str]) -> bool:
+    """Whether transformers saved the folder; a loop of one's own may have a config.json, too."""
+    if not is_of_trainer(names) and "config.json" in names:
+        config, _ = read_json(os.path.join(folder, "config.json"), _Config)
+        return config is not None and config != _Config()
+    return is_of_trainer(names)
+
+
+def is_of_trainer(names: Collection[str]) -> bool:
+    """Whether the folder is a checkpoint of `transformers.Trainer`, complete or not."""
+    return any(name in names for name in _OF_TRAINER)
 
 
 def state_of(names: Collection[str]) -> tuple[Literal["whole", "partial", "weights"], list[str]]:
-    """How much of the training's state is there, and the names of what is missing."""
+    """How much of the training's state is there, and the names of what is missing, in a Trainer's folder."""
     ranks = sorted(int(found[1]) for name in names if (found := _RANK.fullmatch(name)))
     sharded = any(re.fullmatch(r"global_step\d+|optimizer_\d+", name) for name in names)
     there = {

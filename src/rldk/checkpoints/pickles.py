@@ -69,6 +69,9 @@ class TensorStandIn(NamedTuple):
     offset: int
     """Elements before its first in the storage."""
     elements: int
+    shape: tuple[int, ...] = ()
+    contiguous: bool = True
+    """Whether its elements lie in the order of its shape, each once."""
 
 
 class _Inert:
@@ -404,11 +407,22 @@ def _tensor(storage: Any = None, offset: Any = 0, size: Any = (), *rest: Any) ->
         return _OTHER
     if len(size) > MAX_EXTENTS:
         return _OTHER
-    elements = 1
-    for extent in size:
+    elements, strides = 1, []
+    for extent in reversed(size):
+        strides.append(elements)
         elements *= extent if type(extent) is int and 0 <= extent < 1 << 40 else 0
+    contiguous = not rest or type(rest[0]) is not tuple or _in_order(size, rest[0], strides[::-1])
+    shape = size if elements or all(type(extent) is int for extent in size) else ()
     dtype = rest[-1].dtype if rest and type(rest[-1]) is _Type else storage.dtype
-    return TensorStandIn(storage.key, dtype, offset, min(elements, 1 << 62))
+    return TensorStandIn(storage.key, dtype, offset, min(elements, 1 << 62), shape, contiguous)
+
+
+def _in_order(size: tuple[Any, ...], strides: tuple[Any, ...], dense: list[int]) -> bool:
+    """Whether strides are those of a tensor without gaps; that of an extent of 1 may be any."""
+    return all(
+        extent == 1 or stride == expected
+        for extent, stride, expected in zip(size, strides, dense, strict=False)
+    )
 
 
 _BYTE, _SHORT, _INT, _SIZE = map(struct.Struct, ("<B", "<H", "<I", "<Q"))

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from rldk.checkpoints.folder import Contents, contents_of
 from rldk.checkpoints.safe_open import opened
-from rldk.checkpoints.safetensors import Entry, Header, read_header
+from rldk.checkpoints.safetensors import Entry, Header
+from rldk.checkpoints.state_dict import read_tensors
 from rldk.schema.checkpoint import MAX_NAMED, Part
 
 __all__ = ["TensorLocation", "Weights"]
@@ -32,7 +33,7 @@ class Weights:
     """The files of weights of a folder, or one file.
 
     Args:
-        path: a folder, or one safetensors file.
+        path: a folder, or one file of safetensors or of `torch.save`.
 
     Raises:
         OSError: the folder cannot be listed.
@@ -62,7 +63,7 @@ class Weights:
         try:
             fd = self.descriptor(name)
             size = os.fstat(fd).st_size
-            header = read_header(fd, size)
+            header = read_tensors(fd, size, name)
         except FileNotFoundError:
             self.vanished.append(name)
             return

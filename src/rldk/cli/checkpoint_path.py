@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from rldk.checkpoints.folder import contents_of, step_of
+from rldk.checkpoints.state_dict import TORCH_SUFFIXES
 from rldk.checkpoints.weights import Weights
 from rldk.doctor.good_checkpoint import last_checkpoint
 from rldk.errors import AmbiguousRunError, RLDKError
@@ -19,7 +20,7 @@ from rldk.runs import RecordedRun, Run, open_run
 
 __all__ = ["ChosenCheckpoint", "ComparedWith", "checkpoint_at"]
 
-SUFFIX = ".safetensors"
+SUFFIXES = (".safetensors", *TORCH_SUFFIXES)
 
 
 class ChosenCheckpoint(msgspec.Struct, frozen=True):
@@ -82,7 +83,7 @@ def checkpoint_at(path: Path) -> ChosenCheckpoint:
         RLDKError: the path holds no checkpoint.
         OSError: rldk cannot read the path.
     """
-    if path.suffix == SUFFIX and path.is_file():
+    if path.suffix in SUFFIXES and path.is_file():
         return ChosenCheckpoint(path)
     if path.is_dir():
         names = os.listdir(path)
@@ -108,8 +109,8 @@ def _of_run(path: Path) -> ChosenCheckpoint:
     if not isinstance(run, RecordedRun):
         problem = "is no checkpoint" if path.exists() else "does not exist"
         raise RLDKError(
-            f"{path} {problem}. Name a checkpoint's folder, a {SUFFIX} file, the trainer's "
-            "output_dir, or a run of rldk"
+            f"{path} {problem}. Name a checkpoint's folder, a file of weights ({', '.join(SUFFIXES)}), "
+            "the trainer's output_dir, or a run of rldk"
         )
     folder = run.checkpoint_folder
     newest = last_checkpoint(folder, sys.maxsize) or _analysed(run)

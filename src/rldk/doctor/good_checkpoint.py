@@ -53,7 +53,9 @@ def state_of(analysis: Analysis) -> CheckpointState | None:
         )
     if not analysis.tensors:
         return None
-    then = "" if analysis.resumable else "; it is enough to load the model, not to resume training"
+    # rldk does not know what a resume needs from a layout other than the Trainer's
+    unknown = analysis.progress is None and not analysis.missing
+    then = "" if analysis.resumable or unknown else "; it is enough to load the model, not to resume training"
     several = analysis.tensors > 1
     read = f"its {analysis.tensors} tensors were" if several else "its only tensor was"
     because = f"{read} read after it was saved, whole and finite{then}"

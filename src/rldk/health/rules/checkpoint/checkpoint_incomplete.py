@@ -26,16 +26,18 @@ class CheckpointIncomplete(CheckpointRule):
     You notice it only when a dead run must resume, or at the very end, when the trainer loads the best model.
 
     ## How it decides
-    *Damaged*: a safetensors file that is not as long as its header says, has gaps, or cannot be read:
-    critical. Missing shards and empty tensors are critical too. *Not resumable*: some of optimizer,
-    scheduler, random states and `trainer_state.json` are missing: a warning, or info where only random states
-    are missing. All of them are missing: a warning if `save_only_model` is known to be off, info if it is not
-    known. *The best checkpoint is gone*: critical with `load_best_model_at_end`, info if the folder was
-    moved, else a warning.
+    *Damaged*: a safetensors file that is not as long as its header says, has gaps, or cannot be read, and
+    a truncated file of `torch.save`: critical. Missing shards and empty tensors are critical too. *Not
+    resumable*: in a checkpoint of transformers' Trainer, some of optimizer, scheduler, random states and
+    `trainer_state.json` are missing: a warning, or info where only random states are missing. All of them
+    are missing: a warning if `save_only_model` is known to be off, info if it is not known. *The best
+    checkpoint is gone*: critical with `load_best_model_at_end`, info if the folder was moved, else a
+    warning.
 
     ## What looks alike but is healthy
     `save_only_model=True`. A published model, which has no training state. A folder that the trainer deletes
-    under `save_total_limit` is not judged. DeepSpeed and FSDP keep their optimizers in their own folders.
+    under `save_total_limit` is not judged. DeepSpeed and FSDP keep their optimizers in their own folders. A
+    checkpoint of accelerate or of a loop of your own has other files than the Trainer's.
 
     ## What to do
     Keep the checkpoint before it. Look for a full disk or a killed save, and save again.
