@@ -25,8 +25,9 @@ from integrations import trainings
 from integrations.test_hooks import LOGS, numbers, same
 from rldk.cli import main
 from rldk.doctor.judge import judge
+from rldk.integrations.loop_facts import rank_of_process, world_size_of_process
 from rldk.metrics.dialects.generic import GENERIC
-from rldk.recording import beginning, recorder
+from rldk.recording import beginning, recorder, session
 from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
@@ -486,6 +487,38 @@ def test_only_rank_0_writes_and_every_rank_judges(given, tmp_path, monkeypatch):
             run.log({"loss": math.nan})
     assert run.should_stop
     assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize("name", ["RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"])
+def test_the_rank_is_that_of_any_launcher(name, monkeypatch):
+    for one in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"):
+        monkeypatch.delenv(one, raising=False)
+    monkeypatch.setenv(name, "3")
+    assert rank_of_process() == 3
+
+
+def test_without_a_launcher_the_rank_is_that_of_the_process_group(tmp_path, monkeypatch):
+    for one in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(one, raising=False)
+    group = SimpleNamespace(
+        is_available=lambda: True, is_initialized=lambda: True, get_rank=lambda: 1, get_world_size=lambda: 4
+    )
+    monkeypatch.setitem(sys.modules, "torch.distributed", group)
+    with record(tmp_path / "logs") as run:
+        run.log({"loss": 1.0})
+    assert (rank_of_process(), world_size_of_process()) == (1, 4)
+    assert not (tmp_path / "logs").exists()
+
+
+def test_each_rank_of_a_machine_measures_its_own_gpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "8")
+    for name in ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    asked = []
+    monkeypatch.setattr(session, "own_gpus", asked.append)
+    with record(tmp_path, enable_resource_monitoring=True) as run:
+        run.log({"loss": 1.0})
+    assert asked == [8]
 
 
 ACCELERATED = """

@@ -96,8 +96,8 @@ def record(
         output_dir: folder of the files, made if need be.
         seed: what the loop seeded its generators with.
         from_step: the step of the checkpoint that the loop resumes from: it goes on in the files of that run.
-        world_rank: this process, counted from 0; the environment's `RANK` by default, else 0. Rank 0 alone
-            records.
+        world_rank: this process, counted from 0; by default as torch.distributed or the launcher numbers it.
+            Rank 0 alone records.
         enable_jsonl_logging: write `{run_id}_events.jsonl`. Without it, the events stay in memory, and the
             other files are made from these.
         enable_resource_monitoring: measure CPU, memory, disk and GPUs every two seconds.
@@ -235,7 +235,7 @@ class LoopRecording:
             rewards_are_timed=False,
             function=(code.co_qualname, code.co_filename),
         )
-        session.begin_training(facts, SingleProcess())
+        session.begin_training(facts, SingleProcess(about["world_size"]))
         session.begin_step()
 
     def __enter__(self) -> Self:
