@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import gc
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -169,6 +171,36 @@ def test_a_configuration_of_any_kind_is_kept_without_its_secrets(kind, tmp_path)
     attempt = run_of(tmp_path).info.newest
     assert attempt.args["lr"] == 0.1
     assert "a-long-secret" not in (tmp_path / "r_run.json").read_text()
+
+
+class OnDevice:
+    """As an array on an accelerator, whose text waits for it."""
+
+    device = dtype = None
+
+    def __repr__(self):
+        raise AssertionError("read")
+
+
+def test_a_model_in_a_configuration_is_neither_read_nor_kept_alive(tmp_path):
+    model, reads = torch.nn.Linear(1, 1), []
+    model.extra_repr = lambda: reads.append(1) or ""
+    alive = weakref.ref(model)
+    config = argparse.Namespace(lr=1.0, model=model, weights=torch.ones(2), states=[OnDevice()])
+    config.nested = argparse.Namespace(model=model)
+    run = record(tmp_path, config=config)
+    del model, config
+    gc.collect()
+    assert alive() is None
+    assert not reads
+    run.close()
+    assert run_of(tmp_path).info.newest.args == {
+        "lr": 1.0,
+        "model": "<Linear>",
+        "weights": "<Tensor>",
+        "states": ["<OnDevice>"],
+        "nested": {"model": "<Linear>"},
+    }
 
 
 def test_a_configuration_that_cannot_be_read_costs_nothing_else(tmp_path):

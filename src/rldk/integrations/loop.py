@@ -38,6 +38,7 @@ from rldk.recording.guard import Guard
 from rldk.recording.live_doctor import as_recorded
 from rldk.recording.options import RecordingOptions, is_set
 from rldk.recording.rank_notices import SingleProcess
+from rldk.recording.redaction import redact
 from rldk.recording.session import Session, TrainingFacts
 from rldk.recording.stopper import Stopper
 from rldk.report.final_report import write_end
@@ -193,19 +194,19 @@ class LoopRecording:
             return
         nothing: dict[str, Any] = {}
         given = self.guard.attempt("the configuration", lambda: options_of(loop.config), nothing)
-        about = description(loop, given)
+        trainer_dir = trainer_dir_of(given)
+        about = description(loop, redact(given))  # a configuration may hold a model: it is not kept
         if options.stop_on is not None:
             make: Callable[[], Stopper | None] = lambda: Stopper(as_recorded(about), settings)  # noqa: E731
             self._stopper = self.guard.attempt("judging for stop_on", make, None)
         if loop.rank == 0:
-            self.guard.attempt("recording", lambda: self._begin(loop, about, settings), None)
+            self.guard.attempt("recording", lambda: self._begin(loop, about, settings, trainer_dir), None)
         disown_in_child(self)
 
-    def _begin(self, loop: Loop, about: dict[str, Any], settings: Settings) -> None:
+    def _begin(self, loop: Loop, about: dict[str, Any], settings: Settings, trainer_dir: str) -> None:
         show_warnings()
         nothing: dict[str, Any] = {}
         about = about | self.guard.attempt("the environment", environment, nothing)
-        trainer_dir = trainer_dir_of(about["args"])
         about |= {"judging": settings.to_record(), "trainer_dir": os.path.realpath(trainer_dir)}
         if not self._options.enable_jsonl_logging or is_set("RLDK_DISABLE_JSONL"):
             self._history = []

@@ -3,7 +3,6 @@
 Invariant: nothing is imported for it, nothing is computed on a device, and what cannot be known is None.
 """
 
-import dataclasses
 import os
 import sys
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ import msgspec
 
 from rldk.metrics.dialects import Dialect
 from rldk.metrics.dialects.generic import GENERIC
-from rldk.recording.redaction import redact
+from rldk.recording.redaction import fields_of
 from rldk.schema.event import Rng
 
 __all__ = [
@@ -54,7 +53,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def description(loop: Loop, options: dict[str, Any]) -> dict[str, Any]:
-    """What `{run_id}_run.json` says of a loop; the recorder blanks the secrets."""
+    """What `{run_id}_run.json` says of a loop, whose options are plain data without secrets."""
     return {
         "algorithm": loop.algorithm,
         "dialect": (loop.dialect or GENERIC).name,
@@ -76,10 +75,8 @@ def options_of(config: Any) -> dict[str, Any]:
         config = config.to_dict()
     if isinstance(config, Mapping):
         return {str(name): value for name, value in config.items()}
-    if dataclasses.is_dataclass(config):
-        return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    plain = redact(config)  # of attrs, msgspec and pydantic
-    return plain if isinstance(plain, dict) else dict(vars(config))
+    fields = fields_of(config)
+    return dict(vars(config)) if fields is None else fields
 
 
 def trainer_dir_of(options: Mapping[str, Any]) -> str:
