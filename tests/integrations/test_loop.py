@@ -27,6 +27,7 @@ from integrations import trainings
 from integrations.test_hooks import LOGS, numbers, same
 from rldk.cli import main
 from rldk.doctor.judge import judge
+from rldk.integrations import loop
 from rldk.integrations.loop_facts import rank_of_process, world_size_of_process
 from rldk.metrics.dialects.generic import GENERIC
 from rldk.recording import beginning, recorder, session
@@ -470,6 +471,22 @@ def test_a_checkpoint_is_read_after_it_was_saved(tmp_path):
 # Many at once.
 
 
+def test_the_step_of_a_checkpoint_is_not_read_from_a_device(tmp_path, monkeypatch):
+    class Step:
+        device = SimpleNamespace(type="cuda")
+
+        def __int__(self):
+            reads.append(1)
+            return 1
+
+    reads, saved = [], []
+    with record(tmp_path) as run:
+        monkeypatch.setattr(run._session, "checkpoint_saved", lambda _, step: saved.append(step))
+        run.log({"loss": 1.0}, step=5)
+        run.saved(tmp_path, step=Step())
+    assert (reads, saved) == ([], [5])
+
+
 def test_a_run_within_a_run(tmp_path):
     with record(tmp_path, "outer") as outer:
         outer.log({"loss": 1.0})
@@ -508,6 +525,68 @@ def test_a_log_within_a_log_is_recorded_after_it(tmp_path):
     with record(tmp_path) as run:
         run.log(Interrupted(loss=1.0))
     assert [event.metrics["loss"] for event in run_of(tmp_path)][:2] == [1.0, 2.0]
+
+
+def test_the_handler_of_a_signal_may_log_and_close_while_a_record_is_written(tmp_path):
+    run = record(tmp_path)
+    writer = run._session.recorder._writer
+    write = writer.write
+
+    def interrupted(line):
+        if b'"step":2' in line and writer.write is interrupted:
+            writer.write = write
+            run.log({"loss": 9.0}, step=777)
+            run.close()
+        return write(line)
+
+    writer.write = interrupted
+    run.log({"loss": 1.0}, step=1)
+    run.log({"loss": 2.0}, step=2)
+    lines = (tmp_path / "r_events.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 777]
+    assert (end_of(tmp_path).how, end_of(tmp_path).records) == ("completed", 3)
+
+
+def test_ctrl_c_at_any_line_of_a_log_holds_no_other_thread_up(tmp_path):
+    functions = (loop.LoopRecording.log.__code__, loop.LoopRecording._leave.__code__)
+
+    def interrupt_at(nth):
+        """Log; whether that was interrupted at its nth line."""
+        left = nth
+
+        def trace(frame, event, _):
+            nonlocal left
+            if frame.f_code not in functions:
+                return None
+            if event == "line":
+                left -= 1
+                if left == 0:
+                    raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            run.log({"loss": 1.0})
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(None)
+        return False
+
+    with record(tmp_path) as run:
+        nth = 1
+        while interrupt_at(nth):
+            run.log({"loss": float(nth)}, step=1_000 + nth)
+            assert run._owner == 0
+            got = []
+            other = threading.Thread(target=lambda: got.append(run._lock.acquire(blocking=False)))  # noqa: B023
+            other.start()
+            other.join()
+            assert got == [True], nth
+            run._lock = threading.RLock()
+            nth += 1
+    assert nth > 8
+    assert {1_000 + one for one in range(1, nth)} <= set(steps(tmp_path))
 
 
 @pytest.mark.parametrize("given", ["argument", "environment"])

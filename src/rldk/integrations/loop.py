@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -187,7 +188,8 @@ class LoopRecording:
         self._info = {phase: ModelInfo(phase=phase) for phase in PHASES}
         self._history: list[Event] | None = None  # without an events file
         self._functions: dict[str, object] = {}
-        self._lock, self._owner = threading.Lock(), 0
+        self._lock, self._owner = threading.RLock(), 0
+        self._asked_end: Callable[[Session], None] | None = None  # within a log, which is to end the run
         self._waiting: deque[tuple[Mapping[Any, Any], Any]] = deque()
         self._is_over = self._is_child = self._has_warned = False
         if is_set("RLDK_DISABLED"):
@@ -288,20 +290,23 @@ class LoopRecording:
             self._ignore()
             return
         try:
-            me = threading.get_ident()
-            if self._owner == me or not self._lock.acquire(timeout=LOCK_SECONDS):
-                self._waiting.append((dict(metrics), step))  # a signal's handler logs, or a thread hangs
+            if self._owner == threading.get_ident():  # the handler of a signal logs, within a log
+                self._waiting.append((dict(metrics), step))
                 return
-            self._owner = me
             try:
-                self._take(metrics, step)
-                while self._waiting:
-                    self._take(*self._waiting.popleft())
+                if self._lock.acquire(timeout=LOCK_SECONDS):
+                    self._owner = threading.get_ident()
+                    self._take(metrics, step)
+                    self._take_waiting()
+                else:  # the thread that holds it hangs
+                    self._waiting.append((dict(metrics), step))
             finally:
-                self._owner = 0
-                self._lock.release()
+                self._leave()
         except Exception as error:
             self.guard.caught("log", error)
+        except BaseException:  # Ctrl-C, maybe before `_leave` was done
+            self._leave()
+            raise
 
     def samples(
         self,
@@ -339,7 +344,7 @@ class LoopRecording:
         """
         try:
             if self._session is not None and not self._is_over:
-                self._session.checkpoint_saved(Path(path), self.step if step is None else int(step))
+                self._session.checkpoint_saved(Path(path), self._step_of(step, counts=False))
         except Exception as error:
             self.guard.caught("saved", error)
 
@@ -403,13 +408,40 @@ class LoopRecording:
         step = None if given is None else self.guard.attempt("reading the step", lambda: _whole(given), None)
         return step if step is not None else self.step + 1 if counts else self.step
 
+    def _take_waiting(self) -> None:
+        while self._waiting:
+            logs, step = self._waiting.popleft()
+            self.guard.attempt("log", partial(self._take, logs, step), None)
+
+    def _leave(self) -> None:
+        """Let others log, wherever in `log` an exception came; end the run if that was asked for within.
+
+        Where Ctrl-C came before the thread knew that it had the lock, it has it several times by now.
+        """
+        if self._owner == threading.get_ident():
+            self._owner = 0
+        with suppress(RuntimeError):  # raised once this thread does not hold it any more
+            while True:
+                self._lock.release()
+        if self._asked_end is not None and self._lock.acquire(blocking=False):  # else another thread logs
+            try:
+                end, self._asked_end = self._asked_end, None
+                if end is not None:
+                    self._finish(end)
+            finally:
+                self._lock.release()
+
     def _end(self, end: Callable[[Session], None]) -> None:
         if self._is_over:
             return
         self._is_over = True
-        while self._waiting:
-            logs, step = self._waiting.popleft()
-            self.guard.attempt("log", partial(self._take, logs, step), None)
+        if self._owner == threading.get_ident():  # the handler of a signal, within a log, which ends the run
+            self._asked_end = end
+        else:
+            self._finish(end)
+
+    def _finish(self, end: Callable[[Session], None]) -> None:
+        self._take_waiting()
         if (session := self._session) is not None:
             self.guard.attempt("ending the run", lambda: end(session), None)
 
