@@ -124,6 +124,28 @@ def test_each_key_has_its_name_and_an_evaluation_is_a_record_of_its_own(tmp_path
     ]
 
 
+@pytest.mark.parametrize("prefix", ["val/", "val_", "valid/", "valid_", "test/", "test_", "eval/", "eval_"])
+def test_an_evaluation_under_any_common_prefix_is_no_step(prefix, tmp_path):
+    with record(tmp_path) as run:
+        run.log({"loss": 1.0})
+        run.log({f"{prefix}loss": 2.0, f"{prefix}reward": 3.0, "epoch": 1, "tokens": 5})
+        run.log({"loss": 1.0, f"{prefix}loss": 2.0})
+    assert [(event.step, event.phase, [*event.metrics]) for event in run_of(tmp_path)] == [
+        (1, "train", ["loss"]),
+        (1, "eval", ["eval_loss", "eval_reward_mean", "epoch", "tokens"]),
+        (2, "train", ["loss"]),
+        (2, "eval", ["eval_loss"]),
+    ]
+
+
+def test_what_a_dialect_knows_as_a_train_metric_is_no_evaluation(tmp_path):
+    with record(tmp_path, dialect="trl", algorithm="ppo") as run:
+        run.log({"val/ratio": 1.0})
+    assert [(event.phase, event.metrics) for event in run_of(tmp_path)] == [
+        ("train", {"ratio_padded_mean": 1.0})
+    ]
+
+
 def test_the_dialect_goes_before_the_common_names(tmp_path):
     with record(tmp_path, dialect="verl", algorithm="ppo") as run:
         run.log({"critic/score/mean": 1.0, "actor/ppo_kl": 0.1, "entropy": 2.0})

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -30,8 +30,9 @@ from rldk.integrations.loop_facts import (
     seeds,
     trainer_dir_of,
 )
+from rldk.integrations.loop_log import LogParts, whole
 from rldk.metrics.dialects.detect import installed_dialects
-from rldk.metrics.dialects.generic import reader_of
+from rldk.metrics.dialects.generic import dialect_of
 from rldk.metrics.values import joined, measure
 from rldk.recording.beginning import Plan
 from rldk.recording.environment import environment
@@ -178,7 +179,9 @@ class LoopRecording:
         """The last train step that was logged."""
         self.files: RunFiles | None = None
         """The files of the run; None where this process records none, and before its disk lets it begin."""
-        self._canonical = reader_of(loop.dialect, loop.algorithm)
+        dialect = dialect_of(loop.dialect, loop.algorithm)
+        self._parts = LogParts(dialect)
+        self._canonical = dialect.reader()
         truth = options.truth_metric
         settings = msgspec.structs.replace(options.settings(), truth_metric=truth and self._canonical(truth))
         self._options = options
@@ -277,8 +280,8 @@ class LoopRecording:
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Record what a step logged, and judge it.
 
-        Keys that begin with `eval_` or `eval/` are of an evaluation and become a record of their own. Numbers
-        are floats, ints, numpy scalars and tensors of one element on the CPU. A tensor on an accelerator is
+        Keys that begin with `eval`, `val`, `valid` or `test` and `_` or `/` are of an evaluation and become a
+        record of their own; so does all of a log with such keys and no known train metric. Numbers are floats, ints, numpy scalars and tensors of one element on the CPU. A tensor on an accelerator is
         not read, since that would make the loop wait for the device: log `float(value)` where you can wait.
 
         Args:
@@ -364,7 +367,7 @@ class LoopRecording:
         """Record what was logged, an evaluation apart from the rest."""
         if not isinstance(logs, Mapping):
             raise TypeError(f"log takes a mapping of numbers by name, not {type(logs).__name__}")
-        train, evaluation = _parts(logs)
+        train, evaluation = self._parts.of(logs)
         is_step = type(given) is int and given >= 0
         step = given if is_step else self._step_of(given, counts=train is not None)
         if train is not None:
@@ -386,7 +389,7 @@ class LoopRecording:
         if session is None and stopper is None:
             return
         measured = _NOTHING if session is None else session.metrics(phase, step)
-        metrics, notes = measure(logs, self._canonical)
+        metrics, notes = measure(logs, self._parts.name_in_evaluation if phase == "eval" else self._canonical)
         event = Event(
             step=step,
             wall_time=None if session is None else session.wall_time,
@@ -405,7 +408,7 @@ class LoopRecording:
 
     def _step_of(self, given: Any, *, counts: bool) -> int:
         """The step of a log that gives no int; where it gives none, or what is no step, it is counted."""
-        step = None if given is None else self.guard.attempt("reading the step", lambda: _whole(given), None)
+        step = None if given is None else self.guard.attempt("reading the step", lambda: whole(given), None)
         return step if step is not None else self.step + 1 if counts else self.step
 
     def _take_waiting(self) -> None:
@@ -471,40 +474,3 @@ def _count(name: str, value: Any) -> int:
     if not hasattr(value, "__index__") or (number := operator.index(value)) < 0:
         raise ValueError(f"{name} must be a whole number of 0 or more, not {value!r}")
     return number
-
-
-def _parts(logs: Mapping[Any, Any]) -> tuple[Mapping[Any, Any] | None, Mapping[Any, Any] | None]:
-    """What is of the training in a log, and what of an evaluation; None where there is nothing."""
-    try:
-        keys = _evaluation_keys((*logs,))
-    except Exception:  # keys that are no strings compare as they like
-        keys = _evaluation_keys.__wrapped__((*logs,))
-    if not keys:
-        return logs, None
-    if len(keys) == len(logs):
-        return None, logs
-    return (
-        {key: value for key, value in logs.items() if key not in keys},
-        {key: value for key, value in logs.items() if key in keys},
-    )
-
-
-def _whole(given: Any) -> int:
-    """A step of another type than int.
-
-    Raises:
-        TypeError, ValueError: it is none, or on a device, which is not read.
-    """
-    if getattr(getattr(given, "device", None), "type", "cpu") != "cpu":
-        raise TypeError("the step is on a device: give an int")
-    if (step := int(given)) < 0:
-        raise ValueError(f"the step {step} is below 0")
-    return step
-
-
-@lru_cache(maxsize=64)
-def _evaluation_keys(keys: tuple[Any, ...]) -> frozenset[str]:
-    """The keys of an evaluation; the epoch goes with them where nothing else is in the log."""
-    found = {key for key in keys if isinstance(key, str) and key.startswith(("eval_", "eval/"))}
-    rest = {key for key in keys if isinstance(key, str)} - found
-    return frozenset(found | rest if found and rest == {"epoch"} else found)
