@@ -281,8 +281,11 @@ class LoopRecording:
         """Record what a step logged, and judge it.
 
         Keys that begin with `eval`, `val`, `valid` or `test` and `_` or `/` are of an evaluation and become a
-        record of their own; so does all of a log with such keys and no known train metric. Numbers are floats, ints, numpy scalars and tensors of one element on the CPU. A tensor on an accelerator is
-        not read, since that would make the loop wait for the device: log `float(value)` where you can wait.
+        record of their own; so does all of a log with such keys and no known train metric.
+
+        Numbers are floats, ints, numpy scalars and tensors of one element on the CPU. A tensor on an
+        accelerator is not read, since that would make the loop wait for the device: log `float(value)` where
+        you can wait.
 
         Args:
             metrics: numbers by name.

@@ -59,7 +59,7 @@ class LogParts:
         )
 
     def name_in_evaluation(self, key: str) -> str:
-        """The canonical name of a key of an evaluation: `val/reward` and `eval/reward` are `eval_reward_mean`."""
+        """The canonical name of a key of an evaluation: `val/reward` is `eval_reward_mean`."""
         prefix = next((one for one in _VALIDATION if key.startswith(one)), None)
         if prefix is None or self._dialect.knows(key):
             return self._canonical(key)
