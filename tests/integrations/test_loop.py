@@ -1,11 +1,13 @@
 """`rldk.record`: a loop of one's own is recorded as a trainer is."""
 
 import argparse
+import copy
 import dataclasses
 import gc
 import json
 import math
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -304,8 +306,10 @@ ENDS = {
 @pytest.mark.parametrize("how", ENDS)
 def test_a_process_that_ends_without_close_ends_its_run(how, tmp_path, start):
     process = start(f"import rldk\nrun = rldk.record('r')\nrun.log({{'loss': 1.0}})\n{ENDS[how]}\n")
-    process.communicate(timeout=120)
+    _, err = process.communicate(timeout=120)
     assert end_of(tmp_path / "rldk_logs").how == how
+    assert ("the recording was not closed: use `with` or `run.close()`" in err) == (how == "unknown")
+    assert ("did not end by itself" in err) == (how != "unknown")
     assert steps(tmp_path / "rldk_logs") == [1]
 
 
@@ -345,6 +349,21 @@ def test_a_forked_child_records_nothing(tmp_path, capfd):
     assert [event.metrics["loss"] for event in run_of(tmp_path)] == [1.0, 3.0]
     assert end_of(tmp_path).how == "completed"
     assert "ended; what is logged" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda run: pickle.loads(pickle.dumps(run))])
+def test_a_copy_of_a_recording_records_nothing(copied, tmp_path, caplog):
+    with record(tmp_path, stop_on="critical") as run:
+        run.log({"loss": 1.0})
+        other = copied({"run": run})["run"] if copied is copy.deepcopy else copied(run)
+        other.log({"loss": 2.0})
+        other.samples(["p"], ["c"], [1.0])
+        other.saved(tmp_path)
+        other.close()
+        run.log({"loss": 3.0})
+    assert [event.metrics["loss"] for event in run_of(tmp_path)] == [1.0, 3.0]
+    assert not other.should_stop
+    assert not warnings(caplog)
 
 
 def test_a_loop_that_resumes_goes_on_in_its_run(tmp_path):

@@ -228,6 +228,7 @@ class LoopRecording:
             writing=self._options.writing() if self._history is None else None,
             write_end=self._write_end,
             print_line=print_line,
+            unknown_end="the recording was not closed: use `with` or `run.close()`",
         )
         self._info = {phase: ModelInfo(git_sha=sha, phase=phase) for phase in PHASES}
         session = self._session = Session(self._options, self.guard, plan, self._begun)
@@ -362,6 +363,10 @@ class LoopRecording:
         else:
             self._end(lambda session: session.end("stopped", f"by rldk: {reason}"))
 
+    def __reduce__(self) -> tuple[Callable[[], "LoopRecording"], tuple[()]]:
+        """A copy, in this process or another one, records nothing: the run is that of the original."""
+        return _recording_of_nothing, ()
+
     def disown(self) -> None:
         """In a forked child: the run is the parent's."""
         self._is_over = self._is_child = True
@@ -477,3 +482,9 @@ def _count(name: str, value: Any) -> int:
     if not hasattr(value, "__index__") or (number := operator.index(value)) < 0:
         raise ValueError(f"{name} must be a whole number of 0 or more, not {value!r}")
     return number
+
+
+def _recording_of_nothing() -> LoopRecording:
+    copied = record(world_rank=1)  # rank 0 alone records
+    copied.disown()
+    return copied
