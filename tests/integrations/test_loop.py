@@ -1,15 +1,19 @@
 """`rldk.record`: a loop of one's own is recorded as a trainer is."""
 
 import argparse
+import copy
 import dataclasses
+import gc
 import json
 import math
 import os
+import pickle
 import random
 import signal
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,8 +29,10 @@ from integrations import trainings
 from integrations.test_hooks import LOGS, numbers, same
 from rldk.cli import main
 from rldk.doctor.judge import judge
+from rldk.integrations import loop
+from rldk.integrations.loop_facts import rank_of_process, world_size_of_process
 from rldk.metrics.dialects.generic import GENERIC
-from rldk.recording import beginning, recorder
+from rldk.recording import beginning, recorder, session
 from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
@@ -120,6 +126,28 @@ def test_each_key_has_its_name_and_an_evaluation_is_a_record_of_its_own(tmp_path
     ]
 
 
+@pytest.mark.parametrize("prefix", ["val/", "val_", "valid/", "valid_", "test/", "test_", "eval/", "eval_"])
+def test_an_evaluation_under_any_common_prefix_is_no_step(prefix, tmp_path):
+    with record(tmp_path) as run:
+        run.log({"loss": 1.0})
+        run.log({f"{prefix}loss": 2.0, f"{prefix}reward": 3.0, "epoch": 1, "tokens": 5})
+        run.log({"loss": 1.0, f"{prefix}loss": 2.0})
+    assert [(event.step, event.phase, [*event.metrics]) for event in run_of(tmp_path)] == [
+        (1, "train", ["loss"]),
+        (1, "eval", ["eval_loss", "eval_reward_mean", "epoch", "tokens"]),
+        (2, "train", ["loss"]),
+        (2, "eval", ["eval_loss"]),
+    ]
+
+
+def test_what_a_dialect_knows_as_a_train_metric_is_no_evaluation(tmp_path):
+    with record(tmp_path, dialect="trl", algorithm="ppo") as run:
+        run.log({"val/ratio": 1.0})
+    assert [(event.phase, event.metrics) for event in run_of(tmp_path)] == [
+        ("train", {"ratio_padded_mean": 1.0})
+    ]
+
+
 def test_the_dialect_goes_before_the_common_names(tmp_path):
     with record(tmp_path, dialect="verl", algorithm="ppo") as run:
         run.log({"critic/score/mean": 1.0, "actor/ppo_kl": 0.1, "entropy": 2.0})
@@ -168,6 +196,36 @@ def test_a_configuration_of_any_kind_is_kept_without_its_secrets(kind, tmp_path)
     attempt = run_of(tmp_path).info.newest
     assert attempt.args["lr"] == 0.1
     assert "a-long-secret" not in (tmp_path / "r_run.json").read_text()
+
+
+class OnDevice:
+    """As an array on an accelerator, whose text waits for it."""
+
+    device = dtype = None
+
+    def __repr__(self):
+        raise AssertionError("read")
+
+
+def test_a_model_in_a_configuration_is_neither_read_nor_kept_alive(tmp_path):
+    model, reads = torch.nn.Linear(1, 1), []
+    model.extra_repr = lambda: reads.append(1) or ""
+    alive = weakref.ref(model)
+    config = argparse.Namespace(lr=1.0, model=model, weights=torch.ones(2), states=[OnDevice()])
+    config.nested = argparse.Namespace(model=model)
+    run = record(tmp_path, config=config)
+    del model, config
+    gc.collect()
+    assert alive() is None
+    assert not reads
+    run.close()
+    assert run_of(tmp_path).info.newest.args == {
+        "lr": 1.0,
+        "model": "<Linear>",
+        "weights": "<Tensor>",
+        "states": ["<OnDevice>"],
+        "nested": {"model": "<Linear>"},
+    }
 
 
 def test_a_configuration_that_cannot_be_read_costs_nothing_else(tmp_path):
@@ -248,8 +306,10 @@ ENDS = {
 @pytest.mark.parametrize("how", ENDS)
 def test_a_process_that_ends_without_close_ends_its_run(how, tmp_path, start):
     process = start(f"import rldk\nrun = rldk.record('r')\nrun.log({{'loss': 1.0}})\n{ENDS[how]}\n")
-    process.communicate(timeout=120)
+    _, err = process.communicate(timeout=120)
     assert end_of(tmp_path / "rldk_logs").how == how
+    assert ("the recording was not closed: use `with` or `run.close()`" in err) == (how == "unknown")
+    assert ("did not end by itself" in err) == (how != "unknown")
     assert steps(tmp_path / "rldk_logs") == [1]
 
 
@@ -289,6 +349,21 @@ def test_a_forked_child_records_nothing(tmp_path, capfd):
     assert [event.metrics["loss"] for event in run_of(tmp_path)] == [1.0, 3.0]
     assert end_of(tmp_path).how == "completed"
     assert "ended; what is logged" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda run: pickle.loads(pickle.dumps(run))])
+def test_a_copy_of_a_recording_records_nothing(copied, tmp_path, caplog):
+    with record(tmp_path, stop_on="critical") as run:
+        run.log({"loss": 1.0})
+        other = copied({"run": run})["run"] if copied is copy.deepcopy else copied(run)
+        other.log({"loss": 2.0})
+        other.samples(["p"], ["c"], [1.0])
+        other.saved(tmp_path)
+        other.close()
+        run.log({"loss": 3.0})
+    assert [event.metrics["loss"] for event in run_of(tmp_path)] == [1.0, 3.0]
+    assert not other.should_stop
+    assert not warnings(caplog)
 
 
 def test_a_loop_that_resumes_goes_on_in_its_run(tmp_path):
@@ -453,6 +528,22 @@ def test_a_checkpoint_that_was_saved_anywhere_is_named_as_the_last_good_one(tmp_
 # Many at once.
 
 
+def test_the_step_of_a_checkpoint_is_not_read_from_a_device(tmp_path, monkeypatch):
+    class Step:
+        device = SimpleNamespace(type="cuda")
+
+        def __int__(self):
+            reads.append(1)
+            return 1
+
+    reads, saved = [], []
+    with record(tmp_path) as run:
+        monkeypatch.setattr(run._session, "checkpoint_saved", lambda _, step: saved.append(step))
+        run.log({"loss": 1.0}, step=5)
+        run.saved(tmp_path, step=Step())
+    assert (reads, saved) == ([], [5])
+
+
 def test_a_run_within_a_run(tmp_path):
     with record(tmp_path, "outer") as outer:
         outer.log({"loss": 1.0})
@@ -493,6 +584,68 @@ def test_a_log_within_a_log_is_recorded_after_it(tmp_path):
     assert [event.metrics["loss"] for event in run_of(tmp_path)][:2] == [1.0, 2.0]
 
 
+def test_the_handler_of_a_signal_may_log_and_close_while_a_record_is_written(tmp_path):
+    run = record(tmp_path)
+    writer = run._session.recorder._writer
+    write = writer.write
+
+    def interrupted(line):
+        if b'"step":2' in line and writer.write is interrupted:
+            writer.write = write
+            run.log({"loss": 9.0}, step=777)
+            run.close()
+        return write(line)
+
+    writer.write = interrupted
+    run.log({"loss": 1.0}, step=1)
+    run.log({"loss": 2.0}, step=2)
+    lines = (tmp_path / "r_events.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 777]
+    assert (end_of(tmp_path).how, end_of(tmp_path).records) == ("completed", 3)
+
+
+def test_ctrl_c_at_any_line_of_a_log_holds_no_other_thread_up(tmp_path):
+    functions = (loop.LoopRecording.log.__code__, loop.LoopRecording._leave.__code__)
+
+    def interrupt_at(nth):
+        """Log; whether that was interrupted at its nth line."""
+        left = nth
+
+        def trace(frame, event, _):
+            nonlocal left
+            if frame.f_code not in functions:
+                return None
+            if event == "line":
+                left -= 1
+                if left == 0:
+                    raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            run.log({"loss": 1.0})
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(None)
+        return False
+
+    with record(tmp_path) as run:
+        nth = 1
+        while interrupt_at(nth):
+            run.log({"loss": float(nth)}, step=1_000 + nth)
+            assert run._owner == 0
+            got = []
+            other = threading.Thread(target=lambda: got.append(run._lock.acquire(blocking=False)))  # noqa: B023
+            other.start()
+            other.join()
+            assert got == [True], nth
+            run._lock = threading.RLock()
+            nth += 1
+    assert nth > 8
+    assert {1_000 + one for one in range(1, nth)} <= set(steps(tmp_path))
+
+
 @pytest.mark.parametrize("given", ["argument", "environment"])
 def test_only_rank_0_writes_and_every_rank_judges(given, tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1" if given == "environment" else "0")
@@ -502,6 +655,38 @@ def test_only_rank_0_writes_and_every_rank_judges(given, tmp_path, monkeypatch):
             run.log({"loss": math.nan})
     assert run.should_stop
     assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize("name", ["RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"])
+def test_the_rank_is_that_of_any_launcher(name, monkeypatch):
+    for one in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"):
+        monkeypatch.delenv(one, raising=False)
+    monkeypatch.setenv(name, "3")
+    assert rank_of_process() == 3
+
+
+def test_without_a_launcher_the_rank_is_that_of_the_process_group(tmp_path, monkeypatch):
+    for one in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(one, raising=False)
+    group = SimpleNamespace(
+        is_available=lambda: True, is_initialized=lambda: True, get_rank=lambda: 1, get_world_size=lambda: 4
+    )
+    monkeypatch.setitem(sys.modules, "torch.distributed", group)
+    with record(tmp_path / "logs") as run:
+        run.log({"loss": 1.0})
+    assert (rank_of_process(), world_size_of_process()) == (1, 4)
+    assert not (tmp_path / "logs").exists()
+
+
+def test_each_rank_of_a_machine_measures_its_own_gpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "8")
+    for name in ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    asked = []
+    monkeypatch.setattr(session, "own_gpus", asked.append)
+    with record(tmp_path, enable_resource_monitoring=True) as run:
+        run.log({"loss": 1.0})
+    assert asked == [8]
 
 
 ACCELERATED = """

@@ -4,7 +4,7 @@ import pytest
 
 from rldk.metrics import METRICS
 from rldk.metrics.dialects.detect import DIALECTS
-from rldk.metrics.dialects.generic import GENERIC, reader_of
+from rldk.metrics.dialects.generic import GENERIC, dialect_of
 
 
 def test_every_common_name_is_of_a_metric_that_is_known():
@@ -23,10 +23,10 @@ def test_every_common_name_is_of_a_metric_that_is_known():
     ],
 )
 def test_a_key_is_read_in_each_of_its_forms(key, name):
-    assert reader_of(None, None)(key) == name
+    assert dialect_of(None, None).canonical(key) == name
 
 
 def test_the_table_of_the_dialect_goes_first():
-    trl = reader_of(DIALECTS["trl"], "kto")
+    trl = dialect_of(DIALECTS["trl"], "kto").reader()
     assert trl("kl") == "kl_reference_point_mean"
     assert trl("gradient_norm") == "grad_norm"

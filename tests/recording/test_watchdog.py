@@ -302,3 +302,38 @@ def test_nothing_is_reported_while_the_function_that_trains_does_not_run(clock):
     here = "test_nothing_is_reported_while_the_function_that_trains_does_not_run"
     assert looked((here, __file__)).step == 20
     assert looked(("main", __file__)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "during"),
+    [
+        ("evaluate_policy", "an evaluation"),
+        ("_validate", "an evaluation"),
+        ("test_model", "an evaluation"),
+        ("save_checkpoint", "a save"),
+        ("generate_rollouts", "generation"),
+    ],
+)
+def test_the_evaluation_or_save_of_an_own_loop_may_take_an_hour(name, during, clock):
+    dog = Watchdog(print, lambda: None, PATIENCE, clock, function=("main", "script.py"))
+    trained(dog, clock)
+    clock.now += 3599
+    assert looking_from(dog, ("main", "script.py"), (name, "script.py")) is None
+    clock.now += 2
+    assert looking_from(dog, ("main", "script.py"), (name, "script.py")).location.during == during
+
+
+def test_an_own_evaluation_that_hangs_in_a_collective_is_a_stall_at_once(clock):
+    dog = Watchdog(print, lambda: None, PATIENCE, clock, function=("main", "script.py"))
+    trained(dog, clock)
+    clock.now += 302
+    collective = ("all_reduce", "torch/distributed/distributed_c10d.py")
+    stall = looking_from(dog, ("main", "script.py"), ("evaluate", "script.py"), collective)
+    assert (stall.location.activity, stall.location.during) == ("a collective of the ranks", None)
+
+
+def test_what_calls_an_own_loop_is_no_evaluation(clock):
+    dog = Watchdog(print, lambda: None, PATIENCE, clock, function=("main", "script.py"))
+    trained(dog, clock)
+    clock.now += 302
+    assert looking_from(dog, ("test_everything", "suite.py"), ("main", "script.py")).location.during is None

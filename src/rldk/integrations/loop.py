@@ -10,7 +10,8 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -29,8 +30,9 @@ from rldk.integrations.loop_facts import (
     seeds,
     trainer_dir_of,
 )
+from rldk.integrations.loop_log import LogParts, whole
 from rldk.metrics.dialects.detect import installed_dialects
-from rldk.metrics.dialects.generic import reader_of
+from rldk.metrics.dialects.generic import dialect_of
 from rldk.metrics.values import joined, measure
 from rldk.recording.beginning import Plan
 from rldk.recording.environment import environment
@@ -38,6 +40,7 @@ from rldk.recording.guard import Guard
 from rldk.recording.live_doctor import as_recorded
 from rldk.recording.options import RecordingOptions, is_set
 from rldk.recording.rank_notices import SingleProcess
+from rldk.recording.redaction import redact
 from rldk.recording.session import Session, TrainingFacts
 from rldk.recording.stopper import Stopper
 from rldk.report.final_report import write_end
@@ -96,8 +99,8 @@ def record(
         output_dir: folder of the files, made if need be.
         seed: what the loop seeded its generators with.
         from_step: the step of the checkpoint that the loop resumes from: it goes on in the files of that run.
-        world_rank: this process, counted from 0; the environment's `RANK` by default, else 0. Rank 0 alone
-            records.
+        world_rank: this process, counted from 0; by default as torch.distributed or the launcher numbers it.
+            Rank 0 alone records.
         enable_jsonl_logging: write `{run_id}_events.jsonl`. Without it, the events stay in memory, and the
             other files are made from these.
         enable_resource_monitoring: measure CPU, memory, disk and GPUs every two seconds.
@@ -176,7 +179,9 @@ class LoopRecording:
         """The last train step that was logged."""
         self.files: RunFiles | None = None
         """The files of the run; None where this process records none, and before its disk lets it begin."""
-        self._canonical = reader_of(loop.dialect, loop.algorithm)
+        dialect = dialect_of(loop.dialect, loop.algorithm)
+        self._parts = LogParts(dialect)
+        self._canonical = dialect.reader()
         truth = options.truth_metric
         settings = msgspec.structs.replace(options.settings(), truth_metric=truth and self._canonical(truth))
         self._options = options
@@ -186,26 +191,27 @@ class LoopRecording:
         self._info = {phase: ModelInfo(phase=phase) for phase in PHASES}
         self._history: list[Event] | None = None  # without an events file
         self._functions: dict[str, object] = {}
-        self._lock, self._owner = threading.Lock(), 0
+        self._lock, self._owner = threading.RLock(), 0
+        self._asked_end: Callable[[Session], None] | None = None  # within a log, which is to end the run
         self._waiting: deque[tuple[Mapping[Any, Any], Any]] = deque()
         self._is_over = self._is_child = self._has_warned = False
         if is_set("RLDK_DISABLED"):
             return
         nothing: dict[str, Any] = {}
         given = self.guard.attempt("the configuration", lambda: options_of(loop.config), nothing)
-        about = description(loop, given)
+        trainer_dir = trainer_dir_of(given)
+        about = description(loop, redact(given))  # a configuration may hold a model: it is not kept
         if options.stop_on is not None:
             make: Callable[[], Stopper | None] = lambda: Stopper(as_recorded(about), settings)  # noqa: E731
             self._stopper = self.guard.attempt("judging for stop_on", make, None)
         if loop.rank == 0:
-            self.guard.attempt("recording", lambda: self._begin(loop, about, settings), None)
+            self.guard.attempt("recording", lambda: self._begin(loop, about, settings, trainer_dir), None)
         disown_in_child(self)
 
-    def _begin(self, loop: Loop, about: dict[str, Any], settings: Settings) -> None:
+    def _begin(self, loop: Loop, about: dict[str, Any], settings: Settings, trainer_dir: str) -> None:
         show_warnings()
         nothing: dict[str, Any] = {}
         about = about | self.guard.attempt("the environment", environment, nothing)
-        trainer_dir = trainer_dir_of(about["args"])
         about |= {"judging": settings.to_record(), "trainer_dir": os.path.realpath(trainer_dir)}
         if not self._options.enable_jsonl_logging or is_set("RLDK_DISABLE_JSONL"):
             self._history = []
@@ -222,6 +228,7 @@ class LoopRecording:
             writing=self._options.writing() if self._history is None else None,
             write_end=self._write_end,
             print_line=print_line,
+            unknown_end="the recording was not closed: use `with` or `run.close()`",
         )
         self._info = {phase: ModelInfo(git_sha=sha, phase=phase) for phase in PHASES}
         session = self._session = Session(self._options, self.guard, plan, self._begun)
@@ -235,7 +242,7 @@ class LoopRecording:
             rewards_are_timed=False,
             function=(code.co_qualname, code.co_filename),
         )
-        session.begin_training(facts, SingleProcess())
+        session.begin_training(facts, SingleProcess(about["world_size"]))
         session.begin_step()
 
     def __enter__(self) -> Self:
@@ -274,9 +281,12 @@ class LoopRecording:
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Record what a step logged, and judge it.
 
-        Keys that begin with `eval_` or `eval/` are of an evaluation and become a record of their own. Numbers
-        are floats, ints, numpy scalars and tensors of one element on the CPU. A tensor on an accelerator is
-        not read, since that would make the loop wait for the device: log `float(value)` where you can wait.
+        Keys that begin with `eval`, `val`, `valid` or `test` and `_` or `/` are of an evaluation and become a
+        record of their own; so does all of a log with such keys and no known train metric.
+
+        Numbers are floats, ints, numpy scalars and tensors of one element on the CPU. A tensor on an
+        accelerator is not read, since that would make the loop wait for the device: log `float(value)` where
+        you can wait.
 
         Args:
             metrics: numbers by name.
@@ -287,20 +297,23 @@ class LoopRecording:
             self._ignore()
             return
         try:
-            me = threading.get_ident()
-            if self._owner == me or not self._lock.acquire(timeout=LOCK_SECONDS):
-                self._waiting.append((dict(metrics), step))  # a signal's handler logs, or a thread hangs
+            if self._owner == threading.get_ident():  # the handler of a signal logs, within a log
+                self._waiting.append((dict(metrics), step))
                 return
-            self._owner = me
             try:
-                self._take(metrics, step)
-                while self._waiting:
-                    self._take(*self._waiting.popleft())
+                if self._lock.acquire(timeout=LOCK_SECONDS):
+                    self._owner = threading.get_ident()
+                    self._take(metrics, step)
+                    self._take_waiting()
+                else:  # the thread that holds it hangs
+                    self._waiting.append((dict(metrics), step))
             finally:
-                self._owner = 0
-                self._lock.release()
+                self._leave()
         except Exception as error:
             self.guard.caught("log", error)
+        except BaseException:  # Ctrl-C, maybe before `_leave` was done
+            self._leave()
+            raise
 
     def samples(
         self,
@@ -338,7 +351,7 @@ class LoopRecording:
         """
         try:
             if self._session is not None and not self._is_over:
-                self._session.checkpoint_saved(Path(path), self.step if step is None else int(step))
+                self._session.checkpoint_saved(Path(path), self._step_of(step, counts=False))
         except Exception as error:
             self.guard.caught("saved", error)
 
@@ -350,6 +363,10 @@ class LoopRecording:
         else:
             self._end(lambda session: session.end("stopped", f"by rldk: {reason}"))
 
+    def __reduce__(self) -> tuple[Callable[[], "LoopRecording"], tuple[()]]:
+        """A copy, in this process or another one, records nothing: the run is that of the original."""
+        return _recording_of_nothing, ()
+
     def disown(self) -> None:
         """In a forked child: the run is the parent's."""
         self._is_over = self._is_child = True
@@ -358,7 +375,7 @@ class LoopRecording:
         """Record what was logged, an evaluation apart from the rest."""
         if not isinstance(logs, Mapping):
             raise TypeError(f"log takes a mapping of numbers by name, not {type(logs).__name__}")
-        train, evaluation = _parts(logs)
+        train, evaluation = self._parts.of(logs)
         is_step = type(given) is int and given >= 0
         step = given if is_step else self._step_of(given, counts=train is not None)
         if train is not None:
@@ -380,7 +397,7 @@ class LoopRecording:
         if session is None and stopper is None:
             return
         measured = _NOTHING if session is None else session.metrics(phase, step)
-        metrics, notes = measure(logs, self._canonical)
+        metrics, notes = measure(logs, self._parts.name_in_evaluation if phase == "eval" else self._canonical)
         event = Event(
             step=step,
             wall_time=None if session is None else session.wall_time,
@@ -399,16 +416,43 @@ class LoopRecording:
 
     def _step_of(self, given: Any, *, counts: bool) -> int:
         """The step of a log that gives no int; where it gives none, or what is no step, it is counted."""
-        step = None if given is None else self.guard.attempt("reading the step", lambda: _whole(given), None)
+        step = None if given is None else self.guard.attempt("reading the step", lambda: whole(given), None)
         return step if step is not None else self.step + 1 if counts else self.step
+
+    def _take_waiting(self) -> None:
+        while self._waiting:
+            logs, step = self._waiting.popleft()
+            self.guard.attempt("log", partial(self._take, logs, step), None)
+
+    def _leave(self) -> None:
+        """Let others log, wherever in `log` an exception came; end the run if that was asked for within.
+
+        Where Ctrl-C came before the thread knew that it had the lock, it has it several times by now.
+        """
+        if self._owner == threading.get_ident():
+            self._owner = 0
+        with suppress(RuntimeError):  # raised once this thread does not hold it any more
+            while True:
+                self._lock.release()
+        if self._asked_end is not None and self._lock.acquire(blocking=False):  # else another thread logs
+            try:
+                end, self._asked_end = self._asked_end, None
+                if end is not None:
+                    self._finish(end)
+            finally:
+                self._lock.release()
 
     def _end(self, end: Callable[[Session], None]) -> None:
         if self._is_over:
             return
         self._is_over = True
-        while self._waiting:
-            logs, step = self._waiting.popleft()
-            self.guard.attempt("log", partial(self._take, logs, step), None)
+        if self._owner == threading.get_ident():  # the handler of a signal, within a log, which ends the run
+            self._asked_end = end
+        else:
+            self._finish(end)
+
+    def _finish(self, end: Callable[[Session], None]) -> None:
+        self._take_waiting()
         if (session := self._session) is not None:
             self.guard.attempt("ending the run", lambda: end(session), None)
 
@@ -440,38 +484,7 @@ def _count(name: str, value: Any) -> int:
     return number
 
 
-def _parts(logs: Mapping[Any, Any]) -> tuple[Mapping[Any, Any] | None, Mapping[Any, Any] | None]:
-    """What is of the training in a log, and what of an evaluation; None where there is nothing."""
-    try:
-        keys = _evaluation_keys((*logs,))
-    except Exception:  # keys that are no strings compare as they like
-        keys = _evaluation_keys.__wrapped__((*logs,))
-    if not keys:
-        return logs, None
-    if len(keys) == len(logs):
-        return None, logs
-    return (
-        {key: value for key, value in logs.items() if key not in keys},
-        {key: value for key, value in logs.items() if key in keys},
-    )
-
-
-def _whole(given: Any) -> int:
-    """A step of another type than int.
-
-    Raises:
-        TypeError, ValueError: it is none, or on a device, which is not read.
-    """
-    if getattr(getattr(given, "device", None), "type", "cpu") != "cpu":
-        raise TypeError("the step is on a device: give an int")
-    if (step := int(given)) < 0:
-        raise ValueError(f"the step {step} is below 0")
-    return step
-
-
-@lru_cache(maxsize=64)
-def _evaluation_keys(keys: tuple[Any, ...]) -> frozenset[str]:
-    """The keys of an evaluation; the epoch goes with them where nothing else is in the log."""
-    found = {key for key in keys if isinstance(key, str) and key.startswith(("eval_", "eval/"))}
-    rest = {key for key in keys if isinstance(key, str)} - found
-    return frozenset(found | rest if found and rest == {"epoch"} else found)
+def _recording_of_nothing() -> LoopRecording:
+    copied = record(world_rank=1)  # rank 0 alone records
+    copied.disown()
+    return copied

@@ -3,7 +3,6 @@
 Invariant: nothing is imported for it, nothing is computed on a device, and what cannot be known is None.
 """
 
-import dataclasses
 import os
 import sys
 from collections.abc import Mapping
@@ -15,10 +14,23 @@ import msgspec
 
 from rldk.metrics.dialects import Dialect
 from rldk.metrics.dialects.generic import GENERIC
-from rldk.recording.redaction import redact
+from rldk.recording.redaction import fields_of
 from rldk.schema.event import Rng
 
-__all__ = ["Loop", "description", "options_of", "rank_of_process", "script_name", "seeds", "trainer_dir_of"]
+__all__ = [
+    "Loop",
+    "description",
+    "options_of",
+    "rank_of_process",
+    "script_name",
+    "seeds",
+    "trainer_dir_of",
+    "world_size_of_process",
+]
+
+_RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+_WORLD_SIZES = ("WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+"""Environment variables of torchrun, Slurm, Open MPI and MPICH, in this order."""
 
 
 class Loop(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,14 +53,13 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def description(loop: Loop, options: dict[str, Any]) -> dict[str, Any]:
-    """What `{run_id}_run.json` says of a loop; the recorder blanks the secrets."""
-    world = os.environ.get("WORLD_SIZE", "")
+    """What `{run_id}_run.json` says of a loop, whose options are plain data without secrets."""
     return {
         "algorithm": loop.algorithm,
         "dialect": (loop.dialect or GENERIC).name,
         "args_class": type(loop.config).__name__,
         "args": options,
-        "world_size": int(world) if world.isdecimal() else 1,
+        "world_size": world_size_of_process(),
     }
 
 
@@ -64,10 +75,8 @@ def options_of(config: Any) -> dict[str, Any]:
         config = config.to_dict()
     if isinstance(config, Mapping):
         return {str(name): value for name, value in config.items()}
-    if dataclasses.is_dataclass(config):
-        return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    plain = redact(config)  # of attrs, msgspec and pydantic
-    return plain if isinstance(plain, dict) else dict(vars(config))
+    fields = fields_of(config)
+    return dict(vars(config)) if fields is None else fields
 
 
 def trainer_dir_of(options: Mapping[str, Any]) -> str:
@@ -94,6 +103,27 @@ def script_name() -> str:
 
 
 def rank_of_process() -> int:
-    """This process, as launchers number it."""
-    rank = os.environ.get("RANK", "")
-    return int(rank) if rank.isdecimal() else 0
+    """This process, counted from 0: as torch.distributed numbers it, else as the launcher does, else 0."""
+    group = _process_group()
+    return _of_launcher(_RANKS, 0) if group is None else int(group.get_rank())
+
+
+def world_size_of_process() -> int:
+    """Number of processes: as torch.distributed knows it, else the launcher, else 1."""
+    group = _process_group()
+    return max(1, _of_launcher(_WORLD_SIZES, 1)) if group is None else int(group.get_world_size())
+
+
+def _process_group() -> Any:
+    """`torch.distributed`, where the loop has loaded it and initialized its process group; else None."""
+    distributed = sys.modules.get("torch.distributed")
+    try:
+        has_group = distributed is not None and distributed.is_available() and distributed.is_initialized()
+    except Exception:  # a module that is being imported
+        return None
+    return distributed if has_group else None
+
+
+def _of_launcher(names: tuple[str, ...], default: int) -> int:
+    values = (os.environ.get(name, "") for name in names)
+    return next((int(value) for value in values if value.isdecimal()), default)

@@ -65,6 +65,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Writes the files of the end. It may raise an OSError."""
     print_line: Callable[[str], None]
     """Prints a line for the user."""
+    unknown_end: str | None = None
+    """What an end means that nobody reported; None: the training ended early."""
 
 
 class Beginning:
@@ -201,6 +203,7 @@ class Beginning:
             guard=guard,
             disk=disk,
             began=self._began,
+            unknown_end=self._plan.unknown_end,
         )
 
     def _end(self) -> bool:

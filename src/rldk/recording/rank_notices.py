@@ -38,11 +38,17 @@ class RankNotices(Protocol):
 
 
 class SingleProcess:
-    """The notices of a process that knows of no other."""
+    """The notices of a process that exchanges none with the others.
+
+    Args:
+        world_size: number of processes.
+    """
 
     rank = 0
-    world_size = 1
     is_available = False
+
+    def __init__(self, world_size: int = 1) -> None:
+        self.world_size = world_size
 
     def publish(self, what: str, text: str) -> None:
         """Nobody reads it."""

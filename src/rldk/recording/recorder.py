@@ -60,6 +60,7 @@ class Recorder:
         guard: counts the exceptions that were kept from the training.
         disk: the disk of the files; one of its own by default.
         began: when the training began, by `time.monotonic`; now by default.
+        unknown_end: what an end means that nobody reported; by default, the training ended early.
 
     To be made in the thread of the disk, if it is given: much is read and written.
     """
@@ -76,6 +77,7 @@ class Recorder:
         guard: Guard,
         disk: Disk | None = None,
         began: float | None = None,
+        unknown_end: str | None = None,
     ) -> None:
         self.files = claimed.files
         """Where the run is recorded."""
@@ -93,6 +95,7 @@ class Recorder:
         """Events that waited for the run to begin."""
         self._name = claimed.name
         self._lock = claimed.lock
+        self._unknown_end = unknown_end
         self._writer = writer
         self._write_end = write_end
         self._guard = guard
@@ -226,7 +229,7 @@ class Recorder:
             self.note_caught(wait_s)
             noted = self._crash_recorder.ended or RunEnd()
             how = noted.how or ("unknown" if self.training else "completed")
-            detail = noted.detail
+            detail = noted.detail if how != "unknown" else noted.detail or self._unknown_end
             done = self._end_within(wait_s, how, detail, once=True) is not None
             if self.training and (self.ended is None or self.ended.how != "completed"):
                 self._print_location()
@@ -288,7 +291,7 @@ class Recorder:
             return
         if self._writer is not None:
             self._writer.close()
-        if detail is None and how in ("stopped", "unknown") and self._notice:
+        if detail in (None, self._unknown_end) and how in ("stopped", "unknown") and self._notice:
             detail = f"after {self._notice}"
         self._crash_recorder.close_file()
         self.ended = end = self._note_end(how, detail)
@@ -334,11 +337,9 @@ class Recorder:
 
     def _print_location(self) -> None:
         end = self.ended or self._crash_recorder.ended  # the disk may not have taken the end yet
-        warn(
-            "rldk: the training did not end by itself (%s); its records are in %s",
-            (end and (end.detail or end.how)) or "unknown",
-            self.files.folder / self.files.run_id,
-        )
+        why = (end and (end.detail or end.how)) or "unknown"
+        text = why if why == self._unknown_end else f"the training did not end by itself ({why})"
+        warn("rldk: %s; its records are in %s", text, self.files.folder / self.files.run_id)
 
     def _warn_of_missing(self) -> None:
         waiting = self._writer.waiting if self._writer is not None else 0

@@ -4,6 +4,7 @@ Invariant: what leaves here holds no value under a name that speaks of a secret,
 a known service's token; it is plain data for JSON; nothing raises, and work is bounded.
 """
 
+import argparse
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -20,7 +21,7 @@ from rldk.recording.secret_names import (
 )
 from rldk.recording.secret_text import BLANK, is_value_of_option, redact_text, shortened
 
-__all__ = ["BLANK", "redact", "redact_command", "redact_text", "redact_texts", "shortened"]
+__all__ = ["BLANK", "fields_of", "redact", "redact_command", "redact_text", "redact_texts", "shortened"]
 
 MAX_DEPTH = 12
 MAX_VALUES = 100_000
@@ -30,12 +31,15 @@ MAX_CHARS = 1_000_000
 
 MAX_ATTRIBUTES = 100
 """Attributes of an object in which its secrets are looked for."""
+_MODULE = "torch.nn.modules.module.Module"
 _SHORT_OPTIONS = ("-p", "-P")
 """Options that are a password to some programs, and a port or a path to others."""
 
 
 def redact(value: Any, name: str = "") -> Any:
     """`value` as plain data for JSON, its secrets blanked; an object becomes its fields or its text.
+
+    A torch module, and an array that may lie on a device, becomes the name of its type: nothing is computed.
 
     Args:
         value: anything.
@@ -146,7 +150,7 @@ class _Redaction:
     def _nested(self, value: Any, level: Secrecy) -> Any:
         if isinstance(value, Mapping):
             return self._mapping(value.items(), level)
-        found = _fields_of(value)
+        found = fields_of(value)
         if found is not None:
             return self._mapping(found.items(), level)
         if isinstance(value, list | tuple | set | frozenset):
@@ -210,14 +214,14 @@ def _stricter(*levels: Secrecy) -> Secrecy:
     return next(level for level in Secrecy if level in levels)
 
 
-def _fields_of(value: Any) -> dict[str, Any] | None:
+def fields_of(value: Any) -> dict[str, Any] | None:
     """The fields of an object that is a record; None where it is none."""
     kind = type(value)
     if isinstance(value, type):
         return None
     if is_dataclass(value):
         names: Iterable[str] = [field.name for field in fields(value)]
-    elif isinstance(value, types.SimpleNamespace) or hasattr(kind, "model_fields"):
+    elif isinstance(value, types.SimpleNamespace | argparse.Namespace) or hasattr(kind, "model_fields"):
         return {**vars(value), **(getattr(value, "__pydantic_extra__", None) or {})}
     elif hasattr(kind, "__attrs_attrs__"):
         names = [attribute.name for attribute in kind.__attrs_attrs__]
@@ -258,10 +262,23 @@ def _number(value: Real) -> Any:
         return _text(value)
 
 
+def _is_model_or_array(value: Any) -> bool:
+    """Whether the text of a value is long or waits for a device: a torch module, or an array outside numpy.
+
+    Its class alone is asked: an attribute of the value may compute something.
+    """
+    kind = type(value)
+    if hasattr(kind, "device") and hasattr(kind, "dtype"):
+        return not kind.__module__.startswith("numpy")
+    return any(f"{base.__module__}.{base.__name__}" == _MODULE for base in kind.__mro__)
+
+
 def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode(errors="backslashreplace")
     try:
+        if _is_model_or_array(value):
+            return f"<{type(value).__name__}>"
         return str(value)
     except Exception:
         return f"<{type(value).__name__}>"

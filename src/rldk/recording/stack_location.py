@@ -19,6 +19,7 @@ __all__ = [
     "inside_training",
     "is_training",
     "locate",
+    "locate_in_loop",
     "training_frames",
 ]
 
@@ -68,9 +69,12 @@ HANDLER = "transformers.trainer_callback"
 CALLING = "call_event"
 """The method of transformers' `CallbackHandler` that calls the callbacks."""
 COMPILING = ("torch._dynamo", "torch._inductor", "triton.compiler")
+COLLECTIVE = "a collective of the ranks"
+_OWN = ((("eval", "valid", "test"), "an evaluation"), (("save",), "a save"), (("generate",), "generation"))
+"""What the functions of a user's own loop do whose names begin so."""
 _LAUNCHERS = ("torch.distributed.run", "torch.distributed.launch", "torch.distributed.elastic")
 _MODULES = (
-    (("torch.distributed", "accelerate.utils.operations"), "a collective of the ranks"),
+    (("torch.distributed", "accelerate.utils.operations"), COLLECTIVE),
     (("torch.utils.data",), "the data loader"),
     (("vllm", "transformers.generation", "trl.generation"), "generation"),
     (("torch.autograd",), "the backward pass"),
@@ -109,7 +113,8 @@ class StackLocation(msgspec.Struct, frozen=True, kw_only=True):
     activity: str | None = None
     """`generation`, `the reward function f (rewards.py:3)`, `a collective of the ranks`, ..."""
     during: str | None = None
-    """`an evaluation`, `a save`, `a load`, `a compilation`, `the callback X`: slow in a healthy run too."""
+    """`an evaluation`, `a save`, `a load`, `a compilation`, `the callback X`, `generation`: slow in a healthy
+    run too."""
 
     def __str__(self) -> str:
         parts = [
@@ -187,6 +192,28 @@ def error_of_training(error: BaseException) -> BaseException | None:
             return one
         waiting += [inner for inner in (one.__cause__, one.__context__) if inner is not None]
     return None
+
+
+def locate_in_loop(frames: Sequence[Frame], function: tuple[str, str]) -> StackLocation | None:
+    """Where a stack is within a loop of the user's own; None where the loop is not on it.
+
+    The user's evaluation, save or generation is known by the name of its function alone. A collective that a
+    stack waits in is none of these: another rank may never come.
+
+    Args:
+        frames: the stack, its innermost frame last.
+        function: qualified name and file of the function that holds the loop.
+    """
+    starts = [i for i, frame in enumerate(frames) if (frame.function, frame.file) == function]
+    if not starts:
+        return None
+    location = locate(frames)
+    if location.during is not None or location.activity == COLLECTIVE:
+        return location
+    called = (frame.name.lstrip("_") for frame in frames[starts[-1] + 1 :])
+    during = next((what for name in called for prefixes, what in _OWN if name.startswith(prefixes)), None)
+    activity = None if location.activity == during else location.activity
+    return msgspec.structs.replace(location, during=during, activity=activity)
 
 
 def locate(frames: Sequence[Frame]) -> StackLocation:

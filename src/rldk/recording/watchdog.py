@@ -27,6 +27,7 @@ from rldk.recording.stack_location import (
     frames_of_thread,
     inside_training,
     locate,
+    locate_in_loop,
     training_frames,
 )
 from rldk.schema.crash_file import STALLED
@@ -49,7 +50,8 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     first: float = 1800.0
     """For the first steps, whose usual time is not known yet: models load, kernels compile."""
     slow: float = 3600.0
-    """In an evaluation, a save, a load, a compilation or a callback, whose beginning no hook tells."""
+    """In an evaluation, a save, a load, a compilation, a callback or a loop's own generation, whose beginning
+    no hook tells."""
     tick: float = 5.0
     """Between two looks."""
 
@@ -176,10 +178,9 @@ class Watchdog:
         frames = self._frames()
         if not frames or self._alive != alive:  # over, or it goes on since
             return None
-        function = self._function
-        if function is not None and not any((one.function, one.file) == function for one in frames):
+        location = locate(frames) if self._function is None else locate_in_loop(frames, self._function)
+        if location is None:
             return None
-        location = locate(frames)
         if location.during is not None:
             self._slow = now
             waited, limit = silent, max(limit, self._patience.slow)

@@ -4,11 +4,9 @@ Invariant: only names with one common meaning are here. `kl` is the mean KL to t
 `accuracy` is missing, because it may be the accuracy of anything. Other keys keep the user's names.
 """
 
-from collections.abc import Callable
-
 from rldk.metrics.dialects import Dialect
 
-__all__ = ["GENERIC", "reader_of"]
+__all__ = ["GENERIC", "dialect_of"]
 
 _SYNONYMS = {
     "reward_mean": ("reward", "rewards", "mean_reward", "reward/mean"),
@@ -46,9 +44,9 @@ GENERIC = Dialect(
 """The keys of a training loop without a framework."""
 
 
-def reader_of(dialect: Dialect | None, algorithm: str | None) -> Callable[[str], str]:
-    """Returns a reader of canonical names: by the dialect's table of the algorithm, else the generic one."""
+def dialect_of(dialect: Dialect | None, algorithm: str | None) -> Dialect:
+    """Returns what knows the keys of a loop: the dialect's table of the algorithm, and the generic one."""
     if dialect is None:
-        return GENERIC.reader()
+        return GENERIC
     names = dialect.by_algorithm.get(algorithm or "", dialect.names)
-    return Dialect(name=dialect.name, names={**GENERIC.names, **names}).reader()
+    return Dialect(name=dialect.name, names={**GENERIC.names, **names})

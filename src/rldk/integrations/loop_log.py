@@ -1,0 +1,93 @@
+"""What the user hands to `log`: which numbers are of the training, which of an evaluation, and of which step.
+
+Invariant: no number is read to find out, no key is lost, and nothing waits for a device.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from rldk.metrics.dialects import Dialect
+
+__all__ = ["LogParts", "whole"]
+
+_EVALUATION = ("eval_", "eval/")
+_VALIDATION = ("val_", "val/", "valid_", "valid/", "test_", "test/")
+"""Prefixes that mean an evaluation too, unless the dialect knows the key as something else."""
+_PROGRESS = frozenset({"epoch", "num_tokens", "num_input_tokens_seen"})
+"""Metrics that say how far a training is: they are logged with an evaluation too."""
+
+
+class LogParts:
+    """Splits what is logged into a part of the training and one of an evaluation.
+
+    Args:
+        dialect: knows the keys of the loop.
+
+    Example:
+        >>> from rldk.metrics.dialects.generic import GENERIC
+        >>> parts = LogParts(GENERIC)
+        >>> parts.of({"loss": 1.0, "val/loss": 2.0})
+        ({'loss': 1.0}, {'val/loss': 2.0})
+        >>> parts.of({"eval_loss": 2.0, "tokens": 5})
+        (None, {'eval_loss': 2.0, 'tokens': 5})
+        >>> parts.name_in_evaluation("val/reward")
+        'eval_reward_mean'
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._canonical = dialect.reader()
+        self._keys: Callable[[tuple[Any, ...]], frozenset[str]] = lru_cache(maxsize=64)(self._evaluation_keys)
+
+    def of(self, logs: Mapping[Any, Any]) -> tuple[Mapping[Any, Any] | None, Mapping[Any, Any] | None]:
+        """What is of the training in a log, and what of an evaluation; None where there is nothing.
+
+        All of a log is the evaluation's that holds keys of one, and none that is known as a train metric.
+        """
+        try:
+            keys = self._keys((*logs,))
+        except Exception:  # keys that are no strings compare as they like
+            keys = self._evaluation_keys((*logs,))
+        if not keys:
+            return logs, None
+        if len(keys) == len(logs):
+            return None, logs
+        return (
+            {key: value for key, value in logs.items() if key not in keys},
+            {key: value for key, value in logs.items() if key in keys},
+        )
+
+    def name_in_evaluation(self, key: str) -> str:
+        """The canonical name of a key of an evaluation: `val/reward` is `eval_reward_mean`."""
+        prefix = next((one for one in _VALIDATION if key.startswith(one)), None)
+        if prefix is None or self._dialect.knows(key):
+            return self._canonical(key)
+        return self._canonical(f"eval_{key[len(prefix) :]}")
+
+    def _evaluation_keys(self, keys: tuple[Any, ...]) -> frozenset[str]:
+        texts = frozenset(key for key in keys if isinstance(key, str))
+        found = frozenset(filter(self._is_evaluation, texts))
+        if not found or any(map(self._is_train_metric, texts - found)):
+            return found
+        return texts
+
+    def _is_evaluation(self, key: str) -> bool:
+        """A dialect may know `val/ratio` as a metric of the training."""
+        return key.startswith(_EVALUATION) or (key.startswith(_VALIDATION) and self._canonical(key) == key)
+
+    def _is_train_metric(self, key: str) -> bool:
+        return self._dialect.knows(key) and self._canonical(key) not in _PROGRESS
+
+
+def whole(given: Any) -> int:
+    """A step of another type than int.
+
+    Raises:
+        TypeError, ValueError: it is none, or on a device, which is not read.
+    """
+    if getattr(getattr(given, "device", None), "type", "cpu") != "cpu":
+        raise TypeError("the step is on a device: give an int")
+    if (step := int(given)) < 0:
+        raise ValueError(f"the step {step} is below 0")
+    return step
