@@ -226,7 +226,7 @@ def test_a_disk_that_never_answers_again_does_not_keep_the_process(disk, begin, 
     until(process, "over")
     over = time.monotonic()
     _, said = finish(process)
-    assert time.monotonic() - over < 40
+    assert time.monotonic() - over < 90  # ten seconds for the disk, and what a busy machine adds
     assert ("are lost" if step < 0 else "are not on it") in said
     disk.recover()
     if step > 0:

@@ -690,7 +690,7 @@ def test_each_rank_of_a_machine_measures_its_own_gpu(tmp_path, monkeypatch):
 
 
 ACCELERATED = """
-import math, rldk
+import math, os, rldk
 from accelerate import Accelerator
 
 accelerator = Accelerator(cpu=True)
@@ -700,7 +700,7 @@ with rldk.record("r", stop_on="critical") as run:
         if run.should_stop:
             break
 accelerator.wait_for_everyone()
-print(f"{accelerator.process_index} stopped at {run.step}", flush=True)
+os.write(1, f"{accelerator.process_index} stopped at {run.step}\\n".encode())  # in one piece, as two write
 """
 LAUNCHER = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone")
 """What `accelerate launch` starts."""

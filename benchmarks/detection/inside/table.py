@@ -78,7 +78,7 @@ REWARDS = [
         "one infinity at step 20, which makes all weights NaN in TRL 0.23, and generation dies",
         _rules("reward-function-errors"),
         LOST | _rules("non-finite", "checkpoint-non-finite", "missing-rewards"),
-        says="colours gave an infinity",
+        says="`colours` gave an infinity",
         onset=20,
         rewards=("infinite@20",),
         seeds=(1,),

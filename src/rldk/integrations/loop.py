@@ -10,7 +10,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -431,9 +430,8 @@ class LoopRecording:
         """
         if self._owner == threading.get_ident():
             self._owner = 0
-        with suppress(RuntimeError):  # raised once this thread does not hold it any more
-            while True:
-                self._lock.release()
+        while self._lock._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as threading.Condition asks
+            self._lock.release()
         if self._asked_end is not None and self._lock.acquire(blocking=False):  # else another thread logs
             try:
                 end, self._asked_end = self._asked_end, None
