@@ -168,8 +168,8 @@ def raises_unreadable(*_):
 @pytest.mark.parametrize(
     ("members", "says"),
     [
-        ({"observe": lambda *_: True}, "TypeError: True is no Verdict"),
-        ({"inspect": lambda *_: True}, "TypeError: True is no Verdict"),
+        ({"observe": lambda *_: True}, "TypeError: True is not a Verdict"),
+        ({"inspect": lambda *_: True}, "TypeError: True is not a Verdict"),
         (
             {"observe": lambda *_: verdict(severity="warning")},
             "ValueError: 'warning' is not a valid Severity",

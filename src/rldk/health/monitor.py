@@ -284,10 +284,12 @@ def _valid(verdict: Verdict, rule: Rule) -> Verdict:
         TypeError: it is no Verdict, or one of its fields is of the wrong type.
         ValueError: its severity or its confidence is out of range.
     """
+    if _is_plain(verdict) and verdict.severity <= rule.severity:
+        return verdict  # as nearly all are: a condition that lasts gives a verdict at each record
     if not isinstance(verdict, Verdict):
-        raise TypeError(f"{verdict!r} is no Verdict")
+        raise TypeError(f"{verdict!r} is not a Verdict")
     if not isinstance(verdict.message, str):
-        raise TypeError(f"the message {verdict.message!r} is no text")
+        raise TypeError(f"the message {verdict.message!r} is not a string")
     names = verdict.explained_by
     if not (isinstance(names, tuple) and all(isinstance(name, str) for name in names)):
         raise TypeError(f"explained_by {names!r} is no tuple of names")
@@ -304,6 +306,22 @@ def _valid(verdict: Verdict, rule: Rule) -> Verdict:
         last_good_step=None if good is None else index(good),
         explained_by=names,
         is_lasting=bool(verdict.is_lasting),
+    )
+
+
+def _is_plain(verdict: Verdict) -> bool:
+    """Whether every field has exactly its type, so that nothing has to be converted."""
+    return (
+        type(verdict) is Verdict
+        and type(verdict.severity) is Severity
+        and type(verdict.message) is str
+        and type(verdict.evidence) is dict
+        and type(verdict.confidence) is float
+        and isfinite(verdict.confidence)
+        and (verdict.onset is None or type(verdict.onset) is int)
+        and (verdict.last_good_step is None or type(verdict.last_good_step) is int)
+        and verdict.explained_by == ()
+        and type(verdict.is_lasting) is bool
     )
 
 
