@@ -108,7 +108,7 @@ def record(
         alert_thresholds: options of rules, by rule.
         select: rules to judge by; all by default.
         ignore: rules to leave out.
-        rules: rules of your own, which judge beside those of rldk (`docs/own_rules.md`).
+        rules: your own rules, in addition to those of rldk (`docs/own_rules.md`).
         truth_metric: the metric that the reward is a proxy of.
         stop_on: set `should_stop` where a finding stays critical for three records in a row.
         rotate_mb: begin a new part of the events file when it would outgrow so many MB.

@@ -58,7 +58,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         ignore (`list[str]`, *optional*):
             Rules to leave out, named the same way.
         rules (`list[type[Rule]]`, *optional*):
-            Rules of your own, which judge beside those of rldk and of installed packages: see
+            Your own rules, in addition to those of rldk and of installed packages: see
             `docs/own_rules.md`.
         truth_metric (`str`, *optional*):
             The metric that the reward is a proxy of, by the trainer's key or its canonical name, such as
