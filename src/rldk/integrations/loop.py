@@ -296,14 +296,16 @@ class LoopRecording:
             self._ignore()
             return
         try:
-            if self._owner == threading.get_ident():  # the handler of a signal logs, within a log
+            me, lock = threading.get_ident(), self._lock
+            if self._owner == me:  # the handler of a signal logs, within a log
                 self._waiting.append((dict(metrics), step))
                 return
             try:
-                if self._lock.acquire(timeout=LOCK_SECONDS):
-                    self._owner = threading.get_ident()
+                if lock.acquire(blocking=False) or lock.acquire(timeout=LOCK_SECONDS):
+                    self._owner = me
                     self._take(metrics, step)
-                    self._take_waiting()
+                    if self._waiting:
+                        self._take_waiting()
                 else:  # the thread that holds it hangs
                     self._waiting.append((dict(metrics), step))
             finally:
@@ -372,7 +374,7 @@ class LoopRecording:
 
     def _take(self, logs: Mapping[Any, Any], given: Any) -> None:
         """Record what was logged, an evaluation apart from the rest."""
-        if not isinstance(logs, Mapping):
+        if type(logs) is not dict and not isinstance(logs, Mapping):
             raise TypeError(f"log takes a mapping of numbers by name, not {type(logs).__name__}")
         train, evaluation = self._parts.of(logs)
         is_step = type(given) is int and given >= 0

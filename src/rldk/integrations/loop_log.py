@@ -39,17 +39,22 @@ class LogParts:
         self._dialect = dialect
         self._canonical = dialect.reader()
         self._keys: Callable[[tuple[Any, ...]], frozenset[str]] = lru_cache(maxsize=64)(self._evaluation_keys)
+        self._train_keys: tuple[Any, ...] = ()  # of the last log that was of the training alone
 
     def of(self, logs: Mapping[Any, Any]) -> tuple[Mapping[Any, Any] | None, Mapping[Any, Any] | None]:
         """What is of the training in a log, and what of an evaluation; None where there is nothing.
 
         All of a log is the evaluation's that holds keys of one, and none that is known as a train metric.
         """
+        names = (*logs,)
         try:
-            keys = self._keys((*logs,))
+            if names == self._train_keys:
+                return logs, None
+            keys = self._keys(names)
         except Exception:  # keys that are no strings compare as they like
-            keys = self._evaluation_keys((*logs,))
+            keys = self._evaluation_keys(names)
         if not keys:
+            self._train_keys = names
             return logs, None
         if len(keys) == len(logs):
             return None, logs
