@@ -213,6 +213,9 @@ class Rule(Generic[O_co]):
         self.options = options
         self.context = context
         self.chart = chart
+        self.score = 0.0
+        """The size of its condition at the newest record, as a multiple of what a warning needs. It
+        stays 0 in rules that judge by other means. The benchmark of power reads it."""
         self.start()
 
     def start(self) -> None:

@@ -8,16 +8,21 @@ from collections import deque
 from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 from itertools import islice
+from math import sqrt
 from statistics import median
 
-__all__ = ["BASELINE", "WINDOW", "Chart", "Streak", "Track"]
+__all__ = ["BASELINE", "BLOCK", "WINDOW", "Chart", "Streak", "Track"]
 
 WINDOW = 100
 """Newest records that a track stores one by one."""
 BASELINE = (5, 25)
 """The records, counted from 0, whose median is a run's own baseline: past warm-up, before most trouble."""
-
-
+BLOCK = 5
+"""Records of a block. Differences of block means give an error that autocorrelation hardly changes: the 95%
+quantile of a fall on stationary noise is 5.3, 5.9, 6.7 and 8.5 such errors at an autocorrelation of 0, 0.3,
+0.6 and 0.8. With differences of records it goes from 1.6 to 8.2."""
+MIDDLE = 11
+"""Records of the median that stands for the size of a series."""
 MAX_NAMES = 10_000
 """Most metric names that a chart stores as seen; logs have a few dozen."""
 
@@ -26,6 +31,10 @@ class Track:
     """One series: its beginning, its smoothed level, its best level, its latest records."""
 
     __slots__ = (
+        "_block_noise",
+        "_blocks_at",
+        "_middle",
+        "_middle_at",
         "baseline",
         "best",
         "best_step",
@@ -76,6 +85,8 @@ class Track:
         """The newest records."""
         self.trail: deque[float] = deque(maxlen=WINDOW)
         """`ema20` after each of the newest records."""
+        self._block_noise, self._blocks_at = 0.0, -1
+        self._middle, self._middle_at = 0.0, 0
 
     def push(self, step: int, value: float) -> None:
         """Add the next record."""
@@ -126,6 +137,33 @@ class Track:
         values = self.tail(records)
         return median(values) if values else 0.0
 
+    @property
+    def middle(self) -> float:
+        """Median of the newest `MIDDLE` records: the size of the series, which single records do not move."""
+        if self._middle_at != self.count:
+            values = sorted(self.tail(MIDDLE))
+            self._middle, self._middle_at = values[len(values) // 2], self.count
+        return self._middle
+
+    def error(self, records: int) -> float:
+        """Standard error of a mean of `records` records, from the means of blocks of `BLOCK` records.
+
+        A series that stands still, as a policy that is deterministic, has no noise. So the error is at least
+        that of a noise of a twentieth of the series' range, and at least what a float can hold.
+        """
+        if self._blocks_at != self.count // BLOCK:
+            self._block_noise, self._blocks_at = self._noise_of_blocks(), self.count // BLOCK
+        least = max(0.05 * (self.high - self.low), 1e-9 * max(abs(self.high), abs(self.low)), 1e-12)
+        return max(self._block_noise, least / sqrt(BLOCK)) * sqrt(BLOCK / records)
+
+    def _noise_of_blocks(self) -> float:
+        """Standard deviation of the mean of a block, whatever the trend; of fewer than 20 records a guess."""
+        values = [*self.recent]
+        if len(values) < 4 * BLOCK:
+            return 1.5 * _noise(values) / sqrt(BLOCK)
+        begin = len(values) % BLOCK
+        return _noise([sum(values[i : i + BLOCK]) / BLOCK for i in range(begin, len(values), BLOCK)])
+
     def tail(self, records: int) -> list[float]:
         """The newest `records` records, oldest first."""
         recent = self.recent
@@ -137,6 +175,19 @@ class Track:
     def rise(self) -> float:
         """`ema20` less `start`."""
         return self.ema20 - self.start
+
+
+def _noise(values: list[float]) -> float:
+    """Standard deviation of values around their trend, by their second differences; 0 of fewer than three.
+
+    A straight trend has none, and a curve next to none. Of independent normal values the mean absolute second
+    difference is 1.954 standard deviations.
+    """
+    bends = [
+        abs(before - 2 * value + after)
+        for before, value, after in zip(values, values[1:], values[2:], strict=False)
+    ]
+    return sum(bends) / (1.954 * len(bends)) if bends else 0.0
 
 
 class Chart:

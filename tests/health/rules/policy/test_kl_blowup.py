@@ -22,8 +22,15 @@ def test_a_drift_that_the_reward_does_not_pay_for_is_named(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_same_drift_with_a_reward_that_rises_is_none(seed):
-    assert found({"kl_mean": drift(seed), "reward_mean": learning(seed)}, "kl-blowup") is None
+def test_the_same_drift_with_a_reward_that_rises_is_no_alarm(seed):
+    finding = found({"kl_mean": drift(seed), "reward_mean": learning(seed)}, "kl-blowup")
+    assert finding.severity == "info"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_distance_that_no_gain_pays_for_is_a_warning(seed):
+    kl = drift(seed, high=12)
+    assert found({"kl_mean": kl, "reward_mean": learning(seed)}, "kl-blowup").severity == "warning"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -49,7 +56,7 @@ def test_a_collapse_to_one_text_is_no_gain():
         found({"kl_mean": np.full(100, 4.5), "reward_mean": reward}, "kl-blowup") is None
     )  # mismatched start
     kl = np.concatenate([line(0, 4.5, 5), np.full(95, 4.5)])
-    assert found({"kl_mean": kl, "reward_mean": reward}, "kl-blowup").severity == "warning"
+    assert found({"kl_mean": kl, "reward_mean": reward}, "kl-blowup").severity == "critical"
 
 
 def test_the_sum_over_a_completion_has_its_own_scale():

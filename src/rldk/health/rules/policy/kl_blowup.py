@@ -1,29 +1,33 @@
-"""POL001 kl-blowup: the policy runs away from its reference and the reward does not pay for it.
+"""POL001 kl-blowup: the policy runs away from its reference.
 
-Invariant: a distance alone is no fault; it is one only where the reward did not gain from it.
+Invariant: the distance decides, in multiples of a limit. A reward that gains takes away most of the score,
+and never all of it.
 """
 
 import math
 
 from rldk.health.context import GROUPED, ONLINE
+from rldk.health.grading import Trouble, size
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import at_ceiling, falls, improving
+from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.policy.common import KL_SEQUENCE, LOWER_RATE
-from rldk.health.tracks import BASELINE, Streak, Track
+from rldk.health.tracks import BASELINE, Track
 from rldk.metrics.aliases import KL, LOSS, REWARD
 
 __all__ = ["KLBlowup", "KLBlowupOptions"]
 
 KL_REFERENCE = "kl_reference_point_mean"
+PAID = 0.8
+"""How much of the score a reward that gains takes away: a policy that learns moves away."""
 
 
 class KLBlowupOptions(RuleOptions, frozen=True):
     """Thresholds of kl-blowup."""
 
-    records: int = 10
-    """Records in a row above the limit."""
+    records: int = 6
+    """Records in a row at which the median of 11 is above the limit."""
     times: float = 5.0
     """The limit as a multiple of the run's own level."""
     floor: float = 0.5
@@ -34,31 +38,34 @@ class KLBlowupOptions(RuleOptions, frozen=True):
     """The limit of a KL summed over a completion, in nats."""
     jump: float = 10.0
     """Multiple of the recent median that four records in a row must exceed to be a jump."""
-    gain: float = 0.5
-    """Gain of the reward, as a share of its spread, that pays for the distance."""
+    absolute: float = 5.0
+    """KL per token, in nats, that is a fault whatever the reward does, where it is four times the first."""
 
 
 class KLBlowup(Rule[KLBlowupOptions]):
-    """The policy runs away from its reference and the reward does not pay for it.
+    """The policy runs away from its reference.
 
     ## What it looks for
-    The KL between policy and reference, high for many records, in a run whose reward gained little.
+    The KL between policy and reference, high for many records, and what the reward gained for it.
 
     ## Why it matters
     The policy forgets what it could do before; text degrades; the reward model's scores stop meaning
     anything.
 
     ## How it decides
-    It holds when ten records in a row are above the limit, or four in a row above ten times the median of the
-    50 before. The limit of a KL per token is five times the median of records 5 to 25 and at least 0.5 nats,
-    or five times the first record and at least 1 nat. Where GRPO or RLOO train a whole model, the reference
-    is the policy's own start, so the limit from the first record is 1 nat. The limit of a KL summed over a
-    completion (PPO, online DPO) is 10 nats, the top of the range in TRL's guide; above five times that it is
-    reported whatever the reward. KTO's reference point has a scale of its own: only the ten-fold jump counts,
-    together with a loss above its start. It is a warning unless the reward gained: by half its spread since
-    the start, to a ceiling, or by twice its record-to-record noise in 40 records. The spread is `reward_std`
-    where that is logged, since the noise of a record shrinks with the batch. Critical: above ten times the
-    limit while the reward has fallen below its start.
+    The median of eleven records is above the limit, for six records; or four records in a row are above ten
+    times the median of the 50 before. The limit of a KL per token is five times the median of records 5 to
+    25 and at least 0.5 nats, or five times the first record and at least 1 nat. Where GRPO or RLOO train a
+    whole model, the reference is the policy's own start, so the limit from the first record is 1 nat. The
+    limit of a KL summed over a completion (PPO, online DPO) is 10 nats, the top of the range in TRL's guide.
+    KTO's reference point has a scale of its own: only the ten-fold jump counts, together with a loss above
+    its start.
+
+    The score is 1 at the limit and grows by 1 with each doubling; see [severity](../severity.md). A reward
+    that gained since then takes away up to four fifths of it, because a policy that learns moves away. From
+    a score of 1 on it is a warning, critical from 2 while the reward falls. Info where only the gain keeps
+    it below. A KL above 5 nats a token, or 50 a completion, that is four times the first is a warning
+    whatever the reward does.
 
     ## What looks alike but is healthy
     Single-record spikes of the k3 estimate (8 spikes to 197 in a run whose reward was intact): hence records
@@ -89,46 +96,41 @@ class KLBlowup(Rule[KLBlowupOptions]):
         self.spread = self.chart.track("reward_std")
         self.loss = self.chart.track(LOSS)
         self.mismatch = self.chart.track("sampling_logp_difference_mean|sampling_prob_difference_mean")
-        self.high = Streak()
-        self.extreme = Streak()
-        self.jump = Streak()
-        self.far = Streak()
-        self.before = math.inf
-        self.limit = math.inf
+        self.far = Trouble(self.reward, records=self.options.records, discount=PAID)
+        self.jump = Trouble(self.reward, records=4, discount=PAID)
+        self.before, self.limit = math.inf, math.inf
 
     def observe(self, at: Observation) -> Verdict | None:
         kl = self.token if self.token.count else self.sequence if self.sequence.count else self.kto
         if kl.count <= BASELINE[1]:
             self.limit = self._limit(kl)
-        limit = self.limit
-        value = kl.last
-        held = self.high.feed(value >= limit, at.step)
-        extreme = self.extreme.feed(value >= 10 * limit, at.step)
-        jumped = self._jumped(kl, at.step)
-        far = self.far.feed(kl is self.sequence and value >= 5 * limit, at.step)
-        if held < self.options.records and jumped < 4:
+        level, options = kl.middle, self.options
+        own = max(min(kl.first, kl.start), 0.0)
+        absolute = options.absolute if kl is self.token else 5 * options.sequence_limit
+        far = self.far.feed(
+            size(level / self.limit),
+            at.step,
+            records=self.enough(options.records),
+            is_absolute=level >= max(absolute, 4 * own) and kl is not self.kto,
+        )
+        jump = self.jump.feed(self._jump(kl), at.step)
+        self.score = max(self.far.score, self.jump.score)
+        if far is None and jump is None:
             return None
-        if far < self.options.records and self._paid():
-            return None
-        streak = self.high if held >= self.options.records else self.jump
-        reward = self.reward
-        lost = reward.count > 5 and reward.ema10 < reward.start
-        severity = Severity.CRITICAL if extreme >= 5 and lost else Severity.WARNING
-        if not reward.count and kl is not self.kto:
-            severity = Severity.INFO
-        level = kl.median(5)
-        reward_text = f", the reward from {reward.start:.3g} to {reward.ema20:.3g}" if reward.count else ""
+        trouble = self.far if (far or 0) >= (jump or 0) else self.jump
+        reward, then = self.reward, trouble.then
+        paid = f", the reward {course(then.mean, reward.ema20)}" if then else ""
         return Verdict(
-            severity=severity,
-            message=f"the KL to the reference rose from {min(kl.first, kl.start):.3g} to {level:.3g} nats "
-            f"{'a token' if kl is self.token else 'a completion'}{reward_text}",
+            severity=max(far or Severity.INFO, jump or Severity.INFO),
+            message=f"the KL to the reference rose from {own:.3g} to {level:.3g} nats "
+            f"{'a token' if kl is self.token else 'a completion'}{paid}",
             evidence={
                 "kl": [kl.first, kl.baseline, level],
-                "limit": limit if math.isfinite(limit) else None,
-                "reward_mean": [reward.start, reward.ema20],
+                "limit": self.limit if math.isfinite(self.limit) else None,
+                "reward_mean": [then.mean, reward.ema20] if then else None,
             },
-            onset=streak.since,
-            confidence=0.9 if extreme >= 5 else 0.75,
+            onset=trouble.since,
+            confidence=trouble.confidence,
         )
 
     def _limit(self, kl: Track) -> float:
@@ -147,25 +149,16 @@ class KLBlowup(Rule[KLBlowupOptions]):
             limit = min(limit, max(options.floor, options.times * kl.baseline))
         return limit
 
-    def _jumped(self, kl: Track, step: int) -> int:
-        """Records in a row at ten times the median of the 50 before the first of them."""
-        floor = self.options.floor if kl is self.token else 1.0
-        if kl.count < 20 or kl.last < floor:
-            return self.jump.feed(False, step)
-        if not self.jump.count:
+    def _jump(self, kl: Track) -> float:
+        """The KL as a share of ten times the median of the 50 records before the jump."""
+        if kl.count < 20 or kl.last < (self.options.floor if kl is self.token else 1.0):
+            return 0.0
+        if kl is self.kto and self.loss.ema10 <= self.loss.start:
+            return 0.0
+        if self.jump.effect < 1.0:
             self.before = kl.median(50)
-        return self.jump.feed(kl.last >= self.options.jump * max(self.before, 0.0), step)
-
-    def _paid(self) -> bool:
-        reward = self.reward
-        if self.kto.count and not self.token.count:
-            return self.loss.count > 5 and self.loss.ema10 < self.loss.start
-        if not reward.count:
-            return False
-        spread = max(self.spread.ema50, self.spread.start, self.spread.first)
-        unit = max(reward.noise, spread, 0.05 * (reward.high - reward.low), 1e-9)
-        paid = reward.rise >= self.options.gain * unit or at_ceiling(reward) or improving(reward, sd=2.0)
-        return paid and not falls(reward)
+        least = self.options.jump * max(self.before, 0.0)
+        return size(kl.last / least) if least > 0 else 0.0
 
     def causes(self) -> list[Cause]:
         beta = self.context.number("beta")

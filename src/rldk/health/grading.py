@@ -1,0 +1,132 @@
+"""How a condition becomes a severity: its size, how long it lasts, and what the reward did since it began.
+
+Invariant: a reward that gains halves a score and never silences a condition; no unit and no level of the
+reward decides.
+"""
+
+from collections import deque
+from itertools import islice
+from math import ceil, hypot, log2
+from typing import NamedTuple
+
+from rldk.health.rule import Severity
+from rldk.health.tracks import Track
+
+__all__ = ["Level", "Trouble", "size"]
+
+CALM = 0.3
+"""Effect below which a series counts as calm: the reward of that time is the one to compare with."""
+BEGUN = 0.5
+"""Effect from which a condition has begun: its onset is the first record in a row above it."""
+ERRORS = 3.0
+"""Standard errors of the difference between two means that make a gain or a loss count in full."""
+LOSING = -2 / 3
+"""Benefit from which the reward falls, and not only wanders: two standard errors."""
+LEVEL = 20
+"""Records of the mean that stands for the level of the reward."""
+
+
+class Level(NamedTuple):
+    """The level of a reward at some record."""
+
+    mean: float
+    records: int
+    """How many records the mean is of."""
+
+    @classmethod
+    def of(cls, reward: Track) -> "Level":
+        """The level now: the mean of `LEVEL` records, or of all where there are fewer."""
+        return cls(reward.ema20, min(reward.count, LEVEL))
+
+    def gain(self, reward: Track) -> float:
+        """What the reward has gained since, in standard errors of the difference of the two means."""
+        error = hypot(reward.error(max(self.records, 1)), reward.error(min(max(reward.count, 1), LEVEL)))
+        return (reward.ema20 - self.mean) / error
+
+
+class Trouble:
+    """One condition: its size at each record, since when it holds, and the score that decides its severity.
+
+    `score = effect * (1 - discount * benefit)`. An effect of 1 is what a warning needs while the reward
+    stands. The benefit, -1 to 1, is what the reward gained since the condition began, in `ERRORS` standard
+    errors. So a reward that gains halves the score, and one that loses adds half of it.
+
+    Args:
+        reward: the reward; a run that logs none gets information only.
+        records: records in a row at which the condition must hold.
+        discount: how much of the score a reward that gains takes away, 0 to 1.
+
+    Example:
+        >>> reward, trouble = Track(), Trouble(reward := Track(), records=3)
+        >>> for step in range(1, 41):
+        ...     reward.push(step, 0.5)
+        ...     severity = trouble.feed(0.0 if step < 30 else 1.2, step)
+        >>> severity.word, trouble.since, trouble.score
+        ('warning', 30, 1.2)
+    """
+
+    def __init__(self, reward: Track, *, records: int = 10, discount: float = 0.5) -> None:
+        self._reward, self._records, self._discount = reward, records, discount
+        self._effects: deque[float] = deque(maxlen=records)
+        self.effect = 0.0
+        """The smallest effect of the newest `records` records: the size that lasts."""
+        self.score = 0.0
+        """The effect, less what the reward paid for it."""
+        self.benefit = 0.0
+        """What the reward gained since the condition began, -1 to 1."""
+        self.since = 0
+        """Step at which the condition began."""
+        self.then: Level | None = None
+        """The reward when the series was last calm; None where there was none."""
+
+    def feed(
+        self, effect: float, step: int, *, records: float | None = None, is_absolute: bool = False
+    ) -> Severity | None:
+        """Add the size of the condition at a record; returns its severity, or None where it does not hold.
+
+        Args:
+            effect: the size, as a multiple of what a warning needs; 0 or below where there is none.
+            step: the step of the record.
+            records: records in a row that are enough at this spacing; by default all.
+            is_absolute: whether this size is a fault whatever the reward does.
+        """
+        effects = self._effects
+        if effect < CALM or self.then is None:
+            self.then = Level.of(self._reward) if self._reward.count else None
+        if effect >= BEGUN and not (effects and effects[-1] >= BEGUN):
+            self.since = step
+        effects.append(effect)
+        needed = self._records if records is None else min(ceil(records), self._records)
+        lasting = 0.0 if len(effects) < needed else min(islice(effects, len(effects) - needed, None))
+        self.effect = max(lasting, 0.0)
+        self.benefit = self._benefit() if self.effect >= BEGUN else 0.0
+        self.score = self.effect * (1.0 - self._discount * self.benefit)
+        return self._severity(is_absolute)
+
+    def _severity(self, is_absolute: bool) -> Severity | None:
+        if self.effect < 1.0:
+            return None
+        if not self._reward.count or (self.score < 1.0 and not is_absolute):
+            return Severity.INFO
+        return Severity.CRITICAL if self.score >= 2.0 and self.benefit <= LOSING else Severity.WARNING
+
+    @property
+    def confidence(self) -> float:
+        """0.6 at the size that warns, 0.95 from twice that."""
+        return max(0.6, min(0.25 + 0.35 * self.score, 0.95))
+
+    def _benefit(self) -> float:
+        reward = self._reward
+        if not reward.count or self.then is None:
+            return 0.0
+        return max(-1.0, min(self.then.gain(reward) / ERRORS, 1.0))
+
+
+def size(times: float) -> float:
+    """The effect of a series at `times` its limit: one more for each doubling beyond it.
+
+    Example:
+        >>> size(0.5), size(1.0), size(4.0)
+        (0.5, 1.0, 3.0)
+    """
+    return 1.0 + log2(times) if times > 1.0 else times
