@@ -48,6 +48,7 @@ IN_MEMORY = {"recorded"}
 """Fields of structs that no file holds."""
 PLAIN_TYPES = (
     (r"\blist\[Any\]", "array"),
+    (r"\blist\[tuple\[(\w+), (\w+)\]\]", r"array of [\1, \2]"),
     (r"\b(?:tuple\[(\w+), \.\.\.\]|list\[(\w+)\])", lambda found: f"array of {found[1] or found[2]}"),
     (r"\b(?:dict|Mapping)\[str, Any\]", "object"),
     (r"Literal\[(.+?)\]", lambda found: found[1].replace("'", '"').replace(", ", " or ")),

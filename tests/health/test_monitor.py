@@ -409,3 +409,30 @@ def test_findings_are_a_story():
     ]
     assert [finding.summary for finding in findings] == ["First.", "Then."]
     assert all(a.severity >= b.severity for a, b in pairwise(findings))
+
+
+def test_the_stretches_in_which_it_held_are_kept_and_at_most_fifty():
+    monitor, _ = fed([0, 2, 2, 0, 2, 0, 0, 0, 0, 2], [Above])
+    assert monitor.incidents[monitor.rules[0]].spans == [(1, 2), (4, 4), (9, 9)]
+    monitor, _ = fed([0, 2] * 40 + [0, 0, 2] * 30, [Above])
+    spans = monitor.incidents[monitor.rules[0]].spans
+    assert len(spans) == 50
+    assert (spans[0][0], spans[-1]) == (1, (169, 169))
+    assert all(a[1] < b[0] for a, b in pairwise(spans))
+
+
+def test_a_finding_says_where_it_is_seen_and_what_the_level_was_compared_with():
+    class Seen(Above):
+        code, name = "TST030", "seen"
+        shown_on = ("other|level", "nowhere", "lev*")
+
+        def observe(self, at):
+            return Verdict(
+                severity=Severity.INFO, message="", evidence={}, baseline=np.float64(0.5), limit=float("inf")
+            )
+
+    monitor, _ = fed([2, 2], [Above, Seen])
+    plain, seen = sorted(diagnose(monitor).findings, key=lambda finding: finding.rule)
+    assert (plain.shown_on, plain.levels.baseline, plain.spans) == (["level"], None, [(0, 1)])
+    assert (seen.shown_on, seen.levels.baseline, seen.levels.limit) == (["level"], 0.5, None)
+    assert msgspec.json.encode(seen)

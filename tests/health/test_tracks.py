@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rldk.health.tracks import BASELINE, WINDOW, Chart, Streak, Track
+from rldk.testing import line, noise
 
 values = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300)
 
@@ -54,6 +55,35 @@ def test_noise_is_the_standard_deviation_whatever_the_trend(slope):
     assert np.mean(noise) == pytest.approx(2, rel=0.1)
 
 
+def test_the_middle_is_a_median_that_single_records_do_not_move():
+    track = filled([1.0] * 5 + [900.0])
+    assert track.middle == 1.0
+    track.push(7, 1.0)
+    assert track.middle == 1.0
+    assert filled([1.0] * 20 + [5.0] * 6).middle == 5.0
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.3, 0.6])
+def test_the_error_of_a_mean_is_right_whatever_the_autocorrelation(rho):
+    """Of independent records it is what theory says; of correlated ones the true error, within a third."""
+    means, errors = [], []
+    for seed in range(200):
+        track = filled(noise(100, 1.0, seed=seed, rho=rho))
+        means.append(np.mean(track.tail(20)))
+        errors.append(track.error(20))
+    assert np.mean(errors) == pytest.approx(np.std(means), rel=0.35)
+
+
+def test_a_trend_is_no_error():
+    climbed = filled(line(0, 2, 100) + noise(100, 0.1)).error(20)
+    assert climbed < 1.5 * filled(noise(100, 0.1)).error(20)
+
+
+def test_a_series_that_stands_still_has_an_error_all_the_same():
+    assert filled([*line(0, 1, 50), *([1.0] * 100)]).error(20) > 0
+    assert filled([0.5]).error(20) > 0
+
+
 def test_gain_is_the_change_of_the_smoothed_series():
     track = filled([0.0] * 60 + [1.0] * 60)
     assert track.gain(60) == pytest.approx(1.0, abs=0.01)
@@ -69,6 +99,7 @@ def test_a_series_that_two_ask_for_is_kept_once_and_takes_the_first_name():
     assert [key for key, _ in chart.feeders(["b"])] == ["b"]
     assert all(chart.holds(need) for need in ("x", "q|b", "*"))
     assert not chart.holds("q")
+    assert [chart.held(need) for need in ("x", "q|b", "[ab]", "q")] == [["x"], ["b"], ["a", "b"], []]
 
 
 def test_a_streak_counts_records_in_a_row_and_keeps_the_first_step():

@@ -18,7 +18,7 @@ from rldk.health.remedies import render_remedies
 from rldk.health.rule import Cause, Rule, Severity
 from rldk.health.text import literal, sentence
 from rldk.metrics.aliases import LOSS, REWARD
-from rldk.schema.alert import Finding
+from rldk.schema.alert import Finding, Levels
 
 __all__ = ["Diagnosis", "NotChecked", "Status", "by_cause", "diagnose", "finding_of"]
 
@@ -26,6 +26,8 @@ T = TypeVar("T")
 Status = Literal["healthy", "info", "warning", "critical", "insufficient-data"]
 ENOUGH = 20
 """Train records from which a run without findings is called healthy: with fewer, most rules are silent."""
+MAX_SHOWN = 4
+"""Metrics of one pattern, such as `rewards/*/mean`, on which a finding is shown."""
 NO_FINDING = {
     "healthy": "These metrics show no problem.",
     "insufficient-data": "There is too little to judge by.",
@@ -158,7 +160,16 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
         last_good_checkpoint=None,
         samples=[],
         summary=str(_answer(rule.summary, rule.name)),
+        shown_on=_answer(lambda: _shown_on(rule, monitor), []),
+        levels=Levels(baseline=verdict.baseline, limit=verdict.limit),
+        spans=list(incident.spans),
     )
+
+
+def _shown_on(rule: Rule, monitor: Monitor) -> list[str]:
+    """The metrics of `shown_on`, or of its inputs, that the run holds."""
+    needs = rule.shown_on or rule.inputs()
+    return [*dict.fromkeys(name for need in needs for name in monitor.chart.held(need)[:MAX_SHOWN])]
 
 
 def _answer(ask: Callable[[], T], otherwise: T) -> T:

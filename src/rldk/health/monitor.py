@@ -7,6 +7,7 @@ named, and the other rules continue.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from math import isfinite
 from operator import index
 
@@ -23,6 +24,8 @@ __all__ = ["Incident", "Monitor"]
 
 MAX_SHAPES = 64
 """Sets of keys whose dispatch is cached; logs have a handful."""
+MAX_SPANS = 50
+"""Stretches of an incident that are kept apart."""
 REMEMBERED_STEPS = 1000
 """Train records whose steps are stored, to find the last good one."""
 
@@ -55,6 +58,21 @@ class Incident(msgspec.Struct):
     """Records in a row at which it held with a lower severity."""
     is_lasting: bool = False
     """Whether it keeps its severity when it is over, by its rule or by a verdict."""
+    spans: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    """First and last step of each stretch of records at which it held, in order."""
+
+    def extend(self, onset: int, step: int) -> None:
+        """It holds at `step`: go on with the newest stretch, or begin one at `onset`."""
+        spans = self.spans
+        if spans and not self.absent:
+            spans[-1] = (spans[-1][0], step)
+            return
+        begin = max(onset, spans[-1][1] + 1) if spans else onset
+        spans.append((min(begin, step), step))
+        if len(spans) > MAX_SPANS:
+            gaps = [after[0] - before[1] for before, after in pairwise(spans)]
+            near = gaps.index(min(gaps))
+            spans[near : near + 2] = [(spans[near][0], spans[near + 1][1])]
 
 
 class _Shape(msgspec.Struct, frozen=True):
@@ -233,6 +251,7 @@ class Monitor:
                 highest_reported=severity,
                 is_lasting=is_lasting,
             )
+            incident.extend(onset, step)
             self.incidents[rule] = incident
             news.append(incident)
             return
@@ -242,6 +261,7 @@ class Monitor:
             if verdict.last_good_step is not None:  # the rule knows of good steps in between
                 incident.onset_step, incident.first_step = onset, step
                 incident.last_good_step = verdict.last_good_step
+        incident.extend(onset, step)
         incident.last_step, incident.absent, incident.now = step, 0, severity
         milder = severity < incident.verdict.severity
         incident.milder = incident.milder + 1 if milder else 0
@@ -306,6 +326,8 @@ def _valid(verdict: Verdict, rule: Rule) -> Verdict:
         last_good_step=None if good is None else index(good),
         explained_by=names,
         is_lasting=bool(verdict.is_lasting),
+        baseline=_finite(verdict.baseline),
+        limit=_finite(verdict.limit),
     )
 
 
@@ -322,7 +344,18 @@ def _is_plain(verdict: Verdict) -> bool:
         and (verdict.last_good_step is None or type(verdict.last_good_step) is int)
         and verdict.explained_by == ()
         and type(verdict.is_lasting) is bool
+        and (verdict.baseline is None or _is_finite(verdict.baseline))
+        and (verdict.limit is None or _is_finite(verdict.limit))
     )
+
+
+def _is_finite(level: float) -> bool:
+    return type(level) is float and isfinite(level)
+
+
+def _finite(level: float | None) -> float | None:
+    """A level as a plain float; None where it is infinite or no number."""
+    return float(level) if level is not None and isfinite(level) else None
 
 
 def _is_evidence(at: Observation, rule: Rule) -> bool:

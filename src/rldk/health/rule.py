@@ -93,6 +93,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Names of rules whose findings explain this verdict, in addition to the rule's `explained_by`."""
     is_lasting: bool = False
     """Whether the finding keeps its severity when it is over, although other findings of the rule do not."""
+    baseline: float | None = None
+    """The run's own level of the metric that decided, the first of `shown_on`."""
+    limit: float | None = None
+    """The level of that metric at which the rule reports."""
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -193,6 +197,9 @@ class Rule(Generic[O_co]):
     """Names of the rules whose findings explain this rule's, the most fundamental first."""
     shown_by: ClassVar[tuple[SampleKind, ...]] = ()
     """Kinds of samples that show a finding; empty: no samples show it."""
+    shown_on: ClassVar[tuple[str, ...]] = ()
+    """Canonical metrics on which a finding can be seen, the one that decides first; written as in `needs`.
+    Empty: those of `needs`."""
     answers: ClassVar[tuple[QuestionName, ...]] = ()
     """Questions "is this normal?" that a finding of this rule already answers."""
     forbids_saving: ClassVar[bool] = False

@@ -4,9 +4,9 @@ Invariant: the work of a step and the memory do not depend on the length of the 
 are pushed.
 """
 
+import fnmatch
 from collections import deque
 from collections.abc import Collection, Iterable
-from fnmatch import fnmatchcase
 from itertools import islice
 from math import sqrt
 from statistics import median
@@ -224,9 +224,17 @@ class Chart:
         """
         among = self.known_names if names is None else names
         for name in need.split("|"):
-            if name in among or ("*" in name and any(fnmatchcase(given, name) for given in among)):
+            if name in among or ("*" in name and any(fnmatch.fnmatchcase(given, name) for given in among)):
                 return True
         return False
+
+    def held(self, need: str) -> list[str]:
+        """The metrics seen so far that a rule's need stands for: of alternatives, the first that was seen."""
+        for name in need.split("|"):
+            found = sorted(fnmatch.filter(self.known_names, name))
+            if found:
+                return found
+        return []
 
     def feeders(self, keys: Iterable[str]) -> list[tuple[str, Track]]:
         """The key that feeds each track, for a record with these keys."""

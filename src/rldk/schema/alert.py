@@ -8,7 +8,16 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Alert", "Finding"]
+__all__ = ["Alert", "Finding", "Levels"]
+
+
+class Levels(msgspec.Struct, frozen=True, kw_only=True):
+    """The numbers that the first metric of `shown_on` was compared with, in its own unit."""
+
+    baseline: float | None = None
+    """The level that counts as the run's own; None where the rule compares with none."""
+    limit: float | None = None
+    """The level at which the rule reports; None where it is no single number."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +57,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What the rule looks for, in one sentence; empty in records of an older rldk."""
     last_good_because: str | None = None
     """Why the checkpoint counts as good."""
+    shown_on: list[str] = []
+    """Canonical metrics of the run on which the finding can be seen, the one that decided first."""
+    levels: Levels = Levels()
+    """What that first metric was compared with."""
+    spans: list[tuple[int, int]] = []
+    """First and last step of each stretch in which it held, in order; at most 50, beyond which the nearest
+    stretches are joined."""
 
     def __repr__(self) -> str:
         return f"<Finding {self.severity} {self.rule} since step {self.onset_step}: {self.message!r}>"
