@@ -12,9 +12,9 @@ from typing import Any
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
 from rldk.runs.adapters.fields import take
 from rldk.runs.adapters.file_search import contains, is_data_file
+from rldk.runs.adapters.log_values import is_number, whole_number
 from rldk.runs.adapters.printed_dicts import MAX_DICT, OPEN, braced, parsed
 from rldk.runs.adapters.progress_bar import Bar, bar_of, stepped
-from rldk.runs.adapters.values import is_number, whole_number
 from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]

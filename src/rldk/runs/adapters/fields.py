@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from rldk.runs.adapters.base import Row
+from rldk.runs.adapters.log_values import is_number, seconds, whole_number
 from rldk.runs.adapters.trainer_keys import GLOBAL_STEP
-from rldk.runs.adapters.values import is_number, seconds, whole_number
 from rldk.schema.event import Phase
 
 __all__ = ["STEP_KEYS", "Rows", "has_metric", "take"]

@@ -13,7 +13,7 @@ from typing import Any
 from rldk.metrics.dialects import phase_of
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
 from rldk.runs.adapters.fields import Rows, has_metric
-from rldk.runs.adapters.values import is_number
+from rldk.runs.adapters.log_values import is_number
 from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
 from rldk.runs.adapters.fields import STEP_KEYS, Rows, has_metric
-from rldk.runs.adapters.values import is_number
+from rldk.runs.adapters.log_values import is_number
 from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rldk.runs.adapters.base import OnBad, Row
+from rldk.runs.adapters.log_values import whole_number
 from rldk.runs.adapters.step_rows import StepRows
 from rldk.runs.adapters.trainer_keys import GLOBAL_STEP, by_phase
-from rldk.runs.adapters.values import whole_number
 from rldk.runs.line_reader import BadLine
 
 __all__ = ["TrackerCall", "logged_rows", "without_media"]

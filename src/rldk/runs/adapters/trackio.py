@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row
+from rldk.runs.adapters.log_values import seconds, whole_number
 from rldk.runs.adapters.tracker_rows import TrackerCall, logged_rows, without_media
-from rldk.runs.adapters.values import seconds, whole_number
 from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
 from rldk.runs.adapters.fields import take
-from rldk.runs.adapters.values import whole_number
+from rldk.runs.adapters.log_values import whole_number
 from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]

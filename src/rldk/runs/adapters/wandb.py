@@ -12,10 +12,10 @@ from typing import Any
 from rldk.errors import AmbiguousRunError, MissingDependencyError
 from rldk.runs.adapters.base import MAX_LINE, Adapter, OnBad, Probe, Row, open_binary
 from rldk.runs.adapters.fields import take
+from rldk.runs.adapters.log_values import seconds, whole_number
 from rldk.runs.adapters.step_rows import StepRows
 from rldk.runs.adapters.tracker_rows import TrackerCall, logged_rows, without_media
 from rldk.runs.adapters.trainer_keys import GLOBAL_STEP, by_phase
-from rldk.runs.adapters.values import seconds, whole_number
 from rldk.runs.adapters.wandb_records import MAGIC, records
 from rldk.runs.line_reader import BadLine
 from rldk.schema.event import Phase
