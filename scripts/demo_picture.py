@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from rldk.cli.demo import run_base, run_healthy, show, show_next
-from rldk.demo import STEPS
+from rldk.demo_training import STEPS
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "demo.svg"
 

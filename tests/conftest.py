@@ -1,6 +1,8 @@
 """Settings for all tests, and what tests of several folders use."""
 
 import signal
+import threading
+import time
 from functools import partial
 
 import pytest
@@ -16,6 +18,23 @@ settings.load_profile("rldk")
 
 # Started in the background of a shell, pytest ignores Ctrl-C, and so would the processes it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+WATCHERS = {"rldk-watchdog", "rldk-resources", "rldk-signals"}
+"""Threads of a training that goes on."""
+END_SECONDS = 30
+"""How long these may take to see that a training is over."""
+
+
+@pytest.fixture(autouse=True)
+def _ends_what_it_begins():
+    """A training that a test leaves would meet later tests, and end with a line behind the last one."""
+    before = set(threading.enumerate())
+    yield
+    give_up = time.monotonic() + END_SECONDS
+    while left := {one.name for one in set(threading.enumerate()) - before} & WATCHERS:
+        assert time.monotonic() < give_up, left
+        time.sleep(0.01)  # in slices, as the main thread has to put signal handlers back
 
 
 @pytest.fixture

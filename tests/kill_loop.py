@@ -5,16 +5,16 @@ that nothing that a test session holds (threads, torch) is forked.
 """
 
 import json
-import mmap
 import os
 import random
 import shutil
-import signal
 import sys
-import time
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import rldk
+from killed_process import Count, cost, count_until_killed
 from rldk.integrations import loop  # noqa: F401 - loaded once, before the forks
 from rldk.runs import RecordedRun
 from rldk.runs.event_reader import BadLine, read_lines
@@ -29,44 +29,18 @@ MODES = {
 QUIET = {"enable_resource_monitoring": False}
 LONGEST_S = 0.03
 """A loop is killed at most so long after its first record."""
-FIRST_S = 60.0
-"""How long a loop may take to its first record."""
 
 
-def log_until_killed(folder: Path, counter: mmap.mmap, from_step: int, mode: str) -> None:
+def log_on(folder: Path, from_step: int, mode: str, count: Count) -> None:
     """Log steps, and count each when `log` has returned."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the rules say
     options = QUIET | MODES[mode]
     with rldk.record("r", output_dir=folder, algorithm="grpo", from_step=from_step, **options) as run:
         step = from_step
         while True:
             step += 1
             run.log({"reward": step / 7, "kl": 0.01, "entropy": 1.0, "loss": 0.1, "grad_norm": 0.5}, step)
-            counter[:8] = step.to_bytes(8, "little")
-
-
-def one_kill(folder: Path, counter: mmap.mmap, from_step: int, mode: str) -> int:
-    """The last step whose `log` had returned when the loop was killed.
-
-    Raises:
-        RuntimeError: the loop ended before.
-    """
-    counter[:8] = bytes(8)
-    child = os.fork()
-    if child == 0:
-        try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the rules say
-            log_until_killed(folder, counter, from_step, mode)
-        finally:
-            os._exit(1)
-    give_up = time.monotonic() + FIRST_S
-    while not int.from_bytes(counter[:8], "little"):
-        if time.monotonic() > give_up or os.waitpid(child, os.WNOHANG)[0]:
-            raise RuntimeError("the loop logged nothing")
-        time.sleep(0.0002)
-    time.sleep(random.uniform(0, LONGEST_S))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return int.from_bytes(counter[:8], "little")
+            count.set(step)
 
 
 def is_cut(bad: BadLine) -> bool:
@@ -77,25 +51,19 @@ def is_cut(bad: BadLine) -> bool:
 
 def main(folder: Path, kills: int, mode: str) -> None:
     """Kill pairs of loops, the second of which resumes the run of the first."""
-    counter = mmap.mmap(-1, mmap.PAGESIZE)
-    said = {"kills": kills, "returned": 0, "missing": 0, "doubled": 0, "torn": 0, "unreadable": 0, "runs": 0}
+    result: Counter[str] = Counter(kills=kills)
     last = 0
     for kill in range(kills):
         is_new = kill % 2 == 0
         from_step = 0 if is_new else random.randint(1, last)
-        last = one_kill(folder, counter, from_step, mode)
+        last = count_until_killed(partial(log_on, folder, from_step, mode), LONGEST_S)
         run = RecordedRun(RunFiles(folder, "r"))
-        found = [event.step for event in run]
         torn = sum(map(is_cut, run.bad_lines))
-        said["returned"] += last - from_step
-        said["missing"] += len(set(range(1, last + 1)) - set(found))
-        said["doubled"] += len(found) - len(set(found))
-        said["torn"] += torn
-        said["unreadable"] += run.bad_count - torn
-        said["runs"] += is_new
+        result.update(cost(range(1, last + 1), [event.step for event in run]))
+        result.update(returned=last - from_step, torn=torn, unreadable=run.bad_count - torn)
         if not is_new:
             shutil.rmtree(folder)
-    print(json.dumps(said))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

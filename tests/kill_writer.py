@@ -5,14 +5,13 @@ so that nothing that a test session holds (threads, torch) is forked. Imports as
 """
 
 import json
-import mmap
-import os
 import random
-import signal
 import sys
-import time
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
+from killed_process import Count, cost, count_until_killed
 from rldk.recording.writer import JsonlWriter
 from rldk.runs import RecordedRun
 from rldk.runs.event_reader import BadLine, read_lines
@@ -50,31 +49,19 @@ def width_of(mode: str) -> int:
     return WIDE if mode.startswith("wide") else 12
 
 
-def write_until_killed(files: RunFiles, counter: mmap.mmap, kill: int, mode: str) -> None:
+def write_on(files: RunFiles, kill: int, mode: str, count: Count) -> None:
+    """Write records, and count each when `write` has returned."""
     writer = JsonlWriter(files, **MODES[mode])
     width, number = width_of(mode), 0
     while True:
         writer.write(line(kill, number, width))
         number += 1
-        counter[:8] = number.to_bytes(8, "little")
+        count.set(number)
 
 
-def one_kill(files: RunFiles, counter: mmap.mmap, kill: int, mode: str) -> int:
-    """How many writes had returned when the child was killed."""
-    counter[:8] = bytes(8)
-    child = os.fork()
-    if child == 0:
-        try:
-            write_until_killed(files, counter, kill, mode)
-        finally:
-            os._exit(1)
-    while not int.from_bytes(counter[:8], "little"):
-        time.sleep(0.0002)
-    longest = {"plain": 0.006, "large parts": 0.06}.get(mode, 0.1 if mode.startswith("wide") else 0.02)
-    time.sleep(random.uniform(0, longest))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return int.from_bytes(counter[:8], "little")
+def longest_s(mode: str) -> float:
+    """A process is killed at most so long after its first record."""
+    return {"plain": 0.006, "large parts": 0.06}.get(mode, 0.1 if mode.startswith("wide") else 0.02)
 
 
 def is_cut(bad: BadLine, kill: int, returned: int, mode: str) -> bool:
@@ -87,27 +74,23 @@ def is_cut(bad: BadLine, kill: int, returned: int, mode: str) -> bool:
 
 
 def main(folder: Path, kills: int, mode: str) -> None:
-    counter = mmap.mmap(-1, mmap.PAGESIZE)
-    said = {"kills": kills, "returned": 0, "missing": 0, "doubled": 0, "torn": 0, "unreadable": 0, "parts": 0}
+    """Kill processes, ten after each other on one run."""
+    result: Counter[str] = Counter(kills=kills)
     bad = 0
     for kill in range(kills):
-        files = RunFiles(folder, f"run{kill // 10}")  # ten attempts on one run
+        files = RunFiles(folder, f"run{kill // 10}")
         known = 0 if kill % 10 == 0 else bad
-        returned = one_kill(files, counter, kill, mode)
+        returned = count_until_killed(partial(write_on, files, kill, mode), longest_s(mode))
         run = RecordedRun(files)
         found = [event.step for event in run if event.metrics["kill"] == kill]
         bad = len(run.bad_lines)
-        cut = [one for one in run.bad_lines[known:] if is_cut(one, kill, returned, mode)]
-        said["returned"] += returned
-        said["missing"] += len(set(range(returned)) - set(found))
-        said["doubled"] += len(found) - len(set(found))
-        said["torn"] += len(cut)
-        said["unreadable"] += bad - known - len(cut)
+        torn = sum(is_cut(one, kill, returned, mode) for one in run.bad_lines[known:])
+        result.update(cost(range(returned), found))
+        result.update(returned=returned, torn=torn, unreadable=bad - known - torn)
         if kill % 10 == 9:
-            said["parts"] += len(files.parts())
             for path in files.parts():
                 path.unlink()
-    print(json.dumps(said))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

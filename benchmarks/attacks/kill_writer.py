@@ -5,16 +5,8 @@ record. Promised: a record whose write had returned is never missing, doubled or
 was being written the beginning may be there, as a line that readers skip.
 """
 
-import json
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from kills import attack_by_kills
 
-from attack import ROOT, Report, chosen_cases, options, temporary_folder
-from fork_server import environment
-
-WRITER = ROOT / "tests" / "kill_writer.py"
 CASES = {
     "plain": "plain",
     "rotation": "parts",
@@ -24,43 +16,5 @@ CASES = {
     "3,000 metrics a record, rotation and gzip": "wide rotating",
 }
 
-
-def kill(case: str, kills: int, seed: int, folder: Path, report: Report) -> None:
-    """Kill so many processes of one mode of the writer, and count what that cost."""
-    done = subprocess.run(
-        [sys.executable, WRITER, folder, str(kills), CASES[case], str(seed)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        report.fail(case, f"{WRITER.name} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-        return
-    found = json.loads(done.stdout)
-    faults = {name: found[name] for name in ("missing", "doubled", "unreadable")}
-    report.count(
-        case, tries=kills, records_written=found["returned"], **faults, torn_while_written=found["torn"]
-    )
-    for name, count in faults.items():
-        if count:
-            report.fail(case, f"{count} records or lines are {name}")
-
-
-def main() -> None:
-    given = options(__doc__, quick=60, full=510, what="kills")
-    report = Report("kill_writer")
-    cases = chosen_cases(CASES, given.only)
-    with temporary_folder() as folder, ThreadPoolExecutor(given.jobs) as pool:
-        tasks = []
-        for number, case in enumerate(cases):
-            place = folder / str(number)
-            kills = given.count // len(cases)
-            tasks.append(pool.submit(kill, case, kills, given.seed + number, place, report))
-        for task in tasks:
-            task.result()
-    report.end()
-
-
 if __name__ == "__main__":
-    main()
+    attack_by_kills(__doc__, "kill_writer", CASES, "records written", quick=60, full=510)

@@ -11,7 +11,7 @@ from rich.console import Console
 from events import event, record
 from rldk.cli import main
 from rldk.cli.demo import _activation, show, show_next
-from rldk.demo import BROKEN_RATE, BROKEN_STEPS, STEPS
+from rldk.demo_training import BROKEN_RATE, BROKEN_STEPS, STEPS
 from rldk.doctor.judge import judge
 from rldk.runs import RecordedRun, open_run
 from rldk.schema.files import RunFiles

@@ -253,6 +253,7 @@ def test_each_rank_comes_to_the_same_verdict_by_itself(tmp_path, ill, saves):
                 assert control.should_save == saves
                 steps[rank] = step
                 break
+        callback.on_train_end(args, state, control)
     assert steps[0] == steps[1] > 6
     assert not (tmp_path / "logs1").exists()
 

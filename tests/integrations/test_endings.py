@@ -142,12 +142,12 @@ def hooked():
 
 
 def full_disk():
-    import errno, rldk.recording.crash as crash
+    import errno, rldk.recording.crash_writer as crash_writer
 
     def refuse(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    crash._write_all = refuse
+    crash_writer._write_all = refuse
     within_a_step(ValueError("boom"))
 
 

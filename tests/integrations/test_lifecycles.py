@@ -24,7 +24,7 @@ from rldk.integrations.trl import RLDKCallback, observe_rewards, trainer_session
 from rldk.recording.disk import BEGIN_SECONDS
 from rldk.recording.resources import ResourceSampler
 from rldk.runs import RecordedRun
-from rldk.runs.export import WRITERS
+from rldk.runs.metric_table import WRITERS
 
 pytestmark = [pytest.mark.training, pytest.mark.compat]
 

@@ -4,6 +4,7 @@ import argparse
 import copy
 import dataclasses
 import gc
+import inspect
 import json
 import math
 import os
@@ -33,6 +34,7 @@ from rldk.integrations import loop
 from rldk.integrations.loop_facts import rank_of_process, world_size_of_process
 from rldk.metrics.dialects.generic import GENERIC
 from rldk.recording import beginning, recorder, session
+from rldk.recording.options import RecordingOptions
 from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
@@ -62,6 +64,14 @@ def end_of(folder, run_id="r"):
 
 def steps(folder, run_id="r", phase="train"):
     return [event.step for event in run_of(folder, run_id) if event.phase == phase]
+
+
+def test_the_options_of_a_loop_are_those_of_the_callback():
+    of_loop = inspect.signature(rldk.record).parameters
+    of_callback = inspect.signature(rldk.RLDKCallback).parameters
+    assert set(of_callback) == set(RecordingOptions.__struct_fields__)
+    for name, option in of_callback.items():
+        assert (of_loop[name].default, of_loop[name].annotation) == (option.default, option.annotation)
 
 
 def collapse(run, count=60):

@@ -10,7 +10,7 @@ import pytest
 
 from integrations.witness import of_phase, read
 from rldk.runs import RecordedRun
-from rldk.runs.export import WRITERS
+from rldk.runs.metric_table import WRITERS
 from rldk.schema.files import RunFiles
 
 pytestmark = pytest.mark.training

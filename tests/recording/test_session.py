@@ -87,20 +87,28 @@ def run(folder):
     return RecordedRun(RunFiles(folder, "r"))
 
 
-def test_a_training_is_recorded_from_its_beginning_to_its_end(session, tmp_path, lines):
+def test_a_training_is_recorded_from_its_beginning_to_its_end(tmp_path, lines):
+    others = set(threading.enumerate())
+
+    def watchers():
+        begun = {one.name for one in set(threading.enumerate()) - others}
+        return begun & {"rldk-watchdog", "rldk-resources"}
+
+    session = Session(options(tmp_path, enable_resource_monitoring=True), Guard(), plan(tmp_path, lines))
     session.begin()
     session.begin_training(facts(tmp_path), SingleProcess())
     for step in (1, 2):
         session.begin_step()
         session.end_step(step)
         session.log(logged(step))
+    assert watchers() == {"rldk-watchdog", "rldk-resources"}
     session.end("completed")
+    assert watchers() == set()
     assert [event.step for event in run(tmp_path)] == [1, 2]
     assert run(tmp_path).info.end.how == "completed"
     assert lines == [
         f"rldk: 2 records of r are in {tmp_path}; too little to judge. Look: rldk doctor {tmp_path / 'r'}"
     ]
-    assert {one.name for one in threading.enumerate()} & {"rldk-watchdog", "rldk-resources"} == set()
 
 
 def test_of_an_evaluation_alone_no_lock_stays_and_a_training_goes_on_in_its_run(session, tmp_path):

@@ -9,7 +9,7 @@ from events import event, resumed, write_run
 from rldk.health import Diagnosis, Monitor, RunContext, diagnose, select
 from rldk.report.final_report import final_report, write_end
 from rldk.runs import RecordedRun
-from rldk.runs.export import Survey
+from rldk.runs.metric_table import Survey
 from rldk.schema.run_info import RunEnd
 
 NOTHING = Diagnosis(status="insufficient-data", findings=[], not_checked=[])

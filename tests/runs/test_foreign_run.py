@@ -14,8 +14,8 @@ from rldk import RLDKError, open_run
 from rldk.cli import main
 from rldk.runs.adapters.base import Adapter, Row
 from rldk.runs.event_reader import BadLine
-from rldk.runs.export import write_jsonl
 from rldk.runs.foreign_run import COUNTED, ForeignRun
+from rldk.runs.metric_table import write_jsonl
 from rldk.schema.event import decode, encode
 from rldk.schema.run_info import RunInfo
 

@@ -25,6 +25,7 @@ def recorded(tmp_path, how=None, detail=None):
         recorder.close()
     else:  # a kill: the lock is free, and nothing was written
         recorder._lock.release()
+        recorder._crash_recorder.end()
         recorder.disown()
     return RecordedRun(recorder.files)
 

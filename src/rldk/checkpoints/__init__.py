@@ -1,4 +1,4 @@
-"""The content of a checkpoint, and its changes since the previous, tensor by tensor, without torch."""
+"""Reads a checkpoint, and its changes since the previous one, tensor by tensor, without torch."""
 
 from rldk.checkpoints.analyst import Analyst, analyse
 from rldk.checkpoints.background import Background

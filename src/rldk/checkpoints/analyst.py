@@ -1,7 +1,7 @@
 """Analyses checkpoints: compares each with the previous checkpoint, a tensor at a time.
 
-Owns what is remembered between two saves: a fingerprint of the last one, never its bytes and never an open
-file. Invariant: whatever lies in a folder, the answer is an `Analysis`; it tells facts, the rules judge them.
+Between two saves it keeps a fingerprint of the last one, never its bytes or an open file. Invariant: whatever
+a folder holds, the result is an `Analysis`: facts, which the rules judge.
 """
 
 import os
@@ -27,17 +27,17 @@ __all__ = ["Analyst", "analyse"]
 Path = str | os.PathLike[str]
 
 _UNROUTED = ("num_experts", "num_local_experts", "n_routed_experts", "vision_config", "audio_config")
-"""Keys of a config.json whose model has parts that a batch may leave alone."""
+"""Keys of a config.json that show parts of the model that a batch may not use."""
 _UNROUTED_PARTS = re.compile(r"(?:^|\.)(?:experts|visual|(?:vision|audio)_\w+)\.")
-"""In names of tensors: an adapter has no config.json."""
+"""The same in names of tensors, as an adapter has no config.json."""
 _STATE = re.compile(r"(?:optimizer|scheduler|rng_state|random_states|scaler|sampler).*\.(?:pt|pth|bin|pkl)")
-"""Files of the state of a training, in the Trainer's words or accelerate's (`accelerate.utils.constants`)."""
+"""Files of a training's state, as the Trainer or accelerate names them (`accelerate.utils.constants`)."""
 _OF_MODELS = ("generation_config.json", "tokenizer_config.json", "tokenizer.json")
 """Files that transformers writes only with a config.json in the same folder."""
 
 
 def analyse(path: Path, previous: Path | None = None, *, base: Path | None = None) -> Analysis:
-    """The facts of one checkpoint; arguments as of `Analyst`."""
+    """The facts of one checkpoint; for the arguments see `Analyst`."""
     return Analyst(base).analyse(path, previous)
 
 
@@ -51,7 +51,7 @@ class Analyst:
 
     def __init__(self, base: Path | None = None) -> None:
         self.last: Fingerprint | None = None
-        """Of the newest checkpoint that was read to the end."""
+        """The fingerprint of the newest checkpoint that was read to the end."""
         self._base = None if base is None else os.fspath(base)
         self._base_norms: dict[str, float] | None = None
         self._scanner = Scanner()
@@ -59,7 +59,7 @@ class Analyst:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes of tensors read so far. Another thread may ask."""
+        """Bytes of tensors read so far. Another thread may call this."""
         return self._scanner.bytes_read
 
     def analyse(self, path: Path, previous: Path | None = None) -> Analysis:
@@ -67,8 +67,8 @@ class Analyst:
 
         Args:
             path: a checkpoint's folder, or one file of safetensors or of `torch.save`.
-            previous: its predecessor; None: the last one that was analysed, if its step is below this one's,
-                else the base model. It may be gone: what is remembered of it tells which tensors changed.
+            previous: the checkpoint before it; None: the last analysed one, if its step is lower, else the
+                base model. If it is deleted, its fingerprint shows which tensors changed.
         """
         started, read = time.perf_counter(), self._scanner.bytes_read
         folder = os.path.abspath(os.fspath(path))
@@ -108,7 +108,7 @@ class Analyst:
         return found
 
     def _fill(self, found: Analysis, weights: Weights, previous: str | None) -> dict[str, KnownTensor]:
-        """Tell all facts; what is to be remembered of each tensor."""
+        """Add all facts to the analysis, and return what it keeps of each tensor."""
         folder = weights.folder
         found.kind, found.parts, found.notes = weights.contents.kind, weights.parts, weights.notes
         found.faults = [*weights.contents.faults, *weights.misplaced()]
@@ -141,14 +141,14 @@ class Analyst:
         return known
 
     def _before(self, found: Analysis, previous: str | None) -> PreviousCheckpoint | None:
-        """What the checkpoint is compared with."""
+        """The checkpoint to compare with."""
         last, step = self.last, found.step
         if previous is not None:
             known = last is not None and os.path.abspath(previous) == last.path
             return PreviousCheckpoint(previous, last if known else None)
         if last is not None and (last.step is None or step is None or last.step < step):
             return PreviousCheckpoint(last.path, last)
-        if self._base is None or found.kind == "adapter":  # an adapter has no tensor in common with it
+        if self._base is None or found.kind == "adapter":  # an adapter shares no tensor with it
             return None
         return PreviousCheckpoint(self._base, base=True)
 
@@ -161,7 +161,7 @@ class Analyst:
         pairs: Pairs,
         tally: LayerGroups,
     ) -> None:
-        """Measure every tensor, a file at a time."""
+        """Measure every tensor, one file at a time."""
         entries: dict[str, list[Entry]] = {}
         for location in weights.locations.values():
             entries.setdefault(location.part, []).append(location.entry)
@@ -203,7 +203,7 @@ class Analyst:
         folder, names = weights.folder, set(weights.names)
         entries = [location.entry for location in weights.locations.values()]
         crcs = {name: one.crc for name, one in known.items()}
-        alone = not os.path.samefile(folder, found.path)  # then what else should be there is not its matter
+        alone = not os.path.samefile(folder, found.path)  # then other missing files are no fault of it
         if not alone:
             found.vocabulary = vocabulary_of(folder, entries, crcs, self._tokens)
         config, unread = read_json(os.path.join(folder, "config.json"), dict[str, Any])
@@ -247,7 +247,7 @@ class Analyst:
 
 
 def _count(found: Analysis, entry: Entry, measured: TensorStats) -> None:
-    """Note what a tensor is, and what is wrong with it."""
+    """Record what a tensor is, and its faults."""
     found.dtypes[entry.dtype] = found.dtypes.get(entry.dtype, 0) + entry.elements
     if not entry.elements:
         found.empty_tensors += 1
@@ -266,7 +266,7 @@ def _count(found: Analysis, entry: Entry, measured: TensorStats) -> None:
         found.non_finite_tensors += 1
         found.masks += nonfinite.mask
         found.non_finite.append(nonfinite)
-        found.non_finite.sort(key=lambda one: (one.mask, one.lasting))  # masks come by the layer
+        found.non_finite.sort(key=lambda one: (one.mask, one.lasting))  # each layer has its masks
         del found.non_finite[MAX_NAMED:]
 
 

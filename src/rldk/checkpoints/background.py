@@ -1,7 +1,7 @@
-"""Analyses checkpoints during a training: a queue of checkpoints, and a thread that waits for the answers.
+"""Analyses checkpoints during a training, with a queue and a thread that waits for the results.
 
-Invariant: `submit` returns at once and never raises; a failed analysis, or saves that are faster than the
-analyses, cost only that analysis.
+Invariant: `submit` returns at once and never raises; an analysis that fails, or is too slow for the saves,
+costs only itself.
 """
 
 import os
@@ -18,7 +18,7 @@ from rldk.schema.checkpoint import Analysis
 __all__ = ["Background"]
 
 MAX_WAITING = 2
-"""Checkpoints that wait for their analysis; of more, the oldest are skipped."""
+"""Checkpoints that may wait for their analysis; if there are more, it skips the oldest."""
 
 
 class Background:
@@ -27,7 +27,7 @@ class Background:
     Args:
         done: called with each analysis, in the thread of this object; its exceptions are ignored.
         base: folder of the model from which the training started, if it is local.
-        over: called in that thread when it ends, after the analysis of all submitted checkpoints.
+        over: called in that thread when it ends, after all analyses.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Background:
         over: Callable[[], None] = lambda: None,
     ) -> None:
         self.skipped: list[int] = []
-        """Steps whose checkpoints were not analysed, because newer ones were there before their turn."""
+        """Steps of skipped checkpoints: newer ones came before their turn."""
         self._done = done
         self._over = over
         self._worker = Worker(base)
@@ -51,7 +51,7 @@ class Background:
         disown_in_child(self)
 
     def submit(self, path: str | os.PathLike[str], step: int) -> None:
-        """Have a checkpoint analysed that was just saved."""
+        """Queue a checkpoint that was just saved."""
         with self._condition:
             if self._closed:
                 return
@@ -63,17 +63,17 @@ class Background:
             self._condition.notify_all()
 
     def finish(self) -> bool:
-        """Take no more, and return at once; whether everything that was submitted has been analysed."""
+        """Accept no more, and return at once: whether all submitted checkpoints are analysed."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()
             return not self._waiting and self._busy is None
 
     def close(self, timeout: float) -> str | None:
-        """Wait at most `timeout` seconds for what was submitted, and end: `done` is not called after it.
+        """Wait at most `timeout` seconds for the submitted checkpoints, and end; no call of `done` follows.
 
         Returns:
-            None, or in words which checkpoints were not analysed.
+            None, or a text that names the checkpoints without an analysis.
         """
         until = time.monotonic() + timeout
         with self._condition:
@@ -95,7 +95,7 @@ class Background:
         return f"the analysis of {names} was given up after {timeout:g} s; run: rldk checkpoint {late[-1]}"
 
     def disown(self) -> None:
-        """In a forked child, which has no thread of its parent's."""
+        """In a forked child, drop the thread, which is the parent's."""
         self._closed, self._thread, self._condition = True, None, threading.Condition()
         self._waiting.clear()
         self._busy = None
@@ -128,7 +128,7 @@ class Background:
         self._over()
 
     def _take(self) -> tuple[str, int] | None:
-        """The next checkpoint, when there is one; None when this is closed."""
+        """Wait for the next checkpoint; None when this is closed."""
         with self._condition:
             while not self._waiting and not self._closed:
                 self._condition.wait()

@@ -1,6 +1,6 @@
-"""Bytes of tensors as float32: numpy knows no bfloat16 and no fp8.
+"""Converts the bytes of tensors to float32, as numpy has no bfloat16 and no fp8.
 
-Invariant: a value that float32 can hold is exact; NaN and infinities stay what they are.
+Invariant: a value that float32 can hold is exact; NaN stays NaN, and an infinity stays one.
 """
 
 from collections.abc import Callable, Mapping
@@ -59,13 +59,13 @@ FLOATS: Mapping[str, Callable[[Bytes, Floats], None]] = {
     "F8_E4M3": _table(_E4M3),
     "F8_E5M2": _table(_E5M2),
 }
-"""Dtype in the words of safetensors -> what fills float32 with its bytes."""
+"""Dtype, as safetensors names it -> the function that fills float32 with its bytes."""
 WIDTH: Mapping[str, int] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 """Bytes of an element."""
 
 
 def into_float32(dtype: str, raw: Bytes, out: Floats) -> Floats:
-    """The elements in `raw`, in the beginning of `out`."""
+    """Write the elements of `raw` to the beginning of `out`."""
     view = out[: raw.size // WIDTH[dtype]]
     FLOATS[dtype](raw, view)
     return view

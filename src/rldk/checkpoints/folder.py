@@ -1,7 +1,7 @@
 """The content of a checkpoint's folder: the files of weights, and the files missing for a resume.
 
-Invariant: a file is required only if the trainer writes it together with the other files of the folder, so
-that a published model lacks nothing.
+Invariant: a file is required only if the trainer writes it together with the other files of the folder; thus
+a published model lacks nothing.
 """
 
 import os
@@ -28,17 +28,17 @@ __all__ = [
 ]
 
 MAX_STATE = 320_000_000
-"""Bytes of a trainer_state.json that is read: 200,000 records of 32 metrics."""
+"""Bytes of a trainer_state.json up to which rldk reads it: 200,000 records of 32 metrics."""
 MAX_RECORDS = 1_000_000
 """JSON objects in it, each of which may be a record."""
 MAX_INDEX = 32_000_000
-"""Bytes of an index of shards that is read: 300,000 tensors."""
+"""Bytes of an index of shards up to which rldk reads it: 300,000 tensors."""
 MAX_FILES = 1_000_000
-"""Files of a folder whose sizes are summed."""
+"""Files of a folder up to which rldk adds their sizes."""
 MAX_PATH = 4096
 """Bytes of a path, by the limit of Linux."""
 RECENT = 10
-"""Records of the learning rate that tell how steep the schedule is now; a warm-up is steeper."""
+"""Records of the learning rate that show the slope of the schedule now; a warm-up is steeper."""
 STATE_FILES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
 """What `transformers.Trainer._save_checkpoint` adds to the weights unless `save_only_model` is set."""
 
@@ -58,20 +58,20 @@ _STEP = re.compile(r"(?:checkpoint|global_step|step)[-_]?(\d+)")
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """The weights of a folder, by their names."""
+    """The weights of a folder, by the names of its files."""
 
     kind: Literal["model", "adapter", "none"]
-    """Whole weights, an adapter, or nothing that can be read."""
+    """Whole weights, an adapter, or nothing readable."""
     parts: list[str] = []
     """Names of the files of weights that exist."""
     faults: list[str] = []
-    """Files that should be there and are not."""
+    """Files that are missing."""
     notes: list[str] = []
-    """Weights that are there and are not read."""
+    """Weights that exist and that rldk does not read."""
     files_of_tensors: dict[str, str] = {}
-    """Tensor -> file, by the index; empty where there is none."""
+    """Tensor -> file, by the index; empty if there is none."""
     below: str = ""
-    """Folder in this one in which an adapter and its configuration lie; empty: they lie in this one."""
+    """The sub-folder of an adapter and its configuration; empty if they are in this folder."""
 
 
 def contents_of(folder: str, names: Collection[str]) -> Contents:
@@ -106,14 +106,14 @@ def _here(folder: str, names: Collection[str]) -> Contents:
 
 
 def _below(folder: str, names: Collection[str]) -> Contents | None:
-    """An adapter with another name than `default`, which peft saves in a folder of that name.
+    """An adapter that is not called `default`: peft saves it in a folder of its name.
 
-    Of several the first that holds weights is taken: their tensors have the same names.
+    If several hold weights, it takes the first: their tensors have the same names.
     """
     if "adapter_config.json" in names or "config.json" in names:
         return None  # the weights that belong here are missing
     if any(_SAVED.fullmatch(name) for name in names):
-        return None  # a trainer's output_dir, which may hold checkpoints and a final adapter
+        return None  # a trainer's output_dir may hold checkpoints and a final adapter
     found: dict[str, Contents] = {}
     for name in sorted(names):
         with suppress(OSError):  # most of them are files
@@ -150,13 +150,13 @@ def _indexed(folder: str, index: str, kind: str, names: Collection[str]) -> Cont
 
 
 class _Index(msgspec.Struct):
-    """Only what is needed: the decoder skips the rest, whatever it holds."""
+    """The one field that rldk needs: the decoder skips all others."""
 
     weight_map: dict[str, str] | None = None
 
 
 class _Config(msgspec.Struct):
-    """What transformers writes in each config.json."""
+    """The fields that transformers writes in each config.json."""
 
     model_type: msgspec.Raw = _NULL
     architectures: msgspec.Raw = _NULL
@@ -164,12 +164,12 @@ class _Config(msgspec.Struct):
 
 
 def _is_listed(name: str) -> bool:
-    """Whether a name is that of weights in a known format that rldk does not read."""
+    """Whether a name is of weights in a known format that rldk does not read."""
     return bool(_PICKLED.fullmatch(name) or _ELSEWHERE.fullmatch(name))
 
 
 def _is_of_transformers(folder: str, names: Collection[str]) -> bool:
-    """Whether transformers saved the folder; a loop of one's own may have a config.json, too."""
+    """Whether transformers saved the folder; a user's own loop may write a config.json too."""
     if not is_of_trainer(names) and "config.json" in names:
         config, _ = read_json(os.path.join(folder, "config.json"), _Config)
         return config is not None and config != _Config()
@@ -182,12 +182,12 @@ def is_of_trainer(names: Collection[str]) -> bool:
 
 
 def state_of(names: Collection[str]) -> tuple[Literal["whole", "partial", "weights"], list[str]]:
-    """How much of the training's state is there, and the names of what is missing, in a Trainer's folder."""
+    """How much of the training's state a Trainer's folder holds, and the names of its missing files."""
     ranks = sorted(int(found[1]) for name in names if (found := _RANK.fullmatch(name)))
     sharded = any(re.fullmatch(r"global_step\d+|optimizer_\d+", name) for name in names)
     there = {
         "optimizer.pt": sharded or "optimizer.pt" in names or "optimizer.bin" in names,
-        # DeepSpeed keeps a scheduler of its own in its own files
+        # DeepSpeed keeps its own scheduler in its own files
         "scheduler.pt": sharded or "scheduler.pt" in names,
         "rng_state.pth": "rng_state.pth" in names or bool(ranks),
         "trainer_state.json": "trainer_state.json" in names,
@@ -206,7 +206,7 @@ class _Record(msgspec.Struct):
 
 
 class _State(msgspec.Struct):
-    """The fields that are needed: what else is logged is skipped by the decoder."""
+    """The fields that rldk needs: the decoder skips all others."""
 
     global_step: msgspec.Raw = _NULL
     best_model_checkpoint: msgspec.Raw = _NULL
@@ -214,7 +214,7 @@ class _State(msgspec.Struct):
 
 
 def _scalar(raw: msgspec.Raw) -> Any:
-    """A number or a text of the file; None where it is anything else, which may be of any size."""
+    """A number or a text of the file; None for anything else, which may have any size."""
     if len(memoryview(raw)) > MAX_PATH:
         return None
     with suppress(msgspec.DecodeError, UnicodeDecodeError):
@@ -255,13 +255,13 @@ def progress_of(folder: str) -> tuple[TrainerProgress | None, list[tuple[int, fl
 
 
 def _whole(value: Any) -> int | None:
-    """A step, which not every trainer writes as a whole number."""
+    """A step; some trainers write it as a float."""
     number = finite(value)
     return integer(int(number)) if number is not None and number.is_integer() else None
 
 
 def _updates(rates: list[tuple[int, float]]) -> int:
-    """Steps with a learning rate above 0: a record stands for the steps since the one before."""
+    """Steps with a learning rate above 0; a record counts for all steps since the record before it."""
     steps = [0, *(step for step, _ in rates)]
     return sum(max(steps[i + 1] - steps[i], 0) for i, (_, rate) in enumerate(rates) if rate > 0)
 
@@ -273,7 +273,7 @@ def best_of(folder: str, saved_path: str | None) -> Best | None:
     parent = os.path.dirname(os.path.abspath(folder))
     sibling = os.path.join(parent, os.path.basename(saved_path.rstrip("/\\")))
     exists = os.path.isdir(saved_path) or os.path.isdir(sibling)
-    # a path of the trainer may be relative to a folder that is not ours
+    # the trainer's path may be relative to another folder than ours
     recorded = os.path.normpath(os.path.dirname(saved_path.rstrip("/\\")) or ".").lstrip("./")
     return Best(path=saved_path[:500], exists=exists, moved=not parent.endswith(recorded))
 
@@ -285,7 +285,7 @@ def step_of(folder: str) -> int | None:
 
 
 def size_of(folder: str) -> int:
-    """Bytes of the files in a folder and in those below it, where optimizers in shards lie."""
+    """Bytes of the files in a folder and its sub-folders, which hold sharded optimizers."""
     total, left, places = 0, MAX_FILES, [folder]
     while places and left > 0:
         with suppress(OSError), os.scandir(places.pop()) as found:  # deleted meanwhile

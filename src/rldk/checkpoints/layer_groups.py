@@ -1,6 +1,6 @@
-"""Sums over the tensors of a checkpoint: by part and layer, and over all that the predecessor has too.
+"""Sums over the tensors of a checkpoint: by part and layer, and over all that the previous checkpoint shares.
 
-Invariant: a sum in which one tensor is not known is not known.
+Invariant: a sum is unknown if one of its tensors is unknown.
 """
 
 import math
@@ -22,13 +22,13 @@ class Tensor(NamedTuple):
     name: str
     elements: int
     squares: float | None
-    """Sum of the squares of its finite elements; None: no float."""
+    """Sum of the squares of its finite elements; None if it is no float."""
     compared: bool = False
-    """The predecessor has it in the same dtype and shape."""
+    """Whether the previous checkpoint has it in the same dtype and shape."""
     changed: int | None = None
-    """Elements that are not bit-equal to the predecessor's; None: not known."""
+    """Elements that are not bit-equal to the previous ones; None if unknown."""
     moved: float | None = None
-    """Sum of the squares of the differences; None: not known."""
+    """Sum of the squares of the differences; None if unknown."""
 
 
 class _Sum(msgspec.Struct):
@@ -64,14 +64,14 @@ class _Sum(msgspec.Struct):
 
     @property
     def unchanged(self) -> float | None:
-        """Share of the compared elements that are bit-equal."""
+        """The share of bit-equal elements among those compared."""
         if not self.compared_elements or self.changed is None:
             return None
         return 1.0 - self.changed / self.compared_elements
 
     @property
     def drift(self) -> float | None:
-        """||dW|| / ||W|| of what was compared."""
+        """||dW|| / ||W|| of the compared elements."""
         if not self.compared_squares or self.moved is None:
             return None
         return math.sqrt(self.moved / self.compared_squares)
@@ -93,7 +93,7 @@ class LayerGroups:
         self._groups.setdefault(name, _Sum()).add(tensor)
 
     def groups(self) -> list[Group]:
-        """By part and layer, in the order in which they came."""
+        """The sums by part and layer, in the order of their first tensors."""
         return [
             Group(
                 name=name[:200],
@@ -107,14 +107,14 @@ class LayerGroups:
         ]
 
     def fill(self, compared: Comparison) -> None:
-        """Tell what is known over all tensors that both checkpoints have."""
+        """Add to the comparison the sums over all tensors that both checkpoints have."""
         total = self._all
         compared.tensors, compared.unchanged_tensors = total.compared, total.equal
         compared.unchanged, compared.drift = total.unchanged, total.drift
 
 
 def group_of(tensor: str) -> str:
-    """The part of a layer that a tensor is of: `model.layers.3.mlp`; its module, where there is no layer."""
+    """The part of a layer to which a tensor belongs, as `model.layers.3.mlp`; without layers, its module."""
     parts = tensor.removeprefix("base_model.model.").split(".")
     number = next((i for i, part in enumerate(parts) if part.isdigit()), None)
     if number is None:

@@ -1,6 +1,6 @@
-"""A LoRA adapter: whether it does anything, its size and rank, and whether its configuration fits.
+"""Measures a LoRA adapter: its effect, its size, its rank, and whether its configuration fits.
 
-Invariant: no product BA of the size of the model is ever made; what is known of it comes from r x r matrices.
+Invariant: it never computes a product BA of the size of the model; r x r matrices give its norms.
 """
 
 import math
@@ -21,16 +21,16 @@ from rldk.schema.checkpoint import MAX_NAMED, LoraAdapter
 __all__ = ["LoraConfig", "Pairs", "adapter_of", "config_of"]
 
 MAX_ELEMENTS = 1 << 24
-"""Elements of a lora_A or lora_B that are looked at in one piece: 64 MB as float32."""
+"""Elements up to which it loads a lora_A or lora_B in one piece: 64 MB as float32."""
 MAX_RANK = 1024
-"""Rank of a pair that is measured: a matrix of r x r in float64 has 8 MB. In practice it is 4 to 256."""
+"""Rank up to which it measures a pair: an r x r matrix in float64 has 8 MB. In practice it is 4 to 256."""
 
 MAX_WAITING = 1 << 26
-"""Elements that wait for the other matrix of their pair: 256 MB. In a file of peft a pair lies together."""
+"""Elements that may wait for the other matrix of their pair: 256 MB. peft saves a pair together."""
 MAX_SECONDS = 30.0
-"""Time of this thread in which pairs are measured. A pair of rank 256 of an 8B model takes about 0.1 s."""
+"""CPU seconds for all pairs. A pair of rank 256 of an 8B model takes about 0.1 s."""
 MAX_DOTS = 64
-"""Dots of a name behind which an entry of `target_modules` may begin; models have about ten."""
+"""Dots in a name after which an entry of `target_modules` may begin; models have about ten."""
 
 _SPELLED = ((".lora_A.weight", "a"), (".lora_B.weight", "b"))
 
@@ -44,22 +44,22 @@ class _Pair(NamedTuple):
 
 
 class Pairs:
-    """The lora_A and lora_B of an adapter, a module at a time; an A waits in memory for its B.
+    """Measures the lora_A and lora_B of an adapter, one module at a time; an A waits in memory for its B.
 
     Args:
-        measuring: whether the product of a pair means anything.
+        measuring: whether to measure products; those of `target_parameters` have no meaning.
     """
 
     def __init__(self, *, measuring: bool = True) -> None:
         self._measuring = measuring
         self.done: dict[str, _Pair] = {}
-        """By module; what `base_model.model.` stands before is left out."""
+        """The measured pairs by module, without the prefix `base_model.model.`."""
         self.zero: list[str] = []
         """Modules whose lora_B is all zeros."""
         self.ranks: dict[str, int] = {}
-        """Rank of each module, by the shape."""
+        """The rank of each module, by its shapes."""
         self.unmeasured: dict[str, str] = {}
-        """Modules whose product was to be measured and was not -> why, in words."""
+        """Modules without a measured product -> the reason, as text."""
         self._waiting: dict[str, Floats] = {}
         self._waiting_elements = 0
         self._seconds = 0.0
@@ -67,14 +67,14 @@ class Pairs:
 
     @staticmethod
     def part_of(name: str) -> tuple[str, str] | None:
-        """Module and `a` or `b` of a tensor's name; None where it is neither."""
+        """The module, and `a` or `b`, by a tensor's name; None for other tensors."""
         for suffix, side in _SPELLED:
             if name.endswith(suffix):
                 return name.removesuffix(suffix).removeprefix("base_model.model."), side
         return None
 
     def meet(self, name: str, shape: tuple[int, ...], *, zero: bool) -> bool:
-        """Note that a tensor is there, and whether it is all zeros; whether `add` wants its values."""
+        """Record a tensor, and whether it is all zeros; returns whether `add` needs its values."""
         part = self.part_of(name)
         if part is None:
             return False
@@ -100,7 +100,7 @@ class Pairs:
         return module not in self.unmeasured
 
     def add(self, name: str, values: Floats) -> None:
-        """Take the values of a lora_A or lora_B; the pair is measured when both are there."""
+        """Add the values of a lora_A or lora_B; with the second of a pair, it measures the pair."""
         part = self.part_of(name)
         if part is None:
             return
@@ -122,13 +122,13 @@ class Pairs:
         self._seconds += time.thread_time() - started
 
     def _taken(self, module: str) -> Floats | None:
-        """The matrix of a module that waits, which waits no more."""
+        """Remove and return the matrix of a module that waits."""
         values = self._waiting.pop(module, None)
         self._waiting_elements -= 0 if values is None else values.size
         return values
 
     def unpaired(self) -> list[str]:
-        """Modules that have one of the two only."""
+        """Modules that have only one of the two."""
         return sorted(module for module, sides in self._seen.items() if len(sides) == 1)
 
     def modules(self) -> list[str]:
@@ -136,7 +136,7 @@ class Pairs:
         return list(self._seen)
 
     def notes(self) -> list[str]:
-        """What was not measured, in words."""
+        """What was not measured, as text."""
         if not self.unmeasured:
             return []
         module, why = next(iter(self.unmeasured.items()))
@@ -147,8 +147,8 @@ class Pairs:
 def _measure(a: Floats, b: Floats) -> _Pair:
     """||BA||_F^2 = tr(B'B AA'), and ||BA||_2^2, its largest eigenvalue.
 
-    Both are had from r x r matrices; the first singular value needs no QR, which would keep the small ones
-    exact that nothing here asks for. In float64: the squares of weights of 1e-20 are no float32.
+    r x r matrices give both. A QR would make small singular values exact, which nothing here needs. In
+    float64, as float32 cannot hold the squares of weights of 1e-20.
     """
     inner, outer = _gram(b.T), _gram(a)
     square = float(np.einsum("ij,ji->", inner, outer))
@@ -169,16 +169,16 @@ class LoraConfig(NamedTuple):
     """`adapter_config.json`."""
 
     content: dict[str, Any] | None
-    """Its content; None: there is none that can be read."""
+    """Its content; None if it is missing or unreadable."""
     fault: str | None
-    """Why it cannot be read, in words."""
+    """Why it cannot be read, as text."""
 
     @property
     def of_parameters(self) -> bool:
         """Whether some lora_A and lora_B are of a parameter that holds all experts.
 
-        Then peft puts the ranks of all of them into one lora_A, and names the module that it wraps: neither
-        rank nor name nor product is what it is of a layer.
+        Then one lora_A holds the ranks of all experts, and has the name of the wrapped module. Its rank, name
+        and product mean something else than those of a layer.
         """
         return bool(self.content and self.content.get("target_parameters"))
 
@@ -199,7 +199,7 @@ def adapter_of(
         pairs: its tensors, measured.
         tensors: the names of all its tensors.
         size: bytes of its weights.
-        norms: ||W||_F of modules of the base model, where that is at hand.
+        norms: ||W||_F of modules of the base model, if it is available.
     """
     config = lora_config.content or {}
     found = LoraAdapter(kind=_text(config.get("peft_type")), bytes=size, fault=lora_config.fault)
@@ -220,9 +220,9 @@ def adapter_of(
 
 
 def _targets(config: Mapping[str, Any], tensors: list[str], pairs: Pairs, found: LoraAdapter) -> None:
-    """A module is matched by peft if its name is an entry of `target_modules` or ends with `.` and the entry.
+    """A module matches if its name is an entry of `target_modules` or ends with `.` and the entry.
 
-    A text is a regular expression, which peft alone may run: a slow one would hold the interpreter.
+    A text is a regular expression; rldk never runs it, as a slow one would block the interpreter.
     """
     targets = config.get("target_modules")
     if not isinstance(targets, list) or not pairs.modules():
@@ -237,7 +237,7 @@ def _targets(config: Mapping[str, Any], tensors: list[str], pairs: Pairs, found:
 
 
 def _ends(module: str) -> Iterable[str]:
-    """A name, and what follows each of its last dots: time stays linear in a name of 400,000 dots."""
+    """Yields a name, and the part after each of its last dots; a name of 400,000 dots takes linear time."""
     parts = module.rsplit(".", MAX_DOTS)
     return (".".join(parts[i:]) for i in range(len(parts)))
 

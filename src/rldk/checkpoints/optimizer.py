@@ -1,4 +1,4 @@
-"""The optimizer and the scheduler of a checkpoint: can they resume from it?
+"""Examines the optimizer and the scheduler of a checkpoint: can they resume from it?
 
 Invariant: an unknown kind of optimizer is reported as not examined, never as faulty.
 """
@@ -20,20 +20,20 @@ from rldk.schema.checkpoint import MAX_NAMED, NonFiniteTensor, Optimizer
 __all__ = ["optimizer_of"]
 
 MAX_SCHEDULER = 4_000_000
-"""Bytes of `scheduler.pt`, which has one or two kilobytes."""
+"""Bytes of `scheduler.pt`, which usually has one or two kilobytes."""
 MAX_VALUES = 500_000
-"""Values of the state that are examined: an Adam whose pickle has 16 MB has 220,000."""
+"""Values of the state that it examines: an Adam whose pickle has 16 MB has 220,000."""
 MAX_GROUPS = 100_000
-"""Groups of parameters; usually there are one or two, and at most one a parameter."""
+"""Groups of parameters; usually one or two, and at most one for each parameter."""
 CHECK_EVERY = 1024
-"""Parameters of a group between two looks at the time."""
+"""Parameters of a group between two checks of the time."""
 
 
 def optimizer_of(folder: str, scanner: Scanner) -> Optimizer | None:
-    """What `optimizer.pt` (`optimizer.bin` of FSDP) and `scheduler.pt` hold; None where there is neither.
+    """The facts of `optimizer.pt` (`optimizer.bin` of FSDP) and `scheduler.pt`; None if both are missing.
 
     Raises:
-        OSError: the disk cannot read them.
+        OSError: they cannot be read from the disk.
     """
     found = Optimizer()
     names = set(os.listdir(folder))
@@ -68,7 +68,7 @@ def _examine(path: str, found: Optimizer, scanner: Scanner) -> None:
 
 
 def _groups(content: Any, found: Optimizer, limit: TimeLimit) -> None:
-    """`param_groups` of `torch.optim.Optimizer.state_dict`; in a hostile one they may all be one list."""
+    """Reads `param_groups` of `torch.optim.Optimizer.state_dict`; in a hostile file all may be one list."""
     groups = content.get("param_groups") if isinstance(content, dict) else None
     if not isinstance(groups, list) or not isinstance(content.get("state"), dict):
         raise UnreadableError("it is no state of a torch.optim.Optimizer", damaged=False)
@@ -93,9 +93,9 @@ def _groups(content: Any, found: Optimizer, limit: TimeLimit) -> None:
 
 
 def _state(fd: int, file: TorchFile, found: Optimizer, scanner: Scanner) -> None:
-    """The counters and the tensors of the state.
+    """Reads the counters and the tensors of the state.
 
-    The bytes of a file justify that they are read once: tensors that share them beyond that are not read.
+    It reads each byte of a file once: further tensors that share it are not read.
     """
     steps: list[int] = []
     left = os.fstat(fd).st_size
@@ -132,7 +132,7 @@ def _state(fd: int, file: TorchFile, found: Optimizer, scanner: Scanner) -> None
 def _values(state: Mapping[Any, Any]) -> Iterator[tuple[Any, str, Any]]:
     for param, held in state.items():
         if not isinstance(held, dict) or not held:
-            yield param, "", None  # counted as any other
+            yield param, "", None  # counts as any other
         else:
             for what, value in held.items():
                 yield param, str(what), value
@@ -159,7 +159,7 @@ def _step(fd: int, file: TorchFile, value: Any, scanner: Scanner) -> int | None:
 
 
 def _schedule(path: str, found: Optimizer) -> None:
-    """`_last_lr` of a `torch.optim.lr_scheduler.LRScheduler.state_dict`: the rates of the next step."""
+    """Reads `_last_lr` of `torch.optim.lr_scheduler.LRScheduler.state_dict`: the rates of the next step."""
     fd = opened(path)
     try:
         if os.fstat(fd).st_size > MAX_SCHEDULER:

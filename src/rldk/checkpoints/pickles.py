@@ -1,7 +1,7 @@
-"""The pickles of `torch.save`, read by an interpreter of their opcodes that calls nothing.
+"""Reads the pickles of `torch.save` with an interpreter of opcodes that calls no function.
 
-Owns what an opcode means and what a pickle may cost. Invariant: it builds lists, dicts, tuples, numbers,
-texts and `TensorStandIn`; whatever the bytes, nothing else changes.
+Owns the meaning of each opcode, and the limits of a pickle. Invariant: whatever the bytes, it only builds
+lists, dicts, tuples, numbers, texts and `TensorStandIn`.
 
 Why not `pickle.Unpickler`: BUILD changes the objects that `find_class` hands out, an opcode allocates the
 bytes that it names before it reads them, and the hash of a deeply nested tuple overflows the stack of C.
@@ -26,9 +26,9 @@ MAX_OPERATIONS = 8_000_000
 MAX_EXTENTS = 64
 """Dimensions of a tensor, as torch limits them."""
 MAX_ARGUMENTS = 16
-"""Arguments of `_rebuild_tensor_v2` and its kind, which takes 7."""
+"""Arguments of a function such as `_rebuild_tensor_v2`, which takes 7."""
 CHECK_EVERY = 1024
-"""Opcodes, and entries of dicts, between two looks at the time."""
+"""Opcodes, and entries of dicts, between two checks of the time."""
 _STORAGES = {
     "DoubleStorage": "F64",
     "FloatStorage": "F32",
@@ -63,19 +63,19 @@ class TensorStandIn(NamedTuple):
     """Where a tensor's bytes are."""
 
     key: str
-    """Of its storage."""
+    """The key of its storage."""
     dtype: str
-    """In the words of safetensors."""
+    """Its dtype, as safetensors names it."""
     offset: int
-    """Elements before its first in the storage."""
+    """Elements in the storage before its first one."""
     elements: int
     shape: tuple[int, ...] = ()
     contiguous: bool = True
-    """Whether its elements lie in the order of its shape, each once."""
+    """Whether its elements lie in the order of its shape, without gaps or repeats."""
 
 
 class _Inert:
-    """What a pickle names and rldk does not need. It has no attribute that could change."""
+    """Stands for an object that rldk does not need. It has no attribute to change."""
 
     __slots__ = ()
 
@@ -95,7 +95,7 @@ _OTHER, _TENSOR, _PARAMETER, _ORDERED, _MISSING = _Inert(), _Inert(), _Inert(), 
 
 
 def read_pickle(raw: bytes, limit: TimeLimit) -> Any:
-    """What a pickle holds; an object of another kind is one that does nothing.
+    """The content of a pickle; an inert object stands for each object of another kind.
 
     Raises:
         UnreadableError: it is damaged, or beyond a limit.
@@ -157,7 +157,7 @@ class _Machine:
         return self.raw[begin : self.at]
 
     def take_counted(self, form: struct.Struct) -> bytes:
-        """The bytes behind their number."""
+        """The bytes that follow their count."""
         (count,) = form.unpack_from(self.raw, self.at)
         self.at += form.size
         return self.take(count)
@@ -171,14 +171,14 @@ class _Machine:
         return line.decode()
 
     def pop_items(self) -> list[Any]:
-        """What lies above the last mark."""
+        """The items above the last mark."""
         begin = self.marks.pop()
         items = self.stack[begin:]
         del self.stack[begin:]
         return items
 
     def set_entry(self, target: Any, key: Any, value: Any) -> None:
-        """An entry of a dict. A key of another type than these is none that a state of torch has."""
+        """Set an entry of a dict. A state of torch has no keys of other types than these."""
         self._entries += 1
         if self._entries % CHECK_EVERY == 0:  # integers can be chosen so that a dict is slow
             self._limit.check()
@@ -214,7 +214,7 @@ def _number(form: struct.Struct) -> _Operation:
 
 def _long(form: struct.Struct) -> _Operation:
     def push(machine: _Machine) -> None:
-        """Nothing of an optimizer is counted beyond 64 bits, and a long number takes long to hash."""
+        """No counter of an optimizer needs more than 64 bits, and a long number takes long to hash."""
         digits = machine.take_counted(form)
         value = int.from_bytes(digits, "little", signed=True) if len(digits) <= 9 else 1 << 64
         machine.stack.append(value if abs(value) < 1 << 63 else _OTHER)
@@ -351,7 +351,7 @@ def _reduce(machine: _Machine) -> None:
 
 def _object(operands: int) -> _Operation:
     def build(machine: _Machine) -> None:
-        """An object of a class of which nothing is known here."""
+        """Stands for an object of an unknown class."""
         for _ in range(operands):
             machine.stack.pop()
         machine.stack[-1] = _OTHER
@@ -376,7 +376,7 @@ def _unknown(code: int) -> UnreadableError:
 
 
 def _named(module: Any, name: Any) -> Any:
-    """What a pickle may name; the names are those of torch/_utils.py and torch/storage.py."""
+    """The object that a pickle names, by the names of torch/_utils.py and torch/storage.py."""
     if type(module) is not str or type(name) is not str:
         return _OTHER
     if module == "torch._utils" and name in _TENSORS:
@@ -391,7 +391,7 @@ def _named(module: Any, name: Any) -> Any:
 
 
 def _called(function: Any, arguments: Any) -> Any:
-    """What a function of torch would build; of another function nothing is known."""
+    """The object that a function of torch would build; inert for any other function."""
     if type(arguments) is not tuple or len(arguments) > MAX_ARGUMENTS:
         return _OTHER
     if function is _TENSOR:
@@ -402,7 +402,7 @@ def _called(function: Any, arguments: Any) -> Any:
 
 
 def _tensor(storage: Any = None, offset: Any = 0, size: Any = (), *rest: Any) -> Any:
-    """What `torch._utils._rebuild_tensor_v2` and `_v3` would build; the latter's last argument is a dtype."""
+    """The tensor that `_rebuild_tensor_v2` or `_v3` of torch._utils would build; `_v3` ends with a dtype."""
     if type(storage) is not _Storage or type(offset) is not int or type(size) is not tuple:
         return _OTHER
     if len(size) > MAX_EXTENTS:

@@ -1,7 +1,7 @@
-"""What a checkpoint is compared with: the files of the one before, what is remembered of it, or both.
+"""The previous checkpoint, to compare with: its files, its fingerprint, or both.
 
-Invariant: a file that is no longer what was remembered is not taken for it, and one that is deleted while it
-is read costs the numbers of its tensors, not the analysis.
+Invariant: it never takes a changed file for the one of its fingerprint. A file that is deleted during the
+analysis costs the numbers of its tensors, not the analysis.
 """
 
 import os
@@ -19,7 +19,7 @@ __all__ = ["Fingerprint", "KnownTensor", "PreviousCheckpoint"]
 
 
 class KnownTensor(NamedTuple):
-    """What is remembered of a tensor that was read."""
+    """The fingerprint of one tensor."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -28,7 +28,7 @@ class KnownTensor(NamedTuple):
 
 
 class Fingerprint(NamedTuple):
-    """What is remembered of a checkpoint, which may be deleted."""
+    """What remains of an analysed checkpoint, which may be deleted."""
 
     path: str
     step: int | None
@@ -39,17 +39,17 @@ class Fingerprint(NamedTuple):
 
 
 def _type(dtype: str, shape: tuple[int, ...]) -> str:
-    """In words; no tensor of torch has more than 64 extents."""
+    """A tensor's type as text; no tensor of torch has more than 64 extents."""
     return f"{dtype[:20]} {[*shape[:64]]}{' and more' if len(shape) > 64 else ''}"
 
 
 class PreviousCheckpoint:
-    """The checkpoint before.
+    """The previous checkpoint.
 
     Args:
         path: its folder, or one file.
         remembered: its fingerprint, if it was analysed.
-        base: it is the model from which the training started.
+        base: whether it is the model from which the training started.
     """
 
     def __init__(self, path: str, remembered: Fingerprint | None = None, *, base: bool = False) -> None:
@@ -58,7 +58,7 @@ class PreviousCheckpoint:
         self._tensors = remembered.tensors if remembered else {}
         self._size = remembered.bytes if remembered else 0
         self.unmeasured: str | None = None
-        """Why drift is not measured, in words."""
+        """Why drift is not measured, as text."""
         self._weights: Weights | None = None
         try:
             self._weights = Weights(self.path)
@@ -75,7 +75,7 @@ class PreviousCheckpoint:
         return progress.step if progress and progress.step is not None else step_of(self.path)
 
     def measure(self, scanner: Scanner, fd: int, entry: Entry) -> tuple[TensorStats, Tensor]:
-        """Read a tensor of the new checkpoint together with this one's, where that can be.
+        """Read a tensor of the new checkpoint, and if possible the same tensor of this one.
 
         Raises:
             CutShortError, OSError: the new checkpoint's file cannot be read.
@@ -99,7 +99,7 @@ class PreviousCheckpoint:
         return None if remembered is None else (remembered.dtype, remembered.shape)
 
     def _both(self, scanner: Scanner, fd: int, entry: Entry) -> TensorStats | None:
-        """None where this one cannot be read; a fault of the new one shows when it is read alone."""
+        """Measure both; None if one is unreadable: then `measure` reads the new one alone."""
         location = self._weights.locations.get(entry.name) if self._weights is not None else None
         if self._weights is None or location is None:
             return None
@@ -113,7 +113,7 @@ class PreviousCheckpoint:
     def comparison(
         self, step: int | None, rates: Iterable[tuple[int, float]], tensors: Mapping[str, KnownTensor]
     ) -> Comparison:
-        """The facts but for the sums.
+        """The facts without the sums.
 
         Args:
             step: of the new checkpoint.
@@ -136,7 +136,7 @@ class PreviousCheckpoint:
         return comparison
 
     def norms(self, scanner: Scanner, modules: Iterable[str]) -> dict[str, float]:
-        """||W||_F of the weights of modules, those that are there."""
+        """||W||_F of the weights of those modules that it has."""
         found: dict[str, float] = {}
         for module in modules if self._weights is not None else ():
             location = self._weights.locations.get(f"{module}.weight") if self._weights is not None else None
@@ -151,6 +151,6 @@ class PreviousCheckpoint:
         return found
 
     def close(self) -> None:
-        """Let go of the open file."""
+        """Close the open file."""
         if self._weights is not None:
             self._weights.close()

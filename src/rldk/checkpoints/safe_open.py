@@ -1,7 +1,7 @@
-"""Reading the small files of a checkpoint, which may hold anything.
+"""Reads the small files of a checkpoint, which may hold anything.
 
-Invariant: a file is called damaged only where no program could read it; what is too large, or of another
-shape than is known here, may be good.
+Invariant: it calls a file damaged only if no program could read it; a file that is too large, or has an
+unknown structure, may be good.
 """
 
 import json
@@ -25,9 +25,9 @@ __all__ = [
 ]
 
 MAX_JSON = 16_000_000
-"""Bytes of a JSON file whose objects are all built: 24 times as many in memory."""
+"""Bytes up to which it builds all objects of a JSON file: they take 24 times as many in memory."""
 MAX_SECONDS = 10.0
-"""Time of this thread that one file may take beyond the reading of its tensors."""
+"""CPU seconds for one file, without those that read its tensors."""
 
 _NO_JSON = re.compile(rb"[NI-](?<=[:,\[\s].)(?:aN|nfinity|Infinity)(?=[,\]}\s])")
 """NaN, Infinity and -Infinity, as Python's `json.dump` writes them; with the set first it is fast."""
@@ -39,17 +39,17 @@ class Unread(NamedTuple):
     """Why a file was not read."""
 
     why: str
-    """In words that follow its name."""
+    """The reason, as text that follows the file's name."""
     damaged: bool = True
-    """False: it may be good."""
+    """False if it may be good."""
 
 
 class UnreadableError(Exception):
-    """The file cannot be examined; `args[0]` says why, in words.
+    """The file cannot be examined; `args[0]` is the reason, as text.
 
     Args:
         words: why.
-        damaged: it is broken, and not only of a kind that is not known here.
+        damaged: whether it is broken, and not only of an unknown kind.
     """
 
     def __init__(self, words: str, *, damaged: bool) -> None:
@@ -63,10 +63,10 @@ class TimeLimit:
     def __init__(self, seconds: float = MAX_SECONDS) -> None:
         self._seconds = seconds
         self._until = time.thread_time() + seconds
-        self._look_at = time.monotonic() + seconds  # not before: the time of a thread takes a system call
+        self._look_at = time.monotonic() + seconds  # no earlier: `thread_time` is a system call
 
     def check(self) -> None:
-        """Go on or give up.
+        """Return while there is time.
 
         Raises:
             UnreadableError: the time is over.
@@ -81,7 +81,7 @@ class TimeLimit:
 
 
 def opened(path: str, _: int = 0) -> int:
-    """A descriptor to read a file. A pipe under its name is no reason to wait for ever.
+    """Open a file for reading; it never waits, even if the path is a pipe.
 
     Raises:
         OSError: it cannot be opened.
@@ -92,13 +92,13 @@ def opened(path: str, _: int = 0) -> int:
 def read_json(
     path: str, kind: type[Content], limit: int = MAX_JSON, objects: int | None = None
 ) -> tuple[Content | None, Unread | None]:
-    """A JSON file, and why it was not read; None and None where there is none.
+    """The content of a JSON file, and why it was not read; None and None if it does not exist.
 
     Args:
         path: the file.
         kind: what it should hold.
-        limit: bytes from which on it is not read.
-        objects: JSON objects from which on it is not read; None: any number that fits in `limit`.
+        limit: bytes up to which it is read.
+        objects: JSON objects up to which it is read; None: any number that fits in `limit`.
     """
     try:
         with open(path, "rb", opener=opened) as file:
@@ -119,14 +119,14 @@ def read_json(
 
 
 def _too_much(raw: bytes, limit: int, objects: int | None) -> str | None:
-    """What is beyond a limit of `read_json`, in words."""
+    """The exceeded limit of `read_json`, as text; None if there is none."""
     if len(raw) > limit:
         return f"{limit:,} bytes"
     return f"{objects:,} objects" if objects is not None and raw.count(b"{") > objects else None
 
 
 def _decoded(raw: bytes, kind: type[Content]) -> Content:
-    """What JSON holds, or what Python takes for JSON.
+    """The content of JSON, or of what Python accepts as JSON.
 
     Raises:
         msgspec.ValidationError: it holds something else.
@@ -139,7 +139,7 @@ def _decoded(raw: bytes, kind: type[Content]) -> Content:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         strict = error
     try:
-        if len(raw) > MAX_JSON:  # the objects of all of it would take up to 24 times its size
+        if len(raw) > MAX_JSON:  # its objects would take up to 24 times its size
             return msgspec.json.decode(_NO_JSON.sub(b"null", raw), type=kind)
         content = json.dumps(json.loads(raw, parse_constant=lambda _: None), ensure_ascii=False)
         return msgspec.json.decode(content.encode(errors="replace"), type=kind)
@@ -150,13 +150,13 @@ def _decoded(raw: bytes, kind: type[Content]) -> Content:
 
 
 def integer(value: Any) -> int | None:
-    """What a file holds where a whole number belongs; None where it is something else, or of no 64 bits."""
+    """A value of a file as a whole number; None if it is something else, or too large for 64 bits."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     return value if whole and abs(value) < 1 << 63 else None
 
 
 def finite(value: Any) -> float | None:
-    """What a file holds where a number belongs; None where it is something else, or not finite."""
+    """A value of a file as a number; None if it is something else, or not finite."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

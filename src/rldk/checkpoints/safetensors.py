@@ -1,7 +1,7 @@
-"""The header of a safetensors file: which tensors it holds, and whether all of their bytes are there.
+"""Reads the header of a safetensors file: its tensors, and whether all of their bytes exist.
 
-Invariant: nothing is believed before it is checked against the size of the file; whatever the bytes, the
-answer is a `Header`, at worst one that says what is wrong.
+Invariant: it checks every number against the size of the file. Whatever the bytes, the result is a `Header`,
+at worst one with a fault.
 
 The format is that of huggingface/safetensors, "Format": eight bytes with the little-endian length N of the
 header, N bytes of JSON, then the tensors without gaps.
@@ -16,9 +16,9 @@ import msgspec
 __all__ = ["BITS", "Entry", "Header", "read_header"]
 
 MAX_HEADER = 100_000_000
-"""Bytes of a header that the safetensors library takes (MAX_HEADER_SIZE of its tensor.rs)."""
+"""Bytes of a header that the safetensors library accepts (MAX_HEADER_SIZE of its tensor.rs)."""
 MAX_EXAMINED = 16_000_000
-"""Bytes of a header that are examined: some 150,000 tensors; a parsed header takes several times as much."""
+"""Bytes of a header up to which rldk examines it: some 150,000 tensors, parsed several times the size."""
 BITS = {
     "F64": 64,
     "F32": 32,
@@ -56,22 +56,22 @@ class Entry(NamedTuple):
     start: int
     """Offset of its first byte in the file."""
     end: int
-    """Offset behind its last byte."""
+    """Offset after its last byte."""
 
 
 class Header(msgspec.Struct, frozen=True):
-    """What a file says of itself."""
+    """The content of a file, by its header."""
 
     entries: list[Entry] = []
-    """Its tensors, in the order of their bytes; those that can be read. No two share a byte."""
+    """Its readable tensors, in the order of their bytes. No two share a byte."""
     fault: str | None = None
-    """What is wrong with the file, in words."""
+    """The fault of the file, as text."""
     unread: str | None = None
-    """Why it was not examined although it may be good, in words."""
+    """Why it was not examined although it may be good, as text."""
 
 
 class _TensorInfo(msgspec.Struct):
-    """A tensor, as the JSON has it."""
+    """A tensor, as in the JSON."""
 
     dtype: str
     shape: list[int]
@@ -111,7 +111,7 @@ def read_header(fd: int, size: int) -> Header:
 
 
 def _wrong_length(length: int, size: int) -> str | None:
-    """What is wrong with the length of a header in a file of this size, in words."""
+    """The fault of a header's length in a file of this size, as text."""
     if size < 8:
         return f"cut short: {size} bytes, where the length of its header alone takes 8"
     if length > MAX_HEADER:
@@ -132,7 +132,7 @@ def _entry(name: str, info: _TensorInfo, begin: int) -> Entry:
     for extent in info.shape:
         if extent < 0:
             raise ValueError(f"{name} has a negative shape")
-        elements = min(elements * extent, 1 << 62)  # a hostile shape is no reason to multiply for long
+        elements = min(elements * extent, 1 << 62)  # a hostile shape would take long to multiply
     bits = BITS.get(info.dtype)
     if first < 0 or last < first:
         raise ValueError(f"{name} ends before it begins")
@@ -142,11 +142,11 @@ def _entry(name: str, info: _TensorInfo, begin: int) -> Entry:
 
 
 def _checked(entries: list[Entry], begin: int, size: int) -> Header:
-    """The header of these tensors, with what the offsets and the size of the file say of them."""
+    """The header of these tensors, with the faults of their offsets."""
     end = max((entry.end for entry in entries), default=begin)
     gaps = (after.name for before, after in pairwise(entries) if after.start != before.end)
     gap = entries[0].name if entries and entries[0].start != begin else next(gaps, None)
-    if gap is not None:  # tensors that overlap would be read again and again
+    if gap is not None:  # overlapping tensors would be read again and again
         return Header(fault=f"wrong header: the bytes of {gap[:100]} do not follow those before them")
     whole = [entry for entry in entries if entry.end <= size]
     if end > size:

@@ -1,7 +1,7 @@
-"""One pass over the bytes of a tensor, and of the same tensor in the predecessor.
+"""Reads the bytes of a tensor, and of the same tensor in the previous checkpoint, in one pass.
 
-Invariant: memory is that of one chunk, whatever the tensor; files are read, never mapped: a mapped file
-that shrinks while it is read ends the process with SIGBUS, and the process is somebody's training.
+Invariant: it needs the memory of one chunk, whatever the tensor. It never maps a file: if a mapped file
+shrinks, SIGBUS ends the process, which may be a training.
 """
 
 import math
@@ -17,41 +17,41 @@ from rldk.checkpoints.safetensors import Entry
 __all__ = ["CutShortError", "Scanner", "TensorStats"]
 
 CHUNK = 1 << 16
-"""Elements at once: with their float32 twins they fit a second-level cache of 1 MB."""
+"""Elements in a chunk: with their float32 copies they fit a second-level cache of 1 MB."""
 
 
 class CutShortError(Exception):
-    """A file ended before a tensor that it had room for when it was opened."""
+    """A file ended before the end of a tensor that it held when it was opened."""
 
 
 class TensorStats(NamedTuple):
-    """What the bytes of a tensor show."""
+    """The statistics of a tensor's bytes."""
 
     crc: int
     """CRC-32 of all bytes."""
     squares: float | None
-    """Sum of the squares of the finite elements; None: no float."""
+    """Sum of the squares of the finite elements; None if it is no float."""
     nan: int
     """Elements that are NaN."""
     inf: int
     """Elements that are infinite."""
     lowest: int
-    """Those of them that are -inf."""
+    """Elements that are -inf."""
     changed: int | None
-    """Elements whose bits are not the predecessor's; None: not compared, or no elements of whole bytes."""
+    """Elements whose bits differ from the previous ones; None if not compared, or not of whole bytes."""
     moved: float | None
-    """Sum of the squares of the finite differences to the predecessor; None: not compared, or no float."""
+    """Sum of the squares of the finite differences; None if not compared, or no float."""
 
 
 def _width(entry: Entry) -> int | None:
-    """Bytes of an element; None where numpy has no integer of that size."""
+    """Bytes of an element; None if numpy has no integer of that size."""
     size = entry.end - entry.start
     width = size // entry.elements if entry.elements and size % entry.elements == 0 else 0
     return width if width in (1, 2, 4, 8) else None
 
 
 class Scanner:
-    """Measures tensors, one at a time, in buffers that are used again. For one thread."""
+    """Measures tensors, one at a time, and reuses its buffers. For one thread."""
 
     def __init__(self) -> None:
         self.bytes_read = 0
@@ -64,7 +64,7 @@ class Scanner:
         self._differs = np.empty(CHUNK * 8, np.bool_)
 
     def measure(self, fd: int, entry: Entry, before: tuple[int, Entry] | None = None) -> TensorStats:
-        """Read a tensor, and its predecessor of the same dtype and size.
+        """Read a tensor, and the previous one of the same dtype and size.
 
         Raises:
             CutShortError: the file ended.
@@ -102,14 +102,14 @@ class Scanner:
         )
 
     def load(self, fd: int, entry: Entry) -> Floats | None:
-        """A whole small tensor in its shape; None where it is no float."""
+        """A whole small tensor in its shape; None if it is no float."""
         if entry.dtype not in FLOATS:
             return None
         raw = self._read(fd, np.empty(entry.end - entry.start, np.uint8), entry.start)
         return into_float32(entry.dtype, raw, np.empty(entry.elements, np.float32)).reshape(entry.shape)
 
     def _read(self, fd: int, into: Any, offset: int) -> Any:
-        """Fill `into`; the kernel gives at most 2 GB at once, and less where it likes."""
+        """Fill `into`; the kernel reads at most 2 GB at once, and often less."""
         view, done = memoryview(into), 0
         while done < len(view):
             got = os.preadv(fd, [view[done:]], offset + done)
@@ -128,10 +128,10 @@ class Scanner:
 
     @staticmethod
     def _power(floats: Floats) -> tuple[float, int, int]:
-        """Sum of squares of the finite elements, and how many are NaN and infinite.
+        """The sum of squares of the finite elements, and the numbers of NaN and infinite ones.
 
-        `einsum` and not `dot`: the threads of a BLAS would take the cores that the training runs on. A
-        finite sum proves that every element is finite; only another one is looked at closely.
+        `einsum` and not `dot`, as BLAS threads would take the cores of the training. A finite sum proves that
+        every element is finite, so only other sums need a closer look.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             power = float(np.einsum("i,i->", floats, floats))

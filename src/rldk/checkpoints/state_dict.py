@@ -1,7 +1,7 @@
-"""The tensors of a state dict in a file of `torch.save`, as a `Header` like that of a safetensors file.
+"""Reads the tensors of a state dict in a file of `torch.save`, as a `Header` like that of a safetensors file.
 
-Invariant: a file is called damaged only if torch could not load it either; a file that holds something else
-than state dicts is not examined.
+Invariant: it calls a file damaged only if torch could not load it either, and does not examine a file without
+state dicts.
 """
 
 import os
@@ -23,7 +23,7 @@ EMPTY = "cut short: it is empty"
 
 
 def read_tensors(fd: int, size: int, name: str) -> Header:
-    """The tensors of an open file, by the format that its name and its first bytes show.
+    """The tensors of an open file; its name and its first bytes show the format.
 
     Args:
         fd: the file.
@@ -43,7 +43,7 @@ def read_tensors(fd: int, size: int, name: str) -> Header:
     try:
         return _header(open_torch(fd))
     except UnreadableError as error:
-        # a zip of another suffix may be the format of another program
+        # a zip with another suffix may be of another program
         if error.damaged and name.endswith(TORCH_SUFFIXES):
             return Header(fault=str(error))
         return Header(unread=str(error))
@@ -53,7 +53,7 @@ def _header(file: TorchFile) -> Header:
     """The tensors of all state dicts in a file.
 
     Raises:
-        UnreadableError: there is none, or the file lacks the bytes of a tensor.
+        UnreadableError: there is no state dict, or the file lacks the bytes of a tensor.
     """
     entries = []
     for name, tensor in _named(file.content).items():
@@ -68,9 +68,9 @@ def _header(file: TorchFile) -> Header:
 
 
 def _named(content: Any) -> dict[str, TensorStandIn]:
-    """The tensors of a state dict, or of the state dicts that a dict holds, such as under `model`.
+    """The tensors of a state dict, or of the state dicts in a dict, such as under `model`.
 
-    A single state dict keeps the names of its tensors; those of several begin with their keys.
+    A single state dict keeps the names of its tensors; with several, each name begins with the key.
     """
     if _is_state_dict(content):
         return _tensors(content)
@@ -79,7 +79,7 @@ def _named(content: Any) -> dict[str, TensorStandIn]:
     held: dict[str, dict[str, TensorStandIn]] = {}
     seen: set[int] = set()
     for key, one in content.items():
-        # in a hostile file, every key may name one large dict, or be a long text itself
+        # in a hostile file, each key may lead to the same large dict, or be a long text
         if isinstance(key, str) and id(one) not in seen and _is_state_dict(one):
             held[key[:200]] = _tensors(one)
         seen.add(id(one))
@@ -89,11 +89,11 @@ def _named(content: Any) -> dict[str, TensorStandIn]:
 
 
 def _is_state_dict(content: Any) -> bool:
-    """Whether it maps texts to tensors, among them a float; a random state has none."""
+    """Whether it maps texts to tensors, one of them of floats; a random state has no floats."""
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         return False
     tensors = _tensors(content)
-    # `get_extra_state` of a module may add other values
+    # a module's `get_extra_state` may add other values
     others = [key for key in content if key not in tensors and not key.endswith("_extra_state")]
     return not others and any(tensor.dtype in FLOATS for tensor in tensors.values())
 
@@ -103,7 +103,7 @@ def _tensors(content: dict[str, Any]) -> dict[str, TensorStandIn]:
 
 
 def _apart(entries: list[Entry]) -> list[Entry]:
-    """The tensors by their offset, without those that share bytes with one before, such as a tied head."""
+    """The tensors by offset, without those that share bytes with an earlier one, such as a tied head."""
     apart: list[Entry] = []
     for entry in sorted(entries, key=lambda entry: entry.start):
         if not apart or entry.start >= apart[-1].end:

@@ -1,6 +1,6 @@
-"""Files of `torch.save`, read without torch and without running what their pickle says.
+"""Reads files of `torch.save` without torch, and without running their pickle.
 
-Owns the container: where the pickle and the bytes of each tensor are. Invariant: no two parts share a byte,
+Owns the container: the places of the pickle and of each tensor's bytes. Invariant: no two parts share a byte,
 each lies within the file, and the bytes of tensors stay on disk.
 
 The format is that of torch/serialization.py: an uncompressed zip with `*/data.pkl`, whose persistent ids
@@ -27,15 +27,15 @@ MAX_DIRECTORY = 20_000_000
 
 
 class TorchFile(NamedTuple):
-    """What a file holds."""
+    """The content of a file."""
 
     content: Any
     """Containers, numbers, texts, and stand-ins."""
     storages: dict[str, tuple[int, int]]
-    """Key of a storage -> offset of its bytes in the file, and how many they are."""
+    """Key of a storage -> offset and number of its bytes in the file."""
 
     def entry(self, tensor: TensorStandIn) -> Entry | None:
-        """The bytes of a tensor whose elements lie side by side; None where the file lacks them."""
+        """The bytes of a tensor whose elements are contiguous; None if the file lacks them."""
         begin, size = self.storages.get(tensor.key, (0, -1))
         width = BITS[tensor.dtype] // 8
         start, length = tensor.offset * width, tensor.elements * width
@@ -46,11 +46,11 @@ class TorchFile(NamedTuple):
 
 
 def open_torch(fd: int, limit: TimeLimit | None = None) -> TorchFile:
-    """Read an open file, all but the bytes of its tensors.
+    """Read an open file, except the bytes of its tensors.
 
     Args:
         fd: the file.
-        limit: of the time; None: one that begins now.
+        limit: limit of the time; None: one that begins now.
 
     Raises:
         UnreadableError: it cannot be examined.
@@ -98,10 +98,10 @@ def _read(fd: int, parts: list[zipfile.ZipInfo], limit: TimeLimit) -> TorchFile:
 
 
 def _places(fd: int, parts: list[zipfile.ZipInfo]) -> dict[str, int]:
-    """Name of each part -> offset of its bytes.
+    """The name of each part -> the offset of its bytes.
 
     Raises:
-        UnreadableError: parts share bytes or a name, lie outside of the file, or are compressed.
+        UnreadableError: parts share bytes or a name, lie outside the file, or are compressed.
     """
     size, end, places = os.fstat(fd).st_size, 0, {}
     for part in sorted(parts, key=lambda part: part.header_offset):
@@ -118,7 +118,7 @@ def _places(fd: int, parts: list[zipfile.ZipInfo]) -> dict[str, int]:
 
 
 def _begin(fd: int, info: zipfile.ZipInfo, size: int) -> int:
-    """Offset of a part's bytes: behind its local header (APPNOTE 4.3.7), whose padding aligns them."""
+    """The offset of a part's bytes: after its local header (APPNOTE 4.3.7), whose padding aligns them."""
     raw = os.pread(fd, 30, info.header_offset) if info.header_offset < size else b""
     if len(raw) < 30 or raw[:4] != b"PK\x03\x04":
         raise UnreadableError("cut short, or its parts are not where its directory says", damaged=True)
@@ -127,9 +127,9 @@ def _begin(fd: int, info: zipfile.ZipInfo, size: int) -> int:
 
 
 class _BoundedReader(io.RawIOBase):
-    """A file as `zipfile` reads it, in pieces of a bounded size.
+    """Gives `zipfile` a file in pieces of a bounded size.
 
-    The descriptor stays open when this is closed.
+    Closing it leaves the descriptor open.
     """
 
     def __init__(self, fd: int) -> None:

@@ -1,6 +1,6 @@
-"""The vocabulary of a checkpoint: rows of the embeddings and of the head, against the tokenizer.
+"""Compares the vocabulary of a checkpoint, the rows of the embeddings and of the head, with the tokenizer.
 
-Invariant: more rows than tokens is padding, and normal.
+Invariant: more rows than tokens are padding, and healthy.
 """
 
 import os
@@ -29,7 +29,7 @@ _PREDICTS = ("CausalLM", "ConditionalGeneration", "LMHead")
 
 
 MAX_TOKENIZER = 40_000_000
-"""Bytes of a tokenizer.json that is read; the largest have 35 MB."""
+"""Bytes of a tokenizer.json up to which rldk reads it; the largest have 35 MB."""
 
 
 class _AddedToken(msgspec.Struct):
@@ -48,19 +48,19 @@ class _Tokenizer(msgspec.Struct):
 
 class _Tokens(msgspec.Struct, frozen=True):
     plain: int
-    """One more than the highest id that is not of an added token."""
+    """The highest id of a token that was not added, plus one."""
     added: dict[int, str]
 
 
 class TokensCache:
-    """The last tokenizer read, by its bytes: each save writes the same 10 MB of it again."""
+    """Keeps the last tokenizer, by its bytes: each save writes the same 10 MB again."""
 
     def __init__(self) -> None:
         self._crc: tuple[int, int] | None = None
         self._tokens: _Tokens | None = None
 
     def of(self, path: str) -> _Tokens | None:
-        """The tokens of a tokenizer.json; None where there is none, or it cannot be read."""
+        """The tokens of a tokenizer.json; None if it is missing or unreadable."""
         try:
             with open(path, "rb", opener=opened) as file:
                 raw = file.read(MAX_TOKENIZER + 1)
@@ -87,12 +87,12 @@ def _parsed(raw: bytes) -> _Tokens | None:
 def vocabulary_of(
     folder: str, entries: list[Entry], crcs: Mapping[str, int], cache: TokensCache
 ) -> Vocabulary | None:
-    """The facts of the vocabulary; None where no embeddings are among the tensors.
+    """The facts of the vocabulary; None if there are no embeddings among the tensors.
 
     Args:
-        folder: where the configuration and the tokenizer are.
+        folder: the folder of the configuration and the tokenizer.
         entries: the tensors of all files.
-        crcs: CRC of the bytes of each tensor that was read.
+        crcs: the CRC of each tensor's bytes.
         cache: of tokenizers.
     """
     inputs = _largest(entries, _EMBEDDINGS)
@@ -127,7 +127,7 @@ def vocabulary_of(
 
 
 def _largest(entries: list[Entry], ends: tuple[str, ...]) -> Entry | None:
-    """The matrix with the most rows among the tensors with such a name: a model may have several."""
+    """The matrix with the most rows among the tensors with such a name, as a model may have several."""
     matrices = [
         entry
         for entry in entries

@@ -1,4 +1,4 @@
-"""The tensors of one checkpoint folder, over all of its files.
+"""Finds the tensors of one checkpoint folder, in all of its files.
 
 Owns the descriptors. Invariant: at most one file is open at a time, so that a checkpoint which the trainer
 deletes gives its space back to the disk.
@@ -18,7 +18,7 @@ __all__ = ["TensorLocation", "Weights"]
 
 
 MAX_TENSORS = 400_000
-"""Tensors of one checkpoint that are examined; each takes about 1 kB and 20 us, whatever its size."""
+"""Tensors of one checkpoint that it examines; each takes about 1 kB and 20 us, whatever its size."""
 
 
 class TensorLocation(NamedTuple):
@@ -44,17 +44,17 @@ class Weights:
         self.folder = os.path.dirname(os.path.abspath(path)) if single else path
         """Where the files are."""
         self.names = frozenset([os.path.basename(path)] if single else os.listdir(path))
-        """What lay there at the beginning."""
+        """The names of the files there at the beginning."""
         self.contents = _alone(path) if single else contents_of(path, self.names)
-        """Which of them are weights."""
+        """The files of weights among them."""
         self.parts: list[Part] = []
-        """Each file, and what is wrong with it."""
+        """Each file of weights, with its fault."""
         self.notes: list[str] = list(self.contents.notes)
-        """What was not examined."""
+        """What it did not examine."""
         self.locations: dict[str, TensorLocation] = {}
-        """By tensor, in the order of the files."""
+        """The location of each tensor, in the order of the files."""
         self.vanished: list[str] = []
-        """Files that were there and could not be opened."""
+        """Files that exist and could not be opened."""
         self._open: tuple[str, int] | None = None
         for name in self.contents.parts:
             self._look(name)
@@ -77,7 +77,7 @@ class Weights:
         self.locations.update((entry.name, TensorLocation(name, entry)) for entry in header.entries)
 
     def descriptor(self, name: str) -> int:
-        """A descriptor of a file, good until another one is asked for.
+        """A descriptor of a file; the next call closes it.
 
         Raises:
             OSError: the file cannot be opened.
@@ -89,13 +89,13 @@ class Weights:
         return self._open[1]
 
     def close(self) -> None:
-        """Let go of the open file."""
+        """Close the open file."""
         held, self._open = self._open, None
         if held is not None:
             os.close(held[1])
 
     def misplaced(self) -> list[str]:
-        """Tensors that the index promises and its file does not hold, in words; the first ones."""
+        """The first tensors that the index promises and the file lacks, as text."""
         read = {part.name for part in self.parts if part.fault is None and part.tensors}
         missing = (
             f"{tensor[:100]} is not in {file}, where the index has it"
@@ -105,7 +105,7 @@ class Weights:
         return list(islice(missing, MAX_NAMED))
 
     def has_vanished(self) -> bool:
-        """Whether a file that was there at the beginning is there no more."""
+        """Whether a file has been deleted since the beginning."""
         if self.vanished:
             return True
         return any(not os.path.lexists(os.path.join(self.folder, name)) for name in self.names)

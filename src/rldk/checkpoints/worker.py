@@ -1,10 +1,10 @@
 """The process that analyses the checkpoints of a training.
 
-Invariant: the training shares no interpreter lock, no memory and no core with it that it needs itself; when
-the training ends, in whatever way, so does this.
+Invariant: it takes no interpreter lock, no memory and no core from the training, and ends with it, however
+the training ends.
 
-Why no thread: one of low priority that holds the interpreter's lock while others have the cores keeps the
-training waiting for its next turn. Measured on two busy cores: up to 0.65 s, and 20 ms at normal priority.
+Why no thread: a thread of low priority may hold the interpreter's lock while it waits for a core, and then
+the training waits too. On two busy cores we measured up to 0.65 s, and 20 ms at normal priority.
 """
 
 import os
@@ -23,13 +23,13 @@ from rldk.schema.checkpoint import Analysis
 __all__ = ["Worker", "WorkerEndedError"]
 
 NICE = 19
-"""The lowest priority: it runs where nothing else would."""
+"""The lowest priority: the process runs only when a core is idle."""
 MAX_MEMORY = 2_000_000_000
-"""Bytes that the process may allocate: twice what the largest files that are examined need."""
+"""Bytes that the process may allocate: twice the need of the largest files that it examines."""
 NO_MEMORY = 71
-"""Exit code of a process that needed more."""
+"""Exit code of a process that needed more memory."""
 END_SECONDS = 2.0
-"""How long the process may take to end."""
+"""Seconds that the process may take to end."""
 _ONE_CORE = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
 
 
@@ -38,13 +38,13 @@ class WorkerEndedError(Exception):
 
 
 class Worker:
-    """Analyses checkpoints one after the other. For one thread.
+    """Analyses checkpoints one after the other in that process. For one thread.
 
-    Where no process can be started, it does so itself.
+    If no process can start, it analyses them in its own thread.
 
     Args:
-        base: as of `Analyst`.
-        memory: bytes that the process may allocate, where the system can limit that (Linux).
+        base: see `Analyst`.
+        memory: bytes that the process may allocate, if the system can limit them (Linux).
     """
 
     def __init__(self, base: str | None = None, memory: int = MAX_MEMORY) -> None:
@@ -55,11 +55,11 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """Of the process, while there is one."""
+        """The id of the process; None if there is none."""
         return None if self._process is None else self._process.pid
 
     def analyse(self, path: str, step: int) -> Analysis:
-        """The facts of a checkpoint that was saved at `step`, against the one before.
+        """The facts of a checkpoint of `step`, compared with the previous one.
 
         Raises:
             WorkerEndedError: the process ended; the next call starts another.
@@ -95,17 +95,17 @@ class Worker:
         return process.wait()
 
     def kill(self) -> None:
-        """End the process at once, from another thread than that which waits for its answer."""
+        """End the process at once; another thread may wait for its answer."""
         process = self._process
         if process is not None:
             process.kill()
 
     def disown(self) -> None:
-        """In a forked child: let go of the pipes, so that the process sees the end of its parent."""
+        """In a forked child, close the pipes, so that the process notices the end of its parent."""
         process, self._process = self._process, None
         if process is not None:
             self._let_go(process)
-            process.returncode = 0  # not this one's child: it is not to be waited for
+            process.returncode = 0  # not a child of this process: do not wait for it
 
     def _start(self) -> None:
         paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
@@ -135,7 +135,7 @@ class Worker:
 
 
 def main() -> None:
-    """Answer each line of stdin, a path and a step, with a line, the analysis; until there are no more."""
+    """Answer each line of stdin, a path and a step, with a line that holds the analysis."""
     _limit_memory(int(sys.argv[2]))
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     analyst = Analyst(sys.argv[1] or None)
@@ -156,7 +156,7 @@ def main() -> None:
 
 
 def _limit_memory(size: int) -> None:
-    """Let an allocation fail beyond `size` bytes: a file is not to take the memory of the training.
+    """Let allocations beyond `size` bytes fail, so that no file takes the memory of the training.
 
     RLIMIT_DATA counts private memory alone, and Linux alone enforces it.
     """
@@ -167,7 +167,7 @@ def _limit_memory(size: int) -> None:
 
 
 def _leave_with(parent: int) -> None:
-    """End with the training in the midst of a checkpoint, too."""
+    """End with the training, even in the middle of a checkpoint."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(0)

@@ -16,7 +16,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rldk.demo import Progress
+    from rldk.demo_training import Progress
     from rldk.runs import RecordedRun
     from rldk.schema.event import Event
 
@@ -42,7 +42,7 @@ def demo(output_dir: Path, steps: int | None) -> None:
     """
     from rich.console import Console
 
-    from rldk.demo import STEPS
+    from rldk.demo_training import STEPS
 
     console = Console(highlight=False)
     with tempfile.TemporaryDirectory(prefix="rldk-demo-") as folder:
@@ -56,7 +56,7 @@ def demo(output_dir: Path, steps: int | None) -> None:
 
 def run_base(console: "Console", folder: Path) -> Path:
     """Make the base model that both trainings start from."""
-    from rldk.demo import TEACHING_STEPS, teach
+    from rldk.demo_training import TEACHING_STEPS, teach
 
     with _bar(console, "teaching a base model", TEACHING_STEPS, "loss") as on_step:
         return teach(folder, on_step=on_step)
@@ -64,7 +64,7 @@ def run_base(console: "Console", folder: Path) -> Path:
 
 def run_healthy(console: "Console", base: Path, output_dir: Path, steps: int) -> "RecordedRun":
     """Train with a good learning rate."""
-    from rldk.demo import train
+    from rldk.demo_training import train
 
     with _bar(console, "GRPO training", steps, "reward") as on_log:
         return train(base, output_dir, steps=steps, on_log=on_log)
@@ -72,7 +72,7 @@ def run_healthy(console: "Console", base: Path, output_dir: Path, steps: int) ->
 
 def run_broken(console: "Console", base: Path, output_dir: Path) -> "RecordedRun":
     """Train with a learning rate that is too high; rldk alerts during the training."""
-    from rldk.demo import BROKEN_RATE, BROKEN_STEPS, LEARNING_RATE, train
+    from rldk.demo_training import BROKEN_RATE, BROKEN_STEPS, LEARNING_RATE, train
 
     rates = f"{BROKEN_RATE:g}, not {LEARNING_RATE:g}"
     console.print(f"\n[bold]The same training with a learning rate of {rates}.[/] rldk alerts:")

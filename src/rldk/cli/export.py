@@ -13,7 +13,7 @@ from rldk.cli.many_runs import expanded, for_each, identity
 from rldk.cli.output import echo_lines
 from rldk.cli.progress import ProgressCounter
 from rldk.runs import Run
-from rldk.runs.export import WRITERS
+from rldk.runs.metric_table import WRITERS
 from rldk.schema.files import RunFiles, replacing, safe_run_id
 
 __all__ = ["export"]

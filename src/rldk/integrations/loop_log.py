@@ -1,6 +1,6 @@
-"""What the user hands to `log`: which numbers are of the training, which of an evaluation, and of which step.
+"""Splits a log of a loop into the part of the training and the part of an evaluation, and reads its step.
 
-Invariant: no number is read to find out, no key is lost, and nothing waits for a device.
+Invariant: it decides by the keys alone and loses none; it reads no number, so it never waits for a device.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,11 +15,11 @@ _EVALUATION = ("eval_", "eval/")
 _VALIDATION = ("val_", "val/", "valid_", "valid/", "test_", "test/")
 """Prefixes that mean an evaluation too, unless the dialect knows the key as something else."""
 _PROGRESS = frozenset({"epoch", "num_tokens", "num_input_tokens_seen"})
-"""Metrics that say how far a training is: they are logged with an evaluation too."""
+"""Metrics of a training's progress; loops log them with an evaluation too."""
 
 
 class LogParts:
-    """Splits what is logged into a part of the training and one of an evaluation.
+    """Splits a log into the part of the training and the part of an evaluation.
 
     Args:
         dialect: knows the keys of the loop.
@@ -42,16 +42,16 @@ class LogParts:
         self._train_keys: tuple[Any, ...] = ()  # of the last log that was of the training alone
 
     def of(self, logs: Mapping[Any, Any]) -> tuple[Mapping[Any, Any] | None, Mapping[Any, Any] | None]:
-        """What is of the training in a log, and what of an evaluation; None where there is nothing.
+        """The part of the training, and the part of an evaluation; None for an empty part.
 
-        All of a log is the evaluation's that holds keys of one, and none that is known as a train metric.
+        A log with keys of an evaluation and no known train metric belongs to the evaluation as a whole.
         """
         names = (*logs,)
         try:
             if names == self._train_keys:
                 return logs, None
             keys = self._keys(names)
-        except Exception:  # keys that are no strings compare as they like
+        except Exception:  # a key that is no string may compare in any way
             keys = self._evaluation_keys(names)
         if not keys:
             self._train_keys = names
@@ -86,10 +86,10 @@ class LogParts:
 
 
 def whole(given: Any) -> int:
-    """A step of another type than int.
+    """The step, given as another type than int.
 
     Raises:
-        TypeError, ValueError: it is none, or on a device, which is not read.
+        TypeError, ValueError: it is no step, or it is on a device, which rldk does not read.
     """
     if getattr(getattr(given, "device", None), "type", "cpu") != "cpu":
         raise TypeError("the step is on a device: give an int")

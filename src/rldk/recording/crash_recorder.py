@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from rldk.recording.crash import CrashFile, now, one_line, traceback_text
+from rldk.recording.crash_writer import CrashFile, now, one_line, traceback_text
 from rldk.recording.disk import BEGIN_SECONDS, END_SECONDS, EXIT_SECONDS, Disk, Job
 from rldk.recording.exit_hooks import DYING_SECONDS, ExitHooks
 from rldk.recording.stack_location import (

@@ -19,8 +19,8 @@ from rldk._version import __version__
 from rldk.health import Diagnosis, Observation
 from rldk.lock import RunLock
 from rldk.recording.claim import Claim
-from rldk.recording.crash import last_lines, now
 from rldk.recording.crash_recorder import CrashRecorder, Section
+from rldk.recording.crash_writer import last_lines, now
 from rldk.recording.disk import BEGIN_SECONDS, END_SECONDS, EXIT_SECONDS, Disk, Job
 from rldk.recording.exit_hooks import within
 from rldk.recording.guard import Guard

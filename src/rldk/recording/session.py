@@ -19,8 +19,8 @@ from rldk.recording.beginning import Beginning, Plan
 from rldk.recording.checkpoint_log import CheckpointLog
 from rldk.recording.closing_line import closing_line
 from rldk.recording.completion_stats import Ends
-from rldk.recording.crash import one_line
 from rldk.recording.crash_recorder import CrashRecorder
+from rldk.recording.crash_writer import one_line
 from rldk.recording.disk import BEGIN_SECONDS, END_SECONDS, EXIT_SECONDS, Disk
 from rldk.recording.exit_hooks import within
 from rldk.recording.guard import Guard

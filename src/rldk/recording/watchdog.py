@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from rldk.recording.crash import CrashFile, all_stacks
+from rldk.recording.crash_writer import CrashFile, all_stacks
 from rldk.recording.disk import Disk, Job
 from rldk.recording.stack_location import (
     Frame,

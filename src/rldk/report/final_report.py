@@ -15,8 +15,8 @@ from rldk.health import Diagnosis
 from rldk.metrics import metric_of
 from rldk.recording.redaction import redact_texts
 from rldk.runs import RecordedRun
-from rldk.runs.export import Survey, write_csv, write_json
 from rldk.runs.metric_stats import MetricStats
+from rldk.runs.metric_table import Survey, write_csv, write_json
 from rldk.schema.event import Event
 from rldk.schema.files import RunFiles, replacing
 from rldk.schema.run_info import RunEnd

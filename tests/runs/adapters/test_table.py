@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from events import event
 from rldk.runs.adapters.base import Probe
 from rldk.runs.adapters.table import ADAPTER
-from rldk.runs.export import write_csv
 from rldk.runs.foreign_run import ForeignRun
+from rldk.runs.metric_table import write_csv
 
 
 @pytest.fixture

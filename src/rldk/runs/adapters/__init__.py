@@ -1,6 +1,6 @@
-"""The formats of other people's logs, one module a container, and those of installed packages.
+"""The adapters: one module for each format of another tool's logs, and those of installed packages.
 
-Invariant: names are unique; where two adapters are as sure of a log, rldk's own reads it.
+Invariant: names are unique; if two adapters are equally sure of a log, rldk's own adapter reads it.
 """
 
 from dataclasses import replace
@@ -16,9 +16,9 @@ __all__ = ["Adapter", "BadLine", "OnBad", "Probe", "Row", "adapters", "open_bina
 
 @cache
 def adapters() -> tuple[Adapter, ...]:
-    """Every adapter, in the order in which they are asked: the surer one of its own, the earlier.
+    """Every adapter; formats that are easy to recognise come first.
 
-    Those of the entry points `rldk.adapters` follow rldk's own.
+    Adapters of the entry points `rldk.adapters` follow rldk's own.
     """
     from rldk.runs.adapters import (
         completions,
@@ -50,7 +50,7 @@ def adapters() -> tuple[Adapter, ...]:
 
 
 def _guarded(source: str, adapter: Adapter) -> Adapter:
-    """The adapter of a plug-in, which is not sure of a file that it fails on: others may know it."""
+    """The adapter of a plug-in; its confidence is 0 where it fails, so that others are asked."""
     warned = False
 
     def confidence(probe: Probe) -> float:

@@ -1,8 +1,8 @@
-"""What an adapter is: one container format of other people's logs, read as rows.
+"""Defines an adapter, which reads one format of another tool's logs as rows.
 
-Invariant: an adapter only reads; it yields what stands in the log under the log's own keys, in order,
-and passes every line that it had to give up to `on_bad`. Names, phases and missing steps are settled by
-`rldk.runs.foreign_run`, the same way for all formats.
+Invariant: an adapter only reads. It yields the logged values in order, under the log's own keys, and passes
+each unreadable line to `on_bad`. `rldk.runs.foreign_run` assigns names, phases and missing steps, for all
+formats alike.
 """
 
 import gzip
@@ -22,33 +22,33 @@ from rldk.schema.event import Phase
 __all__ = ["MAX_LINE", "MAX_RATIO", "Adapter", "OnBad", "Probe", "Row", "open_binary", "text_lines"]
 
 HEAD_BYTES = 1 << 16
-"""How much of a file an adapter may look at to say whether it is its own."""
+"""Bytes of a file by which an adapter may recognise its format."""
 
 HOLE = 512
-"""NUL bytes, of which so many in a line are a hole: a disk lost what was written there."""
+"""So many NUL bytes in a line are a hole: the disk lost the data there."""
 
 _BINARY = re.compile(rb"[\x01-\x06\x0e-\x1a\x1c-\x1f\x7f]")
-"""What no console is sent."""
+"""Bytes that no program prints to a console."""
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 OnBad = Callable[[BadLine], None]
 
 
 class Row(NamedTuple):
-    """One record of a log, as it stands there."""
+    """One record of a log, as the tool logged it."""
 
     values: Mapping[str, Any]
-    """The logged values by the log's own keys, nested where the log nests; without the step key."""
+    """The logged values under the log's own keys, nested as in the log; without the step's key."""
     step: int | None = None
-    """The optimizer step, where the record says it."""
+    """The optimizer step; None if the record has none."""
     wall_time: float | None = None
-    """Seconds since the run began, or an epoch time: the reader takes the first as the beginning."""
+    """Seconds since the run began or since 1970; the first time in a log is the beginning."""
     phase: Phase | None = None
-    """The phase, where the format (not the keys) says it."""
+    """The phase; None if only the keys show it."""
 
 
 class Probe:
-    """A path and its first kilobytes, which adapters judge by."""
+    """A path and its first kilobytes, by which adapters recognise their format."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -75,12 +75,12 @@ class Probe:
                 while len(head) < HEAD_BYTES and (piece := file.read1(HEAD_BYTES)):
                     head += piece
             except (EOFError, zlib.error, gzip.BadGzipFile):
-                pass  # what could be unpacked will do
+                pass  # the bytes before the damage are enough
         return head[:HEAD_BYTES]
 
     @cached_property
     def text(self) -> str:
-        """The head as text, without colours and stray NUL bytes; empty where it is binary."""
+        """The head as text, without colours and stray NUL bytes; empty if it is binary."""
         if self.head[:2] not in (b"\xff\xfe", b"\xfe\xff") and b"\0" in self.head:
             head = self.head.replace(b"\0", b"")
             return "" if _BINARY.search(head) else _ANSI.sub("", head.decode("utf-8", "replace"))
@@ -88,13 +88,13 @@ class Probe:
 
     @cached_property
     def lines(self) -> list[str]:
-        """The lines of `text` that are not blank; the last may be cut."""
+        """The lines of `text` that are not blank; the last may be incomplete."""
         return [line for line in re.split(r"[\r\n]+", self.text) if line.strip()]
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """One container format.
+    """Reads one format of logs.
 
     Example:
         ```python
@@ -114,21 +114,21 @@ class Adapter:
     """
 
     name: str
-    """What `--input-format` calls it."""
+    """Its name for `--input-format`."""
     what: str
-    """What it reads, in a few words."""
+    """A few words for what it reads."""
     confidence: Callable[[Probe], float]
-    """How sure the format is: 0 not at all, 1 beyond doubt; generic formats stay below 0.5."""
+    """How sure the adapter is of its format, from 0 to 1; generic formats stay below 0.5."""
     rows: Callable[[Path, OnBad], Iterator[Row]]
     """The records.
 
-    Raises OSError where the file cannot be read, MissingDependencyError where a library is needed."""
+    Raises OSError if the file cannot be read, MissingDependencyError if a library is missing."""
     dialect: str | Dialect | None = None
-    """The dialect of its keys, or its name, where the format is that of one framework."""
+    """The dialect of its keys, or the dialect's name, if one framework alone writes the format."""
 
 
 def open_binary(path: Path) -> io.BufferedReader:
-    """Open a file, unpacked if it is gzip; its first bytes decide, not its name."""
+    """Open a file, and unpack it if its first bytes are those of gzip, whatever its name."""
     file = path.open("rb")
     if file.peek(2)[:2] != b"\x1f\x8b":
         return file
@@ -136,7 +136,7 @@ def open_binary(path: Path) -> io.BufferedReader:
 
 
 class _GzipReader(io.RawIOBase):
-    """The content of a gzip file; what comes before a damage is given before the damage is an error."""
+    """The content of a gzip file; it yields all content before the damage, and only then raises."""
 
     def __init__(self, packed: io.BufferedReader) -> None:
         self._packed = packed
@@ -156,12 +156,11 @@ class _GzipReader(io.RawIOBase):
 
 
 def text_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:
-    """The lines of a text log with their numbers, without colours, newlines and blank lines.
+    """Yields the lines of a text log with their numbers, without colours, newlines and blank lines.
 
-    A carriage return (a progress bar) ends a piece of a line: each piece comes by itself, under the
-    number of the whole line. Bytes that are no UTF-8 are replaced, NUL bytes left out. A line beyond
-    `MAX_LINE`, a hole of NUL bytes, a gzip file that is cut short, damaged or grows beyond all reason goes
-    to `on_bad`.
+    A carriage return, as of a progress bar, splits a line: each piece has the number of the whole line.
+    Invalid UTF-8 is replaced, and NUL bytes are removed. `on_bad` gets each line longer than `MAX_LINE`, each
+    hole of NUL bytes, and the place where a gzip file is damaged or unpacks to too much.
     """
     number, skipping, missing = 1, False, 0
     for number, piece in _pieces(path, on_bad):
@@ -183,7 +182,7 @@ def text_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:
 
 
 def _pieces(path: Path, on_bad: OnBad) -> Iterator[tuple[int, str]]:
-    """The pieces that carriage returns and newlines end, or the length of `MAX_LINE`; with line numbers."""
+    """Yields pieces with their line numbers: a carriage return, a newline or `MAX_LINE` ends a piece."""
     with open_binary(path) as file:
         packed = isinstance(file.raw, _GzipReader)
         bound = path.stat().st_size * MAX_RATIO + HEAD_BYTES

@@ -1,6 +1,6 @@
-"""Owns TRL's folder of completions as a log by itself: it holds samples, and no record of a step.
+"""Reads TRL's folder of completions as a log: it holds samples, and no records of steps.
 
-Invariant: no metric is made of samples; what TRL logged of them stands in its own logs.
+Invariant: samples give no metrics; TRL logs those itself.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""Owns the reading of dicts that a trainer printed among other output (TRL, transformers, OpenRLHF).
+"""Reads the dicts that a trainer printed between other output (TRL, transformers, OpenRLHF).
 
-Invariant: a dict becomes a row only if it holds a metric: configurations, messages and the debug output of
-reward functions do not.
+Invariant: a dict becomes a row only if it holds a metric; configurations, messages and debug output of reward
+functions hold none.
 """
 
 import re
@@ -12,15 +12,15 @@ from typing import Any
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
 from rldk.runs.adapters.fields import take
 from rldk.runs.adapters.file_search import contains, is_data_file
+from rldk.runs.adapters.log_values import is_number, whole_number
 from rldk.runs.adapters.printed_dicts import MAX_DICT, OPEN, braced, parsed
 from rldk.runs.adapters.progress_bar import Bar, bar_of, stepped
-from rldk.runs.adapters.values import is_number, whole_number
 from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]
 
 MAX_TRIES = 200
-"""Dicts of one line that do not close; after them the rest of the line is left."""
+"""Unclosed dicts in one line after which rldk ignores the rest of the line."""
 
 _STRONG = re.compile(
     r"(?:.*[/_])?(?:loss|grad_norm)|train_runtime|(?:train/|eval/)?rewards/.+"
@@ -64,7 +64,7 @@ def _parts(path: Path, on_bad: OnBad) -> Iterator[Row | Bar]:
             rest = line[line.rfind("}") + 1 :]
             wrapped = rest if len(rest) < MAX_DICT and OPEN.search(rest) else ""
         elif wrapped and not bar:
-            # A line without a brace holds no record of its own, so nothing is lost if this is none.
+            # A line without a brace is no record, so nothing is lost.
             wrapped += line
             if "}" in line:
                 yield from _records(wrapped, path, number, on_bad)
@@ -93,10 +93,10 @@ def _records(line: str, path: Path, number: int, on_bad: OnBad) -> Iterator[Row]
 
 
 def _is_record(values: Mapping[str, Any], *, has_step: bool) -> bool:
-    """Whether a dict looks like a trainer's record; `has_step`: its step is known.
+    """Whether a dict looks like a trainer's record; `has_step` means that its step is known.
 
-    A loss or a gradient norm is enough. Reward functions and configurations also print a reward, a KL or a
-    learning rate: these count only if all values are numbers, and there is a step or an epoch.
+    A loss or a gradient norm is enough. Reward functions and configurations also print rewards, KLs and
+    learning rates. These count only if all values are numbers and a step or an epoch is known.
     """
     flat = [*_flat(values)]
     numbers = [key for key, value in flat if is_number(value)]

@@ -1,6 +1,6 @@
-"""Owns the container of a TensorBoard events file: TFRecords, events in them, scalars in those.
+"""Reads a TensorBoard events file: TFRecords that hold events, which hold scalars.
 
-Invariant: each scalar of the file comes once, in order; a record that is cut or damaged goes to `on_bad`.
+Invariant: it yields each scalar once, in order; `on_bad` gets each record that is incomplete or damaged.
 """
 
 import math
@@ -17,13 +17,13 @@ from rldk.runs.line_reader import BadLine
 __all__ = ["scalars"]
 
 MAX_RECORD = 1 << 26
-"""Bytes of a record; a longer one is damage, or holds no scalar."""
+"""Bytes of a record; a longer record is damaged, or holds no scalar."""
 CHECKED = 1 << 16
-"""A longer record is a histogram or an image, whose checksum takes long in Python."""
+"""Bytes; a longer record is a histogram or an image, whose checksum Python computes slowly."""
 
 
 def scalars(path: Path, on_bad: OnBad) -> Iterator[tuple[int, float | None, str, float]]:
-    """The scalars of a file: step, time, tag and value."""
+    """Yields step, time, tag and value of each scalar in a file."""
     try:
         from google.protobuf.message import DecodeError
         from tensorboard.compat.proto.event_pb2 import Event
@@ -43,11 +43,11 @@ def scalars(path: Path, on_bad: OnBad) -> Iterator[tuple[int, float | None, str,
 
 
 def _number(value: Any) -> float | None:
-    """The number of a scalar of the older or the newer kind; None for text, histograms, images."""
+    """The number of a scalar, in the older or the newer encoding; None for text, histograms, images."""
     kind = value.WhichOneof("value")
     if kind == "simple_value":
         return float(value.simple_value)
-    # A few bytes may claim a shape of any size, which make_ndarray would fill.
+    # A few bytes may claim a shape of any size, and make_ndarray would allocate it.
     if kind != "tensor" or any(dim.size != 1 for dim in value.tensor.tensor_shape.dim):
         return None
     from tensorboard.util.tensor_util import make_ndarray
@@ -60,7 +60,7 @@ def _number(value: Any) -> float | None:
 
 
 def _records(path: Path, on_bad: OnBad) -> Iterator[tuple[int, bytes]]:
-    """The records of a TFRecord file with their numbers: length, its checksum, data, their checksum."""
+    """Yields the numbered records of a TFRecord file: length, its checksum, data, their checksum."""
     from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
     bound = path.stat().st_size * MAX_RATIO + HEAD_BYTES

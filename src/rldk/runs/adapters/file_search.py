@@ -1,6 +1,6 @@
-"""Owns two questions to a file that may be a printed log: is it data throughout, and what comes later in it?
+"""Searches a file that may be a printed log: is it data throughout, and does a pattern occur later in it?
 
-Invariant: at most `SCAN_BYTES` of the file are read.
+Invariant: it reads at most `SCAN_BYTES` of a file.
 """
 
 import gzip
@@ -12,27 +12,27 @@ from rldk.runs.adapters.base import Probe, open_binary
 __all__ = ["contains", "is_data_file"]
 
 SCAN_BYTES = 1 << 25
-"""How far a file is searched for its first record: hours of other output may come before it."""
+"""Bytes that it searches for the first record, as hours of other output may precede it."""
 
 OVERLAP = 512
-"""Bytes of a block that are searched again with the next one: a record may lie in both."""
+"""Bytes of a block that it searches again with the next block, as a record may lie in both."""
 
 
 def is_data_file(probe: Probe) -> bool:
-    """Whether the file is JSON or a table throughout, which other adapters read."""
+    """Whether the whole file is JSON or a table, which other adapters read."""
     suffixes = (".json", ".jsonl", ".csv", ".tsv")
     return probe.name.endswith(suffixes) or re.match(r"\s*[\[{]\s*[\"{\[}]", probe.text) is not None
 
 
 def contains(probe: Probe, pattern: re.Pattern[bytes]) -> bool:
-    """Whether `pattern` occurs in the first 32 MiB, however long the output before it.
+    """Whether `pattern` occurs in the first 32 MiB.
 
-    Of a gzip file that is cut short or damaged what can be unpacked is searched.
+    If a gzip file is damaged, it searches the bytes before the damage.
     """
     with open_binary(probe.path) as file:
         rest, left = b"", SCAN_BYTES
         try:
-            # `read` would lose what it has gathered when it meets the damage.
+            # At the damage, `read` would lose the bytes before it.
             while left > 0 and (block := file.read1(1 << 20)):
                 if pattern.search(rest + block):
                     return True

@@ -1,6 +1,6 @@
-"""Owns logs of one JSON object a line: LLaMA-Factory's, ms-swift's, verl's file logger's and any other.
+"""Reads logs of one JSON object a line: of LLaMA-Factory, ms-swift, verl's file logger, and any other tool.
 
-Invariant: each line is a row or goes to `on_bad`.
+Invariant: each line becomes a row or goes to `on_bad`.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from rldk.metrics.dialects import phase_of
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
 from rldk.runs.adapters.fields import Rows, has_metric
-from rldk.runs.adapters.values import is_number
+from rldk.runs.adapters.log_values import is_number
 from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]
@@ -22,13 +22,13 @@ CONTAINERS = ("metrics", "data", "logs")
 OWN_KEYS = {"model_info", "rng", "data_slice"}
 HEADERS = ("header", "config", "meta", "metadata")
 PEEKED = 200
-"""Lines that tell whether a log has records of a loss."""
+"""Lines that show whether a log has records with a loss."""
 
 _LOSS = re.compile(r"(?:.*[/_])?loss")
 
 
 def _parsed(line: str) -> dict[str, Any] | str:
-    """The object of a line, or what is wrong with it."""
+    """The object of a line, or the reason why it is unreadable."""
     try:
         record = json.loads(line)
     except RecursionError:
@@ -39,7 +39,7 @@ def _parsed(line: str) -> dict[str, Any] | str:
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    """A record with the content of its containers moved up to the top level."""
+    """A record with the values of its containers at the top level."""
     flat = {key: value for key, value in record.items() if not _is_container(key, value)}
     for name in CONTAINERS:
         if _is_container(name, record.get(name)):
@@ -53,7 +53,7 @@ def _is_container(key: str, value: Any) -> bool:
 
 
 def _keys_with_loss(path: Path) -> set[str]:
-    """The keys of the first records that have a loss."""
+    """The keys of the first records with a loss."""
     keys: set[str] = set()
     ignored: list[BadLine] = []
     for _, line in islice(text_lines(path, ignored.append), PEEKED):
@@ -66,7 +66,7 @@ def _keys_with_loss(path: Path) -> set[str]:
 
 
 def _refusal(record: dict[str, Any], row: Row, known: set[str]) -> str | None:
-    """Why a record is none of a step; None if it is one."""
+    """Why a record belongs to no step; None if it belongs to one."""
     if row.phase == "summary":
         return None
     if record.get("type") in HEADERS:
@@ -79,7 +79,7 @@ def _refusal(record: dict[str, Any], row: Row, known: set[str]) -> str | None:
 
 
 def _is_sample(values: Mapping[str, Any]) -> bool:
-    """Whether the values hold a text, and are of no evaluation or summary."""
+    """Whether one of the values is a text, and none is of an evaluation or a summary."""
     texts = any(isinstance(value, str) and not is_number(value) for value in values.values())
     return texts and phase_of(values) == "train"
 
@@ -123,7 +123,7 @@ def _has_number(values: dict[str, Any]) -> bool:
 
 
 def _is_document(probe: Probe, objects: list[dict[str, Any]]) -> bool:
-    """Whether this is one JSON document that stands on one line: a W&B summary, a trainer's state."""
+    """Whether the file is one JSON document on one line, such as a W&B summary or a trainer's state."""
     alone = len(probe.lines) == 1 and (probe.name.endswith(".json") or "log_history" in objects[0])
     return alone or "_wandb" in objects[0]
 

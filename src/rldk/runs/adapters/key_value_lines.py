@@ -1,7 +1,7 @@
-"""Owns the reading of console lines of pairs: `(20/400), loss: 0.66, lr: 4e-8` or `step 20 | loss 0.5`.
+"""Reads console lines of pairs: `(20/400), loss: 0.66, lr: 4e-8` or `step 20 | loss 0.5`.
 
-Invariant: a line is a row only if it has two numbers under names, one of them a loss or a reward; prose,
-dates and configurations are not.
+Invariant: a line becomes a row only if it has two named numbers, one of them a loss or a reward; prose, dates
+and configurations have none.
 """
 
 import re
@@ -18,7 +18,7 @@ MAX_LINE = 1 << 14
 
 _KEY = r"(?:(?:train|training|val|valid|validation|eval|test|avg|mean) )?[A-Za-z_][\w./@%-]*+(?:\(\w+\))?+"
 _NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf(?:inity)?)"
-# A unit may follow; the number may not go on as a date, a time, a fraction or 1,234.
+# A unit may follow a number; a date, a time, a fraction and 1,234 are no number.
 _VALUE = rf"({_NUMBER})(?:/\d+(?!\S*/)| ?%|[a-zµ]{{1,6}}(?:/[a-z]{{1,6}})?)?(?![\w%]|[.,:/-]\d)"
 _JOINED = re.compile(rf"(?<![\w'\"./@%-])({_KEY})\s*[:=]\s*{_VALUE}", re.IGNORECASE)
 _SPACED = re.compile(rf"({_KEY})\s+{_VALUE}", re.IGNORECASE)
@@ -38,7 +38,7 @@ def _confidence(probe: Probe) -> float:
         return 0.0
     if any(map(_row, probe.lines)):
         return 0.4
-    # Prose also has losses: that something like it comes later is little evidence.
+    # Prose has losses too, so a match later in the file is little evidence.
     return 0.05 if contains(probe, _ANYWHERE) else 0.0
 
 
@@ -69,7 +69,7 @@ def _row(line: str) -> Row | None:
 
 
 def _progress(line: str) -> int | None:
-    """The step of `Epoch:[2/3](20/400)`: the steps of an epoch begin anew, so those before are added."""
+    """The step of `Epoch:[2/3](20/400)`: each epoch counts anew, so the earlier ones are added."""
     epochs_before = 0
     step = None
     for match in _PROGRESS.finditer(line):

@@ -1,6 +1,6 @@
-"""Owns the reading of what Python or JSON printed: a dict, and the numbers of numpy and torch in it.
+"""Reads dicts as Python or JSON prints them, with numbers of numpy and torch in them.
 
-Invariant: text is never evaluated, and each character is looked at a bounded number of times.
+Invariant: it evaluates no text, and reads each character a bounded number of times.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["MAX_DICT", "OPEN", "braced", "parsed", "scalar"]
 
 MAX_DICT = 1 << 16
-"""Characters of a printed dict; a longer one is no record."""
+"""Characters of a printed dict; a longer dict is no record."""
 OPEN = re.compile(r"\{\s*+['\"]")
 """The beginning of a dict that is not empty, and has text as its first key."""
 
@@ -18,7 +18,7 @@ _STRING = r"(?:'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\")"
 
 
 def _braces(depth: int) -> str:
-    # Possessive and without a choice at any character: what does not close fails in one pass.
+    # Possessive and without a choice at any character: an unclosed dict fails in one pass.
     inner = f"|{_braces(depth - 1)}" if depth else ""
     return rf"\{{(?:[^{{}}'\"]++|{_STRING}{inner})*+\}}"
 
@@ -37,13 +37,13 @@ _WORDS = {"None": None, "null": None, "True": True, "true": True, "False": False
 
 
 def braced(line: str, start: int) -> str | None:
-    """The text from the brace at `start` to the one that closes it; None where none does."""
+    """The text from the brace at `start` to its closing brace; None if it is not closed."""
     found = _CLOSED.match(line, start, start + MAX_DICT)
     return found[0] if found else None
 
 
 def parsed(text: str) -> dict[str, Any] | None:
-    """The dict of Python or JSON; None where it is neither."""
+    """The dict that Python or JSON printed; None if the text is neither."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):
@@ -79,7 +79,7 @@ def _unquoted(text: str) -> str:
 
 
 def scalar(text: str) -> Any:
-    """A printed number, bare or as `np.float64(0.5)` or `tensor(0.5)`; other text as it is."""
+    """A printed number, also as `np.float64(0.5)` or `tensor(0.5)`; any other text unchanged."""
     text = text.strip()
     if wrapped := _WRAPPED.fullmatch(text):
         text = (wrapped[1] or wrapped[2]).strip()

@@ -1,7 +1,7 @@
-"""Owns the steps that a trainer's progress bar tells, for records that tell none.
+"""Takes steps from a trainer's progress bar, for records that have none.
 
-Invariant: a row gets the bar's step only where the bar can be trusted; no row is lost, moved or changed
-otherwise.
+Invariant: a row gets the bar's step only if the bar can be trusted; nothing else changes, and no row is lost
+or moved.
 """
 
 import re
@@ -14,29 +14,29 @@ from rldk.runs.adapters.printed_dicts import scalar
 __all__ = ["Bar", "bar_of", "stepped"]
 
 MAX_HELD = 1000
-"""Rows that may wait until it is clear whether the bar tells the step."""
+"""Rows that may wait until it is known whether the bar shows the step."""
 
 _BAR = re.compile(r"\s*\d+%\|[^|]*\|\s*(\d{1,12})/(\d{1,12}) \[")
 
 
 class Bar(NamedTuple):
-    """A state of the trainer's progress bar."""
+    """One state of the trainer's progress bar."""
 
     done: int
     total: int
 
 
 def bar_of(line: str) -> Bar | None:
-    """The progress bar that a line begins with."""
+    """The progress bar at the beginning of a line; None if there is none."""
     found = _BAR.match(line)
     return Bar(int(found[1]), int(found[2])) if found else None
 
 
 def stepped(parts: Iterator[Row | Bar]) -> Iterator[Row]:
-    """The rows, with the step of the trainer's progress bar where they say none and the bar can be trusted.
+    """Yields the rows; rows without a step get the step of the progress bar, if it can be trusted.
 
-    Output and bar are two streams. Where the output was buffered, many records follow one bar: trusted is
-    a bar that moved on before the second record, in proportion to the epochs.
+    Output and bar are two streams, and the output may be buffered: then many records follow one bar. A bar
+    can be trusted if it advanced before the second record, in proportion to the epochs.
     """
     held: list[Row] = []
     bars: dict[int, int] = {}
@@ -77,7 +77,7 @@ def stepped(parts: Iterator[Row | Bar]) -> Iterator[Row]:
 
 
 def _agree(row: Row, done: int, later: Row, later_done: int) -> bool:
-    """Whether two records are as far apart in epochs as their bars in steps; epochs are printed rounded."""
+    """Whether the epochs of two records differ in proportion to their steps; epochs are rounded."""
     if not 0 < done < later_done:
         return False
     epoch, later_epoch = (scalar(str(each.values.get("epoch"))) for each in (row, later))

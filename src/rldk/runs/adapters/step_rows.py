@@ -1,7 +1,7 @@
-"""Owns the gathering of values that were logged one after another: a row for each step and phase.
+"""Collects values that were logged one after another into one row for each step and phase.
 
-Invariant: a row holds one step and one phase, and each key once; no value is lost but one that another of
-its name replaced when it joined, which `replaced` counts.
+Invariant: a row holds one step, one phase, and each key once. No value is lost, except if `join` replaces it
+with another of its name; `replaced` counts these.
 """
 
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ __all__ = ["StepRows"]
 
 @dataclass
 class _OpenRow:
-    """A row that more values may come to."""
+    """A row to which values can still be added."""
 
     wall_time: float | None
     values: dict[str, Any]
 
 
 class StepRows:
-    """Values that come one after another, gathered into one row for each step and phase.
+    """Collects values into one row for each step and phase.
 
     `move` sets the step, `add` takes the trainer's values, `join` takes the values of other loggers.
     """
@@ -37,7 +37,7 @@ class StepRows:
         self._joined: set[str] = set()
 
     def move(self, step: int | None) -> list[Row]:
-        """Go to a step; the rows that this finishes."""
+        """Go to a step, and return the rows that this finishes."""
         if step == self._step:
             return []
         done = self.close()
@@ -45,9 +45,9 @@ class StepRows:
         return done
 
     def add(self, wall_time: float | None, phase: Phase | None, values: Mapping[str, Any]) -> list[Row]:
-        """Take values of this step; the rows that they finish: a key that comes again begins a new one.
+        """Add values of this step, and return the rows that this finishes: a repeated key begins a new row.
 
-        Without a phase they belong to what came last, and may come again unchanged.
+        Without a phase, values belong to the last row, and may repeat unchanged.
         """
         row = self._open.get(phase or self._phase)
         done = []
@@ -58,7 +58,7 @@ class StepRows:
         return done
 
     def join(self, wall_time: float | None, values: Mapping[str, Any]) -> None:
-        """Take values that are not the trainer's into its row; the trainer's of the same name stay."""
+        """Add values of other loggers to the trainer's row; its own values of the same name stay."""
         row = self._open.get("train") or next(iter(self._open.values()), None)
         row = row or self._open.setdefault("train", _OpenRow(wall_time, {}))
         for key, value in values.items():
@@ -72,7 +72,7 @@ class StepRows:
             self._joined.add(name)
 
     def close(self) -> list[Row]:
-        """The rows that are open, in the order in which they began; there are none after that."""
+        """Finish and return the open rows, in the order in which they began."""
         done = [Row(row.values, self._step, row.wall_time, phase) for phase, row in self._open.items()]
         self._open, self._joined = {}, set()
         return done

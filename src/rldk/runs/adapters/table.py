@@ -1,7 +1,7 @@
-"""Owns tables of text with a header: CSV and TSV, Stable-Baselines3's progress.csv, exports of W&B and rldk.
+"""Reads text tables with a header: CSV, TSV, Stable-Baselines3's progress.csv, exports of W&B and rldk.
 
-Invariant: a cell that is empty is no value; a row is never read under the wrong columns: one of another
-number of cells goes to `on_bad`. Each line is a row by itself, so that a stray quote costs one row.
+Invariant: an empty cell is no value. `on_bad` gets a row with the wrong number of cells, so that no value is
+read under another column. Each line is a row, so that a stray quote costs one row.
 """
 
 import csv
@@ -12,14 +12,14 @@ from pathlib import Path
 
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
 from rldk.runs.adapters.fields import STEP_KEYS, Rows, has_metric
-from rldk.runs.adapters.values import is_number
+from rldk.runs.adapters.log_values import is_number
 from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]
 
 DELIMITERS = (",", "\t", ";")
 JUDGED = 50
-"""Rows that tell whether this is a table of numbers."""
+"""Rows that show whether the file is a table of numbers."""
 
 _METRIC = re.compile(
     r"step|loss|reward|rew_mean|epoch|learning_rate|\blr\b|\bkl\b|entropy|accuracy|grad_norm|\biter"
@@ -31,7 +31,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
     """The cells of a line.
 
     Raises:
-        csv.Error: a cell is longer than the csv module takes.
+        csv.Error: a cell is too long for the csv module.
     """
     return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
 
@@ -40,7 +40,7 @@ def _header(line: str) -> tuple[str, list[str]]:
     """The delimiter, and the names of the columns.
 
     Raises:
-        csv.Error: a name is longer than the csv module takes.
+        csv.Error: a name is too long for the csv module.
     """
     bare = _QUOTED.sub("", line)
     delimiter = max(DELIMITERS, key=bare.count)
@@ -48,13 +48,13 @@ def _header(line: str) -> tuple[str, list[str]]:
 
 
 def _columns(header: list[str]) -> list[str]:
-    """What each column is recorded as; empty for a column that is not."""
+    """The name under which each column is recorded; empty for a column that is not."""
     names = _without_run(header)
     plain = set(names)
     seen: dict[str, int] = {}
     columns = []
     for name in names:
-        # W&B exports each point of a plot with the minimum and the maximum of the values behind it.
+        # W&B exports each point of a plot with its minimum and its maximum.
         if name.endswith(("__MIN", "__MAX")) and name[:-5] in plain:
             columns.append("")
             continue
@@ -64,7 +64,7 @@ def _columns(header: list[str]) -> list[str]:
 
 
 def _without_run(header: list[str]) -> list[str]:
-    """The names without `run - `, which an export of W&B puts before all but the step; of one run only."""
+    """The names without `run - `, the prefix in an export of W&B; with several runs, names stay unchanged."""
     split = [name.rpartition(" - ") for name in header]
     runs = {run for run, dash, _ in split if dash}
     bare = sum(not dash for _, dash, _ in split)
@@ -72,7 +72,7 @@ def _without_run(header: list[str]) -> list[str]:
 
 
 def _fits(cells: list[str], columns: list[str]) -> bool:
-    """Whether a row has a cell for each column; empty cells may be too many."""
+    """Whether a row has a cell for each column; further empty cells are allowed."""
     return len(cells) >= len(columns) and not any(map(str.strip, cells[len(columns) :]))
 
 

@@ -1,6 +1,6 @@
-"""Owns the reading of a run's TensorBoard events files, with the keys that transformers' trainers logged.
+"""Reads a run's TensorBoard events files, under the keys that transformers' trainers logged.
 
-Invariant: each live scalar stands in one row; what a later attempt at the run superseded is left out.
+Invariant: each scalar is in one row, except those that a later attempt of the run superseded.
 """
 
 import math
@@ -18,16 +18,16 @@ from rldk.runs.line_reader import BadLine
 __all__ = ["ADAPTER"]
 
 ENOUGH = 200
-"""Scalars after which Stable-Baselines3 would have shown itself."""
+"""Scalars within which a log of Stable-Baselines3 shows its tags."""
 
 
 class _Attempt(NamedTuple):
-    """One events file, as its first records tell."""
+    """One events file, by its first records."""
 
     path: Path
     began: float
     first_step: int | None
-    """None where it holds no step of a training: it supersedes nothing."""
+    """None if it holds no step of a training: then it supersedes nothing."""
     as_they_are: bool
     """Whether the tags are Stable-Baselines3's, which transformers' callback did not touch."""
 
@@ -55,7 +55,7 @@ def _rows_of_file(path: Path, as_they_are: bool, on_bad: OnBad) -> Iterator[Row]
 
 
 def _attempt(path: Path) -> _Attempt:
-    """What the beginning of a file tells; a later evaluation, in a file of its own, is no training."""
+    """Reads the beginning of a file; a file that holds only a later evaluation is no training."""
     ignored: list[BadLine] = []
     began, first, trained, baselines, known = math.inf, None, False, False, False
     for number, (step, wall_time, tag, _) in enumerate(scalars(path, ignored.append)):
@@ -70,10 +70,10 @@ def _attempt(path: Path) -> _Attempt:
 
 
 def _files(path: Path) -> list[Path]:
-    """The events files of a run: the file, those of the folder, or those of its one sub-folder.
+    """The events files of a run: the file itself, those of the folder, or those of its only sub-folder.
 
     Raises:
-        AmbiguousRunError: several sub-folders hold some: these are several runs.
+        AmbiguousRunError: several sub-folders hold events files: these are several runs.
     """
     if not path.is_dir():
         return [path]
@@ -97,7 +97,7 @@ def _confidence(probe: Probe) -> float:
         if _events_files(probe.path):
             return 0.95
         return 0.6 if any(_events_files(folder) for folder in probe.path.iterdir()) else 0.0
-    # A record begins with a length of 8 bytes, whose last ones are 0 in every real file.
+    # A record begins with a length of 8 bytes; the last ones are 0 in every real file.
     named = "tfevents" in probe.name and (not probe.head or b"\0" in probe.head[:12])
     return 0.95 if named or b"brain.Event:" in probe.head[12:64] else 0.0
 

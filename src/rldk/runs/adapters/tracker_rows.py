@@ -1,4 +1,4 @@
-"""Owns the rows of what was logged call by call through transformers' callback or by hand (W&B, trackio).
+"""Builds rows from the calls of W&B or trackio, by transformers' callback or by the user's code.
 
 Invariant: the trainer's values at a step are one row for each phase. Other values before the trainer's next
 step join its row; the last value of each key is kept, and `on_bad` gets the number of replaced values.
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rldk.runs.adapters.base import OnBad, Row
+from rldk.runs.adapters.log_values import whole_number
 from rldk.runs.adapters.step_rows import StepRows
 from rldk.runs.adapters.trainer_keys import GLOBAL_STEP, by_phase
-from rldk.runs.adapters.values import whole_number
 from rldk.runs.line_reader import BadLine
 
 __all__ = ["TrackerCall", "logged_rows", "without_media"]
@@ -32,13 +32,13 @@ class TrackerCall(NamedTuple):
 def logged_rows(
     path: Path, records: Callable[[OnBad], Iterator[TrackerCall]], closing: Mapping[str, Any], on_bad: OnBad
 ) -> Iterator[Row]:
-    """The rows of what was logged through transformers' callback or by hand.
+    """Yields the rows of calls by transformers' callback or by the user's code.
 
     Args:
         path: the log.
-        records: reads it; called twice.
-        closing: the summary of the training, filled by the time that the records end.
-        on_bad: takes what is lost.
+        records: reads it; this function calls it twice.
+        closing: the summary of the training, complete when the records end.
+        on_bad: takes the values that are lost.
     """
     ignored: list[BadLine] = []
     trainers = any(GLOBAL_STEP in record.values for record in records(ignored.append))
@@ -63,7 +63,7 @@ def logged_rows(
 
 
 def without_media(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values without images, tables and files, which have a `_type`, inside or next to them."""
+    """The values without images, tables and files: these have a `_type` as a value or as a nested key."""
     media = {key.removesuffix("/_type") for key in values if key.endswith("/_type")}
     return {
         key: value

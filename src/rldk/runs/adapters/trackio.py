@@ -1,7 +1,7 @@
-"""Owns the reading of trackio's project database: one run of it, the one that logged last.
+"""Reads trackio's project database: the run that logged last.
 
-Invariant: the database is only read (of a live one, SQLite itself keeps an index in `-shm`); a record that
-cannot be read goes to `on_bad`.
+Invariant: it never writes to the database, though SQLite keeps an index of a live one in `-shm`. `on_bad`
+gets each unreadable record.
 """
 
 import json
@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row
+from rldk.runs.adapters.log_values import seconds, whole_number
 from rldk.runs.adapters.tracker_rows import TrackerCall, logged_rows, without_media
-from rldk.runs.adapters.values import seconds, whole_number
 from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]
 
 NEEDED = {"id", "timestamp", "run_name", "step", "metrics"}
-"""Columns of the table; `run_id` came later."""
-# The one that wrote last, not that began last: a resumed run is the newest one again.
+"""Columns of the table; older versions have no `run_id`."""
+# Not the run that began last: a resumed run is the newest again.
 _NEWEST_RUN = """
 SELECT id, step, timestamp, metrics FROM metrics
 WHERE {run} = (SELECT {run} FROM metrics ORDER BY timestamp DESC, id DESC LIMIT 1)
@@ -56,7 +56,7 @@ def _records(path: Path, on_bad: OnBad) -> Iterator[TrackerCall]:
 
 
 def _connect(path: Path, on_bad: OnBad) -> sqlite3.Connection:
-    """A connection that only reads: through the write-ahead log, where one holds newer records."""
+    """A connection that only reads; it includes newer records in the write-ahead log."""
     uri = path.absolute().as_uri()
     log = path.with_name(f"{path.name}-wal")
     if log.exists() and log.stat().st_size:
@@ -71,7 +71,7 @@ def _connect(path: Path, on_bad: OnBad) -> sqlite3.Connection:
 
 
 def _columns(database: sqlite3.Connection) -> set[str]:
-    """The columns of the metrics table; none where it is no table: a view may compute without end."""
+    """The columns of the metrics table; empty if it is a view, which may compute without end."""
     found = database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'metrics'")
     if not found.fetchone():
         return set()
@@ -79,7 +79,7 @@ def _columns(database: sqlite3.Connection) -> set[str]:
 
 
 def _decoded(value: Any) -> Any:
-    """A value with the numbers that JSON cannot hold, which trackio spells."""
+    """A value in which NaN and infinities, which trackio writes as text, are numbers."""
     if isinstance(value, dict):
         return {key: _decoded(item) for key, item in value.items()}
     return _SPELLED.get(value, value) if isinstance(value, str) else value

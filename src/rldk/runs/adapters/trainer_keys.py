@@ -1,6 +1,6 @@
-"""Owns how a tracker's tags become the keys that a trainer of transformers logged, and their phases.
+"""Turns a tracker's tags into phases and the keys that a trainer of transformers logged.
 
-Invariant: a tag is the same key and phase in every tracker.
+Invariant: a tag gives the same key and phase in every tracker.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from rldk.schema.event import Phase
 __all__ = ["GLOBAL_STEP", "SUMMARY_KEYS", "by_phase", "trainer_key"]
 
 GLOBAL_STEP = "train/global_step"
-"""The optimizer step; W&B and trackio also count their own calls."""
+"""The key of the optimizer step; W&B and trackio also count their own calls."""
 
 SUMMARY_KEYS = (
     *("train_runtime", "train_samples_per_second", "train_steps_per_second", "train_tokens_per_second"),
@@ -22,9 +22,9 @@ _EVALS = {"eval/": "eval_", "test/": "test_"}
 
 
 def trainer_key(tag: str) -> tuple[str, Phase | None]:
-    """The key that a trainer of transformers logged, and its phase, from what its callback made of it.
+    """The key that a trainer of transformers logged, and its phase, by the tag of its callback.
 
-    The phase is None for a key that stands in the logs of every phase.
+    The phase is None for a key that the trainer logs in every phase.
     """
     for prefix, own in _EVALS.items():
         if tag.startswith(prefix):
@@ -38,10 +38,10 @@ def trainer_key(tag: str) -> tuple[str, Phase | None]:
 def by_phase(
     values: Mapping[str, Any], lone_epoch: Phase
 ) -> tuple[dict[Phase | None, dict[str, Any]], dict[str, Any]]:
-    """The trainer's values by phase, under the trainer's keys, and the others.
+    """The trainer's values by phase, under the trainer's keys, and all other values.
 
-    The epoch goes with the rest of its record. Where it is alone, the callback has put the rest of the
-    trainer's closing summary elsewhere.
+    The epoch belongs to the rest of its record. If it is alone, the callback logged the rest of the trainer's
+    closing summary elsewhere.
     """
     parts: dict[Phase | None, dict[str, Any]] = {}
     others: dict[str, Any] = {}

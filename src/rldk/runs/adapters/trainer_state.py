@@ -1,7 +1,7 @@
-"""Owns transformers' trainer_state.json: a file, a bare list of its entries, or a folder of checkpoints.
+"""Reads transformers' trainer_state.json: a file, a bare list of its entries, or a folder of checkpoints.
 
-Invariant: each entry of the history is one row, in order; of a folder only the newest state is read, for
-it holds the history of all the others. Of a file that is cut the entries before the cut are rows.
+Invariant: each entry of the history becomes one row, in order. In a folder it reads only the newest state,
+which holds the history of all others. In a damaged file it reads the entries before the damage.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
 from rldk.runs.adapters.fields import take
-from rldk.runs.adapters.values import whole_number
+from rldk.runs.adapters.log_values import whole_number
 from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]
@@ -27,7 +27,7 @@ _BETWEEN = re.compile(r"[\s,]*")
 
 
 def _state_of(folder: Path) -> Path | None:
-    """The newest state in a folder, which may itself be a checkpoint; None where there is none."""
+    """The newest state in a folder, which may itself be a checkpoint; None if there is none."""
     own = folder / STATE
     checkpoints: list[tuple[int, Path]] = []
     for inner in folder.iterdir():
@@ -36,7 +36,7 @@ def _state_of(folder: Path) -> Path | None:
             checkpoints.append((int(match[1]), inner / STATE))
     if not own.is_file():
         return max(checkpoints)[1] if checkpoints else None
-    # At one step the folder's own state is the later one: it is saved after the training, with its summary.
+    # At the same step the folder's own state is newer: the trainer saves it at the end, with the summary.
     return own if not checkpoints or _global_step(own) >= max(checkpoints)[0] else max(checkpoints)[1]
 
 
@@ -48,12 +48,12 @@ def _global_step(path: Path) -> int:
 
 
 def _text(path: Path, on_bad: OnBad) -> str:
-    # JSON has no newline within a string, so that its lines may be stripped.
+    # A JSON string holds no newline, so lines can be stripped.
     return "\n".join(line for _, line in text_lines(path, on_bad))
 
 
 def _parsed(path: Path, text: str, on_bad: OnBad) -> Any:
-    """The document; of one that cannot be read, the list of the entries before the damage."""
+    """The document; if it is damaged, the list of the entries before the damage."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -67,7 +67,7 @@ def _parsed(path: Path, text: str, on_bad: OnBad) -> Any:
 
 
 def _entries(text: str) -> Iterator[Any]:
-    """The entries of a history that can be read one by one from its beginning."""
+    """The entries of a damaged history, from its beginning to the damage."""
     begin = _HISTORY.match(text)
     position = begin.end() if begin else len(text)
     decoder = json.JSONDecoder()

@@ -1,6 +1,6 @@
-"""Owns the reading of verl's console lines: `step:12 - actor/entropy:0.14 - actor/pg_loss:np.float64(0.0)`.
+"""Reads verl's console lines: `step:12 - actor/entropy:0.14 - actor/pg_loss:np.float64(0.0)`.
 
-Invariant: each such line is one row with its step; keys stay as they are, and a value that is no number
+Invariant: each such line becomes one row with its step; keys stay unchanged, and a value that is no number
 stays text.
 """
 
@@ -17,7 +17,7 @@ __all__ = ["ADAPTER"]
 _LINE = re.compile(r"(?<![\w/])step:\s?(\d{1,12})\s-\s(?=[A-Za-z_][\w./@()+%,-]{0,300}:)")
 _SEPARATOR = re.compile(r"\s-\s(?=[A-Za-z_][^:]{0,300}:)")
 _REPEATED = re.compile(r"\[repeated [^\[\]]*\]$")
-"""What ray appends to a line that several processes printed."""
+"""The text that ray appends to a line that several processes printed."""
 _ANYWHERE = re.compile(
     rb"(?<![\w/])step:\s?\d{1,12} - [A-Za-z_][\w./@()+%,-]{0,300}:(?:np\.\w{1,20}\()?[-+]?(?:\d|nan|inf)"
 )

@@ -1,6 +1,6 @@
-"""Owns the reading of W&B's local files: the `.wandb` record of a run, and `wandb-summary.json`.
+"""Reads W&B's local files: the `.wandb` record of a run, and `wandb-summary.json`.
 
-Invariant: W&B's own keys, which begin with `_`, and media are left out, and all else is in a row.
+Invariant: everything is in a row, except media and W&B's own keys, which begin with `_`.
 """
 
 import json
@@ -12,10 +12,10 @@ from typing import Any
 from rldk.errors import AmbiguousRunError, MissingDependencyError
 from rldk.runs.adapters.base import MAX_LINE, Adapter, OnBad, Probe, Row, open_binary
 from rldk.runs.adapters.fields import take
+from rldk.runs.adapters.log_values import seconds, whole_number
 from rldk.runs.adapters.step_rows import StepRows
 from rldk.runs.adapters.tracker_rows import TrackerCall, logged_rows, without_media
 from rldk.runs.adapters.trainer_keys import GLOBAL_STEP, by_phase
-from rldk.runs.adapters.values import seconds, whole_number
 from rldk.runs.adapters.wandb_records import MAGIC, records
 from rldk.runs.line_reader import BadLine
 from rldk.schema.event import Phase
@@ -37,7 +37,7 @@ def _rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
 
 
 def _history(path: Path, closing: dict[str, Any], on_bad: OnBad) -> Iterator[TrackerCall]:
-    """The history; `closing` becomes what stands in the run's summary alone."""
+    """Yields the history; `closing` gets the values that only the run's summary holds."""
     try:
         from google.protobuf.message import DecodeError
         from wandb.proto import wandb_internal_pb2
@@ -65,12 +65,12 @@ def _history(path: Path, closing: dict[str, Any], on_bad: OnBad) -> Iterator[Tra
 
 
 def _items(items: Any) -> dict[str, Any]:
-    """Keys and values of a history or summary record; a nested key is joined by `/`."""
+    """Keys and values of a history or summary record; `/` joins nested keys."""
     return _flat({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values without nested objects, as wandb 0.17 writes them; media stay whole."""
+    """Values without nesting, as wandb 0.17 writes them; media stay whole."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict) and "_type" not in value:
@@ -85,7 +85,7 @@ def _metrics(items: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _summary_rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
-    """The last value of each key, as one row: a summary where the trainer closed, else a train record."""
+    """The last value of each key, as one row: a summary if the training ended, else a train record."""
     with open_binary(path) as file:
         try:
             items = json.loads(file.read(MAX_LINE))

@@ -1,7 +1,7 @@
-"""Owns the container of a `.wandb` file: records, cut into chunks that lie in blocks (LevelDB's log).
+"""Reads the records of a `.wandb` file, which lie in blocks as chunks, as in LevelDB's log.
 
-Invariant: a record is yielded only if it is complete and its checksums match, else it goes to `on_bad`;
-damage costs only the rest of its block.
+Invariant: it yields a record only if the record is complete and its checksums match; `on_bad` gets all
+others. Damage costs only the rest of its block.
 """
 
 import struct
@@ -23,7 +23,7 @@ MAX_RECORD = 1 << 26
 
 
 def records(path: Path, on_bad: OnBad) -> Iterator[tuple[int, bytes]]:
-    """The records with their numbers, put together from chunks; damage costs what follows in its block."""
+    """Yields complete records with their numbers; damage costs the rest of its block."""
     number = 1
     parts: bytearray | None = None
     for kind, data in _chunks(path):
@@ -43,9 +43,9 @@ def records(path: Path, on_bad: OnBad) -> Iterator[tuple[int, bytes]]:
 
 
 def _chunks(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The chunks, each with its kind; a reason with `BROKEN`.
+    """Yields each chunk with its kind; with `BROKEN` comes the reason.
 
-    They lie in blocks, behind a head: checksum, length, and which part of a record it is.
+    Each begins with a head: its checksum, its length, and which part of a record it is.
     """
     left = path.stat().st_size * MAX_RATIO + HEAD_BYTES
     with open_binary(path) as file:

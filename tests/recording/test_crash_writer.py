@@ -12,8 +12,9 @@ import pytest
 
 from events import event
 from processes import run_script
-from rldk.recording import crash
-from rldk.recording.crash import (
+from rldk.recording import crash_writer
+from rldk.recording.crash_recorder import CrashRecorder
+from rldk.recording.crash_writer import (
     MOST_THREADS,
     CrashFile,
     all_stacks,
@@ -21,7 +22,6 @@ from rldk.recording.crash import (
     one_line,
     traceback_text,
 )
-from rldk.recording.crash_recorder import CrashRecorder
 from rldk.recording.disk import Disk, Job
 from rldk.schema.crash_file import read_crash
 from rldk.schema.event import encode
@@ -101,7 +101,7 @@ def test_a_deep_recursion_is_shown_by_its_innermost_frames(path):
     with pytest.raises(RecursionError) as caught:
         odd(0)
     shown = traceback_text(caught.value)
-    assert len(shown) < 5 * crash.FRAMES
+    assert len(shown) < 5 * crash_writer.FRAMES
     assert shown[-1].startswith("RecursionError")
 
 
@@ -110,7 +110,7 @@ def test_a_disk_that_refuses_is_said_once(number, path, monkeypatch, caplog):
     def refuse(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(crash.os, "write", refuse)
+    monkeypatch.setattr(crash_writer.os, "write", refuse)
     file = CrashFile(path)
     file.add(["a"])
     file.add_end(NOTE, [])
@@ -129,7 +129,7 @@ def test_the_last_records_are_found_without_reading_the_others(tmp_path):
 
 
 def test_records_that_are_longer_than_what_is_read_are_left_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(crash, "TAIL_BYTES", 100)
+    monkeypatch.setattr(crash_writer, "TAIL_BYTES", 100)
     files = RunFiles(tmp_path, "r")
     files.events.write_text("x" * 500 + "\nshort\n")
     assert last_lines(files, 50) == ["short"]
@@ -140,7 +140,7 @@ def ran(tmp_path, code):
         """
         import faulthandler, os, sys
         from pathlib import Path
-        from rldk.recording.crash import CrashFile
+        from rldk.recording.crash_writer import CrashFile
         path = Path(sys.argv[1])
         """
         + code,

@@ -1,6 +1,6 @@
-"""Owns how one value of a log is read: as a number, a step or a time.
+"""Reads one value of a log as a number, a step or a time.
 
-Invariant: no value raises: what cannot be read is None. Steps and times are finite and not negative.
+Invariant: no value raises; an unreadable value is None. Steps and times are finite and not negative.
 """
 
 import math
@@ -32,14 +32,14 @@ def seconds(value: Any) -> float | None:
         number = _duration(value.strip()) if len(value) < 100 else None
     if number is None or not 0 <= number < math.inf:
         return None
-    # No run took this many seconds, nor will be in that year: the unit is a thousandth, or less.
+    # So many seconds would be far in the future: the unit is a millisecond or smaller.
     while number > 1e11:
         number /= 1000
     return number
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number, as such or as text."""
+    """Whether a value is a number, or a text that holds one."""
     return _float(value) is not None
 
 
@@ -59,7 +59,7 @@ def _duration(text: str) -> float | None:
         return ((days * 24 + hours) * 60 + minutes) * 60 + rest
     try:
         date = datetime.fromisoformat(text)
-        # A time without a zone is read in one that has no summer.
+        # UTC, as local time jumps in spring and autumn.
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

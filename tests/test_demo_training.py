@@ -2,7 +2,7 @@
 
 import pytest
 
-from rldk.demo import correct
+from rldk.demo_training import correct
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from rldk.runs.adapters.values import seconds, whole_number
+from rldk.runs.adapters.log_values import seconds, whole_number
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from events import event, lines, resumed, write_run
 from processes import run_script
 from rldk.errors import RLDKError
-from rldk.runs import RecordedRun, export
-from rldk.runs.export import WRITERS, Survey, write_csv, write_json, write_jsonl, write_parquet
+from rldk.runs import RecordedRun, metric_table
+from rldk.runs.metric_table import WRITERS, Survey, write_csv, write_json, write_jsonl, write_parquet
 from rldk.schema.event import decode, nonfinite_note
 
 FIXED = ["step", "phase", "wall_time"]
@@ -148,7 +148,7 @@ def test_a_step_beyond_int64_is_refused_by_parquet_alone_and_named():
 
 
 def test_more_columns_than_parquet_takes_are_refused_by_parquet_alone(monkeypatch):
-    monkeypatch.setattr(export, "MAX_PARQUET_COLUMNS", 10)
+    monkeypatch.setattr(metric_table, "MAX_PARQUET_COLUMNS", 10)
     events = [event(1, **{f"m{number}": 1.0 for number in range(11)})]
     with pytest.raises(RLDKError, match=r"11 metrics are too many columns .* -f jsonl"):
         made(write_parquet, events)
@@ -236,7 +236,7 @@ def test_without_pyarrow_the_error_names_what_to_install():
         import io, sys
         sys.modules["pyarrow"] = None
         from rldk.errors import MissingDependencyError
-        from rldk.runs.export import write_csv, write_parquet
+        from rldk.runs.metric_table import write_csv, write_parquet
         write_csv([], io.BytesIO())
         try:
             write_parquet([], io.BytesIO())
