@@ -174,6 +174,58 @@ def test_remedies_name_the_options_of_the_loop_or_none(tmp_path):
     assert "actor_rollout_ref" in remedies(tmp_path / "verl", dialect="verl")
 
 
+class Quiet(rldk.Rule):
+    """The reward is low."""
+
+    code, name, severity, needs = "MY001", "quiet", rldk.Severity.WARNING, ("reward_mean",)
+    shown_by = ("since",)
+
+    def observe(self, at):
+        return rldk.Verdict(severity=rldk.Severity.WARNING, message="low", evidence={})
+
+
+def test_the_final_report_has_the_samples_of_a_rule_that_was_passed_in(tmp_path):
+    with record(tmp_path, rules=[Quiet], select=["quiet"]) as run:
+        run.samples(["p", "p"], ["good", "bad"], [1.0, 0.0])
+        run.log({"reward": 0.5})
+    (finding,) = json.loads(run.files.final_report.read_text())["findings"]
+    assert {one["text"] for one in finding["samples"]} == {"good", "bad"}
+
+
+HEADLINES = {
+    "These metrics show no problem.": {"logs": {"loss": 1.0}},
+    "Nothing looks wrong, but the run logs no reward to judge by.": {
+        "logs": {"loss": 1.0},
+        "algorithm": "grpo",
+    },
+    "Nothing looks wrong, but the run logs no loss to judge by.": {
+        "logs": {"reward": 1.0},
+        "algorithm": "sft",
+    },
+    "Nothing looks wrong, but the run logs no reward and no loss to judge by.": {"logs": {"mine": 1.0}},
+    "No rule judges the run.": {"logs": {"loss": 1.0}, "select": []},
+}
+
+
+@pytest.mark.parametrize("headline", HEADLINES)
+def test_what_a_run_lacks_to_be_judged_is_true_of_its_file(headline, tmp_path):
+    given = {"select": ["non-finite"], **HEADLINES[headline]}
+    logs = given.pop("logs")
+    with record(tmp_path, **given) as run:
+        for _ in range(20):
+            run.log(logs)
+    assert str(judge(run_of(tmp_path))).splitlines()[0].endswith(f": {headline}")
+
+
+def test_a_goal_that_is_logged_now_and_then_is_counted(tmp_path, capsys):
+    with record(tmp_path, select=["non-finite"]) as run:
+        for step in range(20):
+            run.log({"mine": 1.0} if step % 10 else {"reward": 1.0})
+    main(["doctor", str(tmp_path / "r")], standalone_mode=False)
+    text = "Nothing looks wrong, but 2 of 20 train records hold a finite reward, and most rules need 20."
+    assert text in " ".join(capsys.readouterr().out.split())
+
+
 @dataclasses.dataclass
 class Config:
     lr: float = 0.1
@@ -377,6 +429,14 @@ def test_a_loop_that_resumes_goes_on_in_its_run(tmp_path):
         *((step, float(step)) for step in (1, 2, 3)),
         (4, 40.0),
     ]
+
+
+def test_a_resume_that_finds_no_run_says_so_in_a_line(tmp_path, capsys):
+    with record(tmp_path, from_step=3) as run:
+        run.log({"loss": 40.0})
+    first, *_ = capsys.readouterr().err.splitlines()
+    assert first == f"rldk: no run in {tmp_path} can be resumed at step 3; r is a new run"
+    assert steps(tmp_path) == [4]
 
 
 def test_a_new_loop_of_the_same_name_is_another_run(tmp_path):

@@ -47,7 +47,7 @@ from rldk.report.terminal_lines import print_line, show_warnings
 from rldk.runs import RecordedRun
 from rldk.schema.event import PHASES, DataSlice, Event, ModelInfo, Phase, Rng
 from rldk.schema.files import RunFiles
-from rldk.schema.run_info import RunEnd
+from rldk.schema.run_info import NOT_CLOSED, RunEnd
 
 __all__ = ["LoopRecording", "record"]
 
@@ -227,7 +227,7 @@ class LoopRecording:
             writing=self._options.writing() if self._history is None else None,
             write_end=self._write_end,
             print_line=print_line,
-            unknown_end="the recording was not closed: use `with` or `run.close()`",
+            unknown_end=NOT_CLOSED,
         )
         self._info = {phase: ModelInfo(git_sha=sha, phase=phase) for phase in PHASES}
         session = self._session = Session(self._options, self.guard, plan, self._begun)
@@ -467,8 +467,11 @@ class LoopRecording:
         replace = msgspec.structs.replace
         self._info = {phase: replace(info, run_id=run_id) for phase, info in self._info.items()}
 
-    def _write_end(self, files: RunFiles, end: RunEnd, diagnosis: Diagnosis) -> None:
-        write_end(files, RecordedRun(files) if self._history is None else self._history, end, diagnosis)
+    def _write_end(
+        self, files: RunFiles, end: RunEnd, diagnosis: Diagnosis, rules: Sequence[type[Rule]]
+    ) -> None:
+        events = RecordedRun(files) if self._history is None else self._history
+        write_end(files, events, end, diagnosis, rules)
 
 
 def _count(name: str, value: Any) -> int:

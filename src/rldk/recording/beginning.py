@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from rldk._after_fork import disown_in_child
 from rldk._log import warn
-from rldk.health import Diagnosis, Settings
+from rldk.health import Diagnosis, Rule, Settings
 from rldk.recording.claim import claim
 from rldk.recording.disk import BEGIN_SECONDS, EXIT_SECONDS, Disk, Job
 from rldk.recording.exit_hooks import ExitHooks
@@ -61,8 +61,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What judges it."""
     writing: dict[str, Any] | None
     """Options of the writer; None where the JSONL is off."""
-    write_end: Callable[[RunFiles, RunEnd, Diagnosis], None]
-    """Writes the files of the end. It may raise an OSError."""
+    write_end: Callable[[RunFiles, RunEnd, Diagnosis, Sequence[type[Rule]]], None]
+    """Writes the files of the end, by what was found and the rules that judged. It may raise an OSError."""
     print_line: Callable[[str], None]
     """Prints a line for the user."""
     unknown_end: str | None = None
@@ -191,6 +191,11 @@ class Beginning:
         remove_leftovers(claimed.files)
         if claimed.resumed:
             plan.print_line(f"rldk: going on with {claimed.files.run_id} from step {plan.from_step}")
+        elif plan.from_step > 0:
+            plan.print_line(
+                f"rldk: no run in {plan.folder} can be resumed at step {plan.from_step}; "
+                f"{claimed.files.run_id} is a new run"
+            )
         disk, guard = self._disk, self._guard
         monitor = plan.settings.monitor(as_recorded(plan.about), guard.caught)
         return Recorder(
