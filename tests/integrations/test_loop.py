@@ -29,7 +29,7 @@ from integrations import trainings
 from integrations.test_hooks import LOGS, numbers, same
 from rldk.cli import main
 from rldk.doctor.judge import judge
-from rldk.integrations import loop
+from rldk.integrations import loop, loop_session
 from rldk.integrations.loop_facts import rank_of_process, world_size_of_process
 from rldk.metrics.dialects.generic import GENERIC
 from rldk.recording import beginning, recorder, session
@@ -789,6 +789,21 @@ def test_without_the_jsonl_the_other_files_are_made(tmp_path):
         collapse(run, 5)
     assert not run.files.events.exists()
     assert len(run.files.metrics_csv.read_text().splitlines()) == 6
+
+
+def test_without_the_jsonl_memory_holds_the_newest_records_alone(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(loop_session, "MAX_HISTORY_BYTES", 100_000)
+    with record(tmp_path, enable_jsonl_logging=False, select=[]) as run:
+        for step in range(1, 1_001):
+            run.log({"loss": 1.0}, step)
+    rows = run.files.metrics_csv.read_text().splitlines()[1:]
+    assert 10 < len(rows) < 100
+    assert rows[-1].startswith("1000,")
+    (line,) = warnings(caplog)
+    assert line == (
+        f"rldk: the tables of r hold its newest {len(rows)} records; "
+        f"memory had no room for {1_000 - len(rows)} older ones"
+    )
 
 
 @pytest.mark.parametrize(

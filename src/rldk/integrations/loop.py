@@ -19,35 +19,31 @@ import msgspec
 
 from rldk._after_fork import disown_in_child
 from rldk._log import warn
-from rldk.health import Diagnosis, Rule, Settings
+from rldk.health import Rule, Settings
 from rldk.integrations.loop_facts import (
     Loop,
     description,
     options_of,
     rank_of_process,
-    script_name,
     seeds,
     trainer_dir_of,
 )
 from rldk.integrations.loop_log import LogParts, whole
+from rldk.integrations.loop_session import history_of, plan_of, training_facts
 from rldk.metrics.dialects.detect import installed_dialects
 from rldk.metrics.dialects.generic import dialect_of
 from rldk.metrics.values import joined, measure
-from rldk.recording.beginning import Plan
-from rldk.recording.environment import environment
 from rldk.recording.guard import Guard
 from rldk.recording.live_doctor import as_recorded
 from rldk.recording.options import RecordingOptions, is_set
 from rldk.recording.rank_notices import SingleProcess
+from rldk.recording.recent_events import RecentEvents
 from rldk.recording.redaction import redact
-from rldk.recording.session import Session, TrainingFacts
+from rldk.recording.session import Session
 from rldk.recording.stopper import Stopper
-from rldk.report.final_report import write_end
 from rldk.report.terminal_lines import print_line, show_warnings
-from rldk.runs import RecordedRun
 from rldk.schema.event import PHASES, DataSlice, Event, ModelInfo, Phase, Rng
 from rldk.schema.files import RunFiles
-from rldk.schema.run_info import NOT_CLOSED, RunEnd
 
 __all__ = ["LoopRecording", "record"]
 
@@ -100,8 +96,8 @@ def record(
         from_step: the step of the checkpoint that the loop resumes from: it goes on in the files of that run.
         world_rank: this process, counted from 0; by default as torch.distributed or the launcher numbers it.
             Rank 0 alone records.
-        enable_jsonl_logging: write `{run_id}_events.jsonl`. Without it, the events stay in memory, and the
-            other files are made from these.
+        enable_jsonl_logging: write `{run_id}_events.jsonl`. Without it, the newest events stay in memory, up
+            to 240 MB, and the other files are made from these.
         enable_resource_monitoring: measure CPU, memory, disk and GPUs every two seconds.
         enable_checkpoint_analysis: read each checkpoint that `saved` names, in the background.
         samples_per_step: completions to keep of each step, where `samples` gives them.
@@ -188,7 +184,7 @@ class LoopRecording:
         self._stopper: Stopper | None = None
         self._rng = Rng()
         self._info = {phase: ModelInfo(phase=phase) for phase in PHASES}
-        self._history: list[Event] | None = None  # without an events file
+        self._history: RecentEvents | None = None  # without an events file
         self._functions: dict[str, object] = {}
         self._lock, self._owner = threading.RLock(), 0
         self._asked_end: Callable[[Session], None] | None = None  # within a log, which is to end the run
@@ -209,39 +205,16 @@ class LoopRecording:
 
     def _begin(self, loop: Loop, about: dict[str, Any], settings: Settings, trainer_dir: str) -> None:
         show_warnings()
-        nothing: dict[str, Any] = {}
-        about = about | self.guard.attempt("the environment", environment, nothing)
-        about |= {"judging": settings.to_record(), "trainer_dir": os.path.realpath(trainer_dir)}
-        if not self._options.enable_jsonl_logging or is_set("RLDK_DISABLE_JSONL"):
-            self._history = []
         self._rng = self.guard.attempt("the seeds", lambda: seeds(loop.seed), Rng())
-        sha = about.get("git", {}).get("sha")
-        plan = Plan(
-            folder=Path(self._options.output_dir).absolute(),
-            run_id=self._options.run_id or script_name(),
-            default="run",
-            trainer_dir=trainer_dir,
-            from_step=loop.from_step,
-            about=about,
-            settings=settings,
-            writing=self._options.writing() if self._history is None else None,
-            write_end=self._write_end,
-            print_line=print_line,
-            unknown_end=NOT_CLOSED,
-        )
+        self._history = history_of(self._options)
+        plan = plan_of(loop, self._options, settings, self.guard, about, trainer_dir, self._history)
+        sha = plan.about.get("git", {}).get("sha")
         self._info = {phase: ModelInfo(git_sha=sha, phase=phase) for phase in PHASES}
         session = self._session = Session(self._options, self.guard, plan, self._begun)
         self._begun_as(session.run_id)
         session.begin()
-        code = loop.caller.f_code
-        facts = TrainingFacts(
-            trainer_dir=Path(trainer_dir),
-            from_step=loop.from_step,
-            rewards_key=self,
-            rewards_are_timed=False,
-            function=(code.co_qualname, code.co_filename),
-        )
-        session.begin_training(facts, SingleProcess(about["world_size"]))
+        facts = training_facts(loop, trainer_dir, self)
+        session.begin_training(facts, SingleProcess(plan.about["world_size"]))
         session.begin_step()
 
     def __enter__(self) -> Self:
@@ -407,7 +380,7 @@ class LoopRecording:
             notes=tuple(notes),
         )
         if self._history is not None:
-            self._history.append(event)
+            self._history.add(event)
         if session is not None:
             session.log(event)
         if stopper is not None and stopper.observe(event) and session is not None:
@@ -466,12 +439,6 @@ class LoopRecording:
     def _begun_as(self, run_id: str) -> None:
         replace = msgspec.structs.replace
         self._info = {phase: replace(info, run_id=run_id) for phase, info in self._info.items()}
-
-    def _write_end(
-        self, files: RunFiles, end: RunEnd, diagnosis: Diagnosis, rules: Sequence[type[Rule]]
-    ) -> None:
-        events = RecordedRun(files) if self._history is None else self._history
-        write_end(files, events, end, diagnosis, rules)
 
 
 def _count(name: str, value: Any) -> int:

@@ -8,7 +8,6 @@ import errno
 import os
 import signal
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +24,7 @@ from rldk.recording.disk import BEGIN_SECONDS, EXIT_SECONDS, Disk, Job
 from rldk.recording.exit_hooks import ExitHooks
 from rldk.recording.guard import Guard
 from rldk.recording.live_doctor import LiveDoctor, as_recorded
+from rldk.recording.recent_events import RecentEvents
 from rldk.recording.recorder import Recorder
 from rldk.recording.redaction import redact_text
 from rldk.recording.writer import JsonlWriter
@@ -37,7 +37,6 @@ __all__ = ["Beginning", "Plan"]
 MAX_WAITING_BYTES = 48_000_000
 """About how much memory the events may take that wait for the beginning; then the oldest are lost."""
 _NOT_THERE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS)
-_EVENT_BYTES, _METRIC_BYTES = 2_000, 150
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,8 +83,6 @@ class Beginning:
         """Whether it is a training that begins, and no evaluation alone."""
         self.has_failed = False
         """Whether the run will never begin."""
-        self.lost = 0
-        """Events that were given up."""
         self._plan = plan
         self._guard = guard
         self._began = time.monotonic()
@@ -96,8 +93,7 @@ class Beginning:
             on_notice=lambda _: None,
         )
         self._job = Job(self._begin)
-        self._events: deque[Event] = deque()
-        self._bytes = 0
+        self._events = RecentEvents(MAX_WAITING_BYTES)
         self._asked_end: tuple[How, str | None] | None = None  # how the run is to end, once it has begun
         disown_in_child(self)
 
@@ -121,18 +117,14 @@ class Beginning:
 
     def keep(self, event: Event) -> None:
         """Keep an event, whose `wall_time` is a moment of `time.monotonic`, until the run has begun."""
-        self._events.append(event)
-        self._bytes += _size_of(event)
-        while self._bytes > MAX_WAITING_BYTES and len(self._events) > 1:
-            self._bytes -= _size_of(self._events.popleft())
-            self.lost += 1
+        self._events.add(event)
 
     def hand_over(self, recorder: Recorder) -> bool:
         """Record what waited; whether anything did."""
         count = len(self._events)
         self._exits.uninstall()
         self._disk.not_at_process_end(self._at_exit)
-        recorder.events_lost += self.lost
+        recorder.events_lost += self._events.dropped
         recorder.events_delayed += count
         while self._events:
             event = self._events.popleft()
@@ -226,7 +218,7 @@ class Beginning:
         with suppress(Exception):
             self._disk.run(self._job, EXIT_SECONDS, insists=True, while_it_works=True)
             if self.recorder is None:
-                lost = len(self._events) + self.lost
+                lost = len(self._events) + self._events.dropped
                 warn("rldk: %s cannot be used; %d records are lost", self._plan.folder, lost)
                 return
             if self._asked_end is not None:
@@ -252,7 +244,3 @@ def _look_into(folder: Path) -> None:
     except OSError as error:
         if error.errno not in _NOT_THERE:
             raise
-
-
-def _size_of(event: Event) -> int:
-    return _EVENT_BYTES + _METRIC_BYTES * len(event.metrics)
