@@ -631,6 +631,36 @@ def test_threads_may_log_at_once(tmp_path):
     assert run_of(tmp_path).bad_count == 0
 
 
+def test_the_end_waits_for_the_log_of_another_thread_and_no_log_comes_after_it(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(loop, "LOCK_SECONDS", 60.0)
+    run = record(tmp_path)
+    writer = run._session.recorder._writer
+    write, writing, go_on = writer.write, threading.Event(), threading.Event()
+
+    def slow(line):
+        writing.set()
+        go_on.wait(60)
+        write(line)
+
+    writer.write = slow
+    first = threading.Thread(target=run.log, args=({"loss": 1.0},))
+    first.start()
+    writing.wait(60)
+    others = [threading.Thread(target=run.close), threading.Thread(target=run.close)]
+    for one in others:
+        one.start()
+    late = threading.Thread(target=run.log, args=({"loss": 2.0},))
+    others[0].join(0.2)
+    assert all(one.is_alive() for one in others)
+    late.start()
+    go_on.set()
+    for one in (first, *others, late):
+        one.join()
+    recorded = [event.metrics["loss"] for event in run_of(tmp_path)]
+    assert recorded[0] == 1.0
+    assert end_of(tmp_path).records == len(recorded) == 2 - len(warnings(caplog))
+
+
 def test_a_log_within_a_log_is_recorded_after_it(tmp_path):
     """As by the handler of a signal that interrupted one."""
 

@@ -275,6 +275,9 @@ class LoopRecording:
             try:
                 if self._lock.acquire(timeout=LOCK_SECONDS):
                     self._owner = threading.get_ident()
+                    if self._is_over:  # another thread closed it meanwhile
+                        self._ignore()
+                        return
                     self._take(metrics, step)
                     self._take_waiting()
                 else:  # the thread that holds it hangs
@@ -414,12 +417,18 @@ class LoopRecording:
                 self._lock.release()
 
     def _end(self, end: Callable[[Session], None]) -> None:
+        """End the run, once, when the logs that other threads have begun are recorded."""
         if self._is_over:
             return
-        self._is_over = True
         if self._owner == threading.get_ident():  # the handler of a signal, within a log, which ends the run
-            self._asked_end = end
-        else:
+            self._is_over, self._asked_end = True, end
+            return
+        try:
+            self._lock.acquire(timeout=LOCK_SECONDS)  # without it: the thread that holds it hangs
+            is_first, self._is_over = not self._is_over, True
+        finally:
+            self._leave()
+        if is_first:
             self._finish(end)
 
     def _finish(self, end: Callable[[Session], None]) -> None:
