@@ -30,6 +30,7 @@ from rldk.integrations.loop_facts import (
 )
 from rldk.integrations.loop_log import LogParts, whole
 from rldk.integrations.loop_session import history_of, plan_of, training_facts
+from rldk.integrations.open_loops import begin_loop, end_loop
 from rldk.metrics.dialects.detect import installed_dialects
 from rldk.metrics.dialects.generic import dialect_of
 from rldk.metrics.values import joined, measure
@@ -210,6 +211,9 @@ class LoopRecording:
         plan = plan_of(loop, self._options, settings, self.guard, about, trainer_dir, self._history)
         sha = plan.about.get("git", {}).get("sha")
         self._info = {phase: ModelInfo(git_sha=sha, phase=phase) for phase in PHASES}
+        abandon = partial(self._end, Session.abandon)
+        begin = partial(begin_loop, self, abandon, plan.folder, plan.run_id or "", loop.caller)
+        self.guard.attempt("ending the recording before", begin, None)
         session = self._session = Session(self._options, self.guard, plan, self._begun)
         self._begun_as(session.run_id)
         session.begin()
@@ -218,6 +222,7 @@ class LoopRecording:
         session.begin_step()
 
     def __enter__(self) -> Self:
+        end_loop(self)  # the block ends it
         return self
 
     def __exit__(
@@ -345,6 +350,7 @@ class LoopRecording:
     def disown(self) -> None:
         """In a forked child: the run is the parent's."""
         self._is_over = self._is_child = True
+        end_loop(self)
 
     def _take(self, logs: Mapping[Any, Any], given: Any) -> None:
         """Record what was logged, an evaluation apart from the rest."""
@@ -422,6 +428,7 @@ class LoopRecording:
             return
         if self._owner == threading.get_ident():  # the handler of a signal, within a log, which ends the run
             self._is_over, self._asked_end = True, end
+            end_loop(self)
             return
         try:
             self._lock.acquire(timeout=LOCK_SECONDS)  # without it: the thread that holds it hangs
@@ -429,6 +436,7 @@ class LoopRecording:
         finally:
             self._leave()
         if is_first:
+            end_loop(self)
             self._finish(end)
 
     def _finish(self, end: Callable[[Session], None]) -> None:
