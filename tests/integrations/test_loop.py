@@ -558,6 +558,38 @@ def test_samples_are_kept_with_their_rewards_and_no_times_are_invented(tmp_path)
     assert not [name for name in event.metrics if name.endswith(("/seconds", "/calls", "time_frac"))]
 
 
+class Far:
+    """A tensor on an accelerator; to read any of it would wait for the device."""
+
+    device = SimpleNamespace(type="cuda")
+
+    def __len__(self):
+        return 2
+
+    def _refuse(self, *_):
+        raise AssertionError("read")
+
+    __iter__ = __getitem__ = __float__ = __bool__ = tolist = item = _refuse
+
+
+@pytest.mark.parametrize("far", [Far(), [Far(), Far()]], ids=["a tensor", "a list of tensors"])
+def test_samples_on_an_accelerator_are_not_read_and_each_of_them_is_named_once(far, tmp_path, caplog):
+    with record(tmp_path, select=[]) as run:
+        for _ in range(2):
+            run.samples(far, ["good", "bad"], {"near": [1.0, 0.0], "far": far})
+            run.samples(["p", "p"], far, [1.0, 0.0])
+            run.log({"reward": 0.5})
+    assert {sample.completion: sample.rewards for sample in run_of(tmp_path).samples()} == {
+        "good": {"near": 1.0, "far": None},
+        "bad": {"near": 0.0, "far": None},
+    }
+    end = "which is on cuda: give it a list (`.tolist()`)"
+    assert warnings(caplog) == [
+        f"rldk: run.samples does not read `{name}`, {end}" for name in ("prompts", "far", "completions")
+    ]
+    assert run.guard.failures == 0
+
+
 def test_a_checkpoint_is_read_after_it_was_saved(tmp_path):
     folder = tmp_path / "out" / "checkpoint-1"
     folder.mkdir(parents=True)

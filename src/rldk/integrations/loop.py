@@ -28,7 +28,7 @@ from rldk.integrations.loop_facts import (
     seeds,
     trainer_dir_of,
 )
-from rldk.integrations.loop_log import LogParts, whole
+from rldk.integrations.loop_log import LogParts, accelerator_of, whole
 from rldk.integrations.loop_session import history_of, plan_of, training_facts
 from rldk.integrations.open_loops import begin_loop, end_loop
 from rldk.metrics.dialects.detect import installed_dialects
@@ -187,6 +187,7 @@ class LoopRecording:
         self._info = {phase: ModelInfo(phase=phase) for phase in PHASES}
         self._history: RecentEvents | None = None  # without an events file
         self._functions: dict[str, object] = {}
+        self._on_device: set[str] = set()  # what was given to `samples` and not read
         self._lock, self._owner = threading.RLock(), 0
         self._asked_end: Callable[[Session], None] | None = None  # within a log, which is to end the run
         self._waiting: deque[tuple[Mapping[Any, Any], Any]] = deque()
@@ -303,6 +304,9 @@ class LoopRecording:
     ) -> None:
         """Keep a few of the completions of the step that is logged next, the best and the worst among them.
 
+        Tensors on an accelerator are not read, since that would make the loop wait for the device: give
+        `rewards.tolist()` where you can wait.
+
         Args:
             prompts: the prompt of each completion: text, or messages.
             completions: the completions: texts, or messages.
@@ -313,6 +317,12 @@ class LoopRecording:
             if observer is None:
                 return
             by_name = rewards if isinstance(rewards, Mapping) else {"reward": rewards}
+            for name, given in (("prompts", prompts), ("completions", completions), *by_name.items()):
+                if (device := accelerator_of(given)) is not None:
+                    self._warn_of_device(name, device)
+            prompts = None if accelerator_of(prompts) else prompts
+            if accelerator_of(completions):
+                return
             inputs = {"completions": [*completions], "prompts": None if prompts is None else [*prompts]}
             for index, (name, values) in enumerate(by_name.items()):
                 function = self._functions.setdefault(str(name), object())
@@ -448,6 +458,15 @@ class LoopRecording:
         if not self._has_warned and not self._is_child:
             self._has_warned = True
             warn("rldk: %s has ended; what is logged now is not recorded", self._info["train"].run_id)
+
+    def _warn_of_device(self, name: str, device: str) -> None:
+        if name not in self._on_device:
+            self._on_device.add(name)
+            warn(
+                "rldk: run.samples does not read `%s`, which is on %s: give it a list (`.tolist()`)",
+                name,
+                device,
+            )
 
     def _begun(self, files: RunFiles) -> None:
         self.files = files
