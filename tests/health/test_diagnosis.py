@@ -75,7 +75,11 @@ def test_markdown_is_a_list_with_what_a_finding_explains_below_it():
     ("records", "status", "text"),
     [
         (120, "healthy", "HEALTHY: These metrics show no problem."),
-        (3, "insufficient-data", "INSUFFICIENT-DATA: There is too little to judge by."),
+        (
+            3,
+            "insufficient-data",
+            "INSUFFICIENT-DATA: 3 train records are too few to judge: most rules need 20.",
+        ),
     ],
 )
 def test_a_run_without_findings_is_said_to_be_healthy_or_too_short(records, status, text):

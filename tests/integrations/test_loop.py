@@ -30,7 +30,7 @@ from integrations import trainings
 from integrations.test_hooks import LOGS, numbers, same
 from rldk.cli import main
 from rldk.doctor.judge import judge
-from rldk.integrations import loop
+from rldk.integrations import loop, loop_session
 from rldk.integrations.loop_facts import rank_of_process, world_size_of_process
 from rldk.metrics.dialects.generic import GENERIC
 from rldk.recording import beginning, recorder, session
@@ -182,6 +182,58 @@ def test_remedies_name_the_options_of_the_loop_or_none(tmp_path):
     assert "`learning_rate` (now 0.0001" in own
     assert "epsilon_high" not in own  # what the option of a stranger means is not known
     assert "actor_rollout_ref" in remedies(tmp_path / "verl", dialect="verl")
+
+
+class Quiet(rldk.Rule):
+    """The reward is low."""
+
+    code, name, severity, needs = "MY001", "quiet", rldk.Severity.WARNING, ("reward_mean",)
+    shown_by = ("since",)
+
+    def observe(self, at):
+        return rldk.Verdict(severity=rldk.Severity.WARNING, message="low", evidence={})
+
+
+def test_the_final_report_has_the_samples_of_a_rule_that_was_passed_in(tmp_path):
+    with record(tmp_path, rules=[Quiet], select=["quiet"]) as run:
+        run.samples(["p", "p"], ["good", "bad"], [1.0, 0.0])
+        run.log({"reward": 0.5})
+    (finding,) = json.loads(run.files.final_report.read_text())["findings"]
+    assert {one["text"] for one in finding["samples"]} == {"good", "bad"}
+
+
+HEADLINES = {
+    "These metrics show no problem.": {"logs": {"loss": 1.0}},
+    "Nothing looks wrong, but the run logs no reward to judge by.": {
+        "logs": {"loss": 1.0},
+        "algorithm": "grpo",
+    },
+    "Nothing looks wrong, but the run logs no loss to judge by.": {
+        "logs": {"reward": 1.0},
+        "algorithm": "sft",
+    },
+    "Nothing looks wrong, but the run logs no reward and no loss to judge by.": {"logs": {"mine": 1.0}},
+    "No rule judges the run.": {"logs": {"loss": 1.0}, "select": []},
+}
+
+
+@pytest.mark.parametrize("headline", HEADLINES)
+def test_what_a_run_lacks_to_be_judged_is_true_of_its_file(headline, tmp_path):
+    given = {"select": ["non-finite"], **HEADLINES[headline]}
+    logs = given.pop("logs")
+    with record(tmp_path, **given) as run:
+        for _ in range(20):
+            run.log(logs)
+    assert str(judge(run_of(tmp_path))).splitlines()[0].endswith(f": {headline}")
+
+
+def test_a_goal_that_is_logged_now_and_then_is_counted(tmp_path, capsys):
+    with record(tmp_path, select=["non-finite"]) as run:
+        for step in range(20):
+            run.log({"mine": 1.0} if step % 10 else {"reward": 1.0})
+    main(["doctor", str(tmp_path / "r")], standalone_mode=False)
+    text = "Nothing looks wrong, but 2 of 20 train records hold a finite reward, and most rules need 20."
+    assert text in " ".join(capsys.readouterr().out.split())
 
 
 @dataclasses.dataclass
@@ -389,6 +441,14 @@ def test_a_loop_that_resumes_goes_on_in_its_run(tmp_path):
     ]
 
 
+def test_a_resume_that_finds_no_run_says_so_in_a_line(tmp_path, capsys):
+    with record(tmp_path, from_step=3) as run:
+        run.log({"loss": 40.0})
+    first, *_ = capsys.readouterr().err.splitlines()
+    assert first == f"rldk: no run in {tmp_path} can be resumed at step 3; r is a new run"
+    assert steps(tmp_path) == [4]
+
+
 def test_a_new_loop_of_the_same_name_is_another_run(tmp_path):
     for _ in range(2):
         with record(tmp_path) as run:
@@ -508,6 +568,38 @@ def test_samples_are_kept_with_their_rewards_and_no_times_are_invented(tmp_path)
     assert not [name for name in event.metrics if name.endswith(("/seconds", "/calls", "time_frac"))]
 
 
+class Far:
+    """A tensor on an accelerator; to read any of it would wait for the device."""
+
+    device = SimpleNamespace(type="cuda")
+
+    def __len__(self):
+        return 2
+
+    def _refuse(self, *_):
+        raise AssertionError("read")
+
+    __iter__ = __getitem__ = __float__ = __bool__ = tolist = item = _refuse
+
+
+@pytest.mark.parametrize("far", [Far(), [Far(), Far()]], ids=["a tensor", "a list of tensors"])
+def test_samples_on_an_accelerator_are_not_read_and_each_of_them_is_named_once(far, tmp_path, caplog):
+    with record(tmp_path, select=[]) as run:
+        for _ in range(2):
+            run.samples(far, ["good", "bad"], {"near": [1.0, 0.0], "far": far})
+            run.samples(["p", "p"], far, [1.0, 0.0])
+            run.log({"reward": 0.5})
+    assert {sample.completion: sample.rewards for sample in run_of(tmp_path).samples()} == {
+        "good": {"near": 1.0, "far": None},
+        "bad": {"near": 0.0, "far": None},
+    }
+    end = "which is on cuda: give it a list (`.tolist()`)"
+    assert warnings(caplog) == [
+        f"rldk: run.samples does not read `{name}`, {end}" for name in ("prompts", "far", "completions")
+    ]
+    assert run.guard.failures == 0
+
+
 def test_a_checkpoint_is_read_after_it_was_saved(tmp_path):
     folder = tmp_path / "out" / "checkpoint-1"
     folder.mkdir(parents=True)
@@ -579,6 +671,36 @@ def test_threads_may_log_at_once(tmp_path):
     assert sorted(found) == [(thread, number) for thread in range(8) for number in range(200)]
     assert steps(tmp_path) == [*range(1, 1601)]
     assert run_of(tmp_path).bad_count == 0
+
+
+def test_the_end_waits_for_the_log_of_another_thread_and_no_log_comes_after_it(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(loop, "LOCK_SECONDS", 60.0)
+    run = record(tmp_path)
+    writer = run._session.recorder._writer
+    write, writing, go_on = writer.write, threading.Event(), threading.Event()
+
+    def slow(line):
+        writing.set()
+        go_on.wait(60)
+        write(line)
+
+    writer.write = slow
+    first = threading.Thread(target=run.log, args=({"loss": 1.0},))
+    first.start()
+    writing.wait(60)
+    others = [threading.Thread(target=run.close), threading.Thread(target=run.close)]
+    for one in others:
+        one.start()
+    late = threading.Thread(target=run.log, args=({"loss": 2.0},))
+    others[0].join(0.2)
+    assert all(one.is_alive() for one in others)
+    late.start()
+    go_on.set()
+    for one in (first, *others, late):
+        one.join()
+    recorded = [event.metrics["loss"] for event in run_of(tmp_path)]
+    assert recorded[0] == 1.0
+    assert end_of(tmp_path).records == len(recorded) == 2 - len(warnings(caplog))
 
 
 def test_a_log_within_a_log_is_recorded_after_it(tmp_path):
@@ -739,6 +861,21 @@ def test_without_the_jsonl_the_other_files_are_made(tmp_path):
         collapse(run, 5)
     assert not run.files.events.exists()
     assert len(run.files.metrics_csv.read_text().splitlines()) == 6
+
+
+def test_without_the_jsonl_memory_holds_the_newest_records_alone(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(loop_session, "MAX_HISTORY_BYTES", 100_000)
+    with record(tmp_path, enable_jsonl_logging=False, select=[]) as run:
+        for step in range(1, 1_001):
+            run.log({"loss": 1.0}, step)
+    rows = run.files.metrics_csv.read_text().splitlines()[1:]
+    assert 10 < len(rows) < 100
+    assert rows[-1].startswith("1000,")
+    (line,) = warnings(caplog)
+    assert line == (
+        f"rldk: the tables of r hold its newest {len(rows)} records; "
+        f"memory had no room for {1_000 - len(rows)} older ones"
+    )
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,34 @@ def test_more_columns_than_parquet_takes_are_refused_by_parquet_alone(monkeypatc
     assert len(csv_rows(events)[0]) == 14
 
 
+def a_new_name_a_step(count):
+    for step in range(1, count + 1):
+        yield event(step, loss=1.0, **{f"m{step}": 2.0})
+        if step % 100 == 0:
+            yield event(step, "eval", eval_loss=3.0)
+
+
+def test_a_new_name_at_every_step_makes_no_table_that_grows_with_the_square_of_the_steps(caplog):
+    events = [*a_new_name_a_step(2_000)]
+    rows = csv_rows(events)
+    assert [*rows[0]] == [*FIXED, "loss", "eval_loss"]
+    assert len(rows) == 2_020
+    assert pyarrow.parquet.read_table(io.BytesIO(made(write_parquet, events))).num_columns == 5
+    line = (
+        "rldk: the table leaves out 2,000 metrics that fewer than 1 in 100 records hold; "
+        "rldk export -f json has them"
+    )
+    assert [one.getMessage() for one in caplog.records] == [line, line]
+    assert strict(made(write_json, events))["steps"][-2]["m2000"] == 2.0
+
+
+def test_a_table_is_whole_that_is_wide_or_sparse_but_not_both(caplog):
+    wide = [event(step, **{f"layer/{number}": 1.0 for number in range(1_500)}) for step in range(1, 3)]
+    assert len(csv_rows(wide)[0]) == 1_503
+    assert len(csv_rows([*a_new_name_a_step(990)])[0]) == 995
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 def test_a_run_without_a_record_is_an_empty_table(write):
     made(write, [])

@@ -56,8 +56,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Finding]
     """The worst first; a consequence right after its cause."""
     not_checked: list[NotChecked]
-    enough: bool = False
-    """Whether the run has enough records to be called healthy, if there were no findings."""
+    missing: str | None = None
+    """What the run lacks to be called healthy, if there were no findings; None: nothing."""
 
     def at_least(self, severity: Severity) -> list[Finding]:
         """The findings of a severity and above."""
@@ -92,7 +92,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
     def _headline(self) -> str:
         if not self.findings:
-            return NO_FINDING[self.status]
+            return self.missing or NO_FINDING[self.status]
         return sentence(self.findings[0].summary or self.findings[0].message)
 
     def _unchecked(self) -> str:
@@ -112,11 +112,11 @@ def diagnose(monitor: Monitor) -> Diagnosis:
     """The diagnosis of the run by all that the monitor has observed so far."""
     incidents = [incident for incident in monitor.incidents.values() if _is_reported(incident)]
     findings = by_cause([finding_of(incident, monitor) for incident in incidents])
-    enough = bool(monitor.rules) and monitor.records >= ENOUGH and _shows_its_goal(monitor)
-    status: Status = "healthy" if enough else "insufficient-data"
+    missing = _missing(monitor)
+    status: Status = "healthy" if missing is None else "insufficient-data"
     if findings:
         status = max(Severity.of(finding.severity) for finding in findings).word
-    return Diagnosis(status=status, findings=findings, not_checked=_unchecked(monitor), enough=enough)
+    return Diagnosis(status=status, findings=findings, not_checked=_unchecked(monitor), missing=missing)
 
 
 def _is_reported(incident: Incident) -> bool:
@@ -253,10 +253,33 @@ def _without_circles(findings: list[Finding]) -> dict[str, Finding]:
     return by_name
 
 
-def _shows_its_goal(monitor: Monitor) -> bool:
-    """Whether the run logs its goal (a reward or a loss); without it no run can be called healthy."""
-    goal = LOSS if monitor.context.algorithm in OFFLINE | {"trainer"} else REWARD
-    return monitor.chart.track(goal).count >= ENOUGH
+def _missing(monitor: Monitor) -> str | None:
+    """What the run lacks to be called healthy: rules, records, or its goal in them; None: nothing."""
+    records, chart = monitor.records, monitor.chart
+    if not monitor.rules:
+        return "No rule judges the run."
+    if records == 0:
+        return "The run has no train record yet, so rldk cannot judge it."
+    if records < ENOUGH:
+        counted = "1 train record is" if records == 1 else f"{records} train records are"
+        return f"{counted} too few to judge: most rules need {ENOUGH}."
+    goals = _goals(monitor.context.algorithm)
+    count = max(chart.track(goal).count for goal in goals)
+    if count >= ENOUGH:
+        return None
+    if held := [name for goal, name in goals.items() if chart.holds(goal)]:
+        return (
+            f"Nothing looks wrong, but {count} of {records} train records hold a finite {' or '.join(held)}, "
+            f"and most rules need {ENOUGH}."
+        )
+    return f"Nothing looks wrong, but the run logs no {' and no '.join(goals.values())} to judge by."
+
+
+def _goals(algorithm: str | None) -> dict[str, str]:
+    """The metrics that can show the goal of a run, with their names; any, where the algorithm is unknown."""
+    if algorithm is None:
+        return {REWARD: "reward", LOSS: "loss"}
+    return {LOSS: "loss"} if algorithm in OFFLINE | {"trainer"} else {REWARD: "reward"}
 
 
 def _failure_text(rule: type[Rule], error: str) -> str:

@@ -19,35 +19,32 @@ import msgspec
 
 from rldk._after_fork import disown_in_child
 from rldk._log import warn
-from rldk.health import Diagnosis, Rule, Settings
+from rldk.health import Rule, Settings
 from rldk.integrations.loop_facts import (
     Loop,
     description,
     options_of,
     rank_of_process,
-    script_name,
     seeds,
     trainer_dir_of,
 )
-from rldk.integrations.loop_log import LogParts, whole
+from rldk.integrations.loop_log import LogParts, accelerator_of, whole
+from rldk.integrations.loop_session import history_of, plan_of, training_facts
+from rldk.integrations.open_loops import begin_loop, end_loop
 from rldk.metrics.dialects.detect import installed_dialects
 from rldk.metrics.dialects.generic import dialect_of
 from rldk.metrics.values import joined, measure
-from rldk.recording.beginning import Plan
-from rldk.recording.environment import environment
 from rldk.recording.guard import Guard
 from rldk.recording.live_doctor import as_recorded
 from rldk.recording.options import RecordingOptions, is_set
 from rldk.recording.rank_notices import SingleProcess
+from rldk.recording.recent_events import RecentEvents
 from rldk.recording.redaction import redact
-from rldk.recording.session import Session, TrainingFacts
+from rldk.recording.session import Session
 from rldk.recording.stopper import Stopper
-from rldk.report.final_report import write_end
 from rldk.report.terminal_lines import print_line, show_warnings
-from rldk.runs import RecordedRun
 from rldk.schema.event import PHASES, DataSlice, Event, ModelInfo, Phase, Rng
 from rldk.schema.files import RunFiles
-from rldk.schema.run_info import RunEnd
 
 __all__ = ["LoopRecording", "record"]
 
@@ -100,8 +97,8 @@ def record(
         from_step: the step of the checkpoint that the loop resumes from: it goes on in the files of that run.
         world_rank: this process, counted from 0; by default as torch.distributed or the launcher numbers it.
             Rank 0 alone records.
-        enable_jsonl_logging: write `{run_id}_events.jsonl`. Without it, the events stay in memory, and the
-            other files are made from these.
+        enable_jsonl_logging: write `{run_id}_events.jsonl`. Without it, the newest events stay in memory, up
+            to 240 MB, and the other files are made from these.
         enable_resource_monitoring: measure CPU, memory, disk and GPUs every two seconds.
         enable_checkpoint_analysis: read each checkpoint that `saved` names, in the background.
         samples_per_step: completions to keep of each step, where `samples` gives them.
@@ -188,8 +185,9 @@ class LoopRecording:
         self._stopper: Stopper | None = None
         self._rng = Rng()
         self._info = {phase: ModelInfo(phase=phase) for phase in PHASES}
-        self._history: list[Event] | None = None  # without an events file
+        self._history: RecentEvents | None = None  # without an events file
         self._functions: dict[str, object] = {}
+        self._on_device: set[str] = set()  # what was given to `samples` and not read
         self._lock, self._owner = threading.RLock(), 0
         self._asked_end: Callable[[Session], None] | None = None  # within a log, which is to end the run
         self._waiting: deque[tuple[Mapping[Any, Any], Any]] = deque()
@@ -209,42 +207,23 @@ class LoopRecording:
 
     def _begin(self, loop: Loop, about: dict[str, Any], settings: Settings, trainer_dir: str) -> None:
         show_warnings()
-        nothing: dict[str, Any] = {}
-        about = about | self.guard.attempt("the environment", environment, nothing)
-        about |= {"judging": settings.to_record(), "trainer_dir": os.path.realpath(trainer_dir)}
-        if not self._options.enable_jsonl_logging or is_set("RLDK_DISABLE_JSONL"):
-            self._history = []
         self._rng = self.guard.attempt("the seeds", lambda: seeds(loop.seed), Rng())
-        sha = about.get("git", {}).get("sha")
-        plan = Plan(
-            folder=Path(self._options.output_dir).absolute(),
-            run_id=self._options.run_id or script_name(),
-            default="run",
-            trainer_dir=trainer_dir,
-            from_step=loop.from_step,
-            about=about,
-            settings=settings,
-            writing=self._options.writing() if self._history is None else None,
-            write_end=self._write_end,
-            print_line=print_line,
-            unknown_end="the recording was not closed: use `with` or `run.close()`",
-        )
+        self._history = history_of(self._options)
+        plan = plan_of(loop, self._options, settings, self.guard, about, trainer_dir, self._history)
+        sha = plan.about.get("git", {}).get("sha")
         self._info = {phase: ModelInfo(git_sha=sha, phase=phase) for phase in PHASES}
+        abandon = partial(self._end, Session.abandon)
+        begin = partial(begin_loop, self, abandon, plan.folder, plan.run_id or "", loop.caller)
+        self.guard.attempt("ending the recording before", begin, None)
         session = self._session = Session(self._options, self.guard, plan, self._begun)
         self._begun_as(session.run_id)
         session.begin()
-        code = loop.caller.f_code
-        facts = TrainingFacts(
-            trainer_dir=Path(trainer_dir),
-            from_step=loop.from_step,
-            rewards_key=self,
-            rewards_are_timed=False,
-            function=(code.co_qualname, code.co_filename),
-        )
-        session.begin_training(facts, SingleProcess(about["world_size"]))
+        facts = training_facts(loop, trainer_dir, self)
+        session.begin_training(facts, SingleProcess(plan.about["world_size"]))
         session.begin_step()
 
     def __enter__(self) -> Self:
+        end_loop(self)  # the block ends it
         return self
 
     def __exit__(
@@ -303,6 +282,9 @@ class LoopRecording:
             try:
                 if lock.acquire(blocking=False) or lock.acquire(timeout=LOCK_SECONDS):
                     self._owner = me
+                    if self._is_over:  # another thread closed it meanwhile
+                        self._ignore()
+                        return
                     self._take(metrics, step)
                     if self._waiting:
                         self._take_waiting()
@@ -324,6 +306,9 @@ class LoopRecording:
     ) -> None:
         """Keep a few of the completions of the step that is logged next, the best and the worst among them.
 
+        Tensors on an accelerator are not read, since that would make the loop wait for the device: give
+        `rewards.tolist()` where you can wait.
+
         Args:
             prompts: the prompt of each completion: text, or messages.
             completions: the completions: texts, or messages.
@@ -334,6 +319,12 @@ class LoopRecording:
             if observer is None:
                 return
             by_name = rewards if isinstance(rewards, Mapping) else {"reward": rewards}
+            for name, given in (("prompts", prompts), ("completions", completions), *by_name.items()):
+                if (device := accelerator_of(given)) is not None:
+                    self._warn_of_device(name, device)
+            prompts = None if accelerator_of(prompts) else prompts
+            if accelerator_of(completions):
+                return
             inputs = {"completions": [*completions], "prompts": None if prompts is None else [*prompts]}
             for index, (name, values) in enumerate(by_name.items()):
                 function = self._functions.setdefault(str(name), object())
@@ -371,6 +362,7 @@ class LoopRecording:
     def disown(self) -> None:
         """In a forked child: the run is the parent's."""
         self._is_over = self._is_child = True
+        end_loop(self)
 
     def _take(self, logs: Mapping[Any, Any], given: Any) -> None:
         """Record what was logged, an evaluation apart from the rest."""
@@ -409,7 +401,7 @@ class LoopRecording:
             notes=tuple(notes),
         )
         if self._history is not None:
-            self._history.append(event)
+            self._history.add(event)
         if session is not None:
             session.log(event)
         if stopper is not None and stopper.observe(event) and session is not None:
@@ -443,12 +435,20 @@ class LoopRecording:
                 self._lock.release()
 
     def _end(self, end: Callable[[Session], None]) -> None:
+        """End the run, once, when the logs that other threads have begun are recorded."""
         if self._is_over:
             return
-        self._is_over = True
         if self._owner == threading.get_ident():  # the handler of a signal, within a log, which ends the run
-            self._asked_end = end
-        else:
+            self._is_over, self._asked_end = True, end
+            end_loop(self)
+            return
+        try:
+            self._lock.acquire(timeout=LOCK_SECONDS)  # without it: the thread that holds it hangs
+            is_first, self._is_over = not self._is_over, True
+        finally:
+            self._leave()
+        if is_first:
+            end_loop(self)
             self._finish(end)
 
     def _finish(self, end: Callable[[Session], None]) -> None:
@@ -461,6 +461,15 @@ class LoopRecording:
             self._has_warned = True
             warn("rldk: %s has ended; what is logged now is not recorded", self._info["train"].run_id)
 
+    def _warn_of_device(self, name: str, device: str) -> None:
+        if name not in self._on_device:
+            self._on_device.add(name)
+            warn(
+                "rldk: run.samples does not read `%s`, which is on %s: give it a list (`.tolist()`)",
+                name,
+                device,
+            )
+
     def _begun(self, files: RunFiles) -> None:
         self.files = files
         self._begun_as(files.run_id)
@@ -468,9 +477,6 @@ class LoopRecording:
     def _begun_as(self, run_id: str) -> None:
         replace = msgspec.structs.replace
         self._info = {phase: replace(info, run_id=run_id) for phase, info in self._info.items()}
-
-    def _write_end(self, files: RunFiles, end: RunEnd, diagnosis: Diagnosis) -> None:
-        write_end(files, RecordedRun(files) if self._history is None else self._history, end, diagnosis)
 
 
 def _count(name: str, value: Any) -> int:

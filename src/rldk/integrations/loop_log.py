@@ -9,7 +9,7 @@ from typing import Any
 
 from rldk.metrics.dialects import Dialect
 
-__all__ = ["LogParts", "whole"]
+__all__ = ["LogParts", "accelerator_of", "whole"]
 
 _EVALUATION = ("eval_", "eval/")
 _VALIDATION = ("val_", "val/", "valid_", "valid/", "test_", "test/")
@@ -85,13 +85,20 @@ class LogParts:
         return self._dialect.knows(key) and self._canonical(key) not in _PROGRESS
 
 
+def accelerator_of(values: Any) -> str | None:
+    """The accelerator that a tensor is on, or the first of a list of them; None where it is none."""
+    first = values[0] if isinstance(values, list | tuple) and values else values
+    device = getattr(getattr(first, "device", None), "type", "cpu")
+    return None if device == "cpu" else str(device)
+
+
 def whole(given: Any) -> int:
     """The step, given as another type than int.
 
     Raises:
         TypeError, ValueError: it is no step, or it is on a device, which rldk does not read.
     """
-    if getattr(getattr(given, "device", None), "type", "cpu") != "cpu":
+    if accelerator_of(given) is not None:
         raise TypeError("the step is on a device: give an int")
     if (step := int(given)) < 0:
         raise ValueError(f"the step {step} is below 0")

@@ -8,8 +8,7 @@ import errno
 import os
 import signal
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,13 @@ from msgspec.structs import replace
 
 from rldk._after_fork import disown_in_child
 from rldk._log import warn
-from rldk.health import Diagnosis, Settings
+from rldk.health import Diagnosis, Rule, Settings
 from rldk.recording.claim import claim
 from rldk.recording.disk import BEGIN_SECONDS, EXIT_SECONDS, Disk, Job
 from rldk.recording.exit_hooks import ExitHooks
 from rldk.recording.guard import Guard
 from rldk.recording.live_doctor import LiveDoctor, as_recorded
+from rldk.recording.recent_events import RecentEvents
 from rldk.recording.recorder import Recorder
 from rldk.recording.redaction import redact_text
 from rldk.recording.writer import JsonlWriter
@@ -37,7 +37,6 @@ __all__ = ["Beginning", "Plan"]
 MAX_WAITING_BYTES = 48_000_000
 """About how much memory the events may take that wait for the beginning; then the oldest are lost."""
 _NOT_THERE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS)
-_EVENT_BYTES, _METRIC_BYTES = 2_000, 150
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +60,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What judges it."""
     writing: dict[str, Any] | None
     """Options of the writer; None where the JSONL is off."""
-    write_end: Callable[[RunFiles, RunEnd, Diagnosis], None]
-    """Writes the files of the end. It may raise an OSError."""
+    write_end: Callable[[RunFiles, RunEnd, Diagnosis, Sequence[type[Rule]]], None]
+    """Writes the files of the end, by what was found and the rules that judged. It may raise an OSError."""
     print_line: Callable[[str], None]
     """Prints a line for the user."""
     unknown_end: str | None = None
@@ -84,8 +83,6 @@ class Beginning:
         """Whether it is a training that begins, and no evaluation alone."""
         self.has_failed = False
         """Whether the run will never begin."""
-        self.lost = 0
-        """Events that were given up."""
         self._plan = plan
         self._guard = guard
         self._began = time.monotonic()
@@ -96,8 +93,7 @@ class Beginning:
             on_notice=lambda _: None,
         )
         self._job = Job(self._begin)
-        self._events: deque[Event] = deque()
-        self._bytes = 0
+        self._events = RecentEvents(MAX_WAITING_BYTES)
         self._asked_end: tuple[How, str | None] | None = None  # how the run is to end, once it has begun
         disown_in_child(self)
 
@@ -121,18 +117,14 @@ class Beginning:
 
     def keep(self, event: Event) -> None:
         """Keep an event, whose `wall_time` is a moment of `time.monotonic`, until the run has begun."""
-        self._events.append(event)
-        self._bytes += _size_of(event)
-        while self._bytes > MAX_WAITING_BYTES and len(self._events) > 1:
-            self._bytes -= _size_of(self._events.popleft())
-            self.lost += 1
+        self._events.add(event)
 
     def hand_over(self, recorder: Recorder) -> bool:
         """Record what waited; whether anything did."""
         count = len(self._events)
         self._exits.uninstall()
         self._disk.not_at_process_end(self._at_exit)
-        recorder.events_lost += self.lost
+        recorder.events_lost += self._events.dropped
         recorder.events_delayed += count
         while self._events:
             event = self._events.popleft()
@@ -191,6 +183,11 @@ class Beginning:
         remove_leftovers(claimed.files)
         if claimed.resumed:
             plan.print_line(f"rldk: going on with {claimed.files.run_id} from step {plan.from_step}")
+        elif plan.from_step > 0:
+            plan.print_line(
+                f"rldk: no run in {plan.folder} can be resumed at step {plan.from_step}; "
+                f"{claimed.files.run_id} is a new run"
+            )
         disk, guard = self._disk, self._guard
         monitor = plan.settings.monitor(as_recorded(plan.about), guard.caught)
         return Recorder(
@@ -221,7 +218,7 @@ class Beginning:
         with suppress(Exception):
             self._disk.run(self._job, EXIT_SECONDS, insists=True, while_it_works=True)
             if self.recorder is None:
-                lost = len(self._events) + self.lost
+                lost = len(self._events) + self._events.dropped
                 warn("rldk: %s cannot be used; %d records are lost", self._plan.folder, lost)
                 return
             if self._asked_end is not None:
@@ -247,7 +244,3 @@ def _look_into(folder: Path) -> None:
     except OSError as error:
         if error.errno not in _NOT_THERE:
             raise
-
-
-def _size_of(event: Event) -> int:
-    return _EVENT_BYTES + _METRIC_BYTES * len(event.metrics)

@@ -37,6 +37,6 @@ def verdict_line(diagnosis: Diagnosis) -> str:
     alarms = [finding.rule for finding in diagnosis.findings if finding.severity != "info"]
     if alarms:
         return f"{diagnosis.status}: {', '.join(alarms)}"
-    if not diagnosis.enough:
+    if diagnosis.missing is not None:
         return "too little to judge"
     return "nothing is wrong"

@@ -77,7 +77,7 @@ class CrashRecorder:
         self._file = CrashFile(path, from_step)
         self._disk = disk = disk or Disk()
         self._exits = ExitHooks(
-            on_error=self.note,
+            on_error=self._uncaught,
             on_signal=self._terminated,
             on_notice=self._noticed,
             error_wait_s=lambda: DYING_SECONDS if disk.is_well else END_SECONDS,
@@ -104,6 +104,18 @@ class CrashRecorder:
     def undisturbed(self) -> AbstractContextManager[None]:
         """A context in which a first signal waits until what is written is written."""
         return self._exits.undisturbed()
+
+    def _uncaught(self, error: BaseException) -> None:
+        if not self._goes_on_after_errors:
+            self.note(error)
+
+    @property
+    def _goes_on_after_errors(self) -> bool:
+        """Whether an exception that Python prints is no end: a notebook or a shell of Python goes on.
+
+        A training within a trainer is over all the same when one comes out of it.
+        """
+        return not self._in_trainer and hasattr(sys, "ps1")
 
     def note(self, error: BaseException, wait_s: float = END_SECONDS) -> None:
         """Note an exception that nobody caught. What was noted before stands.
@@ -153,7 +165,8 @@ class CrashRecorder:
         handled: Any = sys._current_exceptions().get(self._thread)  # noqa: SLF001 - the documented way
         if isinstance(handled, tuple):  # before Python 3.12
             handled = handled[1]
-        return [error for error in (getattr(sys, "last_value", None), handled) if error is not None]
+        printed = None if self._goes_on_after_errors else getattr(sys, "last_value", None)
+        return [error for error in (printed, handled) if error is not None]
 
     def _leave(self) -> None:
         self.note_caught()

@@ -6,7 +6,7 @@ what a disk can do, or waits for one that does nothing; secrets are blanked in a
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ import msgspec
 from rldk._after_fork import disown_in_child
 from rldk._log import warn
 from rldk._version import __version__
-from rldk.health import Diagnosis, Observation
+from rldk.health import Diagnosis, Observation, Rule
 from rldk.lock import RunLock
 from rldk.recording.claim import Claim
 from rldk.recording.crash_recorder import CrashRecorder, Section
@@ -73,7 +73,7 @@ class Recorder:
         writer: JsonlWriter | None,
         info: dict[str, Any],
         live_doctor: LiveDoctor,
-        write_end: Callable[[RunFiles, RunEnd, Diagnosis], None],
+        write_end: Callable[[RunFiles, RunEnd, Diagnosis, Sequence[type[Rule]]], None],
         guard: Guard,
         disk: Disk | None = None,
         began: float | None = None,
@@ -419,7 +419,8 @@ class Recorder:
     def _finish_files(self, end: RunEnd, found: Callable[[RunEnd], Diagnosis]) -> None:
         self._stale = False
         try:
-            self._write_end(self.files, end, found(end))
+            rules = [type(rule) for rule in self.live_doctor.monitor.rules]
+            self._write_end(self.files, end, found(end), rules)
         except OSError as error:
             self._stale = True
             if self._has_failed_to_end or (self._writer is not None and self._writer.waiting):

@@ -3,7 +3,7 @@
 Invariant: every number comes from the recorded events; each file is replaced whole or not at all.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from rldk._version import __version__
 from rldk.doctor.good_checkpoint import checkpoint_states
 from rldk.doctor.sample_evidence import with_samples
-from rldk.health import Diagnosis
+from rldk.health import Diagnosis, Rule
 from rldk.metrics import metric_of
 from rldk.recording.redaction import redact_texts
 from rldk.runs import RecordedRun
@@ -27,8 +27,21 @@ RESOURCES = "resource/"
 """Prefix of the names of measured resources."""
 
 
-def write_end(files: RunFiles, events: Iterable[Event], end: RunEnd, diagnosis: Diagnosis) -> None:
-    """Write metrics.json, metrics.csv and final_report.json. `events` is iterated twice.
+def write_end(
+    files: RunFiles,
+    events: Iterable[Event],
+    end: RunEnd,
+    diagnosis: Diagnosis,
+    rules: Sequence[type[Rule]] = (),
+) -> None:
+    """Write metrics.json, metrics.csv and final_report.json.
+
+    Args:
+        files: the files of the run.
+        events: its events; they are iterated twice.
+        end: how it ended.
+        diagnosis: its diagnosis.
+        rules: rules that judged the run and are not installed.
 
     Raises:
         OSError: the disk refuses a file; the files written before are whole.
@@ -42,7 +55,7 @@ def write_end(files: RunFiles, events: Iterable[Event], end: RunEnd, diagnosis: 
         with replacing(files.metrics_csv) as file:
             write_csv(events, file, survey)
     finally:  # the report is small, and a full disk may still take it
-        diagnosis = with_samples(diagnosis, RecordedRun(files).samples)
+        diagnosis = with_samples(diagnosis, RecordedRun(files).samples, rules)
         _write_report(files, survey if survey.records else Survey.of(events), end, diagnosis)
 
 

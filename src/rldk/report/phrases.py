@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rldk.health import Finding, installed_rules
-from rldk.health.diagnosis import ENOUGH, NO_FINDING
+from rldk.health.diagnosis import NO_FINDING
 from rldk.metrics.aliases import ENTROPY, KL, LENGTH, LOSS, REWARD
 from rldk.report.examination import Examination
 from rldk.report.text import counted, number, plain
@@ -81,23 +81,12 @@ def headline(exam: Examination) -> str:
     """The main problem, as a sentence."""
     worst = exam.worst
     if worst is None:
-        if exam.diagnosis.status == "insufficient-data":
-            return _too_little(exam)
-        return NO_FINDING[exam.diagnosis.status]
+        return exam.diagnosis.missing or NO_FINDING[exam.diagnosis.status]
     first = worst.summary.rstrip(".")
     others = len([f for f in exam.diagnosis.findings if f.caused_by is None]) - 1
     more = f", and {counted(others, 'other finding')}" if others > 0 else ""
     calm = "No alarm. " if exam.diagnosis.status == "info" else ""
     return f"{calm}{first}, {since(exam, worst).lower()}{more}."
-
-
-def _too_little(exam: Examination) -> str:
-    if exam.records == 0:
-        return "The run has no train record yet, so rldk cannot judge it."
-    if exam.records < ENOUGH:
-        few = "is" if exam.records == 1 else "are"
-        return f"{counted(exam.records, 'train record')} {few} too few to judge: most rules need {ENOUGH}."
-    return "Nothing looks wrong, but the run logs no reward and no loss to judge by."
 
 
 def since(exam: Examination, finding: Finding) -> str:

@@ -43,6 +43,11 @@ class MetricStats:
         self.last = value
 
     @property
+    def values(self) -> int:
+        """Number of values, finite or not."""
+        return self.count + self.nonfinite
+
+    @property
     def std(self) -> float | None:
         """The sample standard deviation (n - 1); None for fewer than two values, or beyond a float."""
         if self.count < 2 or not math.isfinite(self._m2):

@@ -1,7 +1,8 @@
 """The metric table of a run: one row a record, one column a metric; as CSV, JSON, Parquet or JSONL.
 
-Invariant: every record and every metric of the run is in the table, in memory bounded by the number
-of columns (Parquet: by the table). A metric that a record lacks is an empty cell, never 0.
+Invariant: every record and every metric of the run is in the table, but for rare metrics of a run that has
+thousands; work and memory do not grow with the square of the run. A metric that a record lacks is an empty
+cell, never 0.
 """
 
 import csv
@@ -13,6 +14,7 @@ from typing import IO, Any
 
 import msgspec
 
+from rldk._log import warn
 from rldk.errors import MissingDependencyError, RLDKError
 from rldk.runs.metric_stats import MetricStats
 from rldk.schema.event import PHASES, Event, Number, Phase, encode
@@ -23,6 +25,10 @@ _FIXED = ("step", "phase", "wall_time")
 _MAX_INT64 = (1 << 63) - 1
 MAX_PARQUET_COLUMNS = 50_000
 """Most columns of a Parquet table; the file needs hundreds of bytes to describe each."""
+MAX_RARE_COLUMNS = 1_000
+"""Metrics above which the rare ones have no column: a loop may log a new name at every step."""
+RARE = 100
+"""A metric is rare that fewer than one in so many records of each phase hold."""
 
 
 class Survey:
@@ -35,7 +41,8 @@ class Survey:
         """The lowest train step."""
         self.last_step: int | None = None
         """The highest train step."""
-        self._columns: dict[str, None] = {}
+        self._columns: dict[str, str] = {}  # and the metric that each is of
+        self._counts: dict[Phase, int] = dict.fromkeys(PHASES, 0)
         self._by_phase: dict[Phase, dict[str, MetricStats]] = {phase: {} for phase in PHASES}
 
     @classmethod
@@ -49,6 +56,7 @@ class Survey:
     def add(self, event: Event) -> None:
         """Add an event."""
         self.records += 1
+        self._counts[event.phase] += 1
         if event.phase == "train":
             step = event.step
             self.first_step = step if self.first_step is None else min(self.first_step, step)
@@ -57,13 +65,29 @@ class Survey:
         for name, value in event.metrics.items():
             if name not in found:
                 found[name] = MetricStats()
-                self._columns[_column(name)] = None
+                self._columns[_column(name)] = name
             found[name].add(value)
 
     @property
     def columns(self) -> list[str]:
         """The columns of the metrics, in order of appearance."""
-        return list(self._columns)
+        if len(self._columns) <= MAX_RARE_COLUMNS:
+            return list(self._columns)
+        return [column for column, name in self._columns.items() if not self._is_rare(name)]
+
+    def _is_rare(self, metric: str) -> bool:
+        summaries = ((self._counts[phase], found.get(metric)) for phase, found in self._by_phase.items())
+        return all(found is None or found.values * RARE < count for count, found in summaries)
+
+    def warn_of_rare(self) -> None:
+        """Say how many metrics have no column, if any."""
+        if rare := len(self._columns) - len(self.columns):
+            warn(
+                "rldk: the table leaves out %s metrics that fewer than 1 in %d records hold; "
+                "rldk export -f json has them",
+                f"{rare:,}",
+                RARE,
+            )
 
     @property
     def summaries(self) -> dict[str, MetricStats]:
@@ -94,6 +118,7 @@ def write_csv(events: Iterable[Event], file: IO[bytes], survey: Survey | None = 
             table.writerow([row.get(name) for name in names])
     finally:
         text.detach()  # flushes, and leaves `file` open
+    survey.warn_of_rare()
 
 
 def write_json(events: Iterable[Event], file: IO[bytes]) -> Survey:
@@ -149,6 +174,7 @@ def write_parquet(events: Iterable[Event], file: IO[bytes]) -> None:
             cells.append(row.get(name) if name in kinds else _float(row.get(name)))
     arrays = {name: pa.array(cells, kinds.get(name, pa.float64())) for name, cells in values.items()}
     parquet.write_table(pa.table(arrays), file)
+    survey.warn_of_rare()
 
 
 WRITERS: dict[str, Callable[[Iterable[Event], IO[bytes]], object]] = {

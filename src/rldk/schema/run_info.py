@@ -10,12 +10,15 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-__all__ = ["Attempt", "How", "RunEnd", "RunInfo", "attempt_of", "read_run_info"]
+__all__ = ["NOT_CLOSED", "Attempt", "How", "RunEnd", "RunInfo", "attempt_of", "read_run_info"]
 
 How = Literal["completed", "stopped", "exception", "interrupted", "terminated", "unknown"]
 """`completed`: the run made all its steps. `stopped`: the training ended itself before that. `exception`,
 `interrupted`, `terminated`: an error, Ctrl-C or a signal ended it. `unknown`: the process exited, or trained
 again, without ending it."""
+
+NOT_CLOSED = "the recording was not closed: use `with` or `run.close()`"
+"""The `detail` of an `unknown` end of a loop that is recorded by `rldk.record`."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from rldk.health import Rule
 from rldk.integrations.trl import trainer_info
+from rldk.integrations.trl.repeated_hooks import call_each_once, call_every_time
 from rldk.integrations.trl.trainer_recording import TrainerRecording
 from rldk.recording.guard import Guard, guarded
 from rldk.recording.options import RecordingOptions
@@ -30,7 +31,8 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
     what it records: what goes wrong is said in one line while it goes wrong, and stands in
     `{run_id}_alerts.json`. It never changes the training, and stops it only where `stop_on` asks for it;
     what fails inside is said once, and the training goes on.
-    A second one of the same trainer says so and records nothing.
+    A second one of the same trainer says so and records nothing. Give each trainer one of its own: where
+    one serves several trainers, it records them one after the other, each in a run of its own.
 
     Args:
         output_dir (`str` or `Path`, *optional*, defaults to `"./rldk_logs"`):
@@ -134,6 +136,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self.run_id = run_id
         self.guard = Guard()
         self._recording = TrainerRecording(self._options, self.guard)
+        self._copies = 1  # that the trainer has of this callback
 
     def __reduce__(self) -> tuple[Callable[[], "RLDKCallback"], tuple[()]]:
         """A copy is a fresh callback with the same arguments: a run is recorded by one object only."""
@@ -149,11 +152,19 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Begin a run, or resume the one that the checkpoint belongs to."""
+        if self._recording.just_begun is state:
+            self._copies += 1
+            call_each_once(self, self._copies)
+            self._recording.warn_of_copies(state)
+            return
+        self._copies = 1
+        call_every_time(self)
         self._recording.begin_training(args, state, control, kwargs)
 
     @guarded
     def on_step_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Note the time."""
+        self._recording.just_begun = None
         if (session := self._recording.session) is not None:
             session.begin_step()
 
@@ -168,6 +179,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         """Count the last micro-batch of a step, and take what its reward functions did."""
         try:  # what @guarded does, without its price at each step
             self._recording.events.micro_batches += 1
+            self._recording.just_begun = None  # PPO knows no begin of a step
             if (session := self._recording.session) is not None:
                 session.end_step(state.global_step)
         except Exception as error:
@@ -191,7 +203,7 @@ class RLDKCallback(TrainerCallback):  # type: ignore[misc]
         recording, event = self._recording, None
         try:  # as in on_step_end
             session = recording.session
-            if session is None or not session.is_training:
+            if session is None or not session.is_training or recording.state is not state:
                 session = recording.begin_evaluation(args, state, control, logs, kwargs)
             if session is None or logs is None:
                 return

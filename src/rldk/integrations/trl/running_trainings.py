@@ -13,7 +13,7 @@ from transformers import TrainerState
 
 from rldk.recording.stack_location import frames_of_thread, training_frames
 
-__all__ = ["begin_training", "end_training", "has_recorded"]
+__all__ = ["begin_training", "end_training", "is_training", "recorder_of"]
 
 
 class _TrainingRecord(NamedTuple):
@@ -67,9 +67,21 @@ def end_training(owner: object) -> None:
     _running.pop(id(owner), None)
 
 
-def has_recorded(owner: object, state: TrainerState, logs: Mapping[Any, Any]) -> bool:
-    """Whether another callback of the trainer has recorded this log of an evaluation; else `owner` does."""
+def is_training(owner: object) -> bool:
+    """Whether a training goes on that a callback records: none that an exception ended."""
+    running = _running.get(id(owner))
+    if running is None:
+        return False
+    depth = training_frames(frames_of_thread(sys._getframe()))  # noqa: SLF001 - the documented way to a frame
+    return running.thread != threading.get_ident() or running.depth <= depth
+
+
+def recorder_of(owner: object, state: TrainerState, logs: Mapping[Any, Any]) -> int | None:
+    """The id of the callback of the trainer that has recorded this log of an evaluation.
+
+    None where none has: then `owner` is to record it.
+    """
     if _recorded.logs is logs and _recorded.state == id(state):
-        return _recorded.owner != id(owner)
+        return _recorded.owner
     _recorded.logs, _recorded.state, _recorded.owner = logs, id(state), id(owner)
-    return False
+    return None

@@ -46,9 +46,14 @@ class TrainerRecording:
         """The files of the run; None before its disk lets it begin."""
         self.events = EventBuilder(guard)
         """Builds the Events."""
+        self.state: TrainerState | None = None
+        """The state of the trainer whose run the session records."""
+        self.just_begun: TrainerState | None = None
+        """The state of a training that has begun, until its first hook after that."""
         self._options, self._guard, self._settings = options, guard, options.settings()
+        self._control: TrainerControl | None = None  # of that trainer, which also has it in its next training
         self._state_of_another: TrainerState | None = None  # of the training that another callback records
-        self._has_warned = False
+        self._warned: set[str] = set()
 
     def begin_training(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, hooked: dict[str, Any]
@@ -62,13 +67,15 @@ class TrainerRecording:
             hooked: what it hands to every hook.
         """
         session, disabled = self.session, is_set("RLDK_DISABLED")
-        if session is None or session.is_training or session.has_failed or state.global_step > 0 or disabled:
+        is_new = session is None or session.is_training or session.has_failed or state.global_step > 0
+        if is_new or disabled or not self._is_of(state, control):
             self._abandon()
         if disabled:
             return
         if not running_trainings.begin_training(self, self._abandon, state):
             self._leave_to_another(state)
             return
+        self.state, self._control = state, control
         store, model = RankStore(args.process_index, args.world_size), hooked.get("model")
         self._read_keys(args)
         if self._options.stop_on is not None:
@@ -78,6 +85,7 @@ class TrainerRecording:
         session = self.session or self._begin(args, state, hooked)
         self._describe(session, args, state, control, hooked)
         session.begin_training(training_facts(args, state, hooked, self._guard), store)
+        self.just_begun = state
 
     def begin_evaluation(
         self,
@@ -87,7 +95,7 @@ class TrainerRecording:
         logs: Mapping[Any, Any] | None,
         hooked: dict[str, Any],
     ) -> Session | None:
-        """The session for a log outside a training, as of an evaluation; None where this one records none.
+        """The session for a log outside its training, as of an evaluation; None where this one records none.
 
         Args:
             args: the trainer's arguments.
@@ -98,10 +106,20 @@ class TrainerRecording:
         """
         if logs is None or not state.is_world_process_zero or is_set("RLDK_DISABLED"):
             return None
-        if self._state_of_another is state or running_trainings.has_recorded(self, state, logs):
+        recorder = running_trainings.recorder_of(self, state, logs)
+        if recorder == id(self):
+            self.warn_of_copies(state)
+            return None
+        if self._state_of_another is state or recorder is not None:
             self._leave_to_another(state)
             return None
+        if self.session is not None and not self._is_of(state, control):
+            if running_trainings.is_training(self):
+                self._warn_once("rldk: this RLDKCallback records another trainer; give each trainer its own")
+                return None
+            self._abandon()
         if self.session is None:
+            self.state, self._control = state, control
             session = self._begin(args, state, hooked)
             self._describe(session, args, state, control, hooked)
         return self.session
@@ -160,9 +178,22 @@ class TrainerRecording:
         truth = self._options.truth_metric
         self._settings = replace(self._settings, truth_metric=truth and canonical(truth))
 
+    def warn_of_copies(self, state: TrainerState) -> None:
+        """Say that a trainer has this callback several times."""
+        if state.is_world_process_zero:
+            self._warn_once("rldk: this trainer has the same RLDKCallback twice; rldk records it once")
+
     def _leave_to_another(self, state: TrainerState) -> None:
         """Record nothing of a trainer that another callback records."""
         self._state_of_another = state
-        if not self._has_warned and state.is_world_process_zero:
-            self._has_warned = True
-            warn("rldk: this trainer has an RLDKCallback already; the second one records nothing")
+        if state.is_world_process_zero:
+            self._warn_once("rldk: this trainer has an RLDKCallback already; the second one records nothing")
+
+    def _is_of(self, state: TrainerState, control: TrainerControl) -> bool:
+        """Whether the session records the run of the trainer that has these."""
+        return state is self.state or control is self._control
+
+    def _warn_once(self, line: str) -> None:
+        if line not in self._warned:
+            self._warned.add(line)
+            warn(line)

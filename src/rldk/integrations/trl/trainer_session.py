@@ -4,13 +4,13 @@ Invariant: what cannot be found out of a trainer costs that fact and not the rec
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerState, TrainingArguments
 
-from rldk.health import Diagnosis, Settings
+from rldk.health import Diagnosis, Rule, Settings
 from rldk.integrations.trl import trainer_info
 from rldk.integrations.trl.early_stop import EarlyStop
 from rldk.integrations.trl.rank_store import RankStore
@@ -48,14 +48,16 @@ class EndFiles:
         """The state of the newest training of the run."""
         self._history = history
 
-    def __call__(self, files: RunFiles, end: RunEnd, diagnosis: Diagnosis) -> None:
+    def __call__(
+        self, files: RunFiles, end: RunEnd, diagnosis: Diagnosis, rules: Sequence[type[Rule]]
+    ) -> None:
         """Write them.
 
         Raises:
             OSError: the disk refuses.
         """
         events = RecordedRun(files) if self._history is None else list(self._history(self.state))
-        write_end(files, events, end, diagnosis)
+        write_end(files, events, end, diagnosis, rules)
 
 
 def plan_of(

@@ -7,7 +7,7 @@ from health.run_ends import OOM, STALLED, STEP, end, found
 from rldk.health import Monitor, RunContext, diagnose
 from rldk.health.rules.system.stall import Stall
 from rldk.health.rules.system.unfinished_run import UnfinishedRun
-from rldk.schema.run_info import RunEnd
+from rldk.schema.run_info import NOT_CLOSED, RunEnd
 
 
 def unfinished(*before, at):
@@ -34,6 +34,13 @@ def test_a_process_that_left_without_a_word():
     one = unfinished(at=end("unknown", "after SIGUSR1"))
     assert one.message.endswith("the last record is of step 50 (after SIGUSR1)")
     assert one.causes[0].startswith("sys.exit")
+
+
+def test_a_loop_that_did_not_close_its_recording():
+    one = unfinished(at=end("unknown", NOT_CLOSED))
+    assert one.message == "the recording was not closed; its last record is of step 50"
+    assert one.causes == ["the loop, or the script around it, ended without closing its recording"]
+    assert "run.close()" in one.remedies[0]
 
 
 def test_an_end_that_a_newer_version_recorded():

@@ -15,6 +15,7 @@ from rldk.health.rules.system.run_end import (
     memory,
     outside_explanation,
 )
+from rldk.schema.run_info import NOT_CLOSED
 
 __all__ = ["UnfinishedRun"]
 
@@ -22,6 +23,13 @@ __all__ = ["UnfinishedRun"]
 _KILLED = Cause("a kill (SIGKILL, the out-of-memory killer, a time limit)", (RESUME,))
 _BY_HAND = Cause("Ctrl-C, or a notebook's button to interrupt", (RESUME,))
 _LEFT = Cause("sys.exit, or an exception that the script caught: its output says which", (RESUME,))
+_OPEN = Cause(
+    "the loop, or the script around it, ended without closing its recording",
+    (
+        Remedy("record in `with rldk.record(...) as run:`, or call `run.close()` when the loop is done"),
+        RESUME,
+    ),
+)
 _OUT_OF_MEMORY = Cause(
     "the kernel's out-of-memory killer: look for it with `dmesg`",
     (Remedy("give the job more memory, or keep less in it: see memory-creep"), RESUME),
@@ -41,7 +49,8 @@ class UnfinishedRun(Rule):
     It needs the run's own files, so a log alone is not checked. The run recorded no end and no live process
     holds its lock: a signal that no process can catch (SIGKILL) ended it, or its machine went down. If 95% of
     the memory of the job or of the machine was in use at the last record, the finding names the out-of-memory
-    killer. Ctrl-C, and a process that exited without an error, are reported too.
+    killer. Ctrl-C, a process that exited without an error, and a recording of `rldk.record` that was not
+    closed, are reported too.
 
     ## What looks alike but is healthy
     A run that is still training. The `trainer_state.json` of a checkpoint never holds an end.
@@ -102,6 +111,9 @@ class UnfinishedRun(Rule):
         if how == "interrupted":
             self.cause = _BY_HAND
             return f"the run was interrupted by hand after step {at.step:,}{location(end)}"
+        if how == "unknown" and end.detail == NOT_CLOSED:
+            self.cause = _OPEN
+            return f"the recording was not closed; its last record is of step {at.step:,}"
         if how == "unknown":  # a process that was killed writes no end
             self.cause = _LEFT
             detail = f" ({end.detail})" if end.detail else ""
