@@ -38,7 +38,7 @@ ONSETS = (0.3, 0.6)
 LIMIT = 8
 """Logs of each source that a family is put into."""
 GENERATED = 300
-"""Generated healthy runs that are judged as they are; every fifth is injected into."""
+"""Generated healthy runs."""
 MARGIN = 0.05
 """How far the score of a healthy run must stay below 1, the warning."""
 
@@ -58,13 +58,21 @@ class Judged(NamedTuple):
         return tuple(sorted(loud.difference(allowed)))
 
 
-def largest_scores(monitor: Monitor) -> dict[str, float]:
-    """The largest score that each grading rule reached on a run; 1 is the warning."""
-    # The one place that knows how a rule shows its score; a rule that does not grade has none.
-    return dict(getattr(monitor, "largest_scores", {}))
+def raise_scores(largest: dict[str, float], monitor: Monitor) -> None:
+    """Raise the largest score of each rule to that of the newest record; 1 is the warning."""
+    # The one place that knows how a rule shows its score; one that judges by other means stays at 0.
+    for rule in monitor.rules:
+        if rule.score > largest.get(rule.name, 0.0):
+            largest[rule.name] = rule.score
 
 
-def judge(context: RunContext, records: Iterable[Observation], settings: Settings | None = None) -> Judged:
+def judge(
+    context: RunContext,
+    records: Iterable[Observation],
+    settings: Settings | None = None,
+    *,
+    with_scores: bool = False,
+) -> Judged:
     """Judge a log record by record.
 
     Raises:
@@ -72,14 +80,16 @@ def judge(context: RunContext, records: Iterable[Observation], settings: Setting
     """
     monitor = (settings or Settings()).monitor(context)
     alerts = [(one.rule.name, one.verdict.severity, 0) for one in monitor.begin()]
-    at = -1
+    at, scores = -1, dict[str, float]()
     for record in records:
         at += record.phase == "train"
         alerts += [(one.rule.name, one.verdict.severity, max(at, 0)) for one in monitor.observe(record)]
+        if with_scores:
+            raise_scores(scores, monitor)
     if monitor.failed:
         raise SystemExit(f"rules failed: {monitor.failed}")
     findings = {one.rule: Severity.of(one.severity) for one in diagnose(monitor).findings}
-    return Judged(findings, alerts, largest_scores(monitor))
+    return Judged(findings, alerts, scores)
 
 
 def plain_context(base: Base) -> RunContext:
@@ -89,13 +99,13 @@ def plain_context(base: Base) -> RunContext:
 
 def healthy(base: Base) -> Outcome:
     """The log as it was recorded, with its options."""
-    judged = judge(base.context, base.records, base.settings)
+    judged = judge(base.context, base.records, base.settings, with_scores=True)
     return _of_health("healthy", "", base, judged)
 
 
 def pattern(base: Base, name: str, seed: int) -> Outcome:
     """The log with a pattern of health in it."""
-    judged = judge(plain_context(base), vary(base, name, seed).records)
+    judged = judge(plain_context(base), vary(base, name, seed).records, with_scores=True)
     return _of_health("pattern", name, base, judged)
 
 
@@ -138,7 +148,7 @@ def measure(bases: list[Base], families: list[str], limit: int, seed: int) -> It
     """Every healthy log, every pattern, every fault."""
     for base in bases:
         yield healthy(base)
-    able = [base for base in bases if base.kind and len(base.train) >= LEAST and not _is_spare(base)]
+    able = [base for base in bases if base.kind and len(base.train) >= LEAST and not base.is_spare]
     found = {base.name: judge(plain_context(base), base.records).findings for base in able}
     for name, one in PATTERNS.items():
         for base in able:
@@ -161,11 +171,6 @@ def chosen(bases: list[Base], name: str, limit: int, seed: int) -> list[Base]:
     random.Random(seed_of(name, seed)).shuffle(shuffled)
     sources = dict.fromkeys(base.source for base in bases)
     return [one for source in sources for one in [b for b in shuffled if b.source == source][:limit]]
-
-
-def _is_spare(base: Base) -> bool:
-    """Whether a generated run is only judged as it is."""
-    return base.source == "generated" and int(base.name.rpartition("-")[2]) % 5 != 0
 
 
 def nearer_than_margin(results: dict[str, Any]) -> list[str]:

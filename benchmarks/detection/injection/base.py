@@ -5,6 +5,7 @@ Invariant: a Base is never changed; what is derived from it is computed once.
 """
 
 import csv
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +25,7 @@ from rldk.health.observation import Observation
 from rldk.runs import open_run
 
 Series = np.ndarray[Any, np.dtype[np.float64]]
+LABELS = Path(__file__).resolve().parents[1] / "labels.json"
 LEAST = 30
 """Train records below which nothing is put into a log."""
 MOST = 400
@@ -32,6 +34,8 @@ LONG = 90
 """Train records from which a log counts as long."""
 HALF_WINDOW = 7
 """Records on either side that the trend of a series is the mean of."""
+INJECTED_INTO = 5
+"""One in so many generated runs has something put into it; all are judged as they are."""
 KINDS = {**dict.fromkeys(GROUPED, "grpo"), "dpo": "dpo", "sft": "sft"}
 """The kind of each algorithm that a fault is put into."""
 
@@ -58,8 +62,11 @@ class Base:
     allowed: frozenset[str]
     """Rules whose findings are true of the log, and no false alarm."""
     settings: Settings = field(default_factory=Settings)
-    _splits: dict[str, Split | None] = field(default_factory=dict)
-    _series: dict[str, Series | None] = field(default_factory=dict)
+    is_spare: bool = False
+    """Whether it is only judged as it is: because something was done to it that it survives, or because there
+    are enough of its kind."""
+    _splits: dict[str, Split | None] = field(default_factory=dict, init=False, repr=False)
+    _series: dict[str, Series | None] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def kind(self) -> str | None:
@@ -142,11 +149,14 @@ def cut(records: list[Observation]) -> tuple[Observation, ...]:
 
 def labelled() -> Iterator[Base]:
     """The healthy runs of the labelled set."""
+    labels = json.loads(LABELS.read_text())
     for run in labelled_set():
         if run.verdict == "healthy":
             opened = open_run(run.path)
             records = cut([Observation.of(event) for event in opened])
-            yield Base(run.name, run.kind, opened.context(), records, run.also_true, opened.settings())
+            is_clean = labels[run.name]["clean"]
+            settings, about = opened.settings(), opened.context()
+            yield Base(run.name, run.kind, about, records, run.also_true, settings, is_spare=not is_clean)
 
 
 def public(listing: Path) -> Iterator[Base]:
@@ -186,4 +196,11 @@ def generated(count: int, seed: int) -> Iterator[Base]:
             for at, row in enumerate(rows)
         ]
         context = RunContext(algorithm=algorithm, dialect="trl")
-        yield Base(f"generated-{seed}-{number}", "generated", context, cut(records), frozenset())
+        yield Base(
+            f"generated-{seed}-{number}",
+            "generated",
+            context,
+            cut(records),
+            frozenset(),
+            is_spare=number % INJECTED_INTO != 0,
+        )
