@@ -8,7 +8,7 @@ NEW = constraints/trl-1.16.txt
 OLD = constraints/trl-0.23.txt
 TORCH = $(shell grep '^torch==' $(NEW))
 
-.PHONY: help demo test test-compat test-newest test-lowest package lint format docs pictures constraints detection peers attacks clean
+.PHONY: help demo test test-compat test-newest test-lowest package lint format docs pictures constraints detection power peers attacks clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ detection: .venv/test-ready  ## train the labelled set again (two hours on two c
 	.venv/bin/python benchmarks/detection/score.py --markdown docs/detection.md
 	.venv/bin/python benchmarks/detection/train_inside.py --jobs 2
 	.venv/bin/python benchmarks/detection/score_inside.py --markdown docs/detection.md
+
+power: .venv/test-ready  ## put faults of known size into healthy logs (five minutes) and write docs/power.md
+	.venv/bin/python benchmarks/detection/power.py --page
 
 peers: .venv/test-ready  ## ask rldoctor, rlprobe and rlwatch about the same runs and compare (five minutes)
 	.venv/bin/python benchmarks/detection/peers.py
