@@ -20,6 +20,8 @@ BEGUN = 0.5
 """Effect from which a condition has begun: its onset is the first record in a row above it."""
 ERRORS = 3.0
 """Standard errors of the difference between two means that make a gain or a loss count in full."""
+LOSS_ADDS = 0.5
+"""How much a reward that falls adds to the score."""
 LOSING = -2 / 3
 """Benefit from which the reward falls, and not only wanders: two standard errors."""
 LEVEL = 20
@@ -49,7 +51,7 @@ class Trouble:
 
     `score = effect * (1 - discount * benefit)`. An effect of 1 is what a warning needs while the reward
     stands. The benefit, -1 to 1, is what the reward gained since the condition began, in `ERRORS` standard
-    errors. So a reward that gains halves the score, and one that loses adds half of it.
+    errors. A reward that gains takes away the discount, by default half; one that falls adds half.
 
     Args:
         reward: the reward; a run that logs none gets information only.
@@ -100,7 +102,7 @@ class Trouble:
         lasting = 0.0 if len(effects) < needed else min(islice(effects, len(effects) - needed, None))
         self.effect = max(lasting, 0.0)
         self.benefit = self._benefit() if self.effect >= BEGUN else 0.0
-        self.score = self.effect * (1.0 - self._discount * self.benefit)
+        self.score = self.effect * (1.0 - self.benefit * (self._discount if self.benefit > 0 else LOSS_ADDS))
         return self._severity(is_absolute)
 
     def _severity(self, is_absolute: bool) -> Severity | None:
