@@ -231,7 +231,7 @@ def test_what_reward_functions_did_in_an_evaluation_is_taken_on_ranks_that_recor
         metrics=lambda phase, step: asked.append((phase, step)) or {},
         log=lambda event: None,
     )
-    state = TrainerState(is_world_process_zero=False, global_step=3)
+    state = callback._recording.state = TrainerState(is_world_process_zero=False, global_step=3)
     callback.on_log(TrainingArguments(str(tmp_path)), state, TrainerControl(), logs={"eval_loss": 1.0})
     assert asked == [("eval", 3)]
 
