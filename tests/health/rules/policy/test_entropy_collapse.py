@@ -46,6 +46,13 @@ def test_a_reward_that_gained_early_does_not_excuse_entropy_that_goes_to_nothing
     entropy = np.concatenate([np.full(100, 1.0), np.geomspace(1.0, 0.01, 100), np.full(100, 0.01)])
     columns = {"entropy_mean": entropy, "reward_mean": reward}
     assert found(columns, "entropy-collapse").severity == "warning"
+
+
+def test_entropy_that_falls_while_prompts_are_solved_is_only_info():
+    reward = np.concatenate([line(0.2, 0.9, 100), np.full(200, 0.9)]) + noise(300, 0.03)
+    entropy = np.concatenate([np.full(120, 1.0), np.geomspace(1.0, 0.1, 100), np.full(80, 0.1)])
+    columns = {"entropy_mean": entropy, "reward_mean": reward}
+    assert found(columns, "entropy-collapse").severity == "warning"
     solved = {**columns, "frac_reward_zero_std": np.full(300, 0.9)}
     assert found(solved, "entropy-collapse").severity == "info"
 

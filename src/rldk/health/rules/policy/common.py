@@ -1,6 +1,6 @@
 """What rules of the policy family share."""
 
-from math import hypot
+from math import sqrt
 
 from rldk.health.context import ONLINE
 from rldk.health.grading import Trouble
@@ -51,7 +51,8 @@ class EntropyRule(Rule[O_co]):
     def _is_noise(self, own: float, records: int) -> bool:
         """Whether a difference to the run's own level, a mean of `records`, is within the noise."""
         entropy = self.entropy
-        error = hypot(entropy.error(records), entropy.error(min(entropy.count, MIDDLE)))
+        one = max(entropy.error(1), entropy.noise)  # a few blocks alone can be alike by chance
+        error = one * sqrt(1 / records + 1 / min(entropy.count, MIDDLE))
         return abs(entropy.middle - own) < ERRORS * error
 
     def _verdict(self, severity: Severity, trouble: Trouble, own: float, verb: str) -> Verdict:

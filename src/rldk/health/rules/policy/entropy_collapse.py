@@ -49,8 +49,8 @@ class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
     The score is 1 at 0.35 of the level, 2 at 0.12 and 3 at 0.04; see [severity](../severity.md). A reward
     that gained since then takes away up to three fifths of it, because entropy falls in every run that
     learns. From a score of 1 on it is a warning, critical from 2 while the reward falls. Info where only the
-    gain keeps it below. A sixteenth of the level is a warning whatever the reward does. Info at most where
-    the reward rose to its top and three quarters of the groups have no spread: their prompts are solved.
+    gain keeps it below, or where the reward rose to its top and three quarters of the groups have no spread:
+    their prompts are solved. A sixteenth of the level is a warning whatever the reward does.
 
     ## What looks alike but is healthy
     Entropy falls in every run that learns: healthy ones end at 0.27 to 0.47 of their base, some near 0.03
@@ -91,7 +91,7 @@ class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
         self.score = self.low.score
         if severity is None:
             return None
-        if reached_best(self.reward, self.zero_std):
+        if left > self.options.gone_share and reached_best(self.reward, self.zero_std):
             self.score, severity = min(self.score, DOUBTFUL), Severity.INFO
         return self._verdict(severity, self.low, own, "fell")
 
