@@ -12,6 +12,7 @@ __all__ = [
     "gained",
     "improving",
     "in_noise",
+    "reached_best",
     "solved",
     "thrives",
 ]
@@ -56,6 +57,20 @@ def at_ceiling(reward: Track) -> bool:
     rise = reward.best - reward.start
     visible = rise >= 0.05 * max(abs(reward.high), abs(reward.low))
     return visible and in_noise(reward, rise) >= 3.0 and reward.ema10 - reward.start >= 0.9 * rise
+
+
+def reached_best(reward: Track, zero_std: Track) -> bool:
+    """Whether groups lack spread because their prompts are solved: the reward rose to its top and stays.
+
+    Args:
+        reward: the reward.
+        zero_std: the share of groups without spread; without it nothing is known of a ceiling.
+    """
+    if zero_std.ema20 < 0.75 or not reward.count:
+        return False
+    rise = reward.best - reward.start
+    clear = 3.0 * max(reward.noise, 0.05 * (reward.high - reward.low))
+    return rise >= clear > 0 and reward.ema10 - reward.start >= 0.9 * rise
 
 
 def falls(reward: Track) -> bool:

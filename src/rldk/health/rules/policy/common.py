@@ -1,20 +1,28 @@
 """What rules of the policy family share."""
 
+from math import sqrt
+
 from rldk.health.context import ONLINE
+from rldk.health.grading import Trouble
 from rldk.health.remedies import Remedy
-from rldk.health.rule import O_co, Rule
-from rldk.health.tracks import BASELINE, Streak, Track
+from rldk.health.reward_state import course
+from rldk.health.rule import O_co, Rule, Severity, Verdict
+from rldk.health.tracks import BASELINE, MIDDLE, Track
 from rldk.metrics.aliases import ENTROPY, REWARD
 
-__all__ = ["KL_SEQUENCE", "LOWER_RATE", "EntropyRule"]
+__all__ = ["DOUBTFUL", "KL_SEQUENCE", "LOWER_RATE", "EntropyRule"]
 
 KL_SEQUENCE = "kl_sequence_mean"
 LOWER_RATE = Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr")
 """The first remedy of most runs that move too fast."""
+ERRORS = 4.0
+"""Standard errors by which a level of entropy must differ from the run's own not to be noise."""
+DOUBTFUL = 0.9
+"""Largest effect of a level that may be noise: it can begin a finding, and cannot be one."""
 
 
 class EntropyRule(Rule[O_co]):
-    """What both entropy rules share: the metrics that they read, and the run's own levels."""
+    """What both entropy rules share: the metrics that they read, the run's own levels, and the verdict."""
 
     needs = (ENTROPY,)
     algorithms = ONLINE
@@ -25,28 +33,38 @@ class EntropyRule(Rule[O_co]):
         self.reward = self.chart.track(REWARD)
         self.gradient = self.chart.track("grad_norm")
         self.truncated = self.chart.track("truncated_frac")
-        self.beyond = Streak()
+        self.zero_std = self.chart.track("frac_reward_zero_std")
         self.early: float | None = None
-        self.levels: tuple[float, ...] = ()
+        self.levels: tuple[tuple[float, int], ...] = ()
 
-    def _levels(self) -> tuple[float, ...]:
-        """The run's own levels so far: of its first 3 records, its first 5, its records 5 to 25."""
+    def _levels(self) -> tuple[tuple[float, int], ...]:
+        """The run's own levels so far, each with its records: the first 3, the first 5, 5 to 25."""
         entropy = self.entropy
         if entropy.count > BASELINE[1]:
             return self.levels
         if self.early is None and entropy.count >= 3:
             self.early = entropy.median(3)
-        levels = (self.early, entropy.start if entropy.count >= 5 else None, entropy.baseline)
-        self.levels = tuple(level for level in levels if level is not None)
+        levels = ((self.early, 3), (entropy.start if entropy.count >= 5 else None, 5), (entropy.baseline, 20))
+        self.levels = tuple((level, records) for level, records in levels if level is not None)
         return self.levels
 
-    def _evidence(self, own: float) -> dict[str, object]:
-        reward = self.reward
-        return {
-            "entropy": [own, self.entropy.ema10],
-            "reward_mean": [reward.start, reward.ema20] if reward.count else None,
-        }
+    def _is_noise(self, own: float, records: int) -> bool:
+        """Whether a difference to the run's own level, a mean of `records`, is within the noise."""
+        entropy = self.entropy
+        one = max(entropy.error(1), entropy.noise)  # a few blocks alone can be alike by chance
+        error = one * sqrt(1 / records + 1 / min(entropy.count, MIDDLE))
+        return abs(entropy.middle - own) < ERRORS * error
 
-    def _reward_text(self) -> str:
-        reward = self.reward
-        return f", the reward from {reward.start:.3g} to {reward.ema20:.3g}" if reward.count else ""
+    def _verdict(self, severity: Severity, trouble: Trouble, own: float, verb: str) -> Verdict:
+        reward, level, then = self.reward, self.entropy.middle, trouble.then
+        paid = f", the reward {course(then.mean, reward.ema20)}" if then else ""
+        return Verdict(
+            severity=severity,
+            message=f"entropy {verb} from {own:.2g} to {level:.2g} nats{paid}",
+            evidence={
+                "entropy": [own, level],
+                "reward_mean": [then.mean, reward.ema20] if then else None,
+            },
+            onset=trouble.since,
+            confidence=trouble.confidence,
+        )

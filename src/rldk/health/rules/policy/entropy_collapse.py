@@ -1,51 +1,56 @@
-"""POL005 entropy-collapse: the policy became deterministic, and the reward does not gain from it.
+"""POL005 entropy-collapse: the policy became deterministic.
 
-Invariant: no level of entropy is a fault by itself; the rule compares a run with its own beginning, and the
-reward decides.
+Invariant: no level of entropy is a fault by itself: the share that is left of the run's own decides, and a
+reward that gains takes away most of the score.
 """
 
+from math import log
+
+from rldk.health.grading import Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import gained, improving, solved
+from rldk.health.reward_state import reached_best
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
-from rldk.health.rules.policy.common import EntropyRule
-from rldk.health.tracks import Streak
+from rldk.health.rules.policy.common import DOUBTFUL, EntropyRule
 from rldk.metrics.aliases import KL
 
 __all__ = ["EntropyCollapse", "EntropyCollapseOptions"]
+
+PAID = 0.6
+"""How much of the score a reward that gains takes away: entropy falls in every run that learns."""
 
 
 class EntropyCollapseOptions(RuleOptions, frozen=True):
     """Thresholds of entropy-collapse."""
 
     share: float = 0.35
-    """Share of the early level at or below which it is reported."""
-    critical_share: float = 0.2
-    """Share of the early level at or below which it is critical."""
-    gone_share: float = 0.1
-    """Share of the early level at or below which it is reported although the reward is above its start."""
-    records: int = 15
-    """Records in a row; a third as many where it is critical."""
+    """Share of the run's own level that is worth a warning."""
+    gone_share: float = 0.0625
+    """Share of the run's own level that is a fault whatever the reward does."""
+    records: int = 8
+    """Records in a row at which the median of 11 is that low."""
 
 
 class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
-    """The policy became deterministic, and the reward does not gain from it.
+    """The policy became deterministic.
 
     ## What it looks for
-    Mean entropy of the tokens far below the run's own beginning, in a run whose reward does not do well.
+    Mean entropy of the tokens far below the run's own beginning, and what the reward gained meanwhile.
 
     ## Why it matters
     Without entropy all completions of a prompt are alike; there is nothing left to choose from.
 
     ## How it decides
-    The mean of ten records is at most 0.35 of the run's own level and below it by twice the noise, for 15
-    records: warning. The own level is the median of records 5 to 25. Before record 25, or where an early
-    level is more than twice as high, it is the largest early level. At most a fifth, for five records:
-    critical. Healthy runs fall below half, the threshold proposed elsewhere, and noise hides a slow gain of
-    the reward. It is not reported while the reward improves, is at its ceiling, or is high on a scale of 0 to
-    1. Where the reward is above its start but no longer improves, only a fall to a tenth is reported, as a
-    warning: the fall may have paid, but it pays no more. A ceiling counts only where completions no longer
-    differ in reward.
+    The median of eleven records is at most 0.35 of the run's own level, for eight records. The own level is
+    the median of records 5 to 25. Before record 25, or where an early level is more than twice as high, it
+    is the largest of the first 3 or 5 records. A fall within four standard errors is noise, unless less than
+    an eighth of the level is left.
+
+    The score is 1 at 0.35 of the level, 2 at 0.12 and 3 at 0.04; see [severity](../severity.md). A reward
+    that gained since then takes away up to three fifths of it, because entropy falls in every run that
+    learns. From a score of 1 on it is a warning, critical from 2 while the reward falls. Info where only the
+    gain keeps it below, or where the reward rose to its top and three quarters of the groups have no spread:
+    their prompts are solved. A sixteenth of the level is a warning whatever the reward does.
 
     ## What looks alike but is healthy
     Entropy falls in every run that learns: healthy ones end at 0.27 to 0.47 of their base, some near 0.03
@@ -68,54 +73,39 @@ class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
     def start(self) -> None:
         super().start()
         self.sampling = self.context.number("temperature")
-        self.spread = self.chart.track("reward_std")
         self.clip, self.kl = self.chart.track("clip_frac"), self.chart.track(KL)
-        self.deep = Streak()
+        self.low = Trouble(self.reward, records=self.options.records, discount=PAID)
 
     def observe(self, at: Observation) -> Verdict | None:
-        entropy, options = self.entropy, self.options
         levels = self._levels()
         if not levels:
             return None
-        own = self._own(levels)
-        left = entropy.ema10 / own if own > 0 else 1.0
-        low = left <= options.share and own - entropy.ema10 >= 2 * min(entropy.noise, own / 4)
-        held = self.beyond.feed(low, at.step)
-        deep = self.deep.feed(low and entropy.last <= options.critical_share * own, at.step)
-        if held < options.records and deep < options.records / 3:
-            return None
-        severity = self._severity(left, deep)
+        own, records = self._own(levels)
+        left = max(self.entropy.middle, 0.0) / own if own > 0 else 1.0
+        severity = self.low.feed(
+            self._effect(left, own, records),
+            at.step,
+            records=self.enough(self.options.records),
+            is_absolute=left <= self.options.gone_share,
+        )
+        self.score = self.low.score
         if severity is None:
             return None
-        return Verdict(
-            severity=severity,
-            message=f"entropy fell from {own:.2g} to {entropy.ema10:.2g} nats{self._reward_text()}",
-            evidence=self._evidence(own),
-            onset=self.beyond.since,
-            confidence=0.9 if severity is Severity.CRITICAL else 0.7,
-        )
+        if left > self.options.gone_share and reached_best(self.reward, self.zero_std):
+            self.score, severity = min(self.score, DOUBTFUL), Severity.INFO
+        return self._verdict(severity, self.low, own, "fell")
 
-    def _own(self, levels: tuple[float, ...]) -> float:
+    def _effect(self, left: float, own: float, records: int) -> float:
+        """1 at the share that is worth a warning, 2 at its square: each such factor is as bad again."""
+        if left >= 1.0:
+            return 0.0
+        effect = log(max(left, 1e-6)) / log(self.options.share)
+        return effect if effect >= 2.0 or not self._is_noise(own, records) else min(effect, DOUBTFUL)
+
+    def _own(self, levels: tuple[tuple[float, int], ...]) -> tuple[float, int]:
         """The median of records 5 to 25; the largest early level before that, or where it is far higher."""
-        base, largest = self.entropy.baseline, max(levels)
-        return largest if base is None or base < 0.5 * largest else base
-
-    def _severity(self, left: float, deep: int) -> Severity | None:
-        reward = self.reward
-        if not reward.count:
-            return Severity.INFO
-        high = reward.low >= 0.0 and reward.high <= 1.0 + 1e-9 and reward.ema10 >= 0.75
-        if high or improving(reward) or (solved(reward) and not self._still_mixed()):
-            return None
-        if gained(reward):
-            return Severity.WARNING if left <= self.options.gone_share else None
-        very = left <= self.options.critical_share or deep >= self.options.records / 3
-        return Severity.CRITICAL if very else Severity.WARNING
-
-    def _still_mixed(self) -> bool:
-        """Whether completions still differ in reward: a plateau, but no task that is solved."""
-        spread = self.spread
-        return spread.count > 0 and spread.ema20 > 0.5 * spread.start
+        largest, base = max(levels), levels[-1]
+        return largest if self.entropy.baseline is None or base[0] < 0.5 * largest[0] else base
 
     def causes(self) -> list[Cause]:
         cold = self.sampling is not None and self.sampling < 0.9

@@ -1,15 +1,16 @@
 """POL006 entropy-explosion: entropy climbs, and text turns to noise.
 
-Invariant: no level of entropy is a fault by itself; the rule compares a run with its own beginning, and the
-reward decides.
+Invariant: no level of entropy is a fault by itself: the multiple of the run's own decides, and a reward that
+gains takes away half of the score.
 """
 
+from math import log
+
+from rldk.health.grading import Trouble, size
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import gained, improving, solved
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
-from rldk.health.rules.policy.common import EntropyRule
-from rldk.health.tracks import Streak
+from rldk.health.rules.policy.common import DOUBTFUL, EntropyRule
 
 __all__ = ["EntropyExplosion", "EntropyExplosionOptions"]
 
@@ -18,26 +19,30 @@ class EntropyExplosionOptions(RuleOptions, frozen=True):
     """Thresholds of entropy-explosion."""
 
     times: float = 2.0
-    """Multiple of the early level from which it is reported; twice that needs half the records."""
+    """Multiple of the run's own level that is worth a warning."""
     rise: float = 0.3
-    """Least rise, in nats."""
-    records: int = 10
-    """Records in a row."""
+    """Rise in nats that is worth a warning; the smaller of both sizes counts."""
+    records: int = 8
+    """Records in a row at which the median of 11 is that high."""
 
 
 class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
     """Entropy climbs, and text turns to noise.
 
     ## What it looks for
-    Mean entropy of the tokens far above the run's own beginning, in a run whose reward does not gain.
+    Mean entropy of the tokens far above the run's own beginning, and what the reward gained meanwhile.
 
     ## Why it matters
     Noise scores nothing and does not end, and the next update learns from it.
 
     ## How it decides
-    The mean of ten records is at least twice the smallest early level and 0.3 nats above it, for ten records;
-    or four times and one nat above it, for five. The early levels are those of the first 3 or 5 records, and
-    the median of records 5 to 25. Warning if the reward is not above its start and not improving.
+    The median of eleven records is at least twice an early level and 0.3 nats above it, for eight records.
+    The early levels are those of the first 3 or 5 records, and the median of records 5 to 25. A rise within
+    four standard errors is noise, unless it is a rise to four times the level.
+
+    The score is 1 at twice the level and grows by 1 with each doubling, but no faster than the rise in nats
+    allows; see [severity](../severity.md). A reward that gained since then halves it. From a score of 1 on it
+    is a warning; info where only the gain keeps it below.
 
     ## What looks alike but is healthy
     A slow rise by less than 1 nat that levels, with a better reward (rllm#116, verl#651). A bump that
@@ -60,29 +65,26 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
 
     def start(self) -> None:
         super().start()
-        self.far = Streak()
+        self.high = Trouble(self.reward, records=self.options.records)
 
     def observe(self, at: Observation) -> Verdict | None:
-        entropy, options = self.entropy, self.options
         levels = self._levels()
         if not levels:
             return None
-        own = min(levels)
-        rise = entropy.ema10 - own
-        held = self.beyond.feed(entropy.ema10 >= options.times * own and rise >= options.rise, at.step)
-        far = self.far.feed(entropy.last >= 2 * options.times * own and entropy.last - own >= 1.0, at.step)
-        if held < options.records and far < options.records / 2:
+        effect, own = max((self._effect(own, records), own) for own, records in levels)
+        severity = self.high.feed(effect, at.step, records=self.enough(self.options.records))
+        self.score = self.high.score
+        if severity is None:
             return None
-        reward = self.reward
-        if gained(reward, sd=0.5) or solved(reward) or improving(reward):
-            return None
-        return Verdict(
-            severity=Severity.WARNING if reward.count else Severity.INFO,
-            message=f"entropy rose from {own:.2g} to {entropy.ema10:.2g} nats{self._reward_text()}",
-            evidence=self._evidence(own),
-            onset=self.beyond.since if self.beyond.count else self.far.since,
-            confidence=0.9 if far else 0.7,
-        )
+        return self._verdict(min(severity, self.severity), self.high, own, "rose")
+
+    def _effect(self, own: float, records: int) -> float:
+        """1 at the multiple that is worth a warning, 2 at its square; no more than the rise allows."""
+        level, options = self.entropy.middle, self.options
+        if level <= own:
+            return 0.0
+        effect = min(log(level / max(own, 1e-6)) / log(options.times), size((level - own) / options.rise))
+        return effect if effect >= 2.0 or not self._is_noise(own, records) else min(effect, DOUBTFUL)
 
     def causes(self) -> list[Cause]:
         bonus = self.context.number("entropy_coef")
