@@ -157,9 +157,12 @@ class Track:
         return max(self._block_noise, least / sqrt(BLOCK)) * sqrt(BLOCK / records)
 
     def _noise_of_blocks(self) -> float:
-        """Standard deviation of the mean of a block, whatever the trend; of fewer than 20 records a guess."""
+        """Standard deviation of the mean of a block, whatever the trend; of fewer than 40 records a guess.
+
+        Eight blocks are six second differences: of fewer the error would be chance.
+        """
         values = [*self.recent]
-        if len(values) < 4 * BLOCK:
+        if len(values) < 8 * BLOCK:
             return 1.5 * _noise(values) / sqrt(BLOCK)
         begin = len(values) % BLOCK
         return _noise([sum(values[i : i + BLOCK]) / BLOCK for i in range(begin, len(values), BLOCK)])

@@ -42,7 +42,7 @@ def test_a_dip_that_recovers_is_told_as_info():
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_fall_of_the_reward_alone_is_a_warning_about_the_data(seed):
     """Prompts sorted by difficulty: the policy does what it did, and is right less often."""
-    series = np.concatenate([learning(seed, records=120), line(0.8, 0.1, 120)]) + noise(240, 0.02, seed=seed)
+    series = np.concatenate([learning(seed, records=120), line(0.8, 0.0, 120)]) + noise(240, 0.02, seed=seed)
     policy = {
         "kl_mean": line(0.0, 0.05, 240),
         "entropy_mean": line(0.6, 0.5, 240) + noise(240, 0.04, seed=seed + 1),
@@ -54,3 +54,46 @@ def test_a_fall_of_the_reward_alone_is_a_warning_about_the_data(seed):
     assert told.causes[0].startswith("data, curriculum")
     policy["kl_mean"] = np.append(line(0.0, 0.02, 120), line(0.02, 3.0, 120))
     assert found({"reward_mean": series, **policy}, "reward-collapse").severity == "critical"
+
+
+@pytest.mark.parametrize("records", [40, 200])
+def test_a_collapse_in_the_first_ten_records_is_named(records):
+    """A rate that is too high shows at steps 2 to 5: there is no best mean to fall from."""
+    reward = np.concatenate([[0.42, 0.38, 0.3, 0.1], np.full(records - 4, 0.01)])
+    columns = {"reward_mean": reward, "reward_std": np.sqrt(reward * (1 - reward))}
+    finding = found(columns, "reward-collapse")
+    assert finding.severity == "warning"
+    assert finding.first_step <= 35
+    assert (
+        found({"reward_mean": flat(0.4, sd=0.08), "reward_std": np.full(N, 0.45)}, "reward-collapse") is None
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_decay_over_a_hundred_records_is_named(seed):
+    series = np.concatenate([learning(seed, records=120), line(0.8, 0.2, 120) + noise(120, 0.05, seed=seed)])
+    assert found({"reward_mean": series}, "reward-collapse").severity in ("warning", "critical")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_step_down_while_the_policy_stands_is_other_prompts(seed):
+    reward = learning(seed, records=N)
+    reward[3 * N // 4 :] -= 0.4
+    policy = {
+        "kl_mean": np.full(N, 0.02),
+        "entropy_mean": 0.6 + noise(N, 0.02, seed=seed),
+        "grad_norm": 0.5 * np.exp(noise(N, 0.2, seed=seed)),
+    }
+    finding = found({"reward_mean": reward, **policy}, "reward-collapse")
+    assert finding is None or finding.severity == "info"
+    reward[3 * N // 4 :] -= 0.4  # no prompts, but a reward that is gone
+    assert found({"reward_mean": reward, **policy}, "reward-collapse").severity == "warning"
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(10.0, 5.0), (0.01, 0.0), (1.0, -2.0)])
+def test_the_unit_of_the_reward_decides_nothing(scale, offset):
+    series = np.concatenate([learning(records=120), flat(0.42, sd=0.04, records=80)])
+    plain, other = (
+        found({"reward_mean": one}, "reward-collapse") for one in (series, scale * series + offset)
+    )
+    assert (plain.severity, plain.first_step) == (other.severity, other.first_step)

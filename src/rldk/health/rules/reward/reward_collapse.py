@@ -1,13 +1,19 @@
 """REW007 reward-collapse: the reward fell off its best level and stays down.
 
-Invariant: the best is a best mean, and the noise is measured before the fall.
+Invariant: the best is a best mean, the noise includes that before the fall, and no unit of the reward
+decides.
 """
 
+from collections import deque
+from math import sqrt
+
 from rldk.health.context import ONLINE
+from rldk.health.grading import Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.tracks import Streak
+from rldk.health.rules.common import scored_completions
+from rldk.health.tracks import WINDOW, Streak
 from rldk.metrics.aliases import ENTROPY, LENGTH, REWARD, TRUNCATED
 
 __all__ = ["RewardCollapse", "RewardCollapseOptions"]
@@ -17,6 +23,18 @@ Levels = tuple[float, float, float, float, float]
 LAG = 10
 """Records between which the noise of a running mean is measured (Stable-Baselines3 logs one over 100
 episodes): from record to record it hardly moves."""
+WANDERS = 1.25
+"""Factor on the errors that are needed where the gain was below them: such a reward only wanders."""
+SETTLED = 100
+"""Records from which the errors are needed in full: noise wanders further the longer a run is."""
+INFORM = 0.75
+"""Effect from which it is information: six standard errors of the eight."""
+COMPLETIONS = 16
+"""Completions a record where the batch size is not known: few, so that the error is rather too large."""
+STEP_SEEN = 60
+"""Records from the beginning of a fall in which it may prove to be a step."""
+EARLY = 20
+"""Records in a row for which a reward must be far below its first two."""
 
 
 class RewardCollapseOptions(RuleOptions, frozen=True):
@@ -26,8 +44,8 @@ class RewardCollapseOptions(RuleOptions, frozen=True):
     """Records in a row below the threshold."""
     share: float = 0.5
     """Share of the gain since the start that is lost."""
-    noise: float = 5.5
-    """Least fall, in standard deviations of the record-to-record noise."""
+    errors: float = 8.0
+    """Least fall, in standard errors of the mean of 20 records."""
 
 
 class RewardCollapse(Rule[RewardCollapseOptions]):
@@ -40,14 +58,23 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
     The best policy is lost unless a checkpoint of that time exists, and the steps since then are wasted.
 
     ## How it decides
-    The mean over 10 records is below its best by half of the gain since the start and by at least 5.5
-    standard deviations of the record-to-record noise, for 8 records: warning. Critical where all of the gain
-    is lost. Where the gain was smaller than 5.5 deviations, 7 are needed: autocorrelated noise with heavy
-    tails reaches 5 within 500 records. Where a record covers ten steps, 3 records are enough. A series that
-    is itself a running mean needs 80 records, and its noise is measured over ten records. "Best" is the best
-    *mean*: a best raw value makes stationary noise fire in 95% of runs of 1,000 records. A warning at most
-    while the policy is as before the fall: the gradient norm, and at least two of KL, entropy, length and
-    truncation, are within half of their earlier levels.
+    The mean of 20 records is below its best by eight standard errors and by half of the gain since the
+    start, for 8 records: warning. Critical from twice both, which is the whole gain. Info from three quarters
+    of both. The error comes from means of blocks of five records, the larger one of now and of the best.
+    Where the gain was smaller than eight errors, ten are needed: autocorrelated noise with heavy tails
+    reaches eight. Before record 100 fewer are enough, because noise wanders further the longer a run is. The
+    gain counts as at least 1.5 standard deviations and half of `reward_std`. Where a record covers ten
+    steps, 3 records are enough.
+
+    A collapse in the first ten records leaves no best mean. So the first two records are compared with the
+    mean of ten, for 20 records. That mean is lower by three of the standard errors that `reward_std` gives,
+    and by three quarters of the way down to the lowest record.
+
+    Where the fall is one step between two records while the policy is as before, it may be other prompts. So
+    it must be the whole gain, and a quarter more errors. The policy is as before where the gradient norm, and
+    at least two of KL, entropy, length and truncation, are within half of their earlier levels. It is a
+    warning at most then. A series that is itself a running mean needs 80 records, and its error is its
+    change over ten records.
 
     ## What looks alike but is healthy
     A dip that recovers: downgraded to info once it is over. A switch of data or curriculum, or prompts sorted
@@ -83,57 +110,120 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
 
     def start(self) -> None:
         self.reward = self.chart.track(REWARD)
+        self.spread = self.chart.track("reward_std")
         self.kl = self.chart.track("kl_mean")
         self.truncated = self.chart.track(TRUNCATED)
         self.gradient = self.chart.track("grad_norm")
         self.entropy, self.length = self.chart.track(ENTROPY), self.chart.track(LENGTH)
-        self.low = Streak()
-        self.noise = 0.0
+        self.fall = Trouble(self.reward, records=self.options.records, discount=0.0)
+        self.slide = Trouble(self.reward, records=self.options.records * LAG, discount=0.0)
+        self.early = Trouble(self.reward, records=EARLY, discount=0.0)
+        self.best, self.best_step, self.error = 0.0, -1, 0.0
+        self.least = 0.0
+        self.first: tuple[float, float] | None = None
         self.at_best: Levels | None = None
-        self.before: Levels | None = None
-        self.unmoved = False
+        self.calm: deque[Levels] = deque(maxlen=20)
+        self.unmoved, self.step = False, 0.0
+        self.held = Streak()
         self.swing = 0.0
-        self.smooth = False
 
     def observe(self, at: Observation) -> Verdict | None:
         reward = self.reward
-        if len(reward.recent) > LAG:
+        if reward.count == 2:
+            self.first = (reward.ema10, self.spread.ema10)
+        if reward.count < 10:
+            return None
+        smooth = "episode_reward_mean" in at.values
+        early = self._early(at.step)
+        error = self._swing() if smooth else reward.error(min(reward.count, 20))
+        if self.best_step < 0 or reward.ema20 >= self.best:
+            self.best, self.best_step, self.error = reward.ema20, at.step, error
+            # Of the best, because a spread falls together with the reward.
+            self.least = max(1.5 * reward.error(1), 0.5 * self.spread.ema20)
+            self.at_best = None
+        elif self.at_best is None:
+            self.at_best = self._levels()
+        trouble = self.slide if smooth else self.fall
+        effect = self._effect(*self._sizes(max(self.error, error), smooth=smooth), at.step)
+        severity = trouble.feed(
+            effect, at.step, records=None if smooth else self.enough(self.options.records)
+        )
+        self.score = max(trouble.score, self.early.score)
+        if severity is None and early is not None:
+            return self._verdict(self.early, early, self.first[0] if self.first else 0.0, reward.ema10)
+        if severity is None and trouble.effect < INFORM:
+            return None
+        if self.unmoved:
+            severity = min(severity or Severity.INFO, Severity.WARNING)
+        return self._verdict(trouble, severity or Severity.INFO, self.best, reward.ema20)
+
+    def _verdict(self, trouble: Trouble, severity: Severity, best: float, now: float) -> Verdict:
+        reward = self.reward
+        all_gone = now <= reward.start < best
+        begin = f"step {self.best_step}" if trouble is not self.early else "the first two records"
+        return Verdict(
+            severity=severity,
+            message=f"the reward fell from {best:.3g} ({begin}) to {now:.3g} and stays down"
+            + ("; all of its gain is lost" if all_gone and trouble is not self.early else "")
+            + ("; the policy is as before, so prompts or rewards may have changed" if self.unmoved else ""),
+            evidence={"reward_mean": [best, now], "start": reward.start, "error": self.error},
+            onset=trouble.since,
+            confidence=trouble.confidence,
+        )
+
+    def _effect(self, errors: float, share: float, step: int) -> float:
+        """The size of the fall, a smaller one where it may be other prompts."""
+        effect = min(errors, share)
+        held = self.held.feed(effect >= 0.5, step)
+        if not held:
+            self.calm.append(self._levels())
+        before = self.calm[0] if self.calm else None
+        self.unmoved = held > 0 and self._is_as(before) and self._is_as(self.at_best)
+        if 0 < held <= STEP_SEEN:  # what the policy does later is no sign of what began it
+            self.step = self._step() if self._is_as(before) else 0.0
+        if held and self.step >= 0.6 * (self.best - self.reward.ema20):
+            return min(errors / WANDERS, share / 2)
+        return effect
+
+    def _sizes(self, error: float, *, smooth: bool) -> tuple[float, float]:
+        """The fall in multiples of what a warning needs: of its errors, and of half of the gain."""
+        options, reward = self.options, self.reward
+        lost, gained = self.best - reward.ema20, self.best - reward.start
+        if lost <= 0:
+            return 0.0, 0.0
+        errors = options.errors * error
+        if gained < errors:
+            if smooth:
+                return 0.0, 0.0  # an agent that learns from nothing has nothing to lose yet
+            errors *= WANDERS
+        errors = min(errors, WANDERS * options.errors * error * (reward.count / SETTLED) ** 0.2)
+        return lost / errors, lost / (options.share * max(gained, self.least))
+
+    def _early(self, step: int) -> Severity | None:
+        """The severity of a fall from the first two records, before there could be a best mean."""
+        reward, spread = self.reward, self.spread
+        if self.first is None or self.first[1] <= 0 or self.best > self.first[0]:
+            return None
+        level, spread_then = self.first
+        scored = (scored_completions(self.context, 1) or COMPLETIONS) * self.chart.spacing
+        error = spread_then / sqrt(2 * scored)
+        lost, way = level - reward.ema10, level - reward.low
+        effect = min(lost / (3 * error), lost / (0.75 * way)) if lost > 0 and spread.count else 0.0
+        return self.early.feed(effect, step)
+
+    def _swing(self) -> float:
+        """The noise of a running mean, from its changes over `LAG` records before the fall."""
+        reward = self.reward
+        if len(reward.recent) > LAG and (reward.ema20 >= self.best or self.best_step < 0):
             swing = abs(reward.last - reward.recent[-1 - LAG])
             self.swing += (swing - self.swing) / min(reward.count - LAG, 50)
-        if reward.ema10 >= reward.best - 1e-12:
-            # Only here: the fall itself is not noise.
-            self.smooth = "episode_reward_mean" in at.values
-            self.noise = max(reward.noise, 0.886 * self.swing) if self.smooth else reward.noise
-            self.low.feed(False, at.step)
-            self.at_best = None
-            return None
-        if self.at_best is None:
-            self.at_best = self._levels()
-        noise = max(self.noise, 1e-9, 0.01 * abs(reward.best))
-        gained = reward.best - reward.start
-        lost = reward.best - reward.ema10
-        least = self.options.noise * noise
-        least = least if gained >= least else 1.3 * least  # a reward that never rose only wanders
-        held = self.low.feed(lost >= max(self.options.share * gained, least), at.step)
-        if held == 1:
-            self.before = self._levels()
-        if self.smooth and gained < self.options.noise * noise:
-            return None  # an agent that learns from nothing has nothing to lose yet
-        needed = self.options.records * LAG if self.smooth else self.enough(self.options.records)
-        if held < needed or reward.count < 10:
-            return None
-        all_gone = lost >= gained
-        self.unmoved = self._unmoved()
-        return Verdict(
-            severity=Severity.CRITICAL if all_gone and not self.unmoved else Severity.WARNING,
-            message=f"the reward fell from {reward.best:.3g} (step {reward.best_step}) to {reward.ema10:.3g} "
-            f"and stays down"
-            + ("; all of its gain is lost" if all_gone and gained > noise else "")
-            + ("; the policy is as before, so prompts or rewards may have changed" if self.unmoved else ""),
-            evidence={"reward_mean": [reward.best, reward.ema10], "start": reward.start, "noise": noise},
-            onset=self.low.since,
-            confidence=min(0.6 + 0.05 * lost / noise, 0.95),
-        )
+        return max(0.886 * self.swing, 1e-12)
+
+    def _step(self) -> float:
+        """The largest fall between two neighbouring records, as means of five on both sides."""
+        values = self.reward.tail(WINDOW)
+        sums = [sum(values[i : i + 5]) for i in range(len(values) - 4)]
+        return max((before - after for before, after in zip(sums, sums[5:], strict=False)), default=0.0) / 5
 
     def _levels(self) -> Levels:
         return (
@@ -144,21 +234,18 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
             self.gradient.median(20),
         )
 
-    def _unmoved(self) -> bool:
-        """Whether the policy's metrics, the gradient and at least two more, are as they were before."""
+    def _is_as(self, old: Levels | None) -> bool:
+        """Whether the policy's metrics, the gradient and at least two more, are as they were."""
         tracks = (self.kl, self.entropy, self.length, self.truncated, self.gradient)
-        if not self.gradient.count or sum(track.count > 0 for track in tracks) < 3:
+        if old is None or not self.gradient.count or sum(track.count > 0 for track in tracks) < 3:
             return False
-        if self.at_best is None or self.before is None:
+        kl, entropy, length, cut, gradient = self._levels()
+        if kl > max(1.5 * old[0], 0.1) or abs(cut - old[3]) > 0.1 or gradient > 1.5 * old[4]:
             return False
-        for old in (self.at_best, self.before):
-            kl, entropy, length, cut, gradient = self._levels()
-            if kl > max(1.5 * old[0], 0.1) or abs(cut - old[3]) > 0.1 or gradient > 1.5 * old[4]:
+        for now, was in ((entropy, old[1]), (length, old[2])):
+            if max(now, was) > 1.5 * max(min(now, was), 1e-9):
                 return False
-            for now, was in ((entropy, old[1]), (length, old[2])):
-                if max(now, was) > 1.5 * max(min(now, was), 1e-9):
-                    return False
-        return max(self.gradient.tail(self.low.count + 20)) <= 5 * self.before[4]
+        return max(self.gradient.tail(20)) <= 5 * old[4]
 
     def causes(self) -> list[Cause]:
         rate = Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr")
