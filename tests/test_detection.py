@@ -70,12 +70,11 @@ def unremarkable(records, **metrics):
     "events",
     [
         unremarkable(12, reward_mean=0.5, entropy_mean=0.7),
-        unremarkable(200, entropy_mean=0.7),
-        unremarkable(200),
+        [event(step, entropy_mean=0.7) for step in range(200)],
         [],
         [event(step, learning=0.5) for step in range(100)],
     ],
-    ids=["twelve records", "no reward", "loss alone", "empty", "unknown keys"],
+    ids=["twelve records", "no reward and no loss", "empty", "unknown keys"],
 )
 def test_too_little_to_judge_is_said_and_nothing_is_guessed(tmp_path, events):
     diagnosis = judge(RecordedRun(write_run(tmp_path, *events)))

@@ -46,7 +46,7 @@ def test_a_path_as_text_a_path_and_a_run_give_what_the_command_finds(ill):
     found = json.loads(done.stdout)["findings"]
     assert "reward-collapse" in {finding["rule"] for finding in found}
     for run in (ill, str(ill), str(ill / "run"), open_run(ill)):
-        assert msgspec.to_builtins(judge(run).findings) == found
+        assert json.loads(msgspec.json.encode(judge(run).findings)) == found
 
 
 def test_the_log_of_another_tool_is_judged(tmp_path):

@@ -59,7 +59,8 @@ class Trouble:
         discount: how much of the score a reward that gains takes away, 0 to 1.
 
     Example:
-        >>> reward, trouble = Track(), Trouble(reward := Track(), records=3)
+        >>> reward = Track()
+        >>> trouble = Trouble(reward, records=3)
         >>> for step in range(1, 41):
         ...     reward.push(step, 0.5)
         ...     severity = trouble.feed(0.0 if step < 30 else 1.2, step)
