@@ -31,3 +31,15 @@ def test_gradients_that_stay_or_double_are_silent(seed):
         gradient = norms(1000, seed) * np.exp(line(0, np.log(growth), 1000))
         rows = trains(grad_norm=gradient, reward_mean=reward(1000, seed, 0.3))
         assert finding(rows, "gradient-creep", "grpo") is None
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_gradients_that_grew_and_stay_high_are_a_warning_also_in_a_short_log(seed):
+    gradient = norms(60, seed, 0.2)
+    gradient[20:] *= 20
+    rows = trains(grad_norm=gradient, reward_mean=reward(60, seed, 0.3))
+    found = finding(rows, "gradient-creep", "grpo")
+    assert found.severity == "warning"
+    assert 20 <= found.onset_step <= 28
+    few = trains(grad_norm=gradient, reward_mean=reward(60, seed, 0.3), frac_reward_zero_std=[0.8] * 60)
+    assert finding(few, "gradient-creep", "grpo").severity == "info"

@@ -45,3 +45,22 @@ def test_single_spikes_and_batches_without_gradient_are_silent():
     gradient[100] = gradient[200] = 100
     gradient[50::3] = 0.0
     assert finding(trains(grad_norm=gradient, reward_mean=reward(300, 4)), "gradient-spike", "grpo") is None
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_spikes_far_apart_are_counted_together(seed):
+    gradient = norms(200, seed, 0.2)
+    gradient[60::12] *= 50
+    columns = {"grad_norm": gradient, "reward_mean": reward(200, seed, 0.3)}
+    found = finding(trains(**columns), "gradient-spike", "grpo")
+    assert found.severity == "warning"
+    assert found.onset_step >= 61
+    few = trains(**columns, frac_reward_zero_std=[0.8] * 200)
+    assert finding(few, "gradient-spike", "grpo") is None
+
+
+def test_a_norm_that_stays_high_is_no_spike():
+    gradient = norms(200, 5, 0.2)
+    gradient[100:] *= 50
+    found = finding(trains(grad_norm=gradient, reward_mean=reward(200, 5, 0.3)), "gradient-spike", "grpo")
+    assert found is None or found.severity == "info"

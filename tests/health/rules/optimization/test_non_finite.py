@@ -61,6 +61,26 @@ def test_what_is_over_is_told_as_information():
     assert finding(dpo(60, loss={20: nan, 26: inf}), RULE, "sft").severity == "info"
 
 
+def test_gradients_that_were_nan_three_times_are_a_warning_that_lasts():
+    for at in ((20, 21, 22), (20, 30, 40)):
+        lost = dict.fromkeys(at, nan)
+        rows = dpo(90, grad_norm=lost, loss=dict.fromkeys(at, 0.0))
+        found = finding(rows, RULE, "grpo")
+        assert found.severity != "info"
+        assert found.onset_step == 21
+    skipped = dpo(90, grad_norm=dict.fromkeys((20, 40, 60), inf))
+    assert finding(skipped, RULE, "sft", options={"fp16": True}).severity == "info"
+
+
+def test_a_rate_is_no_cause_of_what_fails_in_the_first_records_or_of_a_metric_alone():
+    first = dpo(4, loss=dict.fromkeys(range(4), 0.0), grad_norm=from_record(0, records=4))
+    late = dpo(30, loss=from_record(20, 0.0, 30), grad_norm=from_record(20, records=30))
+    metric = dpo(30, kl_mean=from_record(20, records=30))
+    texts = [" ".join(finding(rows, RULE, "dpo").causes) for rows in (first, late, metric)]
+    assert ["updates are too large" in text for text in texts] == [False, True, False]
+    assert "the weights are fine" in texts[2]
+
+
 def test_the_search_of_an_fp16_scaler_is_no_alarm():
     rows = dpo(40, grad_norm={0: inf, 1: nan, 2: inf})
     for options in ({"fp16": True}, {}):

@@ -1,42 +1,54 @@
-"""OPT003 gradient-creep: the gradient norm rises for hundreds of steps while the reward does not.
+"""OPT003 gradient-creep: the gradient norm grows to a multiple of its early level.
 
-Invariant: no level of a gradient norm decides; the rule compares it with the run's own early level.
+Invariant: no level of a gradient norm decides, only its multiple of the run's own early level; a reward that
+gains halves the score.
 """
 
+from math import log
+
 from rldk.health.context import ONLINE
+from rldk.health.grading import Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import improving, solved
+from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.optimization.common import GRADIENT, TINY
+from rldk.health.tracks import BASELINE
 from rldk.metrics.aliases import REWARD
 
 __all__ = ["GradientCreep", "GradientCreepOptions"]
+
+EARLY = 10
+"""First records whose median is the run's own level in a log that is too short for a baseline."""
+DOUBTFUL = 0.9
+"""Largest score where most groups have no advantage: the norm is that of a few, and jumps about."""
 
 
 class GradientCreepOptions(RuleOptions, frozen=True):
     """Thresholds of gradient-creep."""
 
-    ratio: float = 3.0
-    """Multiple of the run's early gradient norm from which it is reported."""
-    z: float = 2.33
-    """Standard normal quantile that the trend must reach; 2.33 is p = 0.01."""
+    times: float = 4.0
+    """Multiple of the run's own gradient norm that is worth a warning."""
+    records: int = 8
+    """Records in a row at which the median of 11 is that high."""
 
 
 class GradientCreep(Rule[GradientCreepOptions]):
-    """The gradient norm rises for hundreds of steps while the reward does not.
+    """The gradient norm grows to a multiple of its early level.
 
     ## What it looks for
-    A smoothed gradient norm that has grown to a multiple of its early level, and still grows.
+    A gradient norm that has grown to a multiple of its early level, and what the reward gained meanwhile.
 
     ## Why it matters
     A collapse often begins so: rollout and trainer drift apart, or the policy becomes extreme.
 
     ## How it decides
-    From 160 records on, the rule judges every tenth. Mean and median of 50 records are at least 3 times those
-    of records 10 to 60. The last 100 records, in blocks of five, rise with p < 0.01 by Mann-Kendall. Warning
-    where the reward gained less than half of its noise over these 100 records and is not at its ceiling; info
-    otherwise.
+    The median of eleven records is at least four times the run's own level, for eight records. The own level
+    is the median of the first ten records, or that of records 5 to 25 where it is lower.
+
+    The score is 1 at four times the level, 2 at sixteen times; see [severity](../severity.md). A reward that
+    gained since then halves it. From a score of 1 on it is a warning. Info where only the gain keeps it
+    below, or where half of the groups have no advantage: the norm is then that of a few.
 
     ## What looks alike but is healthy
     A rise while the reward rises, or a new stage of a curriculum. On a solved task few prompts have an
@@ -59,41 +71,35 @@ class GradientCreep(Rule[GradientCreepOptions]):
     def start(self) -> None:
         self.gradient = self.chart.track(GRADIENT)
         self.reward = self.chart.track(REWARD)
-        self.base = 0.0
-        self.held: Verdict | None = None
-        self.since: int | None = None
+        self.zero_std = self.chart.track("frac_reward_zero_std")
+        self.high = Trouble(self.reward, records=self.options.records)
+        self.early = self.own = 0.0
 
     def observe(self, at: Observation) -> Verdict | None:
         gradient = self.gradient
-        count = gradient.count
-        if count < 60:
+        if gradient.count < EARLY:
             return None
-        if count == 60:
-            self.base = max(gradient.median(50), gradient.mean(50))
-        elif count >= 160 and count % 10 == 0:
-            self.held = self._judge(at.step)
-        return self.held
-
-    def _judge(self, step: int) -> Verdict | None:
-        level, base = min(self.gradient.ema50, self.gradient.median(50)), self.base
-        if (
-            base <= TINY
-            or level < self.options.ratio * base
-            or _trend(self.gradient.tail(100)) < self.options.z
-        ):
-            self.since = None
+        if gradient.count <= BASELINE[1]:
+            self.early = self.early or gradient.median(EARLY)
+            base = gradient.baseline
+            self.own = self.early if base is None else min(base, self.early)
+        level, own = gradient.middle, self.own
+        effect = log(level / own) / log(self.options.times) if level > own > TINY else 0.0
+        severity = self.high.feed(effect, at.step, records=self.enough(self.options.records))
+        few = self.zero_std.ema20 >= 0.5
+        self.score = min(self.high.score, DOUBTFUL) if few else self.high.score
+        if severity is None:
             return None
-        if self.since is None:
-            self.since = step
-        reward = self.reward
-        idle = reward.count >= 100 and not improving(reward, records=99) and not solved(reward)
+        if few:
+            severity = Severity.INFO
+        reward, then = self.reward, self.high.then
+        paid = f", the reward {course(then.mean, reward.ema20)}" if then else ""
         return Verdict(
-            severity=Severity.WARNING if idle else Severity.INFO,
-            message=f"the gradient norm crept up from {base:.3g} to {level:.3g} and still rises"
-            + (f" while the reward stays at {reward.ema20:.3g}" if idle else ""),
-            evidence={GRADIENT: [base, level], "reward_mean": reward.ema20},
-            onset=self.since,
-            confidence=min(0.5 + 0.05 * level / base, 0.85),
+            severity=min(severity, self.severity),
+            message=f"the gradient norm rose from {own:.3g} to {level:.3g}{paid}",
+            evidence={GRADIENT: [own, level], "reward_mean": [then.mean, reward.ema20] if then else None},
+            onset=self.high.since,
+            confidence=self.high.confidence,
         )
 
     def causes(self) -> list[Cause]:
@@ -119,13 +125,3 @@ class GradientCreep(Rule[GradientCreepOptions]):
                 0.5,
             ),
         ]
-
-
-def _trend(values: list[float], blocks: int = 20) -> float:
-    """Mann-Kendall's z of the means of `blocks` blocks: standard normal where there is no trend."""
-    width = max(len(values) // blocks, 1)
-    means = [sum(values[i : i + width]) / width for i in range(0, width * (len(values) // width), width)]
-    n = len(means)
-    score = sum((b > a) - (b < a) for i, a in enumerate(means) for b in means[i + 1 :])
-    deviation = (n * (n - 1) * (2 * n + 5) / 18) ** 0.5
-    return (score - 1) / deviation if score > 0 else (score + 1) / deviation if score < 0 else 0.0

@@ -1,31 +1,53 @@
 """OPT002 gradient-spike: the gradient norm jumps, and the run suffers from it.
 
-Invariant: no level of a gradient norm decides; it is a warning only if reward or loss suffers afterwards.
+Invariant: no level of a gradient norm decides, only the multiple of what is usual; few spikes are a warning
+only if reward or loss suffers afterwards.
 """
 
 from collections import deque
-from math import log
+from itertools import islice, pairwise
+from math import exp, log
 from statistics import median
+from typing import NamedTuple
 
 from rldk.health.context import OFFLINE
+from rldk.health.grading import Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.optimization.common import GRADIENT, TINY
+from rldk.health.tracks import WINDOW
 from rldk.metrics.aliases import LOSS, REWARD
 
 __all__ = ["GradientSpike", "GradientSpikeOptions"]
+
+LEAST = 10
+"""Records before which nothing is usual."""
+
+
+class Spike(NamedTuple):
+    """One record far above the others."""
+
+    number: int
+    """The number of the record, from 1."""
+    step: int
+    value: float
 
 
 class GradientSpikeOptions(RuleOptions, frozen=True):
     """Thresholds of gradient-spike."""
 
     ratio: float = 5.0
-    """Least multiple of the median of the last 100 records."""
+    """Least multiple of the median of the last 100 records that are no spikes."""
     deviations: float = 6.0
     """Least number of robust standard deviations above that median, on a log scale."""
     damage: float = 2.0
     """Change of reward or loss that counts, in standard deviations of its noise."""
+    bursts: int = 3
+    """Spikes, or bursts of them, among 100 records that are worth a warning from a height of `peak` on."""
+    peak: float = 10.0
+    """Multiple of the usual norm, in the median of the spikes, that is worth a warning."""
 
 
 class GradientSpike(Rule[GradientSpikeOptions]):
@@ -38,10 +60,18 @@ class GradientSpike(Rule[GradientSpikeOptions]):
     One bad update can undo an hour: Adam's second moment stays inflated and learning slows for long.
 
     ## How it decides
-    A record is a spike if it is at least 5 times the median of the last 100 records and at least 6 robust
-    standard deviations above it on a log scale. Two spikes within three records: info. Warning if, within 30
-    records, the mean reward over 10 records falls by two standard deviations of its record-to-record noise.
-    In offline training, warning if the loss rises by a quarter of its level and by two such deviations.
+    A record is a spike if it is at least 5 times the median of the last 100 records that are no spikes, and
+    at least 6 robust standard deviations above it on a log scale. Where half of the groups have no advantage,
+    no record is one.
+
+    The score is the number of spikes among 100 records, divided by 3, or the size of the median spike: 1 at
+    ten times the usual norm, 2 at a hundred times. The smaller of both counts; see
+    [severity](../severity.md). Spikes within two records of each other count once. A reward that gained since
+    the first halves it. From a score of 1 on it is a warning; info where only the gain keeps it below.
+
+    Two spikes within three records: info. Warning if, within 30 records, the mean reward over 10 records
+    falls by two standard deviations of its record-to-record noise. In offline training, warning if the loss
+    rises by a quarter of its level and by two such deviations.
 
     ## What looks alike but is healthy
     Single spikes: a plain rule of 3 standard deviations fires 7 to 14 times per 1,000 healthy steps, and on
@@ -66,74 +96,115 @@ class GradientSpike(Rule[GradientSpikeOptions]):
         self.gradient = self.chart.track(GRADIENT)
         self.reward = self.chart.track(REWARD)
         self.loss = self.chart.track(LOSS)
+        self.zero_std = self.chart.track("frac_reward_zero_std")
         self.is_offline = self.context.algorithm in OFFLINE | {"trainer"}
-        self.usual = 0.0
-        self.spikes: deque[tuple[int, int]] = deque(maxlen=3)
-        self.burst: tuple[int, int] | None = None
-        self.peak = 0.0
+        self.calm: deque[float] = deque(maxlen=WINDOW)
+        """Logarithms of the last records that are no spikes."""
+        self.usual, self.middle, self.spread = 0.0, 0.0, 0.0
+        self.spikes: deque[Spike] = deque(maxlen=WINDOW)
+        self.many = Trouble(self.reward, records=1)
+        self.burst: Spike | None = None
         self.levels = (0.0, 0.0, 0.0, 0.0)
         self.hurt = ""
 
     def observe(self, at: Observation) -> Verdict | None:
         gradient = self.gradient
-        count = gradient.count
-        if count < 30:
-            return None
-        if count % 20 == 0 or not self.usual:
-            self.usual = gradient.median()
-        value = gradient.last
-        if (
-            value > max(self.options.ratio * self.usual, TINY)
-            and gradient.step == at.step
-            and self._is_spike(value)
-        ):
-            self._note(count, at.step, value)
+        count, value, spikes = gradient.count, gradient.last, self.spikes
+        if gradient.step == at.step and value > TINY:
+            if self._is_spike(value):
+                self._note(Spike(count, at.step, value))
+            else:
+                self.calm.append(log(value))
+                if len(self.calm) >= LEAST and (count % 20 == 0 or not self.usual):
+                    self._measure()
+        while spikes and count - spikes[0].number >= WINDOW:
+            spikes.popleft()
+        severity = self.many.feed(self._effect(), at.step)
+        self.score = self.many.score
+        burst = self._burst(count)
+        if severity is not None and (severity > Severity.INFO or burst is None):
+            top = median(spike.value for spike in spikes)
+            then, reward = self.many.then, self.reward
+            paid = f", the reward {course(then.mean, reward.ema20)}" if then else ""
+            return Verdict(
+                severity=min(severity, self.severity),
+                message=f"{len(spikes)} of {min(count, WINDOW)} gradient norms are spikes of {top:.3g} above "
+                f"the usual {self.usual:.3g}{paid}",
+                evidence={GRADIENT: [self.usual, top]},
+                onset=spikes[0].step,
+                confidence=self.many.confidence,
+            )
+        return burst
+
+    def _measure(self) -> None:
+        middle = self.middle = median(self.calm)
+        self.spread = 1.4826 * median(abs(old - middle) for old in self.calm)
+        self.usual = exp(middle)
+
+    def _effect(self) -> float:
+        """1 at the number and the height that are worth a warning; the smaller of both sizes counts."""
+        spikes = self.spikes
+        if not spikes:
+            return 0.0
+        bursts = 1 + sum(after.number - before.number > 2 for before, after in pairwise(spikes))
+        height = median(spike.value for spike in spikes) / self.usual
+        return min(bursts / self.options.bursts, log(max(height, 1.0)) / log(self.options.peak))
+
+    def _is_spike(self, value: float) -> bool:
+        """Whether a record is far above the others; a norm that stays there is a level and no spike."""
+        ratio = self.options.ratio
+        if not self.usual or value < ratio * self.usual or self.gradient.middle >= ratio * self.usual:
+            return False
+        if self.zero_std.ema20 >= 0.5:  # most groups have no advantage: the norm is that of a few
+            return False
+        return log(value) - self.middle >= self.options.deviations * max(self.spread, 0.02)
+
+    def _note(self, spike: Spike) -> None:
+        spikes = self.spikes
+        if not self.burst and (not spikes or spike.number - spikes[-1].number > 2):
+            reward, loss = self.reward, self.loss
+            self.levels = (reward.ema10, reward.noise, loss.ema10, loss.noise)
+        spikes.append(spike)
+        if self.burst is None:
+            self.burst = next(
+                (
+                    old
+                    for old in islice(spikes, max(len(spikes) - 3, 0), len(spikes) - 1)
+                    if spike.number - old.number <= 2
+                ),
+                None,
+            )
+
+    def _burst(self, count: int) -> Verdict | None:
+        """Two spikes within three records, and what followed."""
         burst = self.burst
         if burst is None:
             return None
-        age = count - burst[0]
+        age = count - burst.number
         if age > 30 and not self.hurt:
             self.burst = None
             return None
         self.hurt = self._damage() if age <= 30 or self.hurt else ""
         if not self.hurt and age > 10:
             return None
+        peak = max(
+            (spike.value for spike in self.spikes if spike.number >= burst.number), default=burst.value
+        )
         return Verdict(
             severity=Severity.WARNING if self.hurt else Severity.INFO,
-            message=f"the gradient norm jumped from {self.usual:.3g} to {self.peak:.3g}"
+            message=f"the gradient norm jumped from {self.usual:.3g} to {peak:.3g}"
             + (f", and then {self.hurt}" if self.hurt else "; reward and loss have not suffered"),
-            evidence={GRADIENT: [self.usual, self.peak]},
-            onset=burst[1],
+            evidence={GRADIENT: [self.usual, peak]},
+            onset=burst.step,
             confidence=0.8 if self.hurt else 0.5,
         )
-
-    def _is_spike(self, value: float) -> bool:
-        logs = [log(old) for old in self.gradient.tail(100)[:-1] if old > TINY]
-        if len(logs) < 20:
-            return False
-        middle = median(logs)
-        spread = 1.4826 * median(abs(old - middle) for old in logs)
-        above = log(value) - middle
-        return above >= log(self.options.ratio) and above >= self.options.deviations * max(spread, 0.02)
-
-    def _note(self, count: int, step: int, value: float) -> None:
-        if not self.burst and (not self.spikes or count - self.spikes[-1][0] > 2):
-            reward, loss = self.reward, self.loss
-            self.levels = (reward.ema10, reward.noise, loss.ema10, loss.noise)
-            self.peak = 0.0
-        self.spikes.append((count, step))
-        self.peak = max(self.peak, value)
-        if self.burst is None:
-            close = [spike for spike in self.spikes if count - spike[0] <= 2]
-            if len(close) >= 2:
-                self.burst = close[0]
 
     def _damage(self) -> str:
         rewarded, reward_noise, lost, loss_noise = self.levels
         reward, loss, times = self.reward, self.loss, self.options.damage
         if reward.count >= 20:
             fall = rewarded - reward.ema10
-            if fall >= times * max(reward_noise, 0.02 * abs(rewarded), 1e-9):
+            if fall >= times * max(reward_noise, 0.05 * (reward.high - reward.low), 1e-12):
                 return f"the reward fell from {rewarded:.3g} to {reward.ema10:.3g}"
         elif self.is_offline and loss.count >= 20:
             rise = loss.ema10 - lost

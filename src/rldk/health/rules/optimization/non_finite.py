@@ -33,6 +33,8 @@ SOFT = ("logits_*", "rewards_*", "logps_*")
 """Averages of a batch that are NaN now and then in runs that learn, above all in DPO."""
 BEGIN = 20
 """First records that may all overflow while a loss scaler searches for its scale."""
+FIRST = 2
+"""First records: what is not finite in them is the fault of data, precision or a kernel, not of an update."""
 MAX_KEYS = 2000
 _ALL = 0x3FF  # ten records
 
@@ -45,6 +47,8 @@ class NonFiniteOptions(RuleOptions, frozen=True):
     scaler_records: int = 5
     """Records of the last ten that make it critical where only the gradient norm is not finite and a loss
     scaler may be the reason."""
+    gradients: int = 3
+    """Records without a finite gradient norm, no scaler's doing, that are a warning even when over."""
 
 
 class NonFinite(Rule[NonFiniteOptions]):
@@ -59,9 +63,11 @@ class NonFinite(Rule[NonFiniteOptions]):
     ## How it decides
     The rule counts such records among the last ten. One: info; a warning where the gradient norm and another
     series are not finite in it, or the loss is exactly 0. Two, or half of the ten where a mixed-precision
-    scaler may be at work: critical. A NaN average of the training loss in the summary is critical where the
-    last record was not finite either. A loss that drops to exactly 0 for three records, in a log without
-    gradient norms, is reported too: the trainer writes 0 for a loss that is NaN.
+    scaler may be at work: critical. Three records of a run without a finite gradient norm, where no scaler
+    may be at work: at least a warning, which lasts: steps were lost, or the weights. A NaN average of the
+    training loss in the summary is critical where the last record was not finite either. A loss that drops to
+    exactly 0 for three records, in a log without gradient norms, is reported too: the trainer writes 0 for a
+    loss that is NaN.
 
     ## What looks alike but is healthy
     In fp16 the scaler tries scales until gradients do not overflow, and now and then later. The gradient norm
@@ -74,6 +80,8 @@ class NonFinite(Rule[NonFiniteOptions]):
 
     ## What to do
     Stop, go back to the last checkpoint before the onset, and start again with a lower learning rate in bf16.
+    What is not finite in the first two records is the fault of data, precision or a kernel. Where the
+    gradient norm stays finite, a metric averages over nothing, and the weights are fine.
 
     ## Sources
     trl#6702, trl#6771, transformers#13619, verl#747, verl#2505; measured with TRL 1.16: with NaN weights and
@@ -86,19 +94,23 @@ class NonFinite(Rule[NonFiniteOptions]):
     enable = "log the loss and the gradient norm, as TRL does"
     explained_by = ("reward-function-errors",)
     answers = ("gradient-spikes",)
+    lasting = "the gradient norm was not finite in three records, and no scaler explains it"
     forbids_saving = True
 
     def start(self) -> None:
         self.loss = self.chart.track("loss")
+        self.gradient = self.chart.track("grad_norm")
         self.strictness: dict[str, int] = {}
         self.born: set[str] = set()
         self.bad = self.scaled = 0  # a bit for each of the last ten records
         self.records = self.tried = 0
         self.since = 0
         self.last_bad = False
+        self.lost = self.lost_since = 0  # records without a finite gradient that no scaler explains
         self.zeros = 0
         self.before_zeros = 1.0
         self.shown: list[str] = []
+        self.began = 0  # the record at which it began
         self.latest: Verdict | None = None
         self.absent = 0  # records since the latest verdict
 
@@ -174,34 +186,36 @@ class NonFinite(Rule[NonFiniteOptions]):
         named = hard or [key for key in soft if key not in self.born]
         if not named:
             return None
+        if "grad_norm" in hard and not scaled:
+            self.lost += 1
+            self.lost_since = self.lost_since or at.step
         if not earlier or not hard:
             self.since, self.shown = at.step, []
+            self.began = self.records
         self.shown = list(dict.fromkeys([*self.shown, *named]))[:20]
         count = self.bad.bit_count()
-        severity = Severity.INFO
-        if (
-            hard
-            and not begins
-            and (
-                count >= self.options.records
-                or count + self.scaled.bit_count() >= self.options.scaler_records
-                or (at.phase == "summary" and was_bad)
-            )
-        ):
-            severity = Severity.CRITICAL
-        elif "grad_norm" in hard and (len(hard) > 1 or at.values.get("loss") == 0.0):
-            severity = Severity.WARNING
+        severity = Severity.INFO if begins else self._grade(at, hard, was_bad)
         return self._verdict(at, named, severity, count + self.scaled.bit_count())
 
+    def _grade(self, at: Observation, hard: list[str], was_bad: bool) -> Severity:
+        count, options = self.bad.bit_count(), self.options
+        many = count >= options.records or count + self.scaled.bit_count() >= options.scaler_records
+        if hard and (many or (at.phase == "summary" and was_bad)):
+            return Severity.CRITICAL
+        lost = "grad_norm" in hard and (len(hard) > 1 or at.values.get("loss") == 0.0)
+        return Severity.WARNING if lost or self.lost >= options.gradients else Severity.INFO
+
     def _verdict(self, at: Observation, named: list[str], severity: Severity, count: int) -> Verdict:
+        is_lasting = self.lost >= self.options.gradients
         spelled = ", ".join(f"{key} {at.values[key]}" for key in named[:3])
         more = f" and {len(named) - 3} more" if len(named) > 3 else ""
         return Verdict(
             severity=severity,
             message=f"not finite: {spelled}{more}" + (f"; in {count} of 10 records" if count > 1 else ""),
             evidence={key: str(at.values[key]) for key in named[:10]},
-            onset=self.since,
+            onset=self.lost_since if is_lasting else self.since,
             confidence=0.95 if severity is Severity.CRITICAL else 0.6,
+            is_lasting=is_lasting,
         )
 
     def _strict(self, key: str) -> int:
@@ -255,6 +269,17 @@ class NonFinite(Rule[NonFiniteOptions]):
             (Remedy("make the reward function return a finite number for every completion"),),
             0.95 if rewards else 0.1,
         )
+        if self.shown and not rewards and "grad_norm" not in self.shown and self.gradient.step >= self.since:
+            return [
+                *((reward,) if self.context.algorithm in ONLINE else ()),
+                Cause(
+                    "a mean over nothing: the gradient norm is finite, so the weights are fine",
+                    (Remedy("look at the batch of the onset step: what the metric averages may be absent"),),
+                    0.9,
+                ),
+            ]
+        # A rate that is still warming up has moved nothing: what fails so early was wrong before.
+        at_first = self.began <= FIRST
         return [
             *((reward,) if rewards or self.context.algorithm in ONLINE else ()),
             Cause(
@@ -262,21 +287,24 @@ class NonFinite(Rule[NonFiniteOptions]):
                 (Remedy("set `bf16=True` in place of `fp16`"),),
                 0.8 if fp16 else 0.3,
             ),
+            *(() if at_first else (self._too_large(rate),)),
             Cause(
-                "updates are too large",
-                (
-                    Remedy("lower `learning_rate`", scale=0.1),
-                    Remedy("set `max_grad_norm` to 1.0", down_to=1.0),
-                    Remedy("set `warmup_steps` to a tenth of the run", unless=WARMUP),
-                ),
-                0.7 if rate is not None and rate >= 1e-4 else 0.6,
-            ),
-            Cause(
-                "a batch without a trained token, a division by 0, or a fault of the data",
+                "a batch without a trained token, a division by 0, or a fault of the data or of a kernel",
                 (
                     Remedy("look at the batch of the onset step"),
                     Remedy("set `logging_nan_inf_filter=False` so that the log shows a NaN loss"),
                 ),
-                0.4,
+                0.7 if at_first else 0.4,
             ),
         ]
+
+    def _too_large(self, rate: float | None) -> Cause:
+        return Cause(
+            "updates are too large",
+            (
+                Remedy("lower `learning_rate`", scale=0.1),
+                Remedy("set `max_grad_norm` to 1.0", down_to=1.0),
+                Remedy("set `warmup_steps` to a tenth of the run", unless=WARMUP),
+            ),
+            0.7 if rate is not None and rate >= 1e-4 else 0.6,
+        )
