@@ -21,3 +21,14 @@ def test_a_function_that_never_pays_beside_one_that_does():
 @pytest.mark.parametrize("columns", [two(LIVELY, SOLVED), two(DEAD, DEAD), two(LIVELY, LIVELY)], ids=str)
 def test_a_solved_function_and_two_alike_are_not_called_dead(columns):
     assert found(columns, "dead-reward-component") is None
+
+
+def test_a_function_that_was_alive_and_is_given_up_while_the_total_rises_is_a_warning():
+    given_up = (
+        np.concatenate([line(0.4, 0.0, 60), np.zeros(N - 60)]),
+        np.concatenate([line(0.45, 0.0, 60), np.zeros(N - 60)]),
+    )
+    finding = found(two(LIVELY, given_up), "dead-reward-component")
+    assert finding.severity == "warning"
+    assert "always" not in finding.message
+    assert "never matches" not in " ".join(finding.causes)

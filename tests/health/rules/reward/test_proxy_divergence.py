@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from health.rows import evaluated, finding, trains
 from health.rules.reward.reward_functions_runs import function
 from rldk.testing import diagnosis, found, line, noise
 
@@ -42,6 +43,51 @@ def test_a_function_of_weight_0_is_taken_for_the_truth():
     )
     finding = found(columns, "proxy-divergence", options={"reward_weights": [1.0, 0.0]})
     assert "rewards/truth/mean" in finding.message
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_evaluation_that_falls_while_the_reward_rises_needs_no_configuration(seed):
+    rows = trains(reward_mean=RISING, reward_std=np.full(N, 0.4))
+    falls = np.concatenate([line(0.4, 0.6, 5), line(0.58, 0.3, 11)]) + noise(16, 0.02, seed=seed)
+    named = finding(evaluated(rows, 10, reward_mean=falls), "proxy-divergence", "grpo")
+    assert named.severity == "warning"
+    assert "eval_reward_mean" in named.message
+    stands = 0.5 + noise(16, 0.02, seed=seed)
+    assert finding(evaluated(rows, 10, reward_mean=stands), "proxy-divergence", "grpo") is None
+
+
+def test_an_evaluation_that_falls_with_the_reward_is_no_divergence():
+    rows = trains(reward_mean=RISING[::-1], reward_std=np.full(N, 0.4))
+    falls = line(0.7, 0.3, 16) + noise(16, 0.02)
+    assert finding(evaluated(rows, 10, reward_mean=falls), "proxy-divergence", "grpo") is None
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0])
+def test_a_function_that_falls_while_the_total_rises_needs_no_weight(scale):
+    columns = {"reward_mean": scale * RISING}
+    columns |= function("style", scale * RISING, np.full(N, 0.2 * scale))
+    columns |= function("answer", scale * HACKED, np.full(N, 0.4 * scale))
+    named = found(columns, "proxy-divergence")
+    assert named.severity == "warning"
+    assert "rewards/answer/mean" in named.message
+
+
+def test_what_the_policy_had_from_the_start_may_be_traded():
+    """A penalty of length that answers begin to earn: the weights of the user want that."""
+    penalty = line(0.0, -0.2, N) + noise(N, 0.03, seed=3)
+    columns = {"reward_mean": RISING}
+    columns |= function("answer", RISING, np.full(N, 0.4)) | function("overlong", penalty, np.full(N, 0.4))
+    told = found(columns, "proxy-divergence")
+    assert told is None or told.severity == "info"
+
+
+def test_a_function_that_stands_while_another_is_learned_is_information():
+    columns = {"reward_mean": RISING}
+    columns |= function("format", RISING, np.full(N, 0.45))
+    columns |= function("accuracy", 0.25 + noise(N, 0.03, seed=4), np.full(N, 0.43))
+    told = found(columns, "proxy-divergence")
+    assert told.severity == "info"
+    assert "only `rewards/format/mean` is learned" in told.message
 
 
 def test_without_a_truth_it_is_not_checked_and_says_what_to_name():

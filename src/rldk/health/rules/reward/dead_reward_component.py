@@ -5,8 +5,10 @@ Invariant: the rule reads a function's metrics `rewards/{function}/mean` and `/s
 """
 
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import course
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
 from rldk.health.rules.reward.common import MEAN, PREFIX, RewardFunctionRule
+from rldk.metrics.aliases import REWARD
 
 __all__ = ["DeadRewardComponent", "DeadRewardComponentOptions"]
 
@@ -29,7 +31,8 @@ class DeadRewardComponent(RewardFunctionRule[DeadRewardComponentOptions]):
 
     ## How it decides
     Fifty records in a row without spread, and a mean that is not above its start, while another function has
-    spread: info.
+    spread: info. A warning where the function had spread before and its mean fell, while the total reward is
+    above its start: the policy gave up what that function rewards.
 
     ## What looks alike but is healthy
     A format reward that has reached its maximum is solved, not dead: its mean rose. A function that returns
@@ -43,8 +46,13 @@ class DeadRewardComponent(RewardFunctionRule[DeadRewardComponentOptions]):
     regular expressions while the total rose.
     """
 
-    code, name, severity = "REW004", "dead-reward-component", Severity.INFO
+    code, name, severity = "REW004", "dead-reward-component", Severity.WARNING
     shown_by = ("reward-values",)
+
+    def start(self) -> None:
+        super().start()
+        self.total = self.chart.track(REWARD)
+        self.given_up: list[str] = []
 
     def judge(self) -> Verdict | None:
         records = self.options.records
@@ -55,16 +63,40 @@ class DeadRewardComponent(RewardFunctionRule[DeadRewardComponentOptions]):
         if not dead or len(flat) == len(self.stds):
             return None
         levels = {name: self.means[name].ema20 for name in dead}
-        texts = ", ".join(f"{name} (always {level:.3g})" for name, level in levels.items())
+        self.given_up = [name for name in dead if self._is_given_up(name)]
+        rises = self.total.ema20 - self.total.start > 3 * self.total.error(5)
+        texts = ", ".join(
+            f"{name} (from {self.means[name].start:.3g} to {level:.3g})"
+            if name in self.given_up
+            else f"{name} (always {level:.3g})"
+            for name, level in levels.items()
+        )
         return Verdict(
-            severity=Severity.INFO,
-            message=f"gives every completion the same reward: {texts}",
+            severity=Severity.WARNING if self.given_up and rises else Severity.INFO,
+            message=f"gives every completion the same reward: {texts}"
+            + (f", while the reward {course(self.total.start, self.total.ema20)}" if self.given_up else ""),
             evidence={f"{PREFIX}{name}{MEAN}": level for name, level in levels.items()},
             onset=self.last.onset if self.last else None,
             confidence=0.8,
         )
 
+    def _is_given_up(self, name: str) -> bool:
+        """Whether the function gave different rewards, and more of it, before."""
+        mean, std = self.means[name], self.stds[name]
+        return std.start > 1e-9 and mean.start - mean.ema20 > 0.2 * std.start
+
     def causes(self) -> list[Cause]:
+        if self.given_up:
+            return [
+                Cause(
+                    "another function pays more for completions that this one does not reward",
+                    (
+                        Remedy("read completions from before and after, and close the loophole"),
+                        Remedy("set `reward_weights` so that the functions weigh alike"),
+                    ),
+                    0.8,
+                )
+            ]
         return [
             Cause(
                 "the pattern or condition of the function never matches",

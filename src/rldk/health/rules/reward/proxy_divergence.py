@@ -1,52 +1,147 @@
 """REW006 proxy-divergence: the reward rises while what you care about falls: reward hacking.
 
-Invariant: levels never decide; only changes of reward and truth in opposite directions do.
+Invariant: levels and units never decide; only losses in standard errors and in shares of a spread do, while
+the reward does not lose.
 """
 
-from math import isfinite
+from collections.abc import Collection
+from math import sqrt
 
 from rldk.health.context import ONLINE
+from rldk.health.grading import Level, Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import in_noise
+from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules.reward.common import MEAN, PREFIX, functions_of
-from rldk.health.tracks import Streak, Track
+from rldk.health.rules.reward.common import MAX_FUNCTIONS, MEAN, PREFIX, STD
+from rldk.health.tracks import Track
 from rldk.metrics.aliases import REWARD
 
 __all__ = ["ProxyDivergence", "ProxyDivergenceOptions"]
+
+EVAL = "eval_reward"
+EVALUATIONS = 3
+"""Evaluations of the mean that stands for the level of one; a train series has means of 20 records."""
+MOST_EVALUATIONS = 20
+"""Most evaluations whose order is counted."""
+EVALUATIONS_SETTLED = 15
+"""Evaluations from which more evidence is needed."""
+FEWEST = 25
+"""Train records before which a reward function that stands has not been waited for."""
+UNLEARNED = 0.4
+"""Share of its spread that the truth must lose where training had not raised it."""
+SETTLED = 100
+"""Records from which the errors are needed in full: noise wanders further the longer a run is."""
+INFORM = 0.75
+"""Effect from which it is information."""
 
 
 class ProxyDivergenceOptions(RuleOptions, frozen=True):
     """Thresholds of proxy-divergence."""
 
-    change: float = 1.0
-    """Least gain of the reward and loss of the truth, in standard deviations of their noise."""
-    share: float = 0.2
-    """Least loss of the truth, as a share of its largest value so far."""
-    records: int = 15
-    """Records in a row; fewer where each is the mean of many steps."""
+    errors: float = 8.0
+    """Least loss of a reward function, in standard errors of a mean of 20 records."""
+    eval_evidence: float = 2.2
+    """Least evidence of 15 evaluations that one falls: a third of its standard errors and half of
+    Kendall's z."""
+    share: float = 0.15
+    """Least loss, as a share of the spread of what is measured."""
+    gain: float = 3.0
+    """Least gain of the total reward meanwhile, in standard errors, where a reward function falls."""
+    records: int = 8
+    """Train records in a row; fewer where each is the mean of many steps."""
+
+
+class Truth:
+    """One metric that may be what the user cares about: its best, and its loss since.
+
+    Args:
+        name: its name.
+        track: its series.
+        unit: the spread of what it measures, in its own unit.
+        reward: the total reward.
+        is_eval: whether it is measured by evaluations.
+        records: records in a row for which the loss must last.
+    """
+
+    def __init__(
+        self, name: str, track: Track, unit: Track, reward: Track, *, is_eval: bool, records: int
+    ) -> None:
+        self.name, self.track, self.unit, self.is_eval = name, track, unit, is_eval
+        self._reward = reward
+        self.trouble = Trouble(reward, records=records, discount=0.0)
+        self.best, self.best_step, self.best_count, self._error = 0.0, -1, 0, 0.0
+        self.then = Level(0.0, 0)
+        self.spread = 0.0
+        """The largest spread since it was best: some spreads fall together with the mean, others rise."""
+
+    @property
+    def level(self) -> float:
+        """Its mean of the newest records."""
+        return self.track.mean(EVALUATIONS) if self.is_eval else self.track.ema20
+
+    def loss(self, step: int) -> tuple[float, float]:
+        """What it lost since its best, by itself and in standard errors."""
+        level, count = self.level, min(self.track.count, EVALUATIONS if self.is_eval else 20)
+        error = self.track.error(count)
+        if self.best_step < 0 or level >= self.best:
+            self.best, self.best_step, self._error = level, step, error
+            self.best_count = self.track.count
+            self.then = Level.of(self._reward)
+            self.spread = max(self.unit.ema20, 0.5 * (self.track.high - self.track.low))
+        self.spread = max(self.spread, self.unit.ema20)
+        return self.best - level, (self.best - level) / max(self._error, error)
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether its best was reached by training: what the policy had from the start may be traded."""
+        return self.best - self.track.start >= 2 * self._error
+
+    def evidence(self, errors: float) -> float:
+        """How sure it is that evaluations fall: by the loss in standard errors, and by their order.
+
+        The order is that since the best, by Kendall's z, whatever the size. More evaluations than
+        `EVALUATIONS_SETTLED` wander further, so they need more.
+        """
+        count = self.track.count
+        values = self.track.tail(min(count - self.best_count + EVALUATIONS, MOST_EVALUATIONS))
+        n = len(values)
+        order = sum((a > b) - (b > a) for i, a in enumerate(values) for b in values[i + 1 :])
+        kendall = order / max(sqrt(n * (n - 1) * (2 * n + 5) / 18), 1.0)
+        if n <= EVALUATIONS or kendall < 1 or errors < 1:
+            return 0.0
+        wandered: float = max(count / EVALUATIONS_SETTLED, 1.0) ** 0.4
+        return (errors / 3 + kendall / 2) / wandered
 
 
 class ProxyDivergence(Rule[ProxyDivergenceOptions]):
     """The reward rises while what you care about falls: reward hacking.
 
     ## What it looks for
-    The reward against the truth. The truth is the metric that you name as `truth_metric`, or the single
-    reward function with weight 0, which the trainer only logs.
+    The total reward against each evaluation of a reward (`eval_reward*`), against each reward function
+    (weighted or not), and against the metric that you name as `truth_metric`.
 
     ## Why it matters
     The policy has found a loophole; every further step is spent on it.
 
     ## How it decides
-    Over the last 40 records (evals: over the last 4) the smoothed reward gained at least its record-to-record
-    noise, and the truth lost at least its own. The truth is below its best by twice its noise and by a fifth
-    of its largest value. All that for 15 records in a row: warning. Smoothed autocorrelated noise changes
-    this much in 1 of 200 windows of 40. The finding stays open until the loss is less than half of that
-    fifth, also when both curves are flat.
+    An evaluation falls: its mean of three is below the best one by 0.15 of the spread of the rewards, and
+    the total reward has not lost, for two evaluations in a row: warning. Its loss in standard errors and its
+    order since the best (Kendall's z) must be evidence of 2.2: a third of the one and half of the other.
+    More than 15 evaluations need more.
+
+    A reward function, of two or more, falls: its mean of 20 records is below its best by eight standard
+    errors (fewer before record 100), and the total gained three standard errors since, for 8 records in a
+    row: warning. What training had raised must lose 0.15 of its spread. What was there from the start may be
+    traded, so it must lose all of its spread, the `truth_metric` 0.4 of it. From three quarters of these
+    sizes on it is information, a warning for a `truth_metric` that training had raised.
+
+    A reward function stands within two errors of its start while it still has half of its spread; another
+    function gained 0.3 of its own, and the total gains: info, since only the other is learned.
 
     ## What looks alike but is healthy
-    Learning a format first can lower accuracy for 20 to 50 steps. Small evals are noise: use 100 items.
+    Learning a format first can lower accuracy for 20 to 50 steps. Small evals are noise: use 100 items. A
+    penalty that grows a little while the answers get better.
 
     ## What to do
     Correct the reward; raise `beta`, so that the policy stays near the reference; keep the checkpoint of the
@@ -59,78 +154,111 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
 
     code, name, severity = "REW006", "proxy-divergence", Severity.WARNING
     phases = ("train", "eval")
-    enable = "log the metric that truth_metric names: by its name in docs/metrics.md, or by the trainer's key"
+    enable = "evaluate during training, use several reward functions, or name a truth_metric"
     algorithms = ONLINE
+    explained_by = ("reward-function-errors",)
     shown_by = ("highest-before", "highest-since")
 
     def start(self) -> None:
         self.reward = self.chart.track(REWARD)
-        self.truth_name = self.context.truth_metric
-        self.truth = Track()
-        self.apart = Streak()
-        self.hacked_at: int | None = None
-        self._weights = self.context.option("reward_weights")
-
-    def checkable(self) -> str | None:
-        weights = self.context.option("reward_weights")
-        if self.context.truth_metric or (isinstance(weights, list) and weights.count(0) == 1):
-            return None
-        return (
-            "name the metric that the reward is a proxy for: RLDKCallback(truth_metric=...), or "
-            "rldk doctor --truth-metric"
-        )
+        self.spread = self.chart.track("reward_std")
+        self.truths: dict[str, Truth] = {}
+        self.verdicts: dict[str, Verdict] = {}
 
     def inputs(self) -> tuple[str, ...]:
-        return (self.truth_name,) if self.truth_name else ("rewards/*/mean",)
+        return ("|".join(filter(None, (self.context.truth_metric, f"{EVAL}*", f"{PREFIX}*{MEAN}"))),)
+
+    def meet(self, names: Collection[str]) -> None:
+        functions = [name for name in names if name.startswith(PREFIX) and name.endswith(MEAN)]
+        for name in names:
+            is_eval = name.startswith(EVAL) and not name.endswith(("std", STD))
+            known = name in self.truths or len(self.truths) >= MAX_FUNCTIONS
+            is_truth = name == self.context.truth_metric
+            if known or not (is_eval or is_truth or (len(functions) > 1 and name in functions)):
+                continue
+            unit = self.chart.track(name[: -len(MEAN)] + STD) if name in functions else Track()
+            records = 2 if name.startswith("eval_") else int(self.enough(self.options.records))
+            self.truths[name] = Truth(
+                name,
+                self.chart.track(name),
+                self.spread if is_eval else unit,
+                self.reward,
+                is_eval=name.startswith("eval_"),
+                records=records,
+            )
 
     def observe(self, at: Observation) -> Verdict | None:
-        if self.truth_name is None:
-            self.truth_name = self._watched(at)
-        value = at.values.get(self.truth_name or "")
-        if value is None or not isfinite(value):
+        for name, truth in self.truths.items():
+            if at.values.get(name) is None or not truth.track.count:
+                continue
+            verdict = self._judge(truth, at.step)
+            if verdict is None:
+                self.verdicts.pop(name, None)
+            else:
+                self.verdicts[name] = verdict
+        self.score = max((truth.trouble.score for truth in self.truths.values()), default=0.0)
+        if at.phase == "eval" and not self.verdicts:
             return None
-        self.truth.push(at.step, value)
-        reward, truth = self.reward, self.truth
-        evals = at.phase == "eval"
-        enough = self.enough(40, least=15)
-        if reward.count < enough or truth.count < (4 if evals else enough):
+        return max(self.verdicts.values(), key=lambda one: (one.severity, one.confidence), default=None)
+
+    def _judge(self, truth: Truth, step: int) -> Verdict | None:
+        options, reward = self.options, self.reward
+        if truth.track.count < (EVALUATIONS if truth.is_eval else 10) or reward.count < 10:
             return None
-        window = 40
-        lost = truth.mean(4) - truth.best if evals else truth.gain(window)
-        apart = (
-            in_noise(reward, reward.gain(window)) >= self.options.change
-            and in_noise(truth, lost) <= -self.options.change
-            and in_noise(truth, truth.best - truth.ema10) >= 2.0 * self.options.change
-            and truth.best - truth.ema10 >= self._least_loss()
-        )
-        held = self.apart.feed(apart, at.step)
-        if held >= (2 if evals else self.enough(self.options.records)):
-            self.hacked_at = self.hacked_at or truth.best_step
-        # A hacked reward stays hacked, also when both curves are flat, until the truth is regained.
-        if self.hacked_at is not None and truth.best - truth.ema10 < 0.5 * self._least_loss():
-            self.hacked_at = None
-        if self.hacked_at is None:
-            return None
+        lost, errors = truth.loss(step)
+        is_truth = truth.name == self.context.truth_metric
+        gained = truth.then.gain(reward)
+        apart = gained > -2 if truth.is_eval else gained >= options.gain
+        effect = 0.0
+        if lost > 0 and apart:
+            share = options.share
+            if truth.is_eval:
+                evidence = truth.evidence(errors) / options.eval_evidence
+            else:
+                evidence = errors / options.errors / min((truth.track.count / SETTLED) ** 0.2, 1.0)
+                share = share if truth.is_learned else UNLEARNED if is_truth else 1.0
+            effect = min(evidence, lost / max(share * truth.spread, 1e-12))
+        severity = truth.trouble.feed(effect, step)
+        if severity is None and truth.trouble.effect < INFORM:
+            return self._stands(truth)
+        then = truth.then.mean
         return Verdict(
-            severity=Severity.WARNING,
-            message=f"the reward rose from {reward.start:.3g} to {reward.ema20:.3g} while the truth, "
-            f"{self.truth_name}, fell from {truth.best:.3g} (step {truth.best_step}) to {truth.ema10:.3g}",
-            evidence={
-                "reward_mean": [reward.start, reward.ema20],
-                str(self.truth_name): [truth.best, truth.ema10],
-            },
-            onset=self.hacked_at,
-            confidence=0.8,
+            severity=Severity.WARNING if severity or (is_truth and truth.is_learned) else Severity.INFO,
+            message=f"`{truth.name}` fell from {truth.best:.3g} (step {truth.best_step}) to "
+            f"{truth.level:.3g} while the reward {course(then, reward.ema20)}",
+            evidence={"reward_mean": [then, reward.ema20], truth.name: [truth.best, truth.level]},
+            onset=truth.best_step,
+            confidence=truth.trouble.confidence,
         )
 
-    def _least_loss(self) -> float:
-        return float(self.options.share * max(abs(self.truth.high), abs(self.truth.low)))
-
-    def _watched(self, at: Observation) -> str | None:
-        names = functions_of(at.values)
-        if isinstance(self._weights, list) and len(self._weights) == len(names):
-            return PREFIX + names[self._weights.index(0)] + MEAN
-        return None
+    def _stands(self, truth: Truth) -> Verdict | None:
+        """The verdict on a function that stands while another one and the total rise."""
+        track, reward = truth.track, self.reward
+        if truth.is_eval or track.count < FEWEST or truth.unit.ema20 < 0.5 * truth.unit.start:
+            return None
+        if not truth.unit.start or abs(track.ema20 - track.start) > 2 * track.error(5):
+            return None
+        if reward.ema20 - reward.start < self.options.gain * reward.error(5):
+            return None
+        others = [
+            other
+            for other in self.truths.values()
+            if other is not truth
+            and not other.is_eval
+            and truth.unit.ema20 >= 0.75 * other.unit.start
+            and other.track.ema20 - other.track.start
+            > max(2 * self.options.share * other.unit.start, 4 * other.track.error(5))
+        ]
+        if not others:
+            return None
+        other = max(others, key=lambda one: one.track.ema20 - one.track.start)
+        return Verdict(
+            severity=Severity.INFO,
+            message=f"only `{other.name}` is learned: it rose from {other.track.start:.3g} to "
+            f"{other.track.ema20:.3g}, while `{truth.name}` stands at {track.ema20:.3g}",
+            evidence={one.name: [one.track.start, one.track.ema20] for one in (other, truth)},
+            confidence=0.6,
+        )
 
     def causes(self) -> list[Cause]:
         return [
