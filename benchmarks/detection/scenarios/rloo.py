@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from consequences import AFTERMATH, RUNAWAY
 from recipes import Recipe
 
-from scenarios.row import AFTERMATH, RUNAWAY, Scenario, at_rate, rules
+from scenarios.row import Scenario, at_rate, rules
 
 RLOO = Recipe("rloo")
 

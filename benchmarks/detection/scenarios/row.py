@@ -5,14 +5,6 @@ from typing import Literal
 
 from recipes import Recipe
 
-RUNAWAY = frozenset({"kl-blowup", "reward-collapse", "entropy-collapse", "entropy-explosion"})
-"""What a policy that steps too far does: each is a right name for it, the learning rate its first cause."""
-
-AFTERMATH = frozenset(
-    {"truncation", "length-runaway", "length-collapse", "zero-advantage", "zero-gradient", "gradient-spike"}
-)
-"""Where such a policy ends: it writes to the limit or nothing, the same for every prompt."""
-
 
 @dataclass(frozen=True)
 class Scenario:
