@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from consequences import AFTERMATH, RUNAWAY
 from recipes import Recipe
+from rule_names import AFTERMATH, RUNAWAY, rules
 
-from scenarios.row import Scenario, at_rate, rules
+from scenarios.row import Scenario, at_rate
 
 GRPO = Recipe("grpo")
 LONG = replace(GRPO, config={"max_steps": 520})

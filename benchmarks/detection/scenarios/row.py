@@ -53,11 +53,6 @@ class Scenario:
         return recipe.half + 1 if self.onset == "half" else 1
 
 
-def rules(*names: str) -> frozenset[str]:
-    """Names of rules."""
-    return frozenset(names)
-
-
 def at_rate(recipe: Recipe, factor: float) -> Recipe:
     """The same training with `factor` times its learning rate."""
     rate = recipe.settings["learning_rate"]

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from wide.online import every, ill, well
-from wide.row import rules
+from rule_names import rules
+
+from wide.row import every, ill, well
 
 ADDED: dict[str, Any] = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0]}
 DISPLACED = rules("likelihood-displacement", "divergence", "gradient-spike", "margin-collapse")

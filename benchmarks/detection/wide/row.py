@@ -5,7 +5,7 @@ prompts, never what a doctor said.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Trainer = Literal["grpo", "rloo", "online_dpo", "dpo", "kto", "orpo", "sft", "reward"]
@@ -57,6 +57,16 @@ class Row:
     """The metric that is the truth behind the reward: `truth_metric`."""
 
 
-def rules(*names: str) -> frozenset[str]:
-    """Names of rules."""
-    return frozenset(names)
+def every(logging_steps: int, max_steps: int, **more: Any) -> dict[str, Any]:
+    """How often it is logged, and how long it is."""
+    return {"logging_steps": logging_steps, "max_steps": max_steps, **more}
+
+
+def well(name: str, trainer: Trainer, task: str, skill: Skill = "middle", **more: Any) -> Row:
+    """A healthy training."""
+    return Row(f"{trainer.replace('_', '-')}-{task}-{name}", trainer, task, skill, **more)
+
+
+def ill(name: str, trainer: Trainer, task: str, skill: Skill = "middle", **more: Any) -> Row:
+    """A training with a fault."""
+    return replace(well(name, trainer, task, skill), **more)

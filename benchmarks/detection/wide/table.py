@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from typing import Any
 
-from wide import offline, online
+from wide import offline, online, reward_faults
 from wide.row import Row
 
 __all__ = ["ROWS", "by_run"]
@@ -29,7 +29,7 @@ def _spread(rows: list[Row], kind: Callable[[Row], Any]) -> list[Row]:
 HEALTHY = _spread([*online.HEALTHY, *offline.HEALTHY], lambda row: (row.trainer, row.task))
 ILL = _in_turn(
     _spread(group, lambda row: row.trainer)
-    for pair in zip_longest(online.ILL, offline.ILL, fillvalue=[])
+    for pair in zip_longest([*online.ILL, *reward_faults.ILL], offline.ILL, fillvalue=[])
     for group in pair
 )
 ROWS = _in_turn([HEALTHY, ILL[::2], ILL[1::2]])

@@ -1,4 +1,4 @@
-"""Words that the labels of several sets share.
+"""Names of rules, as the labels of several sets use them.
 
 Invariant: needs no trainer, so that the labels can be read where none is installed.
 """
@@ -10,3 +10,8 @@ AFTERMATH = frozenset(
     {"truncation", "length-runaway", "length-collapse", "zero-advantage", "zero-gradient", "gradient-spike"}
 )
 """Where such a policy ends: it writes to the limit or nothing, the same for every prompt."""
+
+
+def rules(*names: str) -> frozenset[str]:
+    """Names of rules."""
+    return frozenset(names)
