@@ -106,7 +106,7 @@ NO_SIGNAL = [
         rewards=rewards,
         config=every(logging, steps),
         fault=fault,
-        why="every completion of a prompt scores the same, so that nothing is learned",
+        why="every completion of a prompt scores the same, which teaches nothing",
         expected=DEAD,
         also_true=rules("dead-reward-component", "no-learning", "frozen-policy"),
         abrupt=True,
@@ -330,8 +330,8 @@ GENERATION = (
             ),
             (
                 *("grpo", "tags", "middle", 2.5, 1, 200),
-                rules("entropy-explosion", "truncation", "no-learning", "broken-start"),
-                "what is sampled is mostly noise",
+                rules("entropy-explosion", "truncation", "broken-start", "dead-reward", "zero-advantage"),
+                "what is sampled is mostly noise, so that nothing is ever right",
             ),
         )
     ]
