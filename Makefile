@@ -63,6 +63,8 @@ detection: .venv/test-ready  ## train the labelled set again (two hours on two c
 	.venv/bin/python benchmarks/detection/train.py --jobs 2
 	.venv/bin/python benchmarks/detection/simulated.py
 	.venv/bin/python benchmarks/detection/labels.py
+	.venv/bin/python benchmarks/detection/train_wide.py --jobs 2
+	.venv/bin/python benchmarks/detection/label_wide.py
 	.venv/bin/python benchmarks/detection/score.py --markdown docs/detection.md
 	.venv/bin/python benchmarks/detection/train_inside.py --jobs 2
 	.venv/bin/python benchmarks/detection/score_inside.py --markdown docs/detection.md

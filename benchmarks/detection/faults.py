@@ -70,6 +70,8 @@ SABOTAGE: dict[str, Callable[..., TrainerCallback]] = {
     "killed": Killed,
     "half_adapter": TrainerCallback,  # see after_construction
     "masked_labels": TrainerCallback,
+    "masked_eos": TrainerCallback,
+    "only_norm": TrainerCallback,
 }
 
 
@@ -85,15 +87,26 @@ def after_construction(trainer: Any, names: tuple[str, ...]) -> None:
         for name, weight in trainer.model.named_parameters():
             if "lora_B" in name:
                 weight.requires_grad_(False)
+    if "only_norm" in names:  # the optimizer is built later, of what is trainable then
+        for name, weight in trainer.model.named_parameters():
+            weight.requires_grad_(name == "model.norm.weight")
     if "masked_labels" in names:
-        collate = trainer.data_collator
+        _mask(trainer, lambda batch: torch.ones_like(batch["labels"], dtype=torch.bool))
+    if "masked_eos" in names:
+        eos = trainer.processing_class.eos_token_id
+        _mask(trainer, lambda batch: batch["labels"] == eos)
 
-        def masked(rows: Any) -> Any:
-            batch = collate(rows)
-            batch["labels"] = torch.full_like(batch["labels"], -100)
-            return batch
 
-        trainer.data_collator = masked
+def _mask(trainer: Any, which: Callable[[Any], torch.Tensor]) -> None:
+    """What `which` names is no label."""
+    collate = trainer.data_collator
+
+    def masked(rows: Any) -> Any:
+        batch = collate(rows)
+        batch["labels"] = batch["labels"].masked_fill(which(batch), -100)
+        return batch
+
+    trainer.data_collator = masked
 
 
 def lora() -> LoraConfig:

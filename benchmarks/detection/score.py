@@ -1,7 +1,8 @@
-"""Scores rldk on the labelled set, and on the corpus of public logs where it is at hand.
+"""Scores rldk on the labelled set, the wide set, and on the corpus of public logs where it is at hand.
 
-`python benchmarks/detection/score.py [--corpus FOLDER] [--markdown FILE] [-v]`. Exits 1 if rldk misses a
-failure of the trained set or gives a false alarm on it. `compare.py` scores other doctors likewise.
+`python benchmarks/detection/score.py [--only KIND...] [--corpus FOLDER] [--markdown FILE] [-v]`. Exits 1 if
+rldk misses a failure of the trained set or gives a false alarm on it. `compare.py` scores other doctors
+likewise.
 
 A run is *named* if a rule of its label's `expected` is found at the label's level (at info, if it rises no
 higher); *wrong cause* if only others are found at warning or above; *missed* if nothing is. A *false alarm*
@@ -11,8 +12,10 @@ first report of the right cause.
 
 import argparse
 import csv
+import gzip
 import json
 import sys
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,6 +31,19 @@ from rldk.runs import open_run
 
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE.parent.parent.parent / "shared" / "corpus"
+WIDE = HERE / "wide"
+KINDS = {
+    "trained": ("trained set", "Trained faults"),
+    "simulated": ("simulated series", "Simulated series"),
+    "wide": ("wide set", "The wide set"),
+    "state": ("wide set, `trainer_state.json`", "The wide set by its `trainer_state.json`"),
+    "corpus": ("public logs", "Public logs by source"),
+}
+"""Kinds of runs: as they stand in the summary, and above their table."""
+NOT_IN_A_STATE = frozenset(
+    {"low-lora-rate", "few-generations", "masked-truncation", "crash", "eos-never-learned", "resume-jump"}
+)
+"""Rules that need the configuration or the end of the process, which a `trainer_state.json` does not hold."""
 LARGEST_SOURCE = "Sunshine535"
 SEVERITIES = ("info", "warning", "critical")
 INFORMATION = {rule.name for rule in RULES if rule.severity is Severity.INFO}
@@ -50,7 +66,7 @@ class Labelled(msgspec.Struct, frozen=True):
 
     name: str
     kind: str
-    """`trained`, `simulated` or `corpus`."""
+    """A name in `KINDS`."""
     group: str
     """Scenario, or the source of a public log."""
     path: Path
@@ -76,14 +92,14 @@ class Scored(msgspec.Struct, frozen=True):
     """Train records from the onset to the first report of the right cause."""
 
 
-def labelled_set() -> Iterator[Labelled]:
-    """The runs of this folder."""
-    for name, label in json.loads((HERE / "labels.json").read_text()).items():
+def labelled_set(folder: Path = HERE) -> Iterator[Labelled]:
+    """The runs of a folder that holds `labels.json`."""
+    for name, label in json.loads((folder / "labels.json").read_text()).items():
         yield Labelled(
             name,
             label["kind"],
             label["scenario"],
-            HERE / "runs" / name,
+            folder / "runs" / name,
             label["verdict"],
             frozenset(label["expected"]),
             frozenset(label["also_true"]),
@@ -91,6 +107,26 @@ def labelled_set() -> Iterator[Labelled]:
             label["onset"],
             label["abrupt"],
             label["truth_metric"],
+        )
+
+
+def states(folder: Path, unpacked: Path) -> Iterator[Labelled]:
+    """The same trainings, of which nothing but the `trainer_state.json` is known."""
+    for run in labelled_set(folder):
+        packed = run.path / "trainer_state.json.gz"
+        path = unpacked / run.name / "trainer_state.json"
+        if not packed.exists():
+            continue
+        path.parent.mkdir()
+        path.write_bytes(gzip.decompress(packed.read_bytes()))
+        expected = run.expected - NOT_IN_A_STATE
+        yield msgspec.structs.replace(
+            run,
+            kind="state",
+            path=path,
+            verdict="arguable" if run.expected and not expected else run.verdict,
+            expected=expected,
+            also_true=run.also_true | (run.expected - expected),
         )
 
 
@@ -191,9 +227,7 @@ def table(title: str, head: list[str], rows: Iterable[Iterable[object]]) -> str:
 def summary(scored: list[Scored]) -> str:
     """How many of each kind of run were judged how."""
     parts = {
-        "trained set": [one for one in scored if one.run.kind == "trained"],
-        "simulated series": [one for one in scored if one.run.kind == "simulated"],
-        "public logs": [one for one in scored if one.run.kind == "corpus"],
+        **{name: [one for one in scored if one.run.kind == kind] for kind, (name, _) in KINDS.items()},
         f"public logs without {LARGEST_SOURCE}": [
             one for one in scored if one.run.kind == "corpus" and one.run.group != LARGEST_SOURCE
         ],
@@ -231,8 +265,7 @@ def by_group(scored: list[Scored], kind: str) -> str:
         by = ", ".join(dict.fromkeys(name for one in ones for name in one.by.split(", ") if name))
         told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
         rows.append((group, len(ones), told, by, f"{median(delays):g}" if delays else ""))
-    title = {"trained": "Trained faults", "simulated": "Simulated series", "corpus": "Public logs by source"}
-    return table(title[kind], ["fault", "runs", "outcome", "rules", "median delay, records"], rows)
+    return table(KINDS[kind][1], ["fault", "runs", "outcome", "rules", "median delay, records"], rows)
 
 
 def by_rule(scored: list[Scored]) -> str:
@@ -240,16 +273,27 @@ def by_rule(scored: list[Scored]) -> str:
     shown: dict[str, Counter[str]] = defaultdict(Counter)
     delays: dict[str, list[int]] = defaultdict(list)
     for one in scored:
-        if one.outcome == "named":
+        if one.outcome == "named" and one.run.kind != "state":  # the same trainings once more
             for name in one.by.split(", "):
                 shown[name][one.run.kind] += 1
                 if one.delay is not None:
                     delays[name].append(one.delay)
-    false = Counter(name for one in scored if one.outcome == "false alarm" for name in one.by.split(", "))
+    false = Counter(
+        name
+        for one in scored
+        if one.outcome == "false alarm" and one.run.kind != "state"
+        for name in one.by.split(", ")
+    )
     rows = []
     for rule in RULES:
         count = shown[rule.name]
-        best = "trained" if count["trained"] else "simulated" if count["simulated"] else "not shown"
+        best = (
+            "trained"
+            if count["trained"] or count["wide"]
+            else "simulated"
+            if count["simulated"]
+            else "not shown"
+        )
         best += f", {count['corpus']} public" if count["corpus"] else ""
         delay = f"{median(delays[rule.name]):g}" if delays[rule.name] else ""
         rows.append((rule.code, rule.name, best, count.total(), false[rule.name], delay))
@@ -301,13 +345,27 @@ def abrupt_delay(scored: list[Scored]) -> str:
 
 
 def main() -> int:
-    """Ask, score, print."""
+    """Score what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="folder of INDEX.csv and files/")
+    parser.add_argument(
+        "--only", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of runs; default: all"
+    )
     parser.add_argument("--markdown", type=Path, help="page to put the tables into, between its marks")
     parser.add_argument("-v", "--verbose", action="store_true", help="print each run that went wrong")
     options = parser.parse_args()
-    runs = [*labelled_set(), *(corpus(options.corpus) if options.corpus.is_dir() else ())]
+    with tempfile.TemporaryDirectory(prefix="rldk-detection-") as unpacked:
+        runs = [
+            *labelled_set(),
+            *labelled_set(WIDE),
+            *states(WIDE, Path(unpacked)),
+            *(corpus(options.corpus) if options.corpus.is_dir() else ()),
+        ]
+        return judge_all([run for run in runs if run.kind in options.only], options)
+
+
+def judge_all(runs: list[Labelled], options: argparse.Namespace) -> int:
+    """Ask, score, print; 1 if something of the trained set went wrong."""
     scored, read = [], {}
     for run in track(runs, "judging", console=Console(stderr=True)):
         said, steps = ask_rldk(run)
@@ -316,7 +374,7 @@ def main() -> int:
         scored.append(score(run, said, steps))
         if options.verbose and scored[-1].outcome in ("wrong cause", "missed", "false alarm"):
             print(run.name, "|", scored[-1].outcome, "|", scored[-1].by, "| expected", sorted(run.expected))
-    kinds = [kind for kind in ("trained", "simulated", "corpus") if any(run.kind == kind for run in runs)]
+    kinds = [kind for kind in KINDS if any(run.kind == kind for run in runs)]
     tables = [*(by_group(scored, kind) for kind in kinds), by_rule(scored), remedies(read)]
     text = "\n".join(part for part in (summary(scored), abrupt_delay(scored), *tables) if part)
     print(text)

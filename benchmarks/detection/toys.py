@@ -33,13 +33,13 @@ MODEL_STEPS = 500
 """Steps of plain language modelling that the base model gets."""
 
 
-def tokenizer(eos: str = "<eos>") -> PreTrainedTokenizerFast:
+def tokenizer(eos: str = "<eos>", words: tuple[str, ...] = WORDS) -> PreTrainedTokenizerFast:
     """One token a word."""
-    vocabulary = {word: number for number, word in enumerate((*SPECIAL, *WORDS))}
-    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    vocabulary = {word: number for number, word in enumerate((*SPECIAL, *words))}
+    by_word = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
+    by_word.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
-        tokenizer_object=words,
+        tokenizer_object=by_word,
         pad_token="<pad>",
         eos_token=eos,
         model_input_names=["input_ids", "attention_mask"],
@@ -140,13 +140,11 @@ def base_model(eos: str = "<eos>") -> str:
     return str(other)
 
 
-def _train_base(path: Path) -> None:
-    tokens = tokenizer()
-    torch.manual_seed(0)
-    chance = random.Random(0)
-    model = Qwen2ForCausalLM(
+def blank_model(tokens: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
+    """A Qwen2 of two layers that knows nothing yet."""
+    return Qwen2ForCausalLM(
         Qwen2Config(
-            vocab_size=len(SPECIAL) + len(WORDS),
+            vocab_size=len(tokens),
             hidden_size=64,
             intermediate_size=128,
             num_hidden_layers=2,
@@ -159,6 +157,13 @@ def _train_base(path: Path) -> None:
             tie_word_embeddings=False,
         )
     )
+
+
+def _train_base(path: Path) -> None:
+    tokens = tokenizer()
+    torch.manual_seed(0)
+    chance = random.Random(0)
+    model = blank_model(tokens)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for step in range(MODEL_STEPS):
         optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / MODEL_STEPS)

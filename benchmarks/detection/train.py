@@ -12,10 +12,13 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import recipes
 from rich.console import Console
 from rich.progress import track
 from scenarios import SCENARIOS, SEEDS, Scenario, same_as
@@ -77,12 +80,42 @@ def main() -> int:
         and not (options.no_seldom and job.seldom)
         and not (options.only_seldom and not job.seldom)
     ]
+    return train_all(
+        [
+            Training(job.name, recipes.build, job.recipe, job.seed, recipes.CONFIGS[job.recipe.trainer], RUNS)
+            for job in wanted
+        ],
+        options.jobs,
+    )
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is made into one stored run."""
+
+    name: str
+    build: Callable[..., Any]
+    """Makes the trainer, of the recipe."""
+    recipe: Any
+    """With `resume`, which is not None if the training is killed and started a second time."""
+    seed: int
+    config: Any
+    """The class of its configuration."""
+    runs: Path
+    """The folder that the run's own is put into."""
+    also_keep: Callable[[Path, Path], None] | None = None
+    """Keeps more than the run, from the folder of the training into that of the run."""
+
+
+def train_all(trainings: list[Training], jobs: int) -> int:
+    """Train each in a process of its own, so many at a time; 1 if one left nothing."""
     os.environ |= {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "TRL_EXPERIMENTAL_SILENCE": "1"}
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training"])  # the imports take longer than some trainings
+    builders = {one.build.__module__ for one in trainings}
+    context.set_forkserver_preload(["training", *builders])  # the imports take longer than some trainings
     failed = []
-    with ThreadPoolExecutor(options.jobs) as pool:
-        running = [pool.submit(_run, context, job) for job in wanted]
+    with ThreadPoolExecutor(jobs) as pool:
+        running = [pool.submit(_run, context, one) for one in trainings]
         for done in track(as_completed(running), "training", len(running), console=Console(stderr=True)):
             if error := done.result():
                 failed.append(error)
@@ -90,26 +123,29 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _run(context, job: Job) -> str | None:
+def _run(context, one: Training) -> str | None:
     """Train one, in as many processes as it has starts; the error, if it left nothing."""
     from training import keep, train
 
     with tempfile.TemporaryDirectory(prefix="rldk-detection-") as scratch:
         folder = Path(scratch)
-        starts = 1 if job.recipe.resume is None else 2
+        starts = 1 if one.recipe.resume is None else 2
         for start in range(starts):
-            process = context.Process(target=train, args=(job.recipe, folder, job.name, job.seed, start > 0))
+            arguments = (one.build, one.recipe, folder, one.name, one.seed, start > 0)
+            process = context.Process(target=train, args=arguments)
             process.start()
             process.join(LIMIT)
             if process.is_alive():
                 process.kill()
-                return f"{job.name}: took longer than {LIMIT:.0f} s"
-        target = RUNS / job.name
+                return f"{one.name}: took longer than {LIMIT:.0f} s"
+        target = one.runs / one.name
         shutil.rmtree(target, ignore_errors=True)
         try:
-            keep(folder, target, job.recipe)
+            keep(folder, target, one.config)
+            if one.also_keep:
+                one.also_keep(folder, target)
         except Exception as error:
-            return f"{job.name}: {type(error).__name__}: {error}"
+            return f"{one.name}: {type(error).__name__}: {error}"
     return None
 
 

@@ -6,12 +6,13 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import datasets
 import store
 import transformers
-from recipes import CONFIGS, Recipe, build
 
 from rldk.integrations.trl import RLDKCallback
 from rldk.runs import RecordedRun
@@ -25,8 +26,11 @@ transformers.logging.disable_progress_bar()
 datasets.disable_progress_bars()
 
 
-def train(recipe: Recipe, folder: Path, name: str, seed: int, resumes: bool) -> None:
-    """Train in this process, recorded as the run `name` in `folder`. It may raise, or be killed."""
+def train(build: Callable[..., Any], recipe: Any, folder: Path, name: str, seed: int, resumes: bool) -> None:
+    """Train in this process what `build` makes of the recipe, recorded as the run `name` in `folder`.
+
+    It may raise, or be killed.
+    """
     os.chdir(folder)
     callback = RLDKCallback(folder, name)
     with (
@@ -44,8 +48,8 @@ def train(recipe: Recipe, folder: Path, name: str, seed: int, resumes: bool) -> 
             atexit._run_exitfuncs()  # noqa: SLF001 - a process of multiprocessing leaves without
 
 
-def keep(folder: Path, target: Path, recipe: Recipe) -> None:
-    """Store the one run in `folder` as `target`."""
+def keep(folder: Path, target: Path, config: Any) -> None:
+    """Store the one run in `folder` as `target`; `config` is the class of its configuration."""
     name = target.name
     run = RecordedRun(RunFiles(folder, name))
     files = RunFiles(target, name)
@@ -53,6 +57,6 @@ def keep(folder: Path, target: Path, recipe: Recipe) -> None:
     if not events:
         said = (folder / "output.txt").read_text().strip().splitlines()
         raise ValueError(f"nothing was recorded: {said[-1] if said else ''}")
-    defaults = CONFIGS[recipe.trainer](output_dir="x", bf16=False).to_dict()
+    defaults = config(output_dir="x", bf16=False).to_dict()
     store.write_events(events, files)
     store.write_info(store.trimmed(store.info_of(run), name, defaults), files)

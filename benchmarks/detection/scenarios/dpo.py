@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from recipes import Recipe
+from rule_names import rules
 
-from scenarios.row import Scenario, at_rate, rules
+from scenarios.row import Scenario, at_rate
 
 DPO = Recipe("dpo")
 DPO_LORA = replace(DPO, lora=True, config={"learning_rate": 2e-3})

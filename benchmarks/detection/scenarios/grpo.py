@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from recipes import Recipe
+from rule_names import AFTERMATH, RUNAWAY, rules
 
-from scenarios.row import AFTERMATH, RUNAWAY, Scenario, at_rate, rules
+from scenarios.row import Scenario, at_rate
 
 GRPO = Recipe("grpo")
 LONG = replace(GRPO, config={"max_steps": 520})

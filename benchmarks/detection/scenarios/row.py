@@ -5,14 +5,6 @@ from typing import Literal
 
 from recipes import Recipe
 
-RUNAWAY = frozenset({"kl-blowup", "reward-collapse", "entropy-collapse", "entropy-explosion"})
-"""What a policy that steps too far does: each is a right name for it, the learning rate its first cause."""
-
-AFTERMATH = frozenset(
-    {"truncation", "length-runaway", "length-collapse", "zero-advantage", "zero-gradient", "gradient-spike"}
-)
-"""Where such a policy ends: it writes to the limit or nothing, the same for every prompt."""
-
 
 @dataclass(frozen=True)
 class Scenario:
@@ -59,11 +51,6 @@ class Scenario:
             saved = int(recipe.settings["save_steps"])
             return recipe.half // saved * saved + 1
         return recipe.half + 1 if self.onset == "half" else 1
-
-
-def rules(*names: str) -> frozenset[str]:
-    """Names of rules."""
-    return frozenset(names)
 
 
 def at_rate(recipe: Recipe, factor: float) -> Recipe:

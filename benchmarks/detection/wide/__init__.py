@@ -1,0 +1,1 @@
+"""The wide set: trainings on tasks that have nothing in common with the colours, most of them mildly ill."""
