@@ -58,3 +58,36 @@ def test_a_value_that_the_run_has_is_not_suggested():
     assert "set `num_generations` to 16 (now 8)" in few.remedies
     assert "set `temperature` to 1.0 (now 0.5)" in few.remedies
     assert not [text for text in many.remedies if "num_generations" in text or "temperature" in text]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_group_a_record_is_counted_as_one_group(seed):
+    """The share is 0 or 1 then, and ten ones in a row are chance."""
+    rng = np.random.default_rng(seed)
+    columns = {
+        "frac_reward_zero_std": (rng.random(400) < 0.6).astype(float),
+        "reward_mean": flat(0.3, seed, 0.1, 400),
+        "grad_norm": np.full(400, 0.5),
+    }
+    assert found(columns, "zero-advantage") is None
+    columns["frac_reward_zero_std"] = np.ones(400)
+    assert found(columns, "zero-advantage").severity == "warning"
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (10.0, 5.0), (0.01, -2.0)])
+def test_a_high_reward_that_never_rose_is_not_solved(scale, offset):
+    reward = scale * flat(0.88, sd=0.03) + offset
+    columns = {
+        "frac_reward_zero_std": flat(0.95, sd=0.02).clip(0, 1),
+        "reward_mean": reward,
+        "reward_std": np.full(N, 0.3 * scale),
+    }
+    assert found(columns, "zero-advantage").severity == "warning"
+
+
+def test_a_reward_that_died_is_not_a_rare_success():
+    """The best level says how many groups are alike by chance, not the level of the dead run."""
+    reward = np.concatenate([flat(0.4, sd=0.05, records=60), flat(0.005, sd=0.002, records=140)])
+    share = np.concatenate([flat(0.3, sd=0.05, records=60), flat(0.97, sd=0.01, records=140)])
+    columns = {"frac_reward_zero_std": share.clip(0, 1), "reward_mean": reward}
+    assert found(columns, "zero-advantage", options={"num_generations": 8}).severity == "warning"

@@ -1,18 +1,19 @@
 """REW001 zero-advantage: in most groups all completions score the same, so their advantage is 0 and they
 teach nothing.
 
-Invariant: a solved task is no failure: near the reward's ceiling it is only information.
+Invariant: groups are counted, not records; a task that is solved is only information, and no level of the
+reward says that it is.
 """
 
 import math
+from math import ceil
 
 from rldk.health.context import GROUPED
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import at_ceiling, improving
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.common import is_constant, is_early
-from rldk.health.tracks import Streak
+from rldk.health.tracks import WINDOW, Streak
 from rldk.metrics.aliases import REWARD, TRUNCATED
 
 __all__ = ["ZeroAdvantage", "ZeroAdvantageOptions"]
@@ -29,8 +30,8 @@ class ZeroAdvantageOptions(RuleOptions, frozen=True):
     """Mean share over 20 records from which it is reported."""
     critical_share: float = 0.95
     """Mean share over 10 records from which it is critical, where the gradient is 0 too."""
-    solved_reward: float = 0.75
-    """A reward between 0 and 1 above this counts as near its ceiling."""
+    groups: int = 40
+    """Groups that the mean share must be of."""
 
 
 class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
@@ -46,15 +47,22 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
 
     ## How it decides
     The mean of 20 records is at least 0.8: warning. At least 0.95 over 10 records with a median gradient norm
-    below 1e-8: critical, from 500 scored completions on (60 records where the batch size is not known). If
-    the reward has never changed until then, dead-reward reports it instead. It is info while the reward still
-    rises, and where it is near its ceiling: it rose and is at its best, or is between 0 and 1 and above 0.75.
+    below 1e-8: critical, from 500 scored completions on (60 records where the batch size is not known). The
+    first mean is of 40 groups at least, the second of 20. The smallest share so far says how many groups a
+    record has. With one, that many records are needed, because ten such groups in a row are chance. If the
+    reward has never changed until then, dead-reward reports it instead.
+
+    It is info while the reward gains three standard errors over 40 records, and where the task is solved. The
+    reward then rose by four standard errors and is within a fifth of that rise, or three errors, of its best,
+    while `reward_std` is below three quarters of its highest. Or the reward is within a tenth of that highest
+    spread of its own highest record, and the spread fell to half.
 
     ## What looks alike but is healthy
     A solved task: the fraction goes to 1 because everything is right. Small groups: with G completions and
-    a success rate of p the expected share is p^G + (1-p)^G, 0.5 at best for G=2. That is a lower bound,
-    since prompts differ in difficulty, so it can only excuse: a share below 1.25 times it is not reported,
-    nor, where G is 3 or less, one below 0.9 or less than 0.2 above it.
+    a success rate of p the expected share is p^G + (1-p)^G, 0.5 at best for G=2. The p of the best level
+    counts where that expects fewer: a reward that died is no rare success. It is a lower bound, since
+    prompts differ in difficulty, so it can only excuse. A share below 1.25 times it is not reported, nor,
+    where G is 3 or less, one below 0.9 or less than 0.2 above it.
 
     ## What to do
     Raise `num_generations`; give partial credit; drop prompts that are always or never solved; sample at
@@ -87,25 +95,34 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
         self.reward = self.chart.track(REWARD)
         self.gradient = self.chart.track("grad_norm")
         self.truncated = self.chart.track(TRUNCATED)
+        self.spread = self.chart.track("reward_std")
+        self.finest = 1.0
+        """The smallest share or rest of one so far: one group of a record."""
         self.high = Streak()
 
     def observe(self, at: Observation) -> Verdict | None:
         share = self.share
+        for part in (share.last, 1.0 - share.last):
+            if 1e-6 < part < self.finest:
+                self.finest = part
         early = is_early(self.context, self.reward, at.step)
-        held = self.high.feed(share.last >= 0.5, at.step)
-        if held < 10 or share.ema20 < self.options.share:
+        records = min(max(ceil(self.options.groups * self.finest), 10), WINDOW)
+        few = max(records // 2, 10)  # enough where not one group has an advantage
+        smooth = share.ema20 if records <= 20 else share.ema50
+        held = self.high.feed(smooth >= 0.5, at.step)
+        if held < 10 or smooth < self.options.share or share.count < few:
             return None
-        dead = share.mean(10) >= self.options.critical_share and self._no_gradient()
-        if (share.count < 15 and not dead) or (early and is_constant(self.reward)):
+        dead = share.mean(few) >= self.options.critical_share and self._no_gradient()
+        if (share.count < max(records, 15) and not dead) or (early and is_constant(self.reward)):
             return None  # a reward with one value from the start: dead-reward reports it
-        level = share.mean(20)
+        level = share.mean(max(records, 20))
         expected = self._expected()
         small = (self.context.number("num_generations") or math.inf) <= SMALL_GROUP
         if level < max(self.options.share, 1.25 * expected, max(expected + 0.2, 0.9) if small else 0.0):
             return None
         reward = self.reward
         evidence = {ZERO_STD: [round(share.start, 4), round(level, 4)], "reward_mean": reward.ema20}
-        if self._near_ceiling() or (improving(reward) and level < self.options.critical_share):
+        if self._is_solved() or (self._improves() and level < self.options.critical_share):
             return Verdict(
                 severity=Severity.INFO,
                 message=f"{level:.0%} of the completions have no advantage because most prompts are "
@@ -162,13 +179,27 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
         low = 0.0 if reward.low >= 0 else -1.0  # right and wrong may be 1 and 0, or 1 and -1
         if group is None or reward.low < low or reward.high > 1:
             return 0.0
-        p = min(max((reward.ema20 - low) / (1.0 - low), 0.0), 1.0)
-        return float(p**group + (1 - p) ** group)
+        # A reward that was there and is gone is no rare success: the best level says what is possible.
+        levels = [min(max((value - low) / (1.0 - low), 0.0), 1.0) for value in (reward.ema20, reward.best)]
+        return float(min(p**group + (1 - p) ** group for p in levels))
 
-    def _near_ceiling(self) -> bool:
-        reward = self.reward
-        bounded = reward.low >= -1e-9 and reward.high <= 1 + 1e-9
-        return at_ceiling(reward) or (bounded and reward.ema20 >= self.options.solved_reward)
+    def _is_solved(self) -> bool:
+        """Whether groups have no spread because the best is reached: by rise or spread, not by a level.
+
+        The reward rose and is at its best; or it is as near to its highest record as a tenth of the largest
+        spread, and the spread went down to half.
+        """
+        reward, spread = self.reward, self.spread
+        rise = reward.best - reward.start
+        kept = reward.best - max(reward.ema10, reward.ema20) <= max(0.2 * rise, 3 * reward.error(10))
+        if rise >= 4 * reward.error(10) and kept:
+            return not spread.count or spread.ema10 <= 0.75 * spread.high
+        near = reward.high - reward.ema10 <= 0.1 * spread.high
+        return spread.high > 0 and near and spread.ema10 <= 0.5 * spread.high
+
+    def _improves(self) -> bool:
+        """Whether the reward gained three standard errors over 40 records."""
+        return self.reward.count > 20 and self.reward.gain(40) >= 3 * self.reward.error(20)
 
     def _no_gradient(self) -> bool:
         return self.gradient.count > 0 and self.gradient.median(10) < 1e-8
