@@ -7,6 +7,7 @@ from rldk.health.tracks import Track
 
 __all__ = [
     "at_ceiling",
+    "at_top",
     "course",
     "falls",
     "gained",
@@ -66,7 +67,12 @@ def reached_best(reward: Track, zero_std: Track) -> bool:
         reward: the reward.
         zero_std: the share of groups without spread; without it nothing is known of a ceiling.
     """
-    if zero_std.ema20 < 0.75 or not reward.count:
+    return zero_std.ema20 >= 0.75 and at_top(reward)
+
+
+def at_top(reward: Track) -> bool:
+    """Whether the reward rose by three times its noise, and has kept nine tenths of that."""
+    if not reward.count:
         return False
     rise = reward.best - reward.start
     clear = 3.0 * max(reward.noise, 0.05 * (reward.high - reward.low))

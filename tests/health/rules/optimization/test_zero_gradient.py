@@ -32,6 +32,17 @@ def test_a_solved_task_is_information():
     assert finding(online(gradient, rewards), ZERO, "grpo").severity == "info"
 
 
+def test_a_gradient_of_zero_while_groups_have_a_spread_is_no_solved_task():
+    rewards = np.append(line(0.2, 0.95, 50), np.full(50, 0.95))
+    rows = trains(
+        grad_norm=np.append(np.ones(50), np.zeros(50)),
+        reward_mean=rewards,
+        lr=[1e-5] * 100,
+        frac_reward_zero_std=[0.2] * 100,
+    )
+    assert finding(rows, ZERO, "grpo").severity == "critical"
+
+
 def test_a_loss_that_falls_shows_that_the_norm_is_not_reported():
     loss = line(2.0, 1.0, 100) + noise(100, 0.05)
     rows = trains(grad_norm=[0.0] * 100, loss=loss, lr=[1e-5] * 100)

@@ -5,9 +5,9 @@ thresholds.
 """
 
 from rldk.health.context import ONLINE
+from rldk.health.grading import Trouble, size
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import thrives
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.generation.common import GRPO_VLLM, SAMPLING_KL, SAMPLING_LOGP, SAMPLING_PROB
 from rldk.health.tracks import Streak, Track
@@ -17,6 +17,10 @@ __all__ = ["SamplingMismatch", "SamplingMismatchOptions"]
 
 K3 = "sampling_kl_k3_mean"
 CHI2 = "sampling_chi2_token"
+EARLY = 5
+"""Records before which nothing is judged."""
+DOUBTFUL = 0.9
+"""Largest score of a level that did not rise and has not lasted."""
 
 
 class SamplingMismatchOptions(RuleOptions, frozen=True):
@@ -28,12 +32,12 @@ class SamplingMismatchOptions(RuleOptions, frozen=True):
     """Least difference of log-probabilities from which a multiple is reported."""
     logp: float = 0.1
     """Difference of log-probabilities from which it is reported; from twice that it is a warning whatever the
-    reward, from five times critical."""
+    reward."""
     prob_floor: float = 0.01
     """Least difference of probabilities from which a multiple is reported."""
     prob: float = 0.03
     """Difference of probabilities from which it is reported; from twice that it is a warning whatever the
-    reward, from five times critical."""
+    reward."""
     kl: float = 0.1
     """KL between engine and trainer, in nats, above which it is reported."""
     records: int = 10
@@ -50,13 +54,16 @@ class SamplingMismatch(Rule[SamplingMismatchOptions]):
     Every update is then off-policy and nothing corrects it; collapse follows within tens of steps.
 
     ## How it decides
-    The mean of ten records decides, for ten records, after the fifth. Log-probabilities (TRL): three times
-    the run's own level and at least 0.03, or at least 0.1, where the reward does not thrive: warning; 0.2:
-    warning whatever the reward; 0.5: critical. Probabilities (verl): three times the run's own level and at
-    least 0.01, or at least 0.03, where the reward does not thrive: warning; 0.06: warning whatever the
-    reward; 0.15: critical. A level that did not rise needs 30 records. Other measures of verl, OpenRLHF and
-    ms-swift: a k1 estimate beyond 0.1 nats, a k3 estimate above 0.1, a chi-squared per token above 1, where
-    the reward does not thrive: warning.
+    The median of eleven records decides, for ten records, after the fifth. The limit of log-probabilities
+    (TRL) is three times the run's own level and at least 0.03, and 0.1 at most. The limit of probabilities
+    (verl) is three times the run's own level and at least 0.01, and 0.03 at most. A level that did not rise
+    needs 30 records. Other measures of verl, OpenRLHF and ms-swift have a limit of 0.1 nats, for the k1 and
+    the k3 estimate, and of 1, for a chi-squared per token.
+
+    The score is 1 at the limit and grows by 1 with each doubling; see [severity](../severity.md). A reward
+    that gained since then halves it. From a score of 1 on it is a warning, critical from 2 while the reward
+    falls; info where only the gain keeps it below. A difference of log-probabilities of 0.2, or of
+    probabilities of 0.06, is a warning whatever the reward does.
 
     ## What looks alike but is healthy
     Engines in fp8 or int4 differ by 0.05 to 0.1. Sampling with `top_p` or `top_k` adds the logarithm of the
@@ -88,47 +95,54 @@ class SamplingMismatch(Rule[SamplingMismatchOptions]):
             (track(CHI2), 1.0, "chi-squared divergence"),
         )
         self.reward = track(REWARD)
-        self.high = Streak()
+        self.high = Trouble(self.reward, records=self.options.records)
+        self.level = Streak()
 
     def observe(self, at: Observation) -> Verdict | None:
         options = self.options
+        track = self.logp if self.logp.count else self.prob
+        is_worst = False
         if self.logp.count:
-            size, text = self._size(self.logp, options.logp_floor, options.logp, "log-probabilities")
-            rose = self.logp.ema10 >= options.times * self._own(self.logp)
+            effect, text = self._size(track, options.logp_floor, options.logp, "log-probabilities")
+            is_worst = track.middle >= 2 * options.logp
         elif self.prob.count:
-            size, text = self._size(self.prob, options.prob_floor, options.prob, "probabilities")
-            rose = self.prob.ema10 >= options.times * self._own(self.prob)
+            effect, text = self._size(track, options.prob_floor, options.prob, "probabilities")
+            is_worst = track.middle >= 2 * options.prob
         else:
-            size, text, rose = 0, "", False
-        for track, limit, what in self.others:
-            if size == 0 and track.count >= 5 and abs(track.ema10) > limit:
-                size, text = 1, f"the {what} between engine and trainer is {track.ema10:.2g}"
-        held = self.high.feed(size > 0, at.step)
-        lasting = options.records if rose or size > 1 else 3 * options.records
-        if held < lasting or (size == 1 and thrives(self.reward)):
+            effect, text = 0.0, ""
+        for other, limit, what in self.others:
+            if effect < 1.0 and other.count > EARLY and abs(other.middle) > limit:
+                effect = size(abs(other.middle) / limit)
+                text = f"the {what} between engine and trainer is {other.middle:.2g}"
+        severity = self.high.feed(effect, at.step, is_absolute=is_worst)
+        rose = track.middle >= options.times * self._own(track) > 0
+        held = self.level.feed(effect >= 1.0, at.step)
+        self.score = self.high.score
+        if severity is None or (not rose and not is_worst and held < 3 * options.records):
+            self.score = min(self.score, DOUBTFUL)
             return None
+        reward, then = self.reward, self.high.then
         return Verdict(
-            severity=Severity.CRITICAL if size == 3 else Severity.WARNING,
+            severity=severity,
             message=text,
             evidence={
-                SAMPLING_LOGP: [self._own(self.logp), self.logp.ema10] if self.logp.count else None,
-                SAMPLING_PROB: [self._own(self.prob), self.prob.ema10] if self.prob.count else None,
-                "reward_mean": [self.reward.start, self.reward.ema20] if self.reward.count else None,
+                SAMPLING_LOGP: [self._own(self.logp), self.logp.middle] if self.logp.count else None,
+                SAMPLING_PROB: [self._own(self.prob), self.prob.middle] if self.prob.count else None,
+                "reward_mean": [then.mean, reward.ema20] if then else None,
             },
             onset=self.high.since,
-            confidence=0.6 + 0.15 * (size - 1),
+            confidence=self.high.confidence,
         )
 
-    def _size(self, track: Track, floor: float, limit: float, what: str) -> tuple[int, str]:
-        """0: nothing; 1: a warning if the reward does not thrive; 2: a warning in any case; 3: critical."""
-        level, own = track.ema10, self._own(track)
-        size = 0
-        if track.count > 5:
-            size = 3 if level >= 5 * limit else 2 if level >= 2 * limit else 1 if level >= limit else 0
-        if size == 0 and track.count > 5 and level >= max(self.options.times * own, floor):
-            size = 1
+    def _size(self, track: Track, floor: float, limit: float, what: str) -> tuple[float, str]:
+        """The size, 1 at the limit or at the multiple of the run's own level, and what it is of."""
+        if track.count <= EARLY:
+            return 0.0, ""
+        level, own = track.middle, self._own(track)
+        least = min(limit, max(self.options.times * own, floor))
         rose = f"rose from {own:.2g} to {level:.2g}" if level > 1.5 * own else f"is {level:.2g}"
-        return size, f"the difference of {what} between engine and trainer {rose}"
+        effect = size(level / least) if level >= least else max((level - own) / (least - own), 0.0)
+        return effect, f"the difference of {what} between engine and trainer {rose}"
 
     def _own(self, track: Track) -> float:
         return track.start if track.baseline is None else min(track.baseline, track.start)

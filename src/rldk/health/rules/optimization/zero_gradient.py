@@ -7,7 +7,7 @@ from math import log
 
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import in_noise, solved
+from rldk.health.reward_state import at_top, in_noise
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.common import is_constant, is_early
 from rldk.health.rules.optimization.common import ACCURACY
@@ -42,8 +42,8 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
     share of zeros before it. Critical if the gradient was 0 from the first record on, or for twice as long;
     otherwise a warning. A warning at most, after 25 records, while the reward has had one value (see
     dead-reward) and fewer than 500 completions are scored (60 records where the batch size is not known).
-    Info where the task is solved. Info where the loss or the reward still improves: then the logged norm is
-    not the gradient's.
+    Info where the task is solved: the reward rose to its top, and no log of the groups shows a spread. Info
+    where the loss or the reward still improves: then the logged norm is not the gradient's.
 
     ## What looks alike but is healthy
     The first record, whose learning rate is 0. A solved task: all completions are right, or all pairs are
@@ -131,7 +131,7 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
         reward, loss = self.reward, self.loss
         rewarded, lost = self.levels
         if reward.count >= 10:
-            if solved(reward):
+            if at_top(reward) and (not self.zero_std.count or self.zero_std.ema20 >= 0.75):
                 return f"the task is solved, with a reward of {reward.ema10:.3g}"
             rise = reward.ema10 - rewarded
             if in_noise(reward, rise) >= 1.5 and rise >= 0.1 * (reward.high - reward.low) > 0:

@@ -1,22 +1,25 @@
 """POL004 off-policy: updates leave the trust region: too many ratios are clipped, or the policy moves too
 far in one batch.
 
-Invariant: a level alone is information; a reward that does not thrive, or a rise, makes it a warning.
+Invariant: the distance from the generating policy decides, in multiples of its limit; a reward that gains
+halves the score.
 """
 
 from rldk.health.context import ONLINE
+from rldk.health.grading import Trouble, size
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import thrives
+from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.policy.common import LOWER_RATE
-from rldk.health.tracks import Streak
 from rldk.metrics.aliases import REWARD
 
 __all__ = ["OffPolicy", "OffPolicyOptions"]
 
 EARLY = 40
 """Records before which a reward cannot show yet whether it rises."""
+DOUBTFUL = 0.9
+"""Largest score before that, unless the clipped share rose."""
 
 
 class OffPolicyOptions(RuleOptions, frozen=True):
@@ -42,14 +45,18 @@ class OffPolicy(Rule[OffPolicyOptions]):
     Clipped tokens teach nothing, and the other tokens push the policy along stale data.
 
     ## How it decides
-    The mean of ten records, for ten records in a row: more than 0.2 of the tokens clipped (0.4 where both
-    sides are counted, as in Stable-Baselines3), an approximate KL above 0.1, or a mean ratio more than 0.1
-    away from 1. Warning where the reward does not thrive after 40 records (100 with `num_iterations` above
-    1), or where the clipped share rose to three times its start; otherwise info.
+    The median of eleven records, for ten records in a row: more than 0.2 of the tokens clipped (0.4 where
+    both sides are counted, as in Stable-Baselines3), an approximate KL above 0.1, or a mean ratio more than
+    0.1 away from 1.
+
+    The score is 1 at the limit and grows by 1 with each doubling; see [severity](../severity.md). A reward
+    that gained since then halves it. From a score of 1 on it is a warning, info where only the gain keeps it
+    below. Info also before 40 records (100 with `num_iterations` above 1), unless the clipped share rose to
+    three times its start.
 
     ## What looks alike but is healthy
     Exactly 0 is expected with one update a batch: 1,496 of 1,496 public records show it. Classic control with
-    PPO clips a fifth and more and learns: hence the reward decides.
+    PPO clips a fifth and more and learns: hence a reward that gains halves the score.
 
     ## What to do
     One update a batch, a lower learning rate.
@@ -73,52 +80,51 @@ class OffPolicy(Rule[OffPolicyOptions]):
         self.kl = track("approx_kl_mean|approx_kl_padded_mean")
         self.ratio = track("ratio_padded_mean|ratio_mean")
         self.reward = track(REWARD)
-        self.high = Streak()
-        self.alarmed = False
+        self.high = Trouble(self.reward, records=self.options.records)
         self.wait = 100 if (self.context.number("num_iterations") or 1) > 1 else EARLY
 
     def observe(self, at: Observation) -> Verdict | None:
-        text = self._deviation_text()
-        held = self.high.feed(text is not None, at.step)
-        if (
-            text is None
-            or held < self.options.records
-            or max(t.count for t in (self.clipped, self.both, self.kl, self.ratio)) < 10
-        ):
+        effect, text = self._deviation()
+        severity = self.high.feed(effect, at.step, records=self.enough(self.options.records))
+        self.score = self.high.score
+        if severity is None:
             return None
-        rose = self._rose()
-        thriving = thrives(self.reward) and not rose
-        early = self.reward.count < self.enough(self.wait) and not rose
-        if thriving and self.alarmed:
-            return None
-        known = self.reward.count > 0 and not early
-        self.alarmed = not thriving and known
+        if self.reward.count < self.enough(self.wait) and not self._rose():
+            self.score, severity = min(self.score, DOUBTFUL), Severity.INFO
+        reward, then = self.reward, self.high.then
+        paid = f", the reward {course(then.mean, reward.ema20)}" if then else ""
         return Verdict(
-            severity=Severity.INFO if thriving or not known else Severity.WARNING,
-            message=f"updates leave the trust region: {text}"
-            + (", but the reward does well" if thriving else ""),
+            severity=min(severity, self.severity),
+            message=f"updates leave the trust region: {text}{paid}",
             evidence={
-                "clip_frac": self.clipped.ema10 if self.clipped.count else self.both.ema10,
-                "approx_kl": self.kl.ema10,
-                "reward_mean": [self.reward.start, self.reward.ema20],
+                "clip_frac": self.clipped.middle if self.clipped.count else self.both.middle,
+                "approx_kl": self.kl.middle,
+                "reward_mean": [then.mean, reward.ema20] if then else None,
             },
             onset=self.high.since,
-            confidence=0.7,
+            confidence=self.high.confidence,
         )
 
     def _rose(self) -> bool:
         clipped = self.clipped
-        return clipped.count > 20 and clipped.ema10 > max(self.options.clipped, 3 * clipped.start)
+        return clipped.count > 20 and clipped.middle > max(self.options.clipped, 3 * clipped.start)
 
-    def _deviation_text(self) -> str | None:
+    def _deviation(self) -> tuple[float, str]:
+        """The largest of the sizes, 1 at its limit, and what it is of."""
         options = self.options
-        if self.clipped.ema10 > options.clipped or self.both.ema10 > 2 * options.clipped:
-            return f"{max(self.clipped.ema10, self.both.ema10):.0%} of the tokens are clipped"
-        if self.kl.ema10 > options.kl:
-            return f"a KL of {self.kl.ema10:.2g} nats in one batch"
-        if self.ratio.count and abs(self.ratio.ema10 - 1) > options.ratio:
-            return f"the mean ratio to the generating policy is {self.ratio.ema10:.2f}"
-        return None
+        clipped = self.clipped.middle / options.clipped
+        both = self.both.middle / (2 * options.clipped)
+        kl = self.kl.middle / options.kl
+        ratio = abs(self.ratio.middle - 1) / options.ratio if self.ratio.count else 0.0
+        most = max(clipped, both, kl, ratio)
+        if most < 1.0:
+            return max(most, 0.0), ""
+        if most in (clipped, both):
+            share = self.clipped.middle if most == clipped else self.both.middle
+            return size(most), f"{share:.0%} of the tokens are clipped"
+        if most == kl:
+            return size(most), f"a KL of {self.kl.middle:.2g} nats in one batch"
+        return size(most), f"the mean ratio to the generating policy is {self.ratio.middle:.2f}"
 
     def causes(self) -> list[Cause]:
         return [
