@@ -65,7 +65,8 @@ def accuracy(model: Any, tokens: PreTrainedTokenizerFast, task: Task, count: int
         )
     model.train(training)
     texts = tokens.batch_decode(written[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-    right = sum(task.exact(prompt, text.split()) for prompt, text in zip(prompts, texts, strict=True))
+    answers = [text.partition("<eos>")[0].split() for text in texts]  # another may be the end
+    right = sum(task.exact(prompt, words) for prompt, words in zip(prompts, answers, strict=True))
     return right / count
 
 
