@@ -11,7 +11,7 @@ from itertools import islice
 from math import sqrt
 from statistics import median
 
-__all__ = ["BASELINE", "BLOCK", "WINDOW", "Chart", "Streak", "Track"]
+__all__ = ["BASELINE", "BLOCK", "MIDDLE", "WINDOW", "Chart", "Streak", "Track"]
 
 WINDOW = 100
 """Newest records that a track stores one by one."""
