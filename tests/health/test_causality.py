@@ -6,6 +6,14 @@ from rldk.health import RULES, Rule, find_rule
 from rldk.health.causality import SLACK, cause_of
 
 
+def test_a_resume_that_changed_the_run_is_the_first_suspect_of_what_follows_within_20_records():
+    onsets, changes = {"kl-blowup": 60}, {"resume-jump": 61}
+    rule = find_rule("reward-collapse")
+    assert cause_of(rule, 64, onsets, 1.0, changes) == "resume-jump"
+    assert cause_of(rule, 82, onsets, 1.0, changes) == cause_of(rule, 82, onsets, 1.0)
+    assert cause_of(rule, 60, onsets, 1.0, changes) == cause_of(rule, 60, onsets, 1.0)
+
+
 def test_what_explains_a_rule_is_a_rule():
     names = {rule.name for rule in RULES}
     unknown = {rule.name: set(rule.explained_by) - names for rule in RULES}

@@ -138,6 +138,11 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
         if other.rule is not rule and _is_reported(other) and _explains(other.rule, rule.name)
     ]
     onsets = {other.rule.name: other.onset_step for other in others}
+    changes = {
+        other.rule.name: other.onset_step
+        for other in monitor.incidents.values()
+        if other.rule.is_change and severity_of(other) > Severity.INFO
+    }
     span = (monitor.last_step or 0) - (monitor.first_step or 0)
     spacing = span / max(monitor.records - 1, 1)
     known = next((name for name in verdict.explained_by if name in onsets), None)
@@ -153,7 +158,7 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
         last_step=incident.last_step,
         message=verdict.message + over,
         evidence=_answer(lambda: _as_plain(verdict.evidence), {}),
-        caused_by=known or cause_of(type(rule), incident.onset_step, onsets, spacing),
+        caused_by=known or cause_of(type(rule), incident.onset_step, onsets, spacing, changes),
         causes=[cause.text for cause in causes],
         remedies=render_remedies([remedy for cause in causes for remedy in cause.remedies], monitor.context),
         last_good_step=incident.last_good_step,

@@ -10,9 +10,12 @@ from math import ceil, hypot, log2
 from typing import NamedTuple
 
 from rldk.health.rule import Severity
-from rldk.health.tracks import Track
+from rldk.health.tracks import MIDDLE, Track
 
-__all__ = ["Level", "Trouble", "size"]
+__all__ = ["MIDDLE_LAG", "Level", "Trouble", "size"]
+
+MIDDLE_LAG = MIDDLE // 2
+"""Records by which `Track.middle` lags behind its series."""
 
 CALM = 0.3
 """Effect below which a series counts as calm: the reward of that time is the one to compare with."""
@@ -57,6 +60,7 @@ class Trouble:
         reward: the reward; a run that logs none gets information only.
         records: records in a row at which the condition must hold.
         discount: how much of the score a reward that gains takes away, 0 to 1.
+        lag: records by which the size lags behind the series, as a median of 11 does by five.
 
     Example:
         >>> reward = Track()
@@ -68,8 +72,9 @@ class Trouble:
         ('warning', 30, 1.2)
     """
 
-    def __init__(self, reward: Track, *, records: int = 10, discount: float = 0.5) -> None:
+    def __init__(self, reward: Track, *, records: int = 10, discount: float = 0.5, lag: int = 0) -> None:
         self._reward, self._records, self._discount = reward, records, discount
+        self._steps: deque[int] = deque(maxlen=lag + 1)
         self._effects: deque[float] = deque(maxlen=records)
         self.effect = 0.0
         """The smallest effect of the newest `records` records: the size that lasts."""
@@ -94,10 +99,11 @@ class Trouble:
             is_absolute: whether this size is a fault whatever the reward does.
         """
         effects = self._effects
+        self._steps.append(step)
         if effect < CALM or self.then is None:
             self.then = Level.of(self._reward) if self._reward.count else None
         if effect >= BEGUN and not (effects and effects[-1] >= BEGUN):
-            self.since = step
+            self.since = self._steps[0]
         effects.append(effect)
         needed = self._records if records is None else min(ceil(records), self._records)
         lasting = 0.0 if len(effects) < needed else min(islice(effects, len(effects) - needed, None))

@@ -195,6 +195,9 @@ class Rule(Generic[O_co]):
     """Records without the condition after which an incident is over."""
     explained_by: ClassVar[tuple[str, ...]] = ()
     """Names of the rules whose findings explain this rule's, the most fundamental first."""
+    is_change: ClassVar[bool] = False
+    """Whether its finding is a change of the training itself, as a resume is. Such a change is the first
+    suspect of what begins soon after it."""
     shown_by: ClassVar[tuple[SampleKind, ...]] = ()
     """Kinds of samples that show a finding; empty: no samples show it."""
     shown_on: ClassVar[tuple[str, ...]] = ()

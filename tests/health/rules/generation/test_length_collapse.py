@@ -19,10 +19,18 @@ def test_answers_of_nothing_are_named(seed):
     assert finding.first_step <= 20
 
 
-def test_brevity_that_pays_is_no_fault():
+def test_brevity_that_pays_is_no_alarm():
     length = np.concatenate([np.full(30, 200.0), line(200, 20, 50), np.full(40, 20.0)])
     columns = {"completion_length_mean": length, "reward_mean": learning(records=120)}
-    assert found(columns, "length-collapse") is None
+    assert found(columns, "length-collapse").severity == "info"
+
+
+def test_what_was_learned_before_is_no_excuse_for_answers_of_nothing():
+    length = np.concatenate([np.full(80, 200.0), line(200, 6, 20), np.full(60, 6.0)])
+    reward = np.concatenate([line(0.1, 0.8, 60), np.full(100, 0.8)]) + noise(160, 0.03)
+    finding = found({"completion_length_mean": length, "reward_mean": reward}, "length-collapse")
+    assert finding.severity == "warning"
+    assert 80 <= finding.onset_step <= 95
 
 
 def test_short_answers_from_the_start_are_the_task():

@@ -9,7 +9,7 @@ from rldk.testing import found, line, noise
 SEEDS = range(6)
 
 
-def growth(seed=0, to=900, records=200):
+def growth(seed=0, to=1200, records=200):
     length = np.concatenate([np.full(60, 400.0), line(400, to, 80), np.full(records - 140, to)])
     return length * np.exp(noise(records, 0.05, seed=seed))
 
@@ -20,30 +20,40 @@ def test_growth_without_reward_is_named(seed):
         {"completion_length_mean": growth(seed), "reward_mean": flat(0.4, 200, seed)}, "length-runaway"
     )
     assert finding.severity == "warning"
-    assert 85 <= finding.onset_step <= 125
+    assert 62 <= finding.onset_step <= 90
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_growth_with_reward_is_healthy(seed):
+def test_growth_with_reward_is_no_alarm(seed):
     reward = np.concatenate([flat(0.2, 60, seed, 0.03), line(0.2, 0.6, 100), np.full(40, 0.6)])
-    assert found({"completion_length_mean": growth(seed), "reward_mean": reward}, "length-runaway") is None
+    finding = found({"completion_length_mean": growth(seed), "reward_mean": reward}, "length-runaway")
+    assert finding.severity == "info"
 
 
 def test_what_was_learned_before_the_growth_does_not_pay_for_it():
     reward = np.concatenate([line(0.1, 0.5, 30), np.full(170, 0.5)]) + noise(200, 0.03)
     finding = found({"completion_length_mean": growth(), "reward_mean": reward}, "length-runaway")
-    assert finding is None or finding.severity == "warning"
+    assert finding.severity == "warning"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_answers_that_grow_far_from_the_limit_may_pay_later(seed):
-    reward = 0.4 + 0.05 * (-1.0) ** np.arange(180)
-    far, near = {"max_completion_length": 4096}, {"max_completion_length": 1024}
-    columns = {"completion_length_mean": growth(seed, records=180), "reward_mean": reward}
-    assert found(columns, "length-runaway", options=far).severity == "info"
-    assert found(columns, "length-runaway", options=near).severity == "warning"
-    columns["reward_mean"] = reward - np.append(np.zeros(100), np.full(80, 0.2))
-    assert found(columns, "length-runaway", options=far).severity == "warning"
+def test_a_length_far_from_the_limit_that_doubles_is_named_where_nothing_pays_for_it(seed):
+    columns = {"completion_length_mean": growth(seed), "reward_mean": flat(0.4, 200, seed)}
+    finding = found(columns, "length-runaway", options={"max_completion_length": 8192})
+    assert finding.severity == "warning"
+
+
+def test_tenfold_length_is_named_whatever_it_earns():
+    reward = np.concatenate([flat(0.2, 60, sd=0.03), line(0.2, 0.6, 100), np.full(40, 0.6)])
+    columns = {"completion_length_mean": growth(to=6000), "reward_mean": reward}
+    assert found(columns, "length-runaway").severity == "warning"
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("shift", [0.0, -50.0])
+def test_no_unit_of_the_reward_decides(scale, shift):
+    columns = {"completion_length_mean": growth(), "reward_mean": scale * flat(0.4, 200) + shift}
+    assert found(columns, "length-runaway").severity == "warning"
 
 
 @pytest.mark.parametrize("seed", SEEDS)

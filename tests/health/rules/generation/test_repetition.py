@@ -11,7 +11,7 @@ DUPLICATES, REPEATED = "samples/duplicate_frac", "samples/repetition_frac"
 SOLVED = np.concatenate([line(0.1, 1.0, 60), np.full(N - 60, 1.0)]) + noise(N, 0.02)
 
 
-@pytest.mark.parametrize("scores", [reward(0.1, 3.0), SOLVED], ids=["rising", "solved"])
-def test_repetition_that_pays_is_information(scores):
-    columns = {REPEATED: share(*rises()), "reward_mean": scores}
-    assert found(columns, "repetition").severity == "info"
+@pytest.mark.parametrize(("scores", "severity"), [(reward(0.1, 3.0), "info"), (SOLVED, "warning")])
+def test_only_a_reward_that_rises_with_it_pays_for_repetition(scores, severity):
+    columns = {REPEATED: share(*rises(at=100 if severity == "warning" else 60)), "reward_mean": scores}
+    assert found(columns, "repetition").severity == severity

@@ -1,19 +1,23 @@
 """What rules of the generation family share."""
 
+from math import log
 from typing import ClassVar, TypeVar
 
 from rldk.health.context import ONLINE
+from rldk.health.grading import Trouble
 from rldk.health.observation import Observation
-from rldk.health.reward_state import course, in_noise, thrives
+from rldk.health.reward_state import course
 from rldk.health.rule import Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.common import OBSERVE
-from rldk.health.tracks import Streak, Track
+from rldk.health.tracks import Track
 from rldk.metrics.aliases import REWARD
 
 __all__ = [
     "DUPLICATES",
     "GRPO_VLLM",
     "LONGEST",
+    "NOISES",
+    "PAID",
     "REPEATED",
     "SAMPLING_KL",
     "SAMPLING_LOGP",
@@ -21,6 +25,7 @@ __all__ = [
     "SHORTEST",
     "RiseOptions",
     "RisesAboveOwnLevel",
+    "growth",
 ]
 
 LONGEST, SHORTEST = "completion_length_max", "completion_length_min"
@@ -29,15 +34,34 @@ SAMPLING_PROB = "sampling_prob_difference_mean"
 SAMPLING_KL = "sampling_kl_mean"
 GRPO_VLLM = "generate with vLLM in TRL's GRPO, which logs sampling/*, or set calculate_log_probs=True in verl"
 DUPLICATES, REPEATED = "samples/duplicate_frac", "samples/repetition_frac"
+PAID = 0.7
+"""How much of the score of a length a reward that gains takes away: a doubling that is not paid for weighs
+as much as ten times the length that is."""
+NOISES = 2.5
+"""Change, in multiples of the noise from record to record, that is a warning where that is more than the
+rule's own limit."""
+
+
+def growth(long: float, short: float, times: float, length: Track) -> float:
+    """The effect of a length that changed between `short` and `long`: 1 at `times` as much, 2 at its square.
+
+    Args:
+        long: the larger length.
+        short: the smaller one.
+        times: the multiple that is a warning while the reward stands.
+        length: the track of the length, for its noise.
+    """
+    least = max(log(times), NOISES * length.noise / length.ema50)
+    return max(log(long / short), 0.0) / least
 
 
 class RiseOptions(RuleOptions, frozen=True):
     """Thresholds of a rise."""
 
     rise: float
-    """Least rise of the share above the run's own level."""
+    """Rise of the share above the run's own level that is a warning while the reward stands."""
     level: float
-    """Share below which nothing is reported."""
+    """Least share for a warning."""
     records: int
     """Records in a row."""
 
@@ -55,36 +79,36 @@ class RisesAboveOwnLevel(Rule[RiseOptions_co]):
 
     def start(self) -> None:
         self.level, self.reward = self.chart.track(self.share), self.chart.track(REWARD)
-        self.high = Streak()
+        self.high = Trouble(self.reward, records=self.options.records, discount=PAID)
 
     def observe(self, at: Observation) -> Verdict | None:
-        track, options = self.level, self.options
+        track, options, trouble = self.level, self.options, self.high
         if track.count < 10:
             return None
         # Both, since a rise before record 25 is part of the second.
         own = track.start if track.baseline is None else min(track.start, track.baseline)
         now = min(track.ema10, track.median(5))  # a short burst stays in a mean for long
-        rise = now - own
-        high = rise >= options.rise and now >= options.level and in_noise(track, rise) >= 2.0
-        if self.high.feed(high, at.step) < self.enough(options.records):
+        rise = (now - own) / max(options.rise, NOISES * track.noise)
+        records = self.enough(options.records)
+        severity = trouble.feed(min(rise, now / options.level), at.step, records=records)
+        self.score = trouble.score
+        if severity is None:
             return None
-        reward = self.reward
-        if self.is_rewarded(reward):
-            return None
-        reward_text = f"; the reward {course(reward.start, reward.ema20)}" if reward.count else ""
+        reward, then = self.reward, trouble.then
         return Verdict(
-            severity=Severity.INFO if not reward.count or thrives(reward) else Severity.WARNING,
-            message=self.describe(own, track.ema10) + reward_text,
+            severity=Severity.INFO if self.is_harmless() else min(severity, Severity.WARNING),
+            message=self.describe(own, now)
+            + (f"; the reward {course(then.mean, reward.ema20)}" if then else ""),
             evidence={
-                self.share: [own, track.ema10],
-                "reward_mean": [reward.start, reward.ema20] if reward.count else None,
+                self.share: [own, now],
+                "reward_mean": [then.mean, reward.ema20] if then else None,
             },
-            onset=self.high.since,
-            confidence=min(0.6 + rise / 2, 0.9),
+            onset=trouble.since,
+            confidence=trouble.confidence,
         )
 
-    def is_rewarded(self, reward: Track) -> bool:
-        """Whether the reward shows that the task asks for such texts."""
+    def is_harmless(self) -> bool:
+        """Whether the task itself asks for such texts."""
         return False
 
     def describe(self, own: float, now: float) -> str:

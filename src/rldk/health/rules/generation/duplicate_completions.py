@@ -3,22 +3,24 @@
 Invariant: only completions that `observe_rewards` saw are judged.
 """
 
+from rldk.health.grading import ERRORS, LEVEL
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import at_ceiling
 from rldk.health.rule import Cause, Severity
 from rldk.health.rules.generation.common import DUPLICATES, RiseOptions, RisesAboveOwnLevel
-from rldk.health.tracks import Track
 
 __all__ = ["DuplicateCompletions", "DuplicateCompletionsOptions"]
+
+ALIKE = 0.25
+"""Share of its own start from which the spread of the rewards shows that completions no longer differ."""
 
 
 class DuplicateCompletionsOptions(RiseOptions, frozen=True):
     """Thresholds of duplicate-completions."""
 
     rise: float = 0.3
-    """Least rise of the share above the run's own level."""
+    """Rise of the share above the run's own level that is a warning while the reward stands."""
     level: float = 0.5
-    """Share below which nothing is reported."""
+    """Least share for a warning."""
     records: int = 10
     """Records in a row."""
 
@@ -33,10 +35,12 @@ class DuplicateCompletions(RisesAboveOwnLevel[DuplicateCompletionsOptions]):
     Identical completions have the same reward, so their advantage is 0: they show lost entropy in the text.
 
     ## How it decides
-    The mean of ten records is at least 0.5, and above the run's own level by 0.3 and by twice its noise. That
-    holds for ten records, and the reward does not do well: warning. The own level is the mean of the first
-    five records, or the median of records 5 to 25 if that is lower. Where the reward does well: info; where
-    the task is solved: nothing. The rule judges the completions that `observe_rewards` sees.
+    The score is 1 where the mean of ten records is at 0.5 and above the run's own level by 0.3 and by 2.5
+    times its noise. It grows in proportion, for ten records in a row; see [severity](../severity.md). The own
+    level is the mean of the first five records, or the median of records 5 to 25 if that is lower. A reward
+    that gained since then takes away up to seven tenths. From a score of 1 on it is a warning. It is info
+    where only the gain keeps it below. It is info, too, where the reward is at its best and its spread fell
+    to a quarter: the task is solved. The rule judges the completions that `observe_rewards` sees.
 
     ## What looks alike but is healthy
     Tasks with few right answers, such as one number: the share is high from the start, or the reward rises
@@ -55,9 +59,17 @@ class DuplicateCompletions(RisesAboveOwnLevel[DuplicateCompletionsOptions]):
     explained_by = ("entropy-collapse", "kl-blowup")
     shown_by = ("before", "since")
 
-    def is_rewarded(self, reward: Track) -> bool:
-        """A solved task has few answers left."""
-        return at_ceiling(reward)
+    def start(self) -> None:
+        super().start()
+        self.spread = self.chart.track("reward_std")
+
+    def is_harmless(self) -> bool:
+        """Whether the task is solved: the reward rose to its best, and completions no longer differ in it."""
+        reward, spread = self.reward, self.spread
+        if not spread.count or spread.ema20 > ALIKE * spread.start:
+            return False
+        error = reward.error(LEVEL)
+        return reward.rise >= ERRORS * error and reward.best - reward.ema10 <= ERRORS * error
 
     def describe(self, own: float, now: float) -> str:
         return f"{now:.0%} of the completions repeat another one of their prompt, up from {own:.0%}"

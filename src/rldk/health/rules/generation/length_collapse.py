@@ -1,14 +1,16 @@
 """GEN004 length-collapse: answers shrink to almost nothing.
 
-Invariant: a length is compared with the run's own start, and a reward that gains silences the rule.
+Invariant: a length is compared with the run's own start. A reward that gains takes away most of the score,
+and never all of it.
 """
 
 from rldk.health.context import ONLINE
+from rldk.health.grading import MIDDLE_LAG, Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import at_ceiling, course, gained, improving
+from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.tracks import Streak
+from rldk.health.rules.generation.common import PAID, growth
 from rldk.metrics.aliases import LENGTH, REWARD
 
 __all__ = ["LengthCollapse", "LengthCollapseOptions"]
@@ -18,7 +20,7 @@ class LengthCollapseOptions(RuleOptions, frozen=True):
     """Thresholds of length-collapse."""
 
     share: float = 0.3
-    """Share of the run's own length at or below which it is reported."""
+    """Share of the run's own length that is a warning while the reward stands."""
     tokens: float = 5.0
     """Length below which half as many records are enough."""
     records: int = 10
@@ -35,10 +37,12 @@ class LengthCollapse(Rule[LengthCollapseOptions]):
     A policy that ends at once earns nothing and cannot recover.
 
     ## How it decides
-    The mean of ten records is at most 0.3 times the run's own length, for ten records. Or it is below five
-    tokens for five records, where the own length was at least 20. The own length is the mean of the first
-    five records, or the median of records 5 to 25 if that is larger. Warning if the reward is not above its
-    start, not improving and not at its ceiling.
+    The median of eleven records, as a share of the run's own length, for ten records; for five below five
+    tokens, where the own length was at least 20. The own length is the mean of the first five records, or the
+    median of records 5 to 25 if that is larger. The score is 1 at 0.3 of it, or where the logarithm of the
+    fall is 2.5 times its noise, if that is more. Each further such fall adds 1; see
+    [severity](../severity.md). A reward that gained since then takes away up to seven tenths. From a score of
+    1 on it is a warning, info where only the gain keeps it below.
 
     ## What looks alike but is healthy
     A reward for brevity, or a task with answers of one token: the reward rises, or the length was short from
@@ -62,28 +66,33 @@ class LengthCollapse(Rule[LengthCollapseOptions]):
     def start(self) -> None:
         self.length = self.chart.track(LENGTH)
         self.reward = self.chart.track(REWARD)
-        self.short, self.empty = Streak(), Streak()
+        self.shorter = Trouble(self.reward, records=self.options.records, discount=PAID, lag=MIDDLE_LAG)
 
     def observe(self, at: Observation) -> Verdict | None:
-        length = self.length
+        length, trouble, options = self.length, self.shorter, self.options
         own = max(length.start, length.baseline or 0.0)
-        short = self.short.feed(length.count > 5 and length.ema10 <= self.options.share * own, at.step)
-        empty = self.empty.feed(length.last < self.options.tokens and own >= 20, at.step)
-        if short < self.options.records and empty < self.options.records / 2:
+        if length.count <= 5 or own <= 0:
             return None
-        reward = self.reward
-        if reward.count and (gained(reward, sd=0.5) or improving(reward) or at_ceiling(reward)):
+        empty = own >= 4 * options.tokens and length.middle < options.tokens
+        severity = trouble.feed(
+            growth(own, max(length.middle, 1e-3 * own), 1 / options.share, length),
+            at.step,
+            records=self.enough(options.records) / (2 if empty else 1),
+        )
+        self.score = trouble.score
+        if severity is None:
             return None
+        reward, then = self.reward, trouble.then
         return Verdict(
-            severity=Severity.WARNING if reward.count else Severity.INFO,
-            message=f"completions shrank from {own:.0f} to {length.mean(5):.3g} tokens"
-            + (f", the reward {course(reward.start, reward.ema10)}" if reward.count else ""),
+            severity=min(severity, Severity.WARNING),
+            message=f"completions shrank from {own:.0f} to {length.middle:.3g} tokens"
+            + (f", the reward {course(then.mean, reward.ema20)}" if then else ""),
             evidence={
-                LENGTH: [own, length.mean(5)],
-                "reward_mean": [reward.start, reward.ema10] if reward.count else None,
+                LENGTH: [own, length.middle],
+                "reward_mean": [then.mean, reward.ema20] if then else None,
             },
-            onset=self.empty.since if empty else self.short.since,
-            confidence=0.9 if empty else 0.7,
+            onset=trouble.since,
+            confidence=trouble.confidence,
         )
 
     def causes(self) -> list[Cause]:

@@ -1,33 +1,36 @@
 """GEN003 length-runaway: completions keep growing, and the reward does not gain from it.
 
-Invariant: a length is compared with the run's own start, and a reward that gains silences the rule.
+Invariant: a length is compared with the run's own start. A reward that gains takes away most of the score,
+and never all of it.
 """
 
 from rldk.health.context import ONLINE
+from rldk.health.grading import MIDDLE_LAG, Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import course, improving, in_noise, solved
+from rldk.health.reward_state import course, in_noise
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.tracks import Streak, Track
+from rldk.health.rules.generation.common import PAID, growth
+from rldk.health.tracks import Track
 from rldk.metrics.aliases import LENGTH, REWARD, TRUNCATED
 
 __all__ = ["LengthRunaway", "LengthRunawayOptions"]
 
 
 def _own_length(length: Track) -> float | None:
-    """The run's own length: the median of records 5 to 25, before that the mean of the first five."""
-    if length.baseline is not None:
-        return length.baseline
-    return length.start if length.count >= 10 else None
+    """The run's own length: the mean of the first five records, or the median of records 5 to 25 if that is
+    lower.
+    """
+    if length.count < 10:
+        return None
+    return length.start if length.baseline is None else min(length.start, length.baseline)
 
 
 class LengthRunawayOptions(RuleOptions, frozen=True):
     """Thresholds of length-runaway."""
 
-    times: float = 1.5
-    """Multiple of the run's own length from which it is reported."""
-    gain: float = 0.5
-    """Gain of the reward, in standard deviations of its noise, that pays for the length."""
+    times: float = 2.0
+    """Multiple of the run's own length that is a warning while the reward stands."""
     records: int = 10
     """Records in a row."""
 
@@ -42,16 +45,16 @@ class LengthRunaway(Rule[LengthRunawayOptions]):
     Time and memory go into words that earn nothing, until completions hit the limit and the reward falls.
 
     ## How it decides
-    The mean of 20 records is at least 1.5 times the median of records 5 to 25 (before record 25: twice the
-    mean of the first five) and above it by 1.5 standard deviations of its noise, for ten records; and the
-    reward gained less than half a standard deviation since they began to grow, and is not improving: warning.
-    Info where the task is solved: longer answers only cost. Info for the first 100 records while the mean is
-    below half of a known `max_completion_length`, no more completions are cut and the reward has not fallen.
-    Info where length and reward jumped at one record.
+    The median of eleven records, as a multiple of the run's own length, for ten records. The own length is
+    the mean of the first five records, or the median of records 5 to 25 if that is lower. The score is 1 at
+    twice the own length, or where the logarithm of the growth is 2.5 times its noise, if that is more. Each
+    further such growth adds 1; see [severity](../severity.md). A reward that gained since then takes away up
+    to seven tenths: a doubling that is not paid for weighs as much as ten times the length that is. From a
+    score of 1 on it is a warning, info where only the gain keeps it below. Length and reward that jump at one
+    record are info up to a score of 2: the prompts may have changed.
 
     ## What looks alike but is healthy
-    Chains of thought that grow while the reward rises, before it does, or where it has reached its ceiling
-    since. A switch of the curriculum.
+    Chains of thought that grow while the reward rises. A switch of the curriculum.
 
     ## What to do
     Use a loss without length bias (`loss_type='dapo'` or `'dr_grpo'`); look for length in the reward.
@@ -71,41 +74,37 @@ class LengthRunaway(Rule[LengthRunawayOptions]):
     def start(self) -> None:
         track = self.chart.track
         self.length, self.reward, self.cut = track(LENGTH), track(REWARD), track(TRUNCATED)
-        self.longer = Streak()
-        self.then: float | None = None
-        self.cut_then = 0.0
-        self.limit = self.context.number("max_completion_length")
+        self.longer = Trouble(self.reward, records=self.options.records, discount=PAID, lag=MIDDLE_LAG)
         self.switched = False
 
     def observe(self, at: Observation) -> Verdict | None:
-        length = self.length
+        length, trouble = self.length, self.longer
         own = _own_length(length)
-        if own is None:
+        if own is None or own <= 0:
             return None
-        times = self.options.times if length.baseline is not None else 2.0
-        longer = length.ema20 >= times * own and length.ema20 - own >= 1.5 * length.noise
-        if length.ema20 < 1.2 * own:
-            self.then, self.cut_then = self.reward.ema20, self.cut.ema10
-        held = self.longer.feed(longer, at.step)
-        if held == 1:
-            self.switched = False
-        if held < self.options.records or self._paid():
+        held = trouble.effect >= 1.0
+        effect = growth(length.middle, own, self.options.times, length)
+        severity = trouble.feed(effect, at.step, records=self.enough(self.options.records))
+        self.score = trouble.score
+        if severity is None:
             return None
-        reward = self.reward
-        self.switched = self.switched or (held == self.options.records and self._switched(own))
-        fine = not reward.count or solved(reward) or self.switched or self._may_pay(held)
+        if not held:
+            self.switched = self._switched(own)
+        if self.switched and self.score < 2.0:
+            severity = Severity.INFO
+        reward, then = self.reward, trouble.then
         return Verdict(
-            severity=Severity.INFO if fine else Severity.WARNING,
-            message=f"completions grew from {own:.0f} to {length.ema20:.0f} tokens"
-            + (f" while the reward {course(self._reward_then(), reward.ema20)}" if reward.count else "")
+            severity=min(severity, Severity.WARNING),
+            message=f"completions grew from {own:.0f} to {length.middle:.0f} tokens"
+            + (f" while the reward {course(then.mean, reward.ema20)}" if then else "")
             + (", both at one record: did the prompts change?" if self.switched else ""),
             evidence={
-                LENGTH: [own, length.ema20],
-                "reward_mean": [self._reward_then(), reward.ema20] if reward.count else None,
+                LENGTH: [own, length.middle],
+                "reward_mean": [then.mean, reward.ema20] if then else None,
                 TRUNCATED: self.cut.ema10 if self.cut.count else None,
             },
-            onset=self.longer.since,
-            confidence=min(0.6 + 0.1 * (length.ema20 / max(own, 1.0) - times), 0.95),
+            onset=trouble.since,
+            confidence=trouble.confidence,
         )
 
     def _switched(self, own: float) -> bool:
@@ -124,24 +123,6 @@ class LengthRunaway(Rule[LengthRunawayOptions]):
         near = sum(lengths[position + 1 : position + 4]) / 3 - sum(lengths[position - 4 : position - 1]) / 3
         abrupt = min(jumps[at], near) >= 0.7 * (self.length.ema10 - own)
         return abrupt and abs(in_noise(self.reward, changes[at])) >= 2.0
-
-    def _may_pay(self, held: int) -> bool:
-        """Whether answers grow far from the limit and cost nothing yet: the reward may follow."""
-        if self.limit is None or held >= 100 or self.length.ema20 > 0.5 * self.limit:
-            return False
-        fell = in_noise(self.reward, self._reward_then() - self.reward.ema20) >= self.options.gain
-        return not fell and self.cut.ema10 - self.cut_then < 0.1
-
-    def _reward_then(self) -> float:
-        """The reward when completions had not yet grown by a fifth."""
-        return self.reward.start if self.then is None else self.then
-
-    def _paid(self) -> bool:
-        reward = self.reward
-        if not reward.count:
-            return False
-        gain = in_noise(reward, reward.ema20 - self._reward_then())
-        return gain >= self.options.gain or improving(reward)
 
     def causes(self) -> list[Cause]:
         biased = self.context.option("loss_type") == "grpo"

@@ -4,10 +4,11 @@ Invariant: it reads the trainer's own counts of EOS tokens; the reward decides a
 """
 
 from rldk.health.context import ONLINE
+from rldk.health.grading import Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import thrives
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.generation.common import PAID
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import REWARD
 
@@ -40,10 +41,11 @@ class MissingEOS(Rule[MissingEOSOptions]):
     A policy that does not end writes up to the limit, and the text after the answer is scored too.
 
     ## How it decides
-    Fewer than half of the completions contain an EOS, a mean of 20 records, for 20 records; or none in ten
-    records in a row. Warning where the run had EOS tokens before and lost them. Warning, too, where the
-    reward does not thrive after 40 records, unless `response_length` is known to be 64 or less. Otherwise
-    info.
+    The score is 1 where half of the completions lack an EOS, a mean of 20 records, and 2 where all do. That
+    holds for 20 records, or none has one in ten records in a row; see [severity](../severity.md). A reward
+    that gained since then takes away up to seven tenths. From a score of 1 on it is a warning. It is info
+    before record 40 or where `response_length` is known to be 64 or less. A run that had EOS tokens before
+    and lost more than half of them gets a warning whatever the reward does.
 
     ## What looks alike but is healthy
     Short responses by design: PPO's `response_length` is 53 tokens by default, which many tasks fill.
@@ -65,26 +67,28 @@ class MissingEOS(Rule[MissingEOSOptions]):
     def start(self) -> None:
         self.share, self.count = self.chart.track(CONTAIN), self.chart.track(COUNT)
         self.reward = self.chart.track(REWARD)
-        self.few, self.none = Streak(), Streak()
-        self.alarmed = False
+        self.few = Trouble(self.reward, records=self.options.records, discount=PAID)
+        self.none = Streak()
         self.short = 0 < (self.context.number("response_length") or 0.0) <= SHORT
 
     def observe(self, at: Observation) -> Verdict | None:
         track = self.share if self.share.count else self.count
-        few = self.few.feed(track is self.share and track.ema20 < self.options.share, at.step)
+        missing = 1.0 if track.last <= 0 else 1.0 - track.ema20 if track is self.share else 0.0
         none = self.none.feed(track.last <= 0, at.step)
         lasting = none >= self.options.records / 2  # a record or two without any are no silence
-        if few < self.options.records and not lasting:
-            return None
-        thriving = thrives(self.reward)
         lost = track.start > 2 * track.ema10 and track.start > 0
-        early = self.reward.count < self.enough(EARLY)
-        silent = early or thriving or self.short
-        if silent and not lost and self.alarmed:
+        severity = self.few.feed(
+            missing / (1.0 - self.options.share),
+            at.step,
+            records=self.options.records / (2 if lasting else 1),
+            is_absolute=lost,
+        )
+        self.score = self.few.score
+        if severity is None:
             return None
-        self.alarmed = self.alarmed or lost or not silent
+        early = self.reward.count < self.enough(EARLY)
         return Verdict(
-            severity=Severity.INFO if silent and not lost else Severity.WARNING,
+            severity=Severity.INFO if (early or self.short) and not lost else min(severity, Severity.WARNING),
             message="no completion ends with an EOS"
             if lasting
             else f"only {track.ema20:.0%} of the completions contain an EOS",

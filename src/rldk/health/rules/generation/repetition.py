@@ -15,9 +15,9 @@ class RepetitionOptions(RiseOptions, frozen=True):
     """Thresholds of repetition."""
 
     rise: float = 0.2
-    """Least rise of the share above the run's own level."""
+    """Rise of the share above the run's own level that is a warning while the reward stands."""
     level: float = 0.3
-    """Share below which nothing is reported."""
+    """Least share for a warning."""
     records: int = 10
     """Records in a row."""
 
@@ -32,10 +32,12 @@ class Repetition(RisesAboveOwnLevel[RepetitionOptions]):
     A lost end token, or a reward for length, shows in the text as repetition.
 
     ## How it decides
-    The mean of ten records is at least 0.3, and above the run's own level by 0.2 and by twice its noise. That
-    holds for ten records, and the reward does not do well: warning. The own level is the mean of the first
-    five records, or the median of records 5 to 25 if that is lower. Where the reward does well, it may pay
-    for the repetition: info. The rule judges the completions that `observe_rewards` sees.
+    The score is 1 where the mean of ten records is at 0.3 and above the run's own level by 0.2 and by 2.5
+    times its noise. It grows in proportion, for ten records in a row; see [severity](../severity.md). The own
+    level is the mean of the first five records, or the median of records 5 to 25 if that is lower. A reward
+    that gained since then takes away up to seven tenths, because it may pay for the repetition. From a score
+    of 1 on it is a warning, info where only the gain keeps it below. The rule judges the completions that
+    `observe_rewards` sees.
 
     ## What looks alike but is healthy
     Code, tables and lists repeat themselves, from the start.

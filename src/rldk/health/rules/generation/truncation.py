@@ -1,31 +1,36 @@
 """GEN001 truncation: completions run into the length limit before they end.
 
-Invariant: a level is no fault by itself; a rise is one, or a level at which the reward does not learn.
+Invariant: a rise counts more than a level, and a reward that gains halves the score of both.
 """
 
+from math import log
+
 from rldk.health.context import ONLINE
+from rldk.health.grading import MIDDLE_LAG, Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import course, improving, thrives
+from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules.generation.common import LONGEST, SHORTEST
+from rldk.health.rules.generation.common import LONGEST, NOISES, SHORTEST
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import LENGTH, REWARD, TRUNCATED
 
 __all__ = ["Truncation", "TruncationOptions"]
 
 LONGER = Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length")
+NO_GAIN = 1 / 3
+"""Benefit below which the reward has not gained a standard error."""
 
 
 class TruncationOptions(RuleOptions, frozen=True):
     """Thresholds of truncation."""
 
-    rise: float = 0.3
-    """Least rise of the share above the run's lowest."""
-    most: float = 0.75
-    """Share from which a rise is a warning although the reward does well."""
+    rise: float = 0.25
+    """Rise of the share above the run's lowest that is a warning while the reward stands."""
     level: float = 0.25
-    """Share from which a level is reported where the reward does not do well."""
+    """Share that is a warning where it lasts while the reward stands."""
+    most: float = 0.9
+    """Share that is a warning where it lasts although the reward gains."""
     all: float = 0.95
     """Share from which all completions count as cut."""
     records: int = 5
@@ -42,19 +47,18 @@ class Truncation(Rule[TruncationOptions]):
     A cut completion has no answer and scores as wrong. Where all are cut, nothing teaches the policy to stop.
 
     ## How it decides
-    The mean of ten records decides. *It rose*: by 0.3 above the run's lowest mean (or the mean of the first
-    five), for five records: a warning if the reward does not do well. It is a warning too if 0.75 are cut and
-    two records in a row had less than 0.3: such a policy lost its end. *It stays*: at least 0.25, for 50
-    records or for 25 that span 100 steps, and the reward does not do well: warning. *Everything is cut*: at
-    least 0.95, the shortest completion as long as the longest, for 20 records, and the reward is not above
-    its start and does not improve: critical. Where the reward does well it is info, and not reported while
-    the share falls. But 0.95 over fifty records is a warning unless the reward rises fast, or is above 0.9 on
-    a scale of 0 to 1.
+    Two sizes decide, by the median of eleven records or the mean of ten if that is lower. *It rose*: the
+    score is 1 at a rise of 0.25 above the run's lowest mean (or the mean of the first five), for five
+    records. It is the rise in units of 0.25, or of 2.5 times the noise if that is more. *It stays*: the score
+    is 1 at a share of 0.25 and 2 at 0.9, for 50 records or for 25 that span 100 steps. A reward that gained
+    since then takes away up to half of the score; see [severity](../severity.md). From a score of 1 on it is
+    a warning, critical from 2 while the reward falls. Info where only the gain keeps it below. *Everything is
+    cut*: at least 0.95, the shortest completion as long as the longest, for 20 records, and the reward has
+    not gained a standard error: critical.
 
     ## What looks alike but is healthy
-    Base models start at 1.0 and learn to stop within 50 steps. Under a deliberately short budget all
-    completions are cut, and the reward improves. Chains of thought grow with the reward. If the trainer does
-    not know the end of an answer, see eos-mismatch.
+    Base models start at 1.0 and learn to stop within 50 steps. Chains of thought grow with the reward. If the
+    trainer does not know the end of an answer, see eos-mismatch.
 
     ## What to do
     Raise `max_completion_length`, or punish long answers softly before the limit.
@@ -74,74 +78,54 @@ class Truncation(Rule[TruncationOptions]):
     answers = ("all-clipped",)
 
     def start(self) -> None:
-        track = self.chart.track
+        track, options = self.chart.track, self.options
         self.cut = track(TRUNCATED)
         self.shortest, self.longest = track(SHORTEST), track(LONGEST)
         self.reward = track(REWARD)
         self.length = track(LENGTH)
-        self.risen, self.high, self.whole, self.sudden = Streak(), Streak(), Streak(), Streak()
-        self.full = Streak()
-        self.alarmed = False
-        self.least = self.before = 1.0
-        self.last_verdict: Verdict | None = None
+        self.rise = Trouble(self.reward, records=options.records, lag=MIDDLE_LAG)
+        self.level = Trouble(self.reward, records=10 * options.records, lag=MIDDLE_LAG)
+        self.whole = Streak()
 
     def observe(self, at: Observation) -> Verdict | None:
         cut, options = self.cut, self.options
-        level = cut.ema10
-        own = min(cut.lowest, cut.start)
-        self.least = min(self.least, max(cut.last, self.before))
-        self.before = cut.last
-        risen = self.risen.feed(level >= own + options.rise, at.step)
-        sudden = self.sudden.feed(cut.last >= own + options.rise, at.step)
-        high = self.high.feed(level >= options.level, at.step)
+        if cut.count < 5:
+            return None
+        now, own = min(cut.middle, cut.ema10), min(cut.lowest, cut.start)
+        noisy = max(options.rise, NOISES * cut.noise)
+        rise = self.rise.feed((now - own) / noisy, at.step, records=self.enough(options.records))
         whole = self.whole.feed(cut.last >= options.all and self._all_alike(), at.step)
-        full = self.full.feed(level >= options.all, at.step) >= self.enough(10 * options.records)
-        long = high >= 5 * options.records and (high >= 50 or at.step - self.high.since >= 100)
-        if cut.count < 10 or (risen < options.records and not long and whole < 4 * options.records):
+        dead = whole >= 4 * options.records
+        times = 4 if dead else 5 if at.step - self.level.since >= 100 else 10
+        level = self.level.feed(self._size(now), at.step, records=times * options.records)
+        self.score = max(self.rise.score, self.level.score)
+        if cut.count < 10 or (rise is None and level is None):
             return None
-        rose = risen >= options.records
-        severity = self._severity(level, rose=rose, full=full, whole=whole)
-        if severity is None:
-            self.last_verdict = None
-            return None
-        if self.last_verdict is not None and self.last_verdict.severity is severity and cut.count % 10:
-            return self.last_verdict  # a level changes slowly, and a new message costs time
-        self.alarmed = self.alarmed or severity > Severity.INFO
-        since = self.sudden.since if sudden >= risen else self.risen.since
-        reward = self.reward
-        reward_text = f"; the reward {course(reward.start, reward.ema20)}" if reward.count else ""
-        self.last_verdict = Verdict(
+        severity = max(rise or Severity.INFO, level or Severity.INFO)
+        if dead and severity > Severity.INFO and self.level.benefit < NO_GAIN:
+            severity = Severity.CRITICAL
+        rose = (rise or 0) >= (level or 0)
+        trouble = self.rise if rose else self.level
+        reward, then = self.reward, trouble.then
+        reward_text = f"; the reward {course(then.mean, reward.ema20)}" if then else ""
+        return Verdict(
             severity=severity,
-            message=f"{level:.0%} of the completions are cut off at the length limit"
-            + (f", up from {own:.0%}" if rose else ", as from the start")
+            message=f"{now:.0%} of the completions are cut off at the length limit"
+            + (f", up from {own:.0%}" if rose else f", and have been since step {trouble.since:,}")
             + reward_text,
             evidence={
-                TRUNCATED: [cut.start, own, level],
+                TRUNCATED: [cut.start, own, now],
                 "completion_length": [self.shortest.last, self.longest.last],
-                "reward_mean": [reward.start, reward.ema20] if reward.count else None,
+                "reward_mean": [then.mean, reward.ema20] if then else None,
             },
-            onset=since if rose else self.high.since,
-            confidence=0.9 if severity is Severity.CRITICAL else 0.75,
+            onset=trouble.since,
+            confidence=trouble.confidence,
         )
-        return self.last_verdict
 
-    def _severity(self, level: float, *, rose: bool, full: bool, whole: int) -> Severity | None:
-        reward, options = self.reward, self.options
-        if not reward.count:
-            return Severity.INFO
-        well = thrives(reward)
-        if whole >= 4 * options.records and not well and level >= options.all:
-            return Severity.CRITICAL
-        # A policy that could stop and no longer can is at fault at any reward. One that never could is not,
-        # while its reward rises or is at the top of its scale: a short budget may be intended.
-        lost_its_end = rose and level >= options.most and self.least <= 0.4 * options.most
-        fast = 2.0 * min(self.chart.spacing, 10.0) ** 0.5  # the mean of ten steps has less noise
-        top = reward.ema10 >= 0.9 and reward.low >= 0.0 and reward.high <= 1.0 + 1e-9
-        if not well or lost_its_end or (full and not top and not improving(reward, records=20, sd=fast)):
-            return Severity.WARNING
-        falls = self.cut.ema10 < self.cut.best - 0.2
-        is_notable = rose or level >= options.most
-        return Severity.INFO if is_notable and not falls and not self.alarmed else None
+    def _size(self, share: float) -> float:
+        """The effect of a level: 1 at `level`, 2 at `most`."""
+        level, most = self.options.level, self.options.most
+        return share / level if share < level else 1.0 + log(share / level) / log(most / level)
 
     def explains(self, rule: str) -> bool:
         """Truncation explains a reward that no completion gets only where nearly all are cut."""

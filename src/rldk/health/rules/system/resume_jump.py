@@ -57,6 +57,7 @@ class ResumeJump(Rule[ResumeJumpOptions]):
     code, name, severity = "SYS001", "resume-jump", Severity.WARNING
     enable = "log the learning rate, the reward or the loss, as TRL does"
     when_over = "keep"
+    is_change = True
 
     def start(self) -> None:
         self.reward, self.loss = self.chart.track(REWARD), self.chart.track(LOSS)
