@@ -77,15 +77,14 @@ class Trouble:
         self._steps: deque[int] = deque(maxlen=lag + 1)
         self._effects: deque[float] = deque(maxlen=records)
         self.effect = 0.0
-        """The smallest effect of the newest `records` records: the size that lasts."""
+        """The smallest effect of the newest `records` records, the size that lasts; 0 before it has begun."""
         self.score = 0.0
         """The effect, less what the reward paid for it."""
         self.benefit = 0.0
         """What the reward gained since the condition began, -1 to 1."""
         self.since = 0
         """Step at which the condition began."""
-        self.then: Level | None = None
-        """The reward when the series was last calm; None where there was none."""
+        self._calm = (0.0, 0)  # the mean of the reward when the series was last calm, and how many it had
 
     def feed(
         self, effect: float, step: int, *, records: float | None = None, is_absolute: bool = False
@@ -100,17 +99,27 @@ class Trouble:
         """
         effects = self._effects
         self._steps.append(step)
-        if effect < CALM or self.then is None:
-            self.then = Level.of(self._reward) if self._reward.count else None
-        if effect >= BEGUN and not (effects and effects[-1] >= BEGUN):
+        if effect < CALM or not self._calm[1]:
+            self._calm = (self._reward.ema20, self._reward.count)
+        if effect < BEGUN:
+            self.effect = self.score = 0.0
+            if effects:
+                effects.clear()
+            return None
+        if not effects:
             self.since = self._steps[0]
         effects.append(effect)
         needed = self._records if records is None else min(ceil(records), self._records)
-        lasting = 0.0 if len(effects) < needed else min(islice(effects, len(effects) - needed, None))
-        self.effect = max(lasting, 0.0)
-        self.benefit = self._benefit() if self.effect >= BEGUN else 0.0
+        self.effect = 0.0 if len(effects) < needed else min(islice(effects, len(effects) - needed, None))
+        self.benefit = self._benefit() if self.effect else 0.0
         self.score = self.effect * (1.0 - self.benefit * (self._discount if self.benefit > 0 else LOSS_ADDS))
         return self._severity(is_absolute)
+
+    @property
+    def then(self) -> Level | None:
+        """The reward when the series was last calm; None where there was none."""
+        mean, records = self._calm
+        return Level(mean, min(records, LEVEL)) if records else None
 
     def _severity(self, is_absolute: bool) -> Severity | None:
         if self.effect < 1.0:
@@ -125,10 +134,8 @@ class Trouble:
         return max(0.6, min(0.25 + 0.35 * self.score, 0.95))
 
     def _benefit(self) -> float:
-        reward = self._reward
-        if not reward.count or self.then is None:
-            return 0.0
-        return max(-1.0, min(self.then.gain(reward) / ERRORS, 1.0))
+        then = self.then
+        return 0.0 if then is None else max(-1.0, min(then.gain(self._reward) / ERRORS, 1.0))
 
 
 def size(times: float) -> float:

@@ -141,7 +141,7 @@ class Track:
     def middle(self) -> float:
         """Median of the newest `MIDDLE` records: the size of the series, which single records do not move."""
         if self._middle_at != self.count:
-            values = sorted(self.tail(MIDDLE))
+            values = sorted(islice(reversed(self.recent), MIDDLE))
             self._middle, self._middle_at = values[len(values) // 2], self.count
         return self._middle
 
@@ -172,7 +172,9 @@ class Track:
         recent = self.recent
         if records >= len(recent):
             return list(recent)
-        return [recent[i] for i in range(-records, 0)]  # the ends of a deque are near
+        newest = [*islice(reversed(recent), records)]  # the ends of a deque are near
+        newest.reverse()
+        return newest
 
     @property
     def rise(self) -> float:
