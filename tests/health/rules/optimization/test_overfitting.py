@@ -50,3 +50,13 @@ def test_an_evaluation_that_is_told_the_wrong_way_round_is_not_overfitting():
         rewards_accuracies=[0.1] * 8,
     )
     assert finding(rows, OVER, "dpo") is None
+
+
+def test_pairs_that_were_told_right_and_no_longer_are_have_been_lost():
+    rows = evaluated(
+        trains(loss=line(0.7, 0.1, 80), rewards_margins=line(0, 4, 80)),
+        10,
+        loss=[0.6, 0.5, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6],
+        rewards_accuracies=[0.7, 0.8, 0.7, 0.55, 0.45, 0.38, 0.32, 0.3],
+    )
+    assert finding(rows, OVER, "dpo").severity == "warning"

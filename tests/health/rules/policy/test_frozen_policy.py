@@ -54,3 +54,38 @@ def test_a_record_may_be_ten_steps():
     columns = {"kl_mean": np.zeros(15), "lr": np.full(15, 1e-6), "grad_norm": flat(0.4, 15)}
     assert found(columns, "frozen-policy", spacing=10).severity == "critical"
     assert found(columns, "frozen-policy") is None
+
+
+def stuck(seed, share=0.0, accuracy=0.5, records=100):
+    """Margins and losses that are noise around a share of what a run that learns gains."""
+    learned = share * line(0, 1, records)
+    return preference(
+        0.3 * learned + noise(records, 0.02, seed=seed),
+        records,
+        loss=0.6931 - 0.15 * learned + noise(records, 0.008, seed=seed + 1),
+    ) | {"rewards_accuracies": accuracy + noise(records, 0.08, seed=seed + 2)}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_margins_that_are_noise_around_0_are_stuck(seed):
+    finding = found(stuck(seed), "frozen-policy", algorithm="dpo")
+    assert finding.severity == "warning"
+    assert finding.first_step >= 45  # not before 30 records past the warm-up
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize(("share", "accuracy"), [(1.0, 0.65), (0.0, 0.7)])
+def test_a_run_that_learns_slowly_or_with_a_small_scale_is_not_stuck(seed, share, accuracy):
+    assert found(stuck(seed, share, accuracy), "frozen-policy", algorithm="dpo") is None
+
+
+def test_a_long_warm_up_is_not_stuck():
+    columns = stuck(0) | {"lr": line(1e-8, 5e-7, 100)}
+    assert found(columns, "frozen-policy", algorithm="dpo", options={"learning_rate": 5e-6}) is None
+
+
+def test_small_margins_of_online_dpo_or_without_accuracies_are_not_stuck():
+    columns = stuck(0)
+    assert found(columns, "frozen-policy", algorithm="online_dpo") is None
+    del columns["rewards_accuracies"]  # as in KTO: a small beta would look the same
+    assert found(columns, "frozen-policy", algorithm="kto") is None

@@ -45,7 +45,8 @@ class Overfitting(Rule[OverfittingOptions]):
     ## What looks alike but is healthy
     The step down of the training loss at each new epoch; noise of a small evaluation set; a preference loss
     that rises with the confidence of few wrong pairs while the accuracy rises. An
-    evaluation with fewer than 35% of its pairs right: see swapped-preferences.
+    evaluation with fewer than 35% of its pairs right that never had half of them right: see
+    swapped-preferences.
 
     ## What to do
     Train for fewer epochs; keep the best checkpoint.
@@ -85,8 +86,8 @@ class Overfitting(Rule[OverfittingOptions]):
         trained, accuracy = self.at_least
         if held < self.options.evaluations or not self.loss.count or self.loss.ema10 >= 0.98 * trained:
             return None
-        if self.pairs.count and self.pairs.last < 0.35:
-            return None
+        if self.pairs.count and self.pairs.last < 0.35 and self.pairs.high < 0.5:
+            return None  # they never were right: swapped-preferences
         better = self.accuracy.count > 1 and self.accuracy.last >= accuracy + 0.01
         sure = is_offline(self.context.algorithm, self.chart) and not better
         return Verdict(

@@ -3,15 +3,21 @@
 Invariant: nothing is reported while a warm-up keeps the learning rate small.
 """
 
+from math import log
+
+from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.preference.common import ACCURACY
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import KL, LOSS
 
 __all__ = ["FrozenPolicy", "FrozenPolicyOptions"]
 
 MARGINS = "rewards_margins"
+LN2 = log(2)
+"""The loss of DPO where the model tells no pair apart."""
 
 
 class FrozenPolicyOptions(RuleOptions, frozen=True):
@@ -19,6 +25,12 @@ class FrozenPolicyOptions(RuleOptions, frozen=True):
 
     margin: float = 1e-3
     """Margin and change of the loss that count as none, at beta 0.1."""
+    mean_margin: float = 0.03
+    """Mean margin of 20 records that counts as nothing learned, at beta 0.1."""
+    mean_loss: float = 0.01
+    """Distance of the mean loss from ln 2, or from its first value, that counts as none."""
+    mean_records: int = 30
+    """Records in a row of such means, past the warm-up."""
     kl: float = 1e-6
     """KL per token that counts as none."""
     records: int = 20
@@ -41,13 +53,21 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
     Preferences: margins below 0.001 (times beta / 0.1 where beta is known) and a loss within 0.001 of its
     first value, for 20 records, or 8 that span 20 steps: warning, critical after 50. The learning rate must
     be past its warm-up and at least half of its peak. If the gradient is exactly 0 too, 5 records are enough,
-    at any learning rate above 0: critical. Online: KL below 1e-6 for 50 records, or 10 that span 50 steps,
-    under the same learning rate and with a gradient: critical.
+    at any learning rate above 0: critical.
+
+    Warning too where noise hides that, in a run on given pairs that logs accuracies. Over 20 records, the
+    mean margin is below 0.03 (times beta / 0.1), with what it gains in 20 more. The mean loss is within 0.01
+    of ln 2 or of its first value. The mean accuracy over 50 is at most three standard errors above 0.5. All
+    that must last for 30 records past the warm-up.
+
+    Online: KL below 1e-6 for 50 records, or 10 that span 50 steps, under the same learning rate and with a
+    gradient: critical.
 
     ## What looks alike but is healthy
-    The first records, and warm-up, always look like this. The rule is silent without a logged learning rate,
-    and where the reference follows the policy (`sync_ref_model`). Groups without advantage have no gradient:
-    see zero-advantage.
+    A small beta makes margins small while most pairs are ranked right: hence the accuracy. Online DPO makes
+    new pairs of its own answers, so its margins stay small. The first records, and warm-up, always look like
+    this. The rule is silent without a logged learning rate, and where the reference follows the policy
+    (`sync_ref_model`). Groups without advantage have no gradient: see zero-advantage.
 
     ## What to do
     Print the trainable parameters; compare two checkpoints; with PEFT pass no `ref_model`.
@@ -73,8 +93,12 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
         self.found = False
         self.still = Streak()
         self.dead = Streak()
+        self.stuck = Streak()
+        self.accuracy = self.chart.track(ACCURACY)
+        self.is_warmed_up = False
         beta = self.context.number("beta")
-        self.margin = self.options.margin * (min(beta / 0.1, 1.0) if beta else 1.0)
+        self.scale = min(beta / 0.1, 1.0) if beta else 1.0
+        self.margin = self.options.margin * self.scale
 
     def checkable(self) -> str | None:
         if self.context.option("sync_ref_model"):
@@ -85,6 +109,7 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
         rate = self.rate.last
         self.rising = rate > self.peak
         self.peak = max(self.peak, rate)
+        self.is_warmed_up = self.is_warmed_up or (not self.rising and rate >= 0.9 * self._planned())
         warm = not self.rising and rate > 0 and rate >= 0.5 * max(self.peak, self._planned())
         if self.margins.count:
             return self._offline(at, rate, warm)
@@ -110,8 +135,11 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
         dead = self.dead.feed(equal and rate > 0 and gradient is not None and gradient < 1e-8, at.step)
         held = self.still.feed(equal and (warm or self.found), at.step)
         self.found = self._long(held, at.step, self.options.records, 8)
+        needed = self.enough(self.options.mean_records, least=15)
+        stuck = self.stuck.feed(rate > 0 and self._learns_nothing(), at.step)
+        self.score = max(stuck / needed, dead / 5, float(self.found))
         if dead < 5 and not self.found:
-            return None
+            return self._stuck(rate) if stuck >= needed else None
         streak = self.dead if dead >= 5 else self.still
         return self._verdict(
             f"policy and reference have been equal since step {streak.since}: margin {self.margins.last:.2g}"
@@ -120,6 +148,30 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
             {MARGINS: self.margins.last, "loss": [loss.first, loss.last], "lr": rate, "grad_norm": gradient},
             streak.since,
             Severity.CRITICAL if dead >= 5 or held >= 50 else Severity.WARNING,
+        )
+
+    def _learns_nothing(self) -> bool:
+        """Whether means of 20 records, past the warm-up, show no margin, no loss of loss and no accuracy."""
+        loss, accuracy, options = self.loss, self.accuracy, self.options
+        if not (self.is_warmed_up and loss.count and accuracy.count) or self.context.algorithm in ONLINE:
+            return False
+        margins = self.margins
+        ahead = margins.ema20 + max(margins.gain(20), 0.0)
+        if max(abs(margins.ema20), ahead) >= options.mean_margin * self.scale:
+            return False
+        if min(abs(loss.ema20 - LN2), abs(loss.ema20 - loss.first)) >= options.mean_loss:
+            return False
+        return accuracy.ema50 - 0.5 <= 3 * accuracy.error(min(accuracy.count, 50))
+
+    def _stuck(self, rate: float) -> Verdict:
+        loss, accuracy = self.loss, self.accuracy
+        return self._verdict(
+            f"the model has learned next to nothing since step {self.stuck.since}: margin "
+            f"{self.margins.ema20:.2g}, loss {loss.ema20:.4f} (means of 20), and {accuracy.ema50:.0%} of the "
+            "pairs are ranked right",
+            {MARGINS: self.margins.ema20, "loss": [loss.first, loss.ema20], "lr": rate},
+            self.stuck.since,
+            Severity.WARNING,
         )
 
     def _planned(self) -> float:
