@@ -19,7 +19,10 @@ from rldk.report.phrases import commands, since
     ],
 )
 def test_since_when(onset, last, told):
-    about, finding = SimpleNamespace(first_step=10), SimpleNamespace(onset_step=onset, last_step=last)
+    about, finding = (
+        SimpleNamespace(first_step=10, is_excerpt=False),
+        SimpleNamespace(onset_step=onset, last_step=last),
+    )
     assert since(about, finding) == told
 
 

@@ -44,6 +44,8 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     """Class of the model, such as `PeftModelForCausalLM`."""
     truth_metric: str | None = None
     """The metric that the reward is a proxy for, by the user's choice."""
+    is_excerpt: bool = False
+    """Whether the log begins in the middle of the training, so that its first records show no beginning."""
 
     @classmethod
     def of_attempt(cls, attempt: Attempt) -> "RunContext":

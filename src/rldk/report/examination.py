@@ -50,6 +50,8 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """Number of unreadable lines in the log."""
     is_recorded: bool = False
     """Whether rldk recorded it."""
+    is_excerpt: bool = False
+    """Whether the log begins in the middle of the training."""
 
     @property
     def worst(self) -> Finding | None:
@@ -104,6 +106,7 @@ def examine(
         answers=[answer for answer in questions.answers() if found.isdisjoint({*answer.rules, "non-finite"})],
         bad_lines=run.bad_count,
         is_recorded=run.format == OURS,
+        is_excerpt=monitor.context.is_excerpt,
     )
 
 

@@ -94,6 +94,8 @@ def since(exam: Examination, finding: Finding) -> str:
     if exam.first_step is None or finding.last_step < exam.first_step:
         return "Before the first step"
     if finding.onset_step <= exam.first_step:  # lower, if a checkpoint is older than the log
+        if exam.is_excerpt:
+            return "From the first row of this excerpt on"
         return f"From the start (step {exam.first_step:,})"
     return f"Since step {finding.onset_step:,}"
 

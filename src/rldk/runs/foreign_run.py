@@ -12,12 +12,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from rldk.errors import RLDKError
+from rldk.health import RunContext
 from rldk.metrics.dialects import Dialect, phase_of
 from rldk.metrics.dialects.detect import detect
 from rldk.metrics.values import measure
-from rldk.runs.adapters.base import Adapter, OnBad, Row
+from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row
+from rldk.runs.adapters.progress_bar import bar_of
 from rldk.runs.adapters.trainer_keys import SUMMARY_KEYS, trainer_key
+from rldk.runs.excerpt import FIRST, FirstRows, begins_late
 from rldk.runs.line_reader import BadLine
 from rldk.runs.run import Run, State
 from rldk.runs.sample_tables import Table, reward_functions, tables_of
@@ -81,6 +86,21 @@ class ForeignRun(Run):
             for _ in self:
                 pass
         return "ended" if self._has_summary else "unfinished"
+
+    def context(self, *, algorithm: str | None = None) -> RunContext:
+        """The context for rules, from the keys and the first records of the log."""
+        context = super().context(algorithm=algorithm)
+        return msgspec.structs.replace(context, is_excerpt=self._is_excerpt)
+
+    @cached_property
+    def _is_excerpt(self) -> bool:
+        rows = FirstRows()
+        for event in islice((event for event in self if event.model_info.phase == "train"), FIRST):
+            step = None if COUNTED in event.notes else event.step
+            rows.add(step, event.metrics.get("epoch"), event.metrics.get("lr"))
+        if self.path.is_dir() or None not in rows.steps:
+            return begins_late(rows, ())
+        return begins_late(rows, filter(None, map(bar_of, Probe(self.path).lines)))
 
     @property
     def checkpoint_folder(self) -> Path:

@@ -3,7 +3,10 @@
 from rldk.health.context import RunContext
 from rldk.health.tracks import Track
 
-__all__ = ["COMPLETIONS", "OBSERVE", "RECORDS", "is_constant", "is_early", "scored_completions"]
+__all__ = ["COMPLETIONS", "EXCERPT", "OBSERVE", "RECORDS", "is_constant", "is_early", "scored_completions"]
+
+EXCERPT = "give the log from its first record on: this one begins in the middle of the training"
+"""Why a rule of the first records cannot judge an excerpt, and what to give instead."""
 
 OBSERVE = (
     "wrap them: reward_funcs=observe_rewards(...), of rldk.integrations.trl; "

@@ -8,6 +8,7 @@ from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.common import EXCERPT
 from rldk.metrics.aliases import ENTROPY
 
 __all__ = ["BrokenStart", "BrokenStartOptions"]
@@ -62,6 +63,9 @@ class BrokenStart(Rule[BrokenStartOptions]):
     needs = (f"{LOGP_DIFFERENCE}|{PROB_DIFFERENCE}|{ENTROPY}",)
     algorithms = ONLINE
     enable = "log the entropy, or generate with vLLM, where TRL logs sampling/*"
+
+    def checkable(self) -> str | None:
+        return EXCERPT if self.context.is_excerpt else None
 
     def start(self) -> None:
         track = self.chart.track

@@ -7,6 +7,7 @@ from rldk.health.context import OFFLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.common import EXCERPT
 from rldk.metrics.aliases import KL
 
 __all__ = ["ReferenceMismatch", "ReferenceMismatchOptions"]
@@ -57,6 +58,9 @@ class ReferenceMismatch(Rule[ReferenceMismatchOptions]):
     needs = (f"{KL}|{CHOSEN}",)
     enable = "train with a reference, and set logging_steps=1"
     when_over = "keep"
+
+    def checkable(self) -> str | None:
+        return EXCERPT if self.context.is_excerpt else None
 
     def start(self) -> None:
         self.kl = self.chart.track(KL)
