@@ -1,7 +1,7 @@
 """PRF004 swapped-preferences: training and evaluation disagree about which answer is better: one set has its
 pairs swapped.
 
-Invariant: an accuracy is judged only against the accuracy of the other set.
+Invariant: an accuracy or a margin is judged only against that of the other set.
 """
 
 from rldk.health.context import PAIRS
@@ -13,17 +13,25 @@ from rldk.health.tracks import Streak
 
 __all__ = ["SwappedPreferences", "SwappedPreferencesOptions"]
 
-EVAL_ACCURACY = "|".join(f"eval_{name}" for name in ACCURACY.split("|"))
-EVAL_MARGIN = "|".join(f"eval_{name}" for name in MARGIN.split("|"))
+TRAIN_ACCURACY = f"{ACCURACY}|reward_model_accuracy"
+TRAIN_MARGIN = f"{MARGIN}|reward_model_margin_mean"
+EVAL_ACCURACY = "|".join(f"eval_{name}" for name in TRAIN_ACCURACY.split("|"))
+EVAL_MARGIN = "|".join(f"eval_{name}" for name in TRAIN_MARGIN.split("|"))
+CHANCE = 0.5
 
 
 class SwappedPreferencesOptions(RuleOptions, frozen=True):
     """Thresholds of swapped-preferences."""
 
-    train: float = 0.9
-    """Training accuracy above which the training pairs are learned."""
-    evaluation: float = 0.3
-    """Evaluation accuracy below which the evaluation pairs are ranked the wrong way round."""
+    beyond: float = 0.1
+    """Distance from one half that both accuracies must have, one above and one below."""
+    apart: float = 0.3
+    """Least difference of the two accuracies."""
+    critical: float = 0.6
+    """Difference of the two accuracies from which it is critical."""
+    margin: float = 0.5
+    """Where no accuracy is logged: least evaluation margin of the opposite sign, as a share of the training
+    margin."""
     evaluations: int = 2
     """Evaluations in a row."""
 
@@ -32,19 +40,22 @@ class SwappedPreferences(Rule[SwappedPreferencesOptions]):
     """Training and evaluation disagree about which answer is better: one set has its pairs swapped.
 
     ## What it looks for
-    Training pairs that are ranked right nearly always, and evaluation pairs that are ranked the wrong way
-    round.
+    Pairs of one set that are ranked right, and pairs of the other that are ranked the wrong way round.
 
     ## Why it matters
     The model learns the opposite of what you want, and the training curves look excellent.
 
     ## How it decides
-    In two evaluations in a row the training accuracy over ten records is above 0.9 and the evaluation
-    accuracy below 0.3, with a negative margin where it is logged: critical.
+    In two evaluations in a row, one accuracy is above 0.6 and the other below 0.4, they are 0.3 apart,
+    and the margins have opposite signs where both are logged: warning, critical from 0.6 apart. The
+    training accuracy is the mean of 20 records. Without accuracies (KTO) the margins decide: they have
+    opposite signs, that of the evaluation is at least half of that of the training, and the training
+    margin is five standard errors from 0: warning.
 
     ## What looks alike but is healthy
     Overfitting: its evaluation accuracy tends to 0.5 and not below. An accuracy of 0 while policy and
-    reference are equal: there the training accuracy is 0 too.
+    reference are equal: there the training accuracy is 0 too. Labels decided by a coin: both accuracies stay
+    near 0.5.
 
     ## What to do
     Print one pair of each set, as the trainer sees it.
@@ -54,38 +65,74 @@ class SwappedPreferences(Rule[SwappedPreferencesOptions]):
     """
 
     code, name, severity = "PRF004", "swapped-preferences", Severity.CRITICAL
-    needs = (EVAL_ACCURACY,)
+    needs = (f"{EVAL_ACCURACY}|{EVAL_MARGIN}",)
     phases = ("eval",)
-    algorithms = PAIRS
+    algorithms = PAIRS | {"kto", "reward"}
     enable = "evaluate during training: eval_strategy"
     when_over = "keep"
+    shown_on = (EVAL_ACCURACY, EVAL_MARGIN, TRAIN_ACCURACY, TRAIN_MARGIN)
     answers = ("chosen-falls",)
 
     def start(self) -> None:
-        self.accuracy = self.chart.track(ACCURACY)
-        self.evaluated = self.chart.track(EVAL_ACCURACY)
-        self.margin = self.chart.track(EVAL_MARGIN)
+        track = self.chart.track
+        self.trained, self.evaluated = track(TRAIN_ACCURACY), track(EVAL_ACCURACY)
+        self.trained_margin, self.margin = track(TRAIN_MARGIN), track(EVAL_MARGIN)
         self.wrong = Streak()
 
     def observe(self, at: Observation) -> Verdict | None:
-        trained, evaluated = self.accuracy, self.evaluated
-        if evaluated.step != at.step:
+        has_accuracies = self.trained.count > 0 and self.evaluated.count > 0
+        newest = self.evaluated if has_accuracies else self.margin
+        if newest.step != at.step:
             return None
-        wrong = (
-            trained.count >= 5
-            and trained.mean(10) > self.options.train
-            and evaluated.last < self.options.evaluation
-            and (not self.margin.count or self.margin.last < 0)
-        )
+        wrong = self._ranks_opposed() if has_accuracies else self._margins_opposed()
         if self.wrong.feed(wrong, at.step) < self.options.evaluations:
             return None
+        if not has_accuracies:
+            return self._verdict(
+                Severity.WARNING,
+                f"the margin of the training pairs is {self.trained_margin.mean(20):.3g}, but that of the "
+                f"evaluation pairs is {self.margin.last:.3g}",
+            )
+        trained, evaluated = self.trained.mean(20), self.evaluated.last
+        return self._verdict(
+            Severity.CRITICAL if abs(trained - evaluated) >= self.options.critical else Severity.WARNING,
+            f"the model ranks {trained:.0%} of the training pairs right, but {evaluated:.0%} of the "
+            "evaluation pairs",
+        )
+
+    def _ranks_opposed(self) -> bool:
+        """Whether one set is ranked right, and the other the wrong way round."""
+        options, trained, evaluated = self.options, self.trained.mean(20), self.evaluated.last
+        low, high = min(trained, evaluated), max(trained, evaluated)
+        margins = self.trained_margin.mean(20) * self.margin.last if self._has_margins() else -1.0
+        return (
+            self.trained.count >= 5
+            and low <= CHANCE - options.beyond
+            and high >= CHANCE + options.beyond
+            and high - low >= options.apart
+            and margins < 0
+        )
+
+    def _margins_opposed(self) -> bool:
+        """Whether the margins of both sets differ from 0 clearly, with opposite signs."""
+        if not self._has_margins() or self.trained_margin.count < 10:
+            return False
+        trained, evaluated = self.trained_margin.mean(20), self.margin.last
+        clear = abs(trained) >= 5 * self.trained_margin.error(min(self.trained_margin.count, 20))
+        return clear and trained * evaluated < 0 and abs(evaluated) >= self.options.margin * abs(trained)
+
+    def _has_margins(self) -> bool:
+        return self.trained_margin.count > 0 and self.margin.count > 0
+
+    def _verdict(self, severity: Severity, message: str) -> Verdict:
+        tracks = (self.trained, self.evaluated, self.trained_margin, self.margin)
+        names = ("accuracy", "eval_accuracy", "margin", "eval_margin")
         return Verdict(
-            severity=Severity.CRITICAL,
-            message=f"the model ranks {trained.mean(10):.0%} of the training pairs right, but only "
-            f"{evaluated.last:.0%} of the evaluation pairs: one set has chosen and rejected swapped",
-            evidence={"rewards_accuracies": trained.mean(10), "eval_rewards_accuracies": evaluated.last},
+            severity=severity,
+            message=f"{message}: one set has chosen and rejected swapped",
+            evidence={name: track.last for name, track in zip(names, tracks, strict=True) if track.count},
             onset=self.wrong.since,
-            confidence=0.9,
+            confidence=0.9 if severity is Severity.CRITICAL else 0.75,
         )
 
     def causes(self) -> list[Cause]:
