@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from health.rows import evaluated, finding
+from health.rows import evaluated, finding, trains
 from health.rules.preference.common import dpo
 
 SWAPPED = "swapped-preferences"
@@ -21,7 +21,22 @@ def test_swapped_preferences_are_critical_at_the_second_evaluation():
 
 @pytest.mark.parametrize(
     ("trained", "evaluations"),
-    [(0.97, (0.5, 0.48, 0.45, 0.5)), (0.97, (0.1, 0.6, 0.1, 0.6)), (0.0, (0, 0, 0, 0)), (0.7, (0.2,) * 4)],
+    [(0.97, (0.5, 0.48, 0.45, 0.5)), (0.97, (0.1, 0.6, 0.1, 0.6)), (0.0, (0, 0, 0, 0)), (0.6, (0.2,) * 4)],
 )
 def test_overfitting_and_a_start_from_the_reference_are_not_swapped(trained, evaluations):
     assert finding(preferences(trained, *evaluations), SWAPPED, "dpo") is None
+
+
+def test_evaluation_pairs_that_are_mostly_wrong_from_the_start_are_a_warning():
+    found = finding(preferences(0.8, 0.3, 0.25, 0.2, 0.2), SWAPPED, "dpo")
+    assert (found.severity, found.onset_step) == ("warning", 25)
+
+
+def test_evaluation_pairs_that_were_right_once_are_not_swapped():
+    assert finding(preferences(0.8, 0.7, 0.5, 0.3, 0.2), SWAPPED, "dpo") is None
+
+
+def test_a_reward_model_with_swapped_labels_is_critical():
+    rows = trains(loss=np.full(100, 0.01), reward_model_accuracy=np.ones(100))
+    rows = evaluated(rows, 25, reward_model_accuracy=[0.1, 0.02, 0.0, 0.0])
+    assert finding(rows, SWAPPED, "reward").severity == "critical"
