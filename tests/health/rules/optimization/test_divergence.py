@@ -73,8 +73,17 @@ def test_a_token_accuracy_that_is_lost_is_named():
 def test_losses_of_reinforcement_and_of_unknown_runs_are_not_judged():
     loss = np.append(falling(100, 1, 0.02), np.full(100, 5.0))
     assert finding(trains(loss=loss, reward_mean=[0.5] * 200), "divergence", "grpo") is None
-    assert alarms(trains(loss=loss, grad_norm=[1.0] * 200, lr=[1e-5] * 200)) == []
+    assert alarms(trains(loss=loss)) == []
     assert finding(sft(loss), "divergence").severity == "critical"
+
+
+def test_a_loss_with_its_rate_and_gradient_alone_is_taken_as_sft():
+    loss = np.append(falling(100, 1, 0.02), np.full(100, 5.0))
+    gradient = np.append(np.full(100, 1.0), np.full(100, 6.0))
+    plain = {"loss": loss, "grad_norm": gradient, "lr": [1e-5] * 200}
+    found = finding(trains(**plain), "divergence")
+    assert (found.severity, "taken as sft" in found.message) == ("critical", True)
+    assert finding(trains(**plain, advantage_mean=[0.0] * 200), "divergence").severity == "info"
 
 
 def test_other_data_are_information():

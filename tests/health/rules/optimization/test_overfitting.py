@@ -60,3 +60,13 @@ def test_pairs_that_were_told_right_and_no_longer_are_have_been_lost():
         rewards_accuracies=[0.7, 0.8, 0.7, 0.55, 0.45, 0.38, 0.32, 0.3],
     )
     assert finding(rows, OVER, "dpo").severity == "warning"
+
+
+def test_a_plain_log_of_a_loss_is_taken_as_sft_and_one_with_other_keys_is_not():
+    columns = {"loss": line(2, 0.1, 80), "lr": line(1e-5, 1e-7, 80), "grad_norm": line(2, 1, 80)}
+    losses = [2, 1.5, 1.3, 1.35, 1.4, 1.5, 1.6, 1.7]
+    found = finding(evaluated(trains(**columns), 10, loss=losses), OVER)
+    assert (found.severity, "taken as sft" in found.message) == ("warning", True)
+    columns["dpo_loss"] = columns["loss"]
+    found = finding(evaluated(trains(**columns), 10, loss=losses), OVER)
+    assert (found.severity, "taken as sft" in found.message) == ("info", False)

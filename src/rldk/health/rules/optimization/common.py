@@ -1,5 +1,7 @@
 """What rules of the optimization family share: which runs have a loss that measures progress."""
 
+from fnmatch import fnmatchcase
+
 from rldk.health.context import OFFLINE
 from rldk.health.tracks import Chart
 
@@ -11,6 +13,7 @@ __all__ = [
     "PAIR_ACCURACY",
     "TINY",
     "is_offline",
+    "is_supervised",
 ]
 
 PAIR_ACCURACY = (
@@ -25,9 +28,34 @@ OFFLINE_METRICS = (
 """Metrics that only offline training logs."""
 LOSS_IS_PROGRESS = OFFLINE | {"trainer"}
 GRADIENT = "grad_norm"
+SUPERVISED = ("loss", "lr", GRADIENT)
+"""What every supervised training with transformers logs."""
+BESIDES = (
+    *SUPERVISED,
+    "epoch",
+    "total_flos",
+    "train_*",
+    "num_input_tokens*",
+    "eval_loss",
+    "eval_runtime",
+    "eval_*_per_second",
+    "eval_token_accuracy_mean",
+    "step_time",
+)
+"""What such a run logs at most: any other key may be that of another algorithm."""
 TINY = 1e-12
 
 
 def is_offline(algorithm: str | None, chart: Chart) -> bool:
     """Whether the run trains on given sequences, by its algorithm or else by what it logs."""
-    return algorithm in LOSS_IS_PROGRESS or (algorithm is None and chart.holds(OFFLINE_METRICS))
+    if algorithm is not None:
+        return algorithm in LOSS_IS_PROGRESS
+    return chart.holds(OFFLINE_METRICS) or is_supervised(algorithm, chart)
+
+
+def is_supervised(algorithm: str | None, chart: Chart) -> bool:
+    """Whether a run of unknown algorithm is taken as sft: it logs a loss, a rate, a gradient and no more."""
+    names = chart.known_names
+    if algorithm is not None or not names.issuperset(SUPERVISED):
+        return False
+    return all(any(fnmatchcase(name, known) for known in BESIDES) for name in names)

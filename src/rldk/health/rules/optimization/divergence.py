@@ -9,7 +9,7 @@ from math import inf, log
 from rldk.health.observation import Observation
 from rldk.health.remedies import WARMUP, Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules.optimization.common import LOSS_IS_PROGRESS, PAIR_ACCURACY, is_offline
+from rldk.health.rules.optimization.common import LOSS_IS_PROGRESS, PAIR_ACCURACY, is_offline, is_supervised
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import LOSS
 
@@ -63,6 +63,9 @@ class Divergence(Rule[DivergenceOptions]):
     its best, most pairs are ranked right as before, or the loss falls again with the usual gradients. Info
     too, at any level, where the loss jumped and then stays or falls, no gradient norm is half above its
     usual, and no evaluation got worse: a change of data looks like this.
+
+    A log of unknown algorithm with a loss, a learning rate and a gradient norm, and no key of another
+    algorithm, is taken as sft.
 
     ## What looks alike but is healthy
     Another stage of a curriculum, or another packing. The loss of GRPO and PPO, which is never judged. A loss
@@ -187,6 +190,7 @@ class Divergence(Rule[DivergenceOptions]):
         return Verdict(
             severity=Severity.INFO if other else Severity.WARNING,
             message=f"the loss leapt from {level:.3g} to {top:.3g} and is now {loss.last:.3g}"
+            + (" (taken as sft)" if is_supervised(self.context.algorithm, self.chart) else "")
             + (f"; {other}" if other else ""),
             evidence={"loss": [level, top, loss.last], "noise": noise},
             onset=self.leap.since,
@@ -265,6 +269,7 @@ class Divergence(Rule[DivergenceOptions]):
         return Verdict(
             severity=severity,
             message=f"the loss rose from {self.least:.3g} to {loss.ema20:.3g} (means of 20) and stayed up"
+            + (" (taken as sft)" if is_supervised(self.context.algorithm, self.chart) else "")
             + (f"; {excuse}" if excuse else ""),
             evidence={"loss": [self.least, loss.ema20], "start": loss.start, "noise": self.noise},
             onset=self.high.since,

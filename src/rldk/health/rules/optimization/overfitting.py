@@ -1,7 +1,7 @@
 """OPT007 overfitting: the training loss goes on falling while the evaluation loss rises.
 
 Invariant: the losses of GRPO and PPO are never judged, and an unknown kind of training is never more than
-info.
+info, unless what it logs leaves only sft.
 """
 
 from math import inf, isfinite
@@ -9,7 +9,13 @@ from math import inf, isfinite
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules.optimization.common import ACCURACY, LOSS_IS_PROGRESS, PAIR_ACCURACY, is_offline
+from rldk.health.rules.optimization.common import (
+    ACCURACY,
+    LOSS_IS_PROGRESS,
+    PAIR_ACCURACY,
+    is_offline,
+    is_supervised,
+)
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import LOSS
 
@@ -40,7 +46,8 @@ class Overfitting(Rule[OverfittingOptions]):
     ## How it decides
     Three evaluations in a row are at least 5% above the lowest, and by at least a fiftieth of the first. The
     smoothed training loss is below its value at the best evaluation: warning. Info where the evaluation
-    accuracy is still better than it was then.
+    accuracy is still better than it was then. A log of unknown algorithm with a loss, a learning rate and a
+    gradient norm, and no key of another algorithm, is taken as sft.
 
     ## What looks alike but is healthy
     The step down of the training loss at each new epoch; noise of a small evaluation set; a preference loss
@@ -93,7 +100,8 @@ class Overfitting(Rule[OverfittingOptions]):
         return Verdict(
             severity=Severity.WARNING if sure else Severity.INFO,
             message=f"the evaluation loss rose from {self.least:.3g} (step {self.least_step}) to {value:.3g} "
-            f"while the training loss fell from {trained:.3g} to {self.loss.ema10:.3g}",
+            f"while the training loss fell from {trained:.3g} to {self.loss.ema10:.3g}"
+            + (" (taken as sft)" if is_supervised(self.context.algorithm, self.chart) else ""),
             evidence={"eval_loss": [self.least, value], "loss": [trained, self.loss.ema10]},
             onset=self.above.since,
             confidence=min(0.6 + rise / max(abs(self.least), 1e-9), 0.9),

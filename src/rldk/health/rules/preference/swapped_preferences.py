@@ -27,7 +27,7 @@ class SwappedPreferencesOptions(RuleOptions, frozen=True):
     """Distance from one half that both accuracies must have, one above and one below."""
     apart: float = 0.3
     """Least difference of the two accuracies."""
-    critical: float = 0.6
+    critical: float = 0.65
     """Difference of the two accuracies from which it is critical."""
     margin: float = 0.5
     """Where no accuracy is logged: least evaluation margin of the opposite sign, as a share of the training
@@ -47,10 +47,11 @@ class SwappedPreferences(Rule[SwappedPreferencesOptions]):
 
     ## How it decides
     In two evaluations in a row, one accuracy is above 0.6 and the other below 0.4, they are 0.3 apart,
-    and the margins have opposite signs where both are logged: warning, critical from 0.6 apart. The
+    and the margins have opposite signs where both are logged: warning, critical from 0.65 apart. The
     training accuracy is the mean of 20 records. Without accuracies (KTO) the margins decide: they have
     opposite signs, that of the evaluation is at least half of that of the training, and the training
-    margin is five standard errors from 0: warning.
+    margin is five standard errors from 0: warning. Evaluation pairs of which half were ranked right once
+    are left to overfitting.
 
     ## What looks alike but is healthy
     Overfitting: its evaluation accuracy tends to 0.5 and not below. An accuracy of 0 while policy and
@@ -103,6 +104,8 @@ class SwappedPreferences(Rule[SwappedPreferencesOptions]):
     def _ranks_opposed(self) -> bool:
         """Whether one set is ranked right, and the other the wrong way round."""
         options, trained, evaluated = self.options, self.trained.mean(20), self.evaluated.last
+        if evaluated < trained and self.evaluated.high > CHANCE:
+            return False  # these pairs were ranked right once: overfitting judges that
         low, high = min(trained, evaluated), max(trained, evaluated)
         margins = self.trained_margin.mean(20) * self.margin.last if self._has_margins() else -1.0
         return (
