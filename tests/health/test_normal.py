@@ -154,3 +154,11 @@ def test_an_empty_run_is_asked_nothing():
 def test_a_kl_that_is_never_finite_is_not_absent():
     found, _ = ask([{"kl_mean": float("nan"), "reward_mean": r} for r in RISING])
     assert "kl-absent" not in found
+
+
+def test_a_loss_near_0_is_not_normal_where_no_reward_differs():
+    rows = [{"loss": 0.0, "grad_norm": 1.9, "reward_mean": 0.0, "reward_std": 0.0}] * 3
+    found, page = ask(rows)
+    assert found["loss-near-zero"].normal is False
+    assert "the reward is 0 on average" in found["loss-near-zero"].text
+    assert "loss-near-zero" not in page

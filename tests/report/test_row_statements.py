@@ -78,6 +78,12 @@ def test_rows_without_metrics_show_nothing(algorithm):
     assert what_rows_show(Rows([{}, {"other": 1.0}], algorithm)) == []
 
 
+@pytest.mark.parametrize("losses", [(2.7, 2.6), (2.7, 0.0)])
+def test_a_gradient_norm_of_few_digits_may_repeat(losses):
+    rows = Rows([{"loss": loss, "grad_norm": 0.5} for loss in losses])
+    assert not any("to the last digit" in text for text in what_rows_show(rows))
+
+
 @pytest.mark.parametrize(
     "rows",
     [

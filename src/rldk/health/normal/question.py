@@ -12,6 +12,8 @@ from rldk.metrics.aliases import ENTROPY, KL, LENGTH, LOSS, REWARD
 
 __all__ = ["DEAD", "Answer", "Question", "Reply", "RunFacts", "does_not_arise", "no", "question", "yes"]
 
+FIRST = 5
+"""Records whose mean is the start of a track."""
 DEAD = 1e-8
 """A spread or a gradient below this counts as 0."""
 
@@ -103,8 +105,10 @@ class RunFacts:
     def learned(self) -> str:
         """The change of the reward: `the reward went from 0.1 to 0.4`."""
         begin, now = f"{self.reward.start:.3g}", f"{self.reward.ema10:.3g}"
+        if self.reward.count <= FIRST:
+            return f"the reward is {now} on average"
         if begin == now:
-            return f"the reward is {now}" + (", as at first" if self.reward.count > 1 else "")
+            return f"the reward is {now}, as in the first {FIRST} records"
         return f"the reward went from {begin} to {now}"
 
     @property

@@ -32,6 +32,12 @@ def loss(facts: RunFacts) -> Reply | None:
             f"{near_zero}, and the gradient norm is {gradient.median():.2g}: nothing is learned. "
             "Look at frac_reward_zero_std and at the learning rate.",
         )
+    if facts.spread.count and facts.spread.median(20) < DEAD:
+        return no(
+            near,
+            f"{near_zero}, and all completions score alike ({facts.learned}): every advantage is 0, and a "
+            "gradient comes only from other terms, such as the KL.",
+        )
     alive = f", while the gradient norm is {gradient.median():.2g}" if gradient.count else ""
     return yes(
         near,
