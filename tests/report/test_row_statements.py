@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from rldk.cli import main
-from rldk.report.row_statements import STATEMENTS, Rows, what_rows_show
+from rldk.report.row_statements import STATEMENTS, ShortLog, what_rows_show
 
 CUT = {"truncated_frac": 1.0, "completion_length_min": 4096.0, "completion_length_max": 4096.0}
 ALIKE = {"reward_mean": 4.0, "reward_std": 0.0}
@@ -64,8 +64,8 @@ ORDINARY = [
 def test_rows_that_prove_a_statement(name, rows, told):
     one = next(statement for statement in STATEMENTS if statement.__name__ == name)
     algorithm = "kto" if name == "clamped_kl" else None
-    assert told in (one(Rows(rows, algorithm, "trl", 0)) or "")
-    assert one(Rows(ORDINARY, algorithm, "trl")) is None
+    assert told in (one(ShortLog(rows, algorithm, "trl", 0)) or "")
+    assert one(ShortLog(ORDINARY, algorithm, "trl")) is None
 
 
 def test_every_statement_has_rows_that_prove_it():
@@ -74,13 +74,13 @@ def test_every_statement_has_rows_that_prove_it():
 
 @pytest.mark.parametrize("algorithm", [None, "sft", "dpo", "grpo"])
 def test_rows_without_metrics_show_nothing(algorithm):
-    assert what_rows_show(Rows([], algorithm)) == []
-    assert what_rows_show(Rows([{}, {"other": 1.0}], algorithm)) == []
+    assert what_rows_show(ShortLog([], algorithm)) == []
+    assert what_rows_show(ShortLog([{}, {"other": 1.0}], algorithm)) == []
 
 
 @pytest.mark.parametrize("losses", [(2.7, 2.6), (2.7, 0.0)])
 def test_a_gradient_norm_of_few_digits_may_repeat(losses):
-    rows = Rows([{"loss": loss, "grad_norm": 0.5} for loss in losses])
+    rows = ShortLog([{"loss": loss, "grad_norm": 0.5} for loss in losses])
     assert not any("to the last digit" in text for text in what_rows_show(rows))
 
 
@@ -94,7 +94,7 @@ def test_a_gradient_norm_of_few_digits_may_repeat(losses):
     ],
 )
 def test_a_loss_of_0_that_may_be_one_is_no_hidden_nan(rows):
-    assert not any("logging_nan_inf_filter" in text for text in what_rows_show(Rows(rows)))
+    assert not any("logging_nan_inf_filter" in text for text in what_rows_show(ShortLog(rows)))
 
 
 @pytest.mark.parametrize(("records", "shown"), [(3, True), (25, False)])

@@ -13,7 +13,7 @@ from rldk.health import Diagnosis, Finding, Incident, Monitor
 from rldk.health.diagnosis import ENOUGH
 from rldk.health.normal import Answer, Questions
 from rldk.report.curve import Curves
-from rldk.report.row_statements import Row, Rows, what_rows_show
+from rldk.report.row_statements import Row, ShortLog, what_rows_show
 from rldk.runs import Run
 from rldk.runs.opener import OURS
 from rldk.schema.event import Event
@@ -102,7 +102,7 @@ def examine(
     found = {finding.rule for finding in diagnosis.findings}
     calm = diagnosis.status != "critical"
     context = monitor.context
-    shown = Rows(rows, context.algorithm, context.dialect, evaluated)
+    shown = ShortLog(rows, context.algorithm, context.dialect, evaluated)
     return Examination(
         source=source,
         name=run.path.name,

@@ -14,7 +14,7 @@ from rldk.health.text import plain
 from rldk.metrics.aliases import KL, REWARD
 from rldk.report.text import counted, listed, number
 
-__all__ = ["STATEMENTS", "Rows", "more_rows", "what_rows_show"]
+__all__ = ["STATEMENTS", "ShortLog", "more_rows", "what_rows_show"]
 
 NAMES = 4
 """Most metrics that a statement names."""
@@ -28,7 +28,7 @@ SATURATED_MARGIN = 5.0
 Row = Mapping[str, float | None]
 
 
-class Rows(msgspec.Struct, frozen=True):
+class ShortLog(msgspec.Struct, frozen=True):
     """The train records of a short log, in order."""
 
     rows: Sequence[Row]
@@ -62,7 +62,7 @@ class Rows(msgspec.Struct, frozen=True):
         return known or (self.algorithm is None and not online and bool(self.of("loss")))
 
 
-Statement = Callable[[Rows], str | None]
+Statement = Callable[[ShortLog], str | None]
 STATEMENTS: list[Statement] = []
 """Every statement, in the order of the page."""
 
@@ -73,7 +73,7 @@ def statement(function: Statement) -> Statement:
     return function
 
 
-def what_rows_show(rows: Rows) -> list[str]:
+def what_rows_show(rows: ShortLog) -> list[str]:
     """The statements that hold of these rows."""
     return [text for one in STATEMENTS if (text := one(rows))]
 
@@ -97,7 +97,7 @@ def _span(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _everywhere(rows: Rows) -> str:
+def _everywhere(rows: ShortLog) -> str:
     count = len(rows.rows)
     return {1: "in this row", 2: "in both rows"}.get(count, f"in all {count} rows")
 
@@ -107,7 +107,7 @@ def _is_zero(values: Sequence[float]) -> bool:
 
 
 @statement
-def not_finite(rows: Rows) -> str | None:
+def not_finite(rows: ShortLog) -> str | None:
     """Values that are NaN or infinite."""
     broken = [
         [name for name, value in row.items() if value is not None and not math.isfinite(value)]
@@ -125,7 +125,7 @@ def not_finite(rows: Rows) -> str | None:
 
 
 @statement
-def finite_logits(rows: Rows) -> str | None:
+def finite_logits(rows: ShortLog) -> str | None:
     """A loss that is NaN although the logits are finite."""
     broken = [row for row in rows.rows if _is_nan(row.get("logps_chosen")) or _is_nan(row.get("nll_loss"))]
     logits = [value for row in broken if (value := row.get("logits_chosen")) is not None]
@@ -143,7 +143,7 @@ def _is_nan(value: float | None) -> bool:
 
 
 @statement
-def all_cut(rows: Rows) -> str | None:
+def all_cut(rows: ShortLog) -> str | None:
     """Completions that are cut at the limit."""
     cut = rows.of("truncated_frac|truncated_nonempty_frac|length_limit_frac")
     if not cut or min(cut) < 0.5:
@@ -165,7 +165,7 @@ def _percent(shares: Sequence[float]) -> str:
 
 
 @statement
-def no_eos(rows: Rows) -> str | None:
+def no_eos(rows: ShortLog) -> str | None:
     """Completions without an end token."""
     if not _is_zero(rows.of("contain_eos_frac")):
         return None
@@ -173,7 +173,7 @@ def no_eos(rows: Rows) -> str | None:
 
 
 @statement
-def no_spread(rows: Rows) -> str | None:
+def no_spread(rows: ShortLog) -> str | None:
     """Completions that all score alike."""
     spread, reward = rows.of("reward_std|reward_group_std_mean"), rows.of("reward_mean")
     if not _is_zero(spread) or not reward:
@@ -185,7 +185,7 @@ def no_spread(rows: Rows) -> str | None:
 
 
 @statement
-def no_advantage(rows: Rows) -> str | None:
+def no_advantage(rows: ShortLog) -> str | None:
     """Advantages that are all 0."""
     ends = rows.of("advantage_token_min") + rows.of("advantage_token_max")
     if not _is_zero(ends):
@@ -197,7 +197,7 @@ def no_advantage(rows: Rows) -> str | None:
 
 
 @statement
-def one_value(rows: Rows) -> str | None:
+def one_value(rows: ShortLog) -> str | None:
     """Reward functions that always return one value."""
     if len(rows.rows) < 2:
         return None
@@ -216,7 +216,7 @@ def one_value(rows: Rows) -> str | None:
 
 
 @statement
-def format_only(rows: Rows) -> str | None:
+def format_only(rows: ShortLog) -> str | None:
     """One reward function that is near 1 beside one near 0."""
     functions = rows.matching("rewards/", "/mean")
     high = [name for name, values in functions.items() if min(values) >= 0.9 and max(values) <= 1]
@@ -231,7 +231,7 @@ def format_only(rows: Rows) -> str | None:
 
 
 @statement
-def gradient_zero(rows: Rows) -> str | None:
+def gradient_zero(rows: ShortLog) -> str | None:
     """A gradient of exactly 0."""
     gradient, spread, loss = rows.of("grad_norm"), rows.of("reward_std"), rows.of("loss")
     if not _is_zero(gradient):
@@ -254,7 +254,7 @@ def gradient_zero(rows: Rows) -> str | None:
 
 
 @statement
-def same_gradient(rows: Rows) -> str | None:
+def same_gradient(rows: ShortLog) -> str | None:
     """A gradient norm with the same digits in rows whose loss becomes 0."""
     gradient, loss = rows.of("grad_norm"), rows.of("loss")
     if len(gradient) < 2 or len(set(gradient)) > 1 or 0.0 not in loss or not any(loss):
@@ -269,7 +269,7 @@ def same_gradient(rows: Rows) -> str | None:
 
 
 @statement
-def hidden_nan(rows: Rows) -> str | None:
+def hidden_nan(rows: ShortLog) -> str | None:
     """A loss of exactly 0, as which trainers log NaN."""
     zeros = [row for row in rows.rows if row.get("loss") == 0]
     count = len(zeros)
@@ -289,7 +289,7 @@ def _is_learned(row: Row) -> bool:
 
 
 @statement
-def worse_than_guessing(rows: Rows) -> str | None:
+def worse_than_guessing(rows: ShortLog) -> str | None:
     """A loss above that of a uniform guess."""
     loss = rows.of("loss")
     limit = math.log(WIDEST_VOCABULARY)
@@ -302,7 +302,7 @@ def worse_than_guessing(rows: Rows) -> str | None:
 
 
 @statement
-def loss_rises(rows: Rows) -> str | None:
+def loss_rises(rows: ShortLog) -> str | None:
     """A loss that rises while the gradient grows."""
     loss, gradient = rows.of("loss"), rows.of("grad_norm")
     if not rows.is_offline or len(loss) < 3 or len(gradient) != len(loss):
@@ -322,7 +322,7 @@ def loss_rises(rows: Rows) -> str | None:
 
 
 @statement
-def high_rate(rows: Rows) -> str | None:
+def high_rate(rows: ShortLog) -> str | None:
     """A learning rate that no language model stands."""
     rate = rows.of("lr")
     if rows.dialect in {None, "sb3", "generic"} or not rate or max(rate) < HIGHEST_RATE:
@@ -334,7 +334,7 @@ def high_rate(rows: Rows) -> str | None:
 
 
 @statement
-def saturated(rows: Rows) -> str | None:
+def saturated(rows: ShortLog) -> str | None:
     """Preferences that are told apart with nothing left to learn."""
     accuracy, margin = rows.of("rewards_accuracies"), rows.of("rewards_margins")
     if not margin or min(margin) < SATURATED_MARGIN or (accuracy and min(accuracy) < 1):
@@ -346,7 +346,7 @@ def saturated(rows: Rows) -> str | None:
 
 
 @statement
-def no_reference(rows: Rows) -> str | None:
+def no_reference(rows: ShortLog) -> str | None:
     """Implicit rewards that are a constant times the log-probabilities."""
     chosen, logps = rows.of("rewards_chosen"), rows.of("logps_chosen")
     if len(chosen) < 2 or len(chosen) != len(logps) or not all(logps) or len(set(logps)) < 2:
@@ -361,7 +361,7 @@ def no_reference(rows: Rows) -> str | None:
 
 
 @statement
-def clamped_kl(rows: Rows) -> str | None:
+def clamped_kl(rows: ShortLog) -> str | None:
     """KTO's reference point at 0."""
     point = rows.of(f"kl_reference_point_mean|{KL}")
     if rows.algorithm != "kto" or not point or min(point) > 0:
@@ -373,7 +373,7 @@ def clamped_kl(rows: Rows) -> str | None:
 
 
 @statement
-def evaluated_first(rows: Rows) -> str | None:
+def evaluated_first(rows: ShortLog) -> str | None:
     """An evaluation before any update."""
     if rows.evaluated_at != 0:
         return None
@@ -384,7 +384,7 @@ def evaluated_first(rows: Rows) -> str | None:
 
 
 @statement
-def reused(rows: Rows) -> str | None:
+def reused(rows: ShortLog) -> str | None:
     """Updates that use the completions of an earlier row again."""
     lengths = [row.get("completion_length_mean") is not None for row in rows.rows]
     count = lengths.count(False)
