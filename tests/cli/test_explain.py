@@ -117,3 +117,30 @@ def test_quantiles_lie_between_the_values():
 
 def test_rules_that_need_a_pattern_of_names_are_found():
     assert "dead-reward-component" in {rule.name for rule in rules_of("rewards/mine/std")}
+
+
+def _log(path, **values):
+    path.write_text("".join(json.dumps({"step": step, **values}) + "\n" for step in range(1, 31)))
+    return path
+
+
+def test_a_key_of_an_older_framework_is_found_in_its_run(tmp_path):
+    values = {"loss": 0.1, "reward": 0.4, "reward_std": 0.2, "completion_length": 90.0, "kl": 0.01}
+    path = _log(tmp_path / "log.jsonl", **values, **{"rewards/accuracy_reward": 0.5})
+    page = rldk("explain", "rewards/accuracy_reward", path).stdout
+    assert "This run does not log it" not in page
+    assert "30 records" in page
+
+
+def test_a_question_that_does_not_arise_is_left_out(tmp_path):
+    path = _log(tmp_path / "log.jsonl", loss=0.1, reward=0.4, kl=0.01)
+    page = rldk("explain", "kl_mean", path).stdout
+    assert "Is a negative KL normal?" not in page
+    assert "The KL is not below 0 in all 30 records" in page
+
+
+def test_nothing_is_normal_under_a_critical_finding(tmp_path):
+    healthy = _log(tmp_path / "healthy.jsonl", loss=0.001, reward=0.4, grad_norm=0.3)
+    dead = _log(tmp_path / "dead.jsonl", loss=0.001, reward=0.4, grad_norm=float("nan"))
+    assert "Yes: " in rldk("explain", "loss", healthy).stdout
+    assert "Yes: " not in rldk("explain", "loss", dead).stdout

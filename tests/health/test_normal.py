@@ -142,10 +142,23 @@ def test_completions_that_are_all_cut(rewards, longest, normal, says):
 def test_a_question_about_what_the_run_does_not_show_does_not_arise(question, values, rewards):
     found, page = ask([{"reward_mean": reward, **values} for reward in rewards])
     assert (found[question].normal, found[question].striking) == (None, False)
-    assert found[question].text.startswith("The question does not arise: ")
+    assert not found[question].text.startswith(("Yes", "No"))
     assert question not in page
 
 
 def test_an_empty_run_is_asked_nothing():
     assert ask([]) == ({}, set())
     assert ask([], algorithm=None) == ({}, set())
+
+
+def test_a_kl_that_is_never_finite_is_not_absent():
+    found, _ = ask([{"kl_mean": float("nan"), "reward_mean": r} for r in RISING])
+    assert "kl-absent" not in found
+
+
+def test_a_loss_near_0_is_not_normal_where_no_reward_differs():
+    rows = [{"loss": 0.0, "grad_norm": 1.9, "reward_mean": 0.0, "reward_std": 0.0}] * 3
+    found, page = ask(rows)
+    assert found["loss-near-zero"].normal is False
+    assert "the reward is 0 on average" in found["loss-near-zero"].text
+    assert "loss-near-zero" not in page

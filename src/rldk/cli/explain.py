@@ -10,11 +10,11 @@ import click
 from rldk.cli.log_options import input_options, log_of
 from rldk.cli.progress import ProgressCounter
 from rldk.errors import RLDKError
-from rldk.health import Monitor
+from rldk.health import diagnose
 from rldk.health.normal import QUESTIONS, Answer, Questions
 from rldk.metrics import Metric
 from rldk.report.curve import Curve
-from rldk.report.metric_page import found_as, keys_of, nearest, quantile, rules_of
+from rldk.report.metric_page import found_as, keys_of, names_of, nearest, quantile, rules_of
 from rldk.report.text import counted, number, plain
 
 if TYPE_CHECKING:
@@ -93,9 +93,11 @@ def _read(
 ) -> tuple[dict[str, _Series], list[Answer]]:
     """The series of the names that the run holds, and the answers about them."""
     run = log_of(path, input_format, mapping)
-    monitor = Monitor(run.context(), ())
+    monitor = run.settings().monitor(run.context())
+    monitor.begin()
     questions = Questions(monitor.context, monitor.chart)
     series: dict[str, _Series] = {}
+    names = list(dict.fromkeys([*names, *names_of(names[0])]))
     series_names = {*names, *(f"eval_{name}" for name in names)}
     for event in ProgressCounter(run, "reading"):
         monitor.feed(event)
@@ -106,7 +108,8 @@ def _read(
     answers: dict[str, Answer] = {}
     for name in names:
         answers |= {answer.name: answer for answer in questions.for_metric(name)}
-    return series, list(answers.values())
+    critical = diagnose(monitor).status == "critical"
+    return series, [answer for answer in answers.values() if not (critical and answer.normal)]
 
 
 def _meaning(console: "Console", metric: Metric, name: str) -> None:
@@ -139,7 +142,8 @@ def _standing(console: "Console", path: Path, series: dict[str, _Series], answer
         if found.values:
             _figures(console, found)
     for answer in answers:
-        console.print(Text(f"\n{answer.question}", "bold"))
+        if answer.normal is not None:
+            console.print(Text(f"\n{answer.question}", "bold"))
         console.print(Padding(Text(f"{answer.text}\nSources: {answer.source}."), (0, 0, 0, 2)))
 
 

@@ -10,8 +10,10 @@ import msgspec
 
 from rldk.doctor.judge import diagnosis_of
 from rldk.health import Diagnosis, Finding, Incident, Monitor
+from rldk.health.diagnosis import ENOUGH
 from rldk.health.normal import Answer, Questions
 from rldk.report.curve import Curves
+from rldk.report.row_statements import Row, ShortLog, what_rows_show
 from rldk.runs import Run
 from rldk.runs.opener import OURS
 from rldk.schema.event import Event
@@ -52,6 +54,8 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """Whether rldk recorded it."""
     is_excerpt: bool = False
     """Whether the log begins in the middle of the training."""
+    statements: list[str] = []
+    """What the rows of a log that is too short to judge prove by themselves."""
 
     @property
     def worst(self) -> Finding | None:
@@ -79,34 +83,43 @@ def examine(
     report = on_incident or _nobody
     questions = Questions(monitor.context, monitor.chart, monitor.rules)
     curves = Curves()
-    low = high = None
+    rows: list[Row] = []
+    low = high = evaluated = None
     for incident in monitor.begin():
         report(incident)
     for at in run.observations(events):
         for incident in monitor.observe(at):
             report(incident)
         curves.take(at)
+        if at.kind == "log" and at.phase == "eval" and low is None:
+            evaluated = at.step
         if at.kind == "log" and at.phase == "train":
             low = at.step if low is None else min(low, at.step)
             high = at.step if high is None else max(high, at.step)
+            if len(rows) < ENOUGH:
+                rows.append(at.values)
     diagnosis = diagnosis_of(run, monitor)
     found = {finding.rule for finding in diagnosis.findings}
+    calm = diagnosis.status != "critical"
+    context = monitor.context
+    shown = ShortLog(rows, context.algorithm, context.dialect, evaluated)
     return Examination(
         source=source,
         name=run.path.name,
         format=run.format,
-        dialect=monitor.context.dialect,
-        algorithm=monitor.context.algorithm,
+        dialect=context.dialect,
+        algorithm=context.algorithm,
         records=monitor.records,
         first_step=low,
         last_step=high,
         state=run.state,
         diagnosis=diagnosis,
         curves=curves,
-        answers=[answer for answer in questions.answers() if found.isdisjoint({*answer.rules, "non-finite"})],
+        answers=[answer for answer in questions.answers() if calm and found.isdisjoint(answer.rules)],
         bad_lines=run.bad_count,
         is_recorded=run.format == OURS,
-        is_excerpt=monitor.context.is_excerpt,
+        is_excerpt=context.is_excerpt,
+        statements=what_rows_show(shown) if monitor.records < ENOUGH else [],
     )
 
 

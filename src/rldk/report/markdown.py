@@ -15,6 +15,7 @@ from rldk.report.phrases import (
     last_good,
     main_metrics,
     named,
+    rows_show,
     samples_of,
     since,
     unchecked,
@@ -44,6 +45,8 @@ def as_markdown(exam: Examination) -> str:
     for finding in findings:
         if finding.caused_by is None:
             lines += family_lines(finding, findings, lambda member: since(exam, member).lower())
+    if statements := rows_show(exam):
+        lines += ["What these rows show", "", *(f"- {literal(text)}" for text in statements), ""]
     if exam.records:
         lines += folded("Metrics", _numbers(exam))
     if exam.answers:

@@ -11,7 +11,7 @@ from rldk.metrics import METRICS, Metric, metric_of
 from rldk.metrics.dialects import COMMON, Dialect
 from rldk.metrics.dialects.detect import installed_dialects
 
-__all__ = ["found_as", "keys_of", "nearest", "quantile", "rules_of"]
+__all__ = ["found_as", "keys_of", "names_of", "nearest", "quantile", "rules_of"]
 
 
 def found_as(name: str) -> list[Metric]:
@@ -26,6 +26,16 @@ def found_as(name: str) -> list[Metric]:
                     if known is not None:
                         found[known.name] = known
     return list(found.values())
+
+
+def names_of(key: str) -> list[str]:
+    """The canonical names that a trainer's key has in any framework, such as `rewards/mine/mean`."""
+    readers = [
+        (dialect, algorithm)
+        for dialect in installed_dialects().values()
+        for algorithm in (COMMON, *dialect.by_algorithm)
+    ]
+    return list(dict.fromkeys(dialect.canonical(key, algorithm) for dialect, algorithm in readers))
 
 
 def keys_of(metric: Metric) -> list[tuple[str, str]]:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rldk.health import Finding, installed_rules
-from rldk.health.diagnosis import NO_FINDING
+from rldk.health.diagnosis import ENOUGH, NO_FINDING
 from rldk.metrics.aliases import ENTROPY, KL, LENGTH, LOSS, REWARD
 from rldk.report.examination import Examination
+from rldk.report.row_statements import more_rows
 from rldk.report.text import counted, number, plain
 from rldk.runs.message_text import GAP, excerpt
 
@@ -22,6 +23,7 @@ __all__ = [
     "last_good",
     "main_metrics",
     "named",
+    "rows_show",
     "samples_of",
     "since",
     "steps",
@@ -98,6 +100,13 @@ def since(exam: Examination, finding: Finding) -> str:
             return "From the first row of this excerpt on"
         return f"From the start (step {exam.first_step:,})"
     return f"Since step {finding.onset_step:,}"
+
+
+def rows_show(exam: Examination) -> list[str]:
+    """What the rows of a short log show, and where more rows lie; empty for a log that is long enough."""
+    if exam.is_recorded or not 0 < exam.records < ENOUGH:
+        return list(exam.statements)
+    return [*exam.statements, f"For a verdict on the run, give more rows: {more_rows(exam.dialect)}."]
 
 
 def main_metrics(exam: Examination, most: int = 9) -> list[str]:

@@ -24,6 +24,7 @@ from rldk.report.phrases import (
     last_good,
     main_metrics,
     named,
+    rows_show,
     samples_of,
     since,
     unchecked,
@@ -111,6 +112,8 @@ def _parts(exam: Examination, width: int, verbose: bool) -> list[RenderableType]
         if finding.caused_by is None:
             when = partial(_when, exam)
             parts += [Text(), *family_parts(finding, findings, when, verbose=verbose)]
+    if statements := rows_show(exam):
+        parts += [Text(), _title("What these rows show"), _indented(_list(statements, "-"))]
     if exam.records:
         parts += [Text(), _numbers(exam, width)]
     if exam.answers:

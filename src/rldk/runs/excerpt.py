@@ -13,7 +13,7 @@ __all__ = ["FIRST", "FirstRows", "begins_late"]
 
 FIRST = 20
 """Train records at the beginning of a log that are looked at."""
-INTERVALS = 3
+INTERVALS = 2
 """Usual distances of two records from 0 beyond which a first record is no beginning."""
 ROUNDED = 0.01
 """Distance of two epochs that a trainer may round away."""

@@ -1,7 +1,7 @@
 """Is this normal? The questions that people ask most about a log, answered from the run's own numbers.
 
-Invariant: an answer begins with yes, no or "the question does not arise"; it is made only of the run's
-numbers, and is never a finding.
+Invariant: an answer begins with yes or no; where the question does not arise, it tells only what the run
+shows. It is made only of the run's numbers, and is never a finding.
 """
 
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ QUESTIONS: tuple[Question, ...] = (
 )
 """The ten questions that people ask most; a page shows the most striking ones first."""
 
-_WORDS = {True: "Yes", False: "No", None: "The question does not arise"}
+_WORDS = {True: "Yes", False: "No"}
 
 
 class Questions:
@@ -68,7 +68,9 @@ class Questions:
             name=question.name,
             question=question.question,
             normal=reply.normal,
-            text=f"{_WORDS[reply.normal]}: {reply.text}",
+            text=reply.text[:1].upper() + reply.text[1:]
+            if reply.normal is None
+            else f"{_WORDS[reply.normal]}: {reply.text}",
             source=question.source,
             rules=tuple(self._rules.get(question.name, ())),
             striking=reply.striking,

@@ -7,11 +7,13 @@ import msgspec
 from rldk.health.context import GROUPED, RunContext
 from rldk.health.reward_state import in_noise
 from rldk.health.rule import QuestionName
-from rldk.health.tracks import Chart
-from rldk.metrics.aliases import ENTROPY, KL, LOSS, REWARD
+from rldk.health.tracks import Chart, Track
+from rldk.metrics.aliases import ENTROPY, KL, LENGTH, LOSS, REWARD
 
 __all__ = ["DEAD", "Answer", "Question", "Reply", "RunFacts", "does_not_arise", "no", "question", "yes"]
 
+FIRST = 5
+"""Records whose mean is the start of a track."""
 DEAD = 1e-8
 """A spread or a gradient below this counts as 0."""
 
@@ -26,7 +28,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     normal: bool | None
     """Whether the run's numbers are normal; None where the question does not arise."""
     text: str
-    """Two or three sentences; the first begins with "Yes", "No" or "The question does not arise"."""
+    """Two or three sentences; the first begins with "Yes" or "No" where the question arises."""
     source: str
     """Sources to read more."""
     rules: tuple[str, ...]
@@ -43,7 +45,7 @@ class Reply(msgspec.Struct, frozen=True):
     striking: bool
     """Whether this run's numbers raise the question."""
     text: str
-    """The reason, in two or three sentences that follow "Yes", "No" or "The question does not arise"."""
+    """The reason, in two or three sentences that follow "Yes" or "No", or stand alone."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +87,7 @@ class RunFacts:
         self.spread = chart.track("reward_std")
         self.flat = chart.track("frac_reward_zero_std")
         self.truncated = chart.track("truncated_frac|truncated_nonempty_frac")
+        self.lengths = chart.track(LENGTH)
         self.length_max = chart.track("completion_length_max")
         self.chosen = chart.track("rewards_chosen|rewards_chosen_reference_free")
         self.margins = chart.track("rewards_margins|rewards_margins_reference_free")
@@ -99,14 +102,23 @@ class RunFacts:
         return algorithm in GROUPED or (algorithm is None and self.reward.count > 0)
 
     @property
-    def course(self) -> str:
-        """The reward's start and present level: `from 0.1 to 0.4`."""
-        return f"from {self.reward.start:.3g} to {self.reward.ema10:.3g}"
-
-    @property
     def learned(self) -> str:
         """The change of the reward: `the reward went from 0.1 to 0.4`."""
-        return f"the reward went {self.course}"
+        begin, now = f"{self.reward.start:.3g}", f"{self.reward.ema10:.3g}"
+        if self.reward.count <= FIRST:
+            return f"the reward is {now} on average"
+        if begin == now:
+            return f"the reward is {now}, as in the first {FIRST} records"
+        return f"the reward went from {begin} to {now}"
+
+    @property
+    def reuses(self) -> bool:
+        """Whether some updates were logged without new completions: they use those of an earlier one."""
+        return 0 < self.lengths.count < self.clip.count
+
+    def every(self, track: Track) -> str:
+        """All records of a track: `all 20 records`."""
+        return "the only record" if track.count == 1 else f"all {track.count:,} records"
 
     def rose(self) -> bool:
         """Whether the reward rose clearly above its start."""

@@ -5,9 +5,12 @@ Invariant: no answer where the run does not log the metrics of a question.
 
 from rldk.health.normal.question import DEAD, Reply, RunFacts, does_not_arise, no, question, yes
 from rldk.health.reward_state import solved
+from rldk.metrics.aliases import KL
 
 __all__ = ["clip", "entropy", "kl_absent", "loss", "negative", "spikes"]
 
+STRIKING = 20
+"""Records from which a clip ratio of 0 raises a question."""
 SPIKE = 5
 """Multiple of the usual gradient norm from which people ask about a spike."""
 
@@ -29,12 +32,18 @@ def loss(facts: RunFacts) -> Reply | None:
             f"{near_zero}, and the gradient norm is {gradient.median():.2g}: nothing is learned. "
             "Look at frac_reward_zero_std and at the learning rate.",
         )
+    if facts.spread.count and facts.spread.median(20) < DEAD:
+        return no(
+            near,
+            f"{near_zero}, and all completions score alike ({facts.learned}): every advantage is 0, and a "
+            "gradient comes only from other terms, such as the KL.",
+        )
     alive = f", while the gradient norm is {gradient.median():.2g}" if gradient.count else ""
     return yes(
         near,
         f"{near_zero}{alive}. Advantages are centred within each group, so with one update a batch their "
-        "loss is 0 plus beta times the KL, whatever is learned. Watch the reward, which went "
-        f"{facts.course}.",
+        "loss is 0 plus beta times the KL, whatever is learned. Watch the reward instead: "
+        f"{facts.learned}.",
     )
 
 
@@ -55,11 +64,12 @@ def clip(facts: RunFacts) -> Reply | None:
             "Up to some 0.2, clipping does its work at the edges; above, updates leave the trust region.",
         )
     if not context.options:
+        if facts.reuses:
+            return None
         return yes(
-            True,
-            f"it is 0 in all {clip.count:,} records, as always with one update a batch, the default: the "
-            "trained policy is then the generating policy, the ratio is exactly 1, and there is nothing to "
-            "clip.",
+            clip.count >= STRIKING,
+            f"it is 0 in {facts.every(clip)}. With one update a batch, the default, the trained policy is "
+            "the generating policy, the ratio is exactly 1, and there is nothing to clip.",
         )
     epochs = context.number("num_iterations") or 1
     reuse = context.number("steps_per_generation") or 1
@@ -72,7 +82,7 @@ def clip(facts: RunFacts) -> Reply | None:
         )
     return yes(
         True,
-        f"it is 0 in all {clip.count:,} records because each batch is used for one update. The trained "
+        f"it is 0 in {facts.every(clip)} because each batch is used for one update. The trained "
         "policy is then the generating policy, the ratio is exactly 1, and there is nothing to clip.",
     )
 
@@ -80,8 +90,8 @@ def clip(facts: RunFacts) -> Reply | None:
 @question("kl-absent", "Is it normal that no KL is logged?", ("kl_mean",), source="trl#4040")
 def kl_absent(facts: RunFacts) -> Reply | None:
     """No KL in the log."""
-    if facts.kl.count or not facts.grouped or not facts.reward.count:
-        return None
+    if facts.chart.holds(KL) or not facts.grouped or not facts.reward.count:
+        return None  # a KL that is never finite is logged all the same
     beta = facts.context.number("beta")
     if beta:
         return no(
@@ -109,7 +119,7 @@ def negative(facts: RunFacts) -> Reply | None:
     if not kl.count:
         return None
     if kl.low >= 0:
-        return does_not_arise(f"the KL has never been below 0 in {kl.count:,} records (now {kl.ema10:.2g}).")
+        return does_not_arise(f"the KL is not below 0 in {facts.every(kl)} (now {kl.ema10:.2g}).")
     levels = f"the KL was as low as {kl.low:.2g} and its mean is {kl.ema10:.2g}"
     if facts.context.algorithm == "grpo" and kl.low < -1e-6:
         return no(
