@@ -44,7 +44,7 @@ def test_a_reward_model_with_swapped_labels_is_critical():
 
 
 def test_training_pairs_against_what_the_policy_knows_are_a_warning():
-    """ORPO from a policy that was taught the task: the train split is wrong, and the evaluations fall to it."""
+    """ORPO of a policy that was taught the task: the train split is wrong, the evaluations fall."""
     rows = trains(rewards_accuracies_token_mean=line(0.1, 0.38, 100) + noise(100, 0.05))
     rows = evaluated(rows, 25, rewards_accuracies_token_mean=[0.87, 0.77, 0.7, 0.65])
     assert finding(rows, SWAPPED, "orpo").severity == "warning"
