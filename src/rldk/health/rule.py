@@ -237,9 +237,10 @@ class Rule(Generic[O_co]):
         The noise of a mean of n steps is smaller by the square root of n. More than ten steps give no further
         discount.
         """
-        if self.context.dialect not in (None, "trl"):
-            return records
-        return float(max(records / min(self.chart.spacing, 10.0) ** 0.5, least))
+        spacing = self.chart.spacing
+        if spacing <= 1.0 or self.context.dialect not in (None, "trl"):
+            return max(records, least)
+        return float(max(records / min(spacing, 10.0) ** 0.5, least))
 
     def inputs(self) -> tuple[str, ...]:
         """Metrics that a record must hold for this rule; `needs`, unless the settings of the run name
