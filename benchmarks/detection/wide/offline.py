@@ -348,6 +348,7 @@ TEXTS = [
             why="the policy is never told to stop, and forgets it; the series show nothing of it",
             ill="lost",
             expected=rules("eos-never-learned"),
+            also_true=DIVERGES,
         )
         for task, skill, rate, logging, steps in (
             ("tags", "strong", 2, 1, 250),
@@ -364,8 +365,8 @@ TEXTS = [
             rate=2,
             config=every(logging, 200),
             fault="seven answers in ten of the train split are nearly right only",
-            why="the policy learns the mistakes; evaluations on right answers get worse",
-            ill="lost",
+            why="the policy learns the mistakes: it is due where the evaluations on right answers get worse",
+            ill="overfitted",
             expected=rules("overfitting"),
             also_true=rules("divergence"),
         )
