@@ -56,6 +56,22 @@ def test_an_evaluation_that_falls_while_the_reward_rises_needs_no_configuration(
     assert finding(evaluated(rows, 10, reward_mean=stands), "proxy-divergence", "grpo") is None
 
 
+@pytest.mark.parametrize("rho", [0.0, 0.6])
+@pytest.mark.parametrize("seed", range(6))
+def test_evaluations_that_are_only_noise_are_no_divergence(seed, rho):
+    rows = trains(reward_mean=0.5 + noise(300, 0.05, seed=seed, rho=rho))
+    series = {f"reward_{one}": 0.5 + noise(30, 0.05, seed=100 + 10 * seed + one, rho=rho) for one in range(4)}
+    assert finding(evaluated(rows, 10, **series), "proxy-divergence", "grpo") is None
+
+
+def test_a_fall_that_lasts_a_tenth_of_a_short_log_is_enough():
+    truth = np.concatenate([line(0.3, 0.5, 20), line(0.5, 0.0, 20)]) + noise(40, 0.03, seed=3)
+    proxy = line(0.3, 1.4, 40) + noise(40, 0.03, seed=4)
+    columns = {"reward_mean": truth + proxy}
+    columns |= function("truth", truth, np.full(40, 0.45)) | function("proxy", proxy, np.full(40, 0.45))
+    assert found(columns, "proxy-divergence").severity == "warning"
+
+
 def test_an_evaluation_that_falls_with_the_reward_is_no_divergence():
     rows = trains(reward_mean=RISING[::-1], reward_std=np.full(N, 0.4))
     falls = line(0.7, 0.3, 16) + noise(16, 0.02)

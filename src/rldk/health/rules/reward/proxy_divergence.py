@@ -26,12 +26,21 @@ MOST_EVALUATIONS = 20
 """Most evaluations whose order is counted."""
 EVALUATIONS_SETTLED = 15
 """Evaluations from which more evidence is needed."""
+WANDERS = 0.6
+"""Power of the looks with which the needed evidence grows: noise of an autocorrelation of 0.6 asks for it."""
 FEWEST = 25
 """Train records before which a reward function that stands has not been waited for."""
 UNLEARNED = 0.4
 """Share of its spread that the truth must lose where training had not raised it."""
+LASTS = 10
+"""A fall that lasts a tenth of the records so far is enough in a short log."""
 SETTLED = 100
 """Records from which the errors are needed in full: noise wanders further the longer a run is."""
+PRIOR = 0.75
+"""Share of a train record's error that an evaluation's is at least: a few may be alike by chance."""
+LOST, ROSE, MOST = 2.0, 6.0, 1.6
+"""The evidence counts `(gain + LOST) / ROSE` times, at most `MOST`: not at all where the reward has lost two
+standard errors, in full where it gained four. Noise of two series rarely parts them so."""
 INFORM = 0.75
 """Effect from which it is information."""
 
@@ -41,7 +50,7 @@ class ProxyDivergenceOptions(RuleOptions, frozen=True):
 
     errors: float = 8.0
     """Least loss of a reward function, in standard errors of a mean of 20 records."""
-    eval_evidence: float = 2.2
+    eval_evidence: float = 2.0
     """Least evidence of 15 evaluations that one falls: a third of its standard errors and half of
     Kendall's z."""
     share: float = 0.15
@@ -84,6 +93,8 @@ class Truth:
         """What it lost since its best, by itself and in standard errors."""
         level, count = self.level, min(self.track.count, EVALUATIONS if self.is_eval else 20)
         error = self.track.error(count)
+        if self.is_eval:
+            error = max(error, PRIOR * self._reward.error(count))
         if self.best_step < 0 or level >= self.best:
             self.best, self.best_step, self._error = level, step, error
             self.best_count = self.track.count
@@ -97,11 +108,16 @@ class Truth:
         """Whether its best was reached by training: what the policy had from the start may be traded."""
         return self.best - self.track.start >= 2 * self._error
 
-    def evidence(self, errors: float) -> float:
+    def evidence(self, errors: float, gained: float, series: int) -> float:
         """How sure it is that evaluations fall: by the loss in standard errors, and by their order.
 
-        The order is that since the best, by Kendall's z, whatever the size. More evaluations than
-        `EVALUATIONS_SETTLED` wander further, so they need more.
+        The order is that since the best, by Kendall's z, whatever the size. More looks than
+        `EVALUATIONS_SETTLED` wander further, so more are needed: more evaluations, and more series of them.
+
+        Args:
+            errors: the loss in standard errors.
+            gained: what the reward gained since the best, in standard errors.
+            series: how many metrics are evaluated.
         """
         count = self.track.count
         values = self.track.tail(min(count - self.best_count + EVALUATIONS, MOST_EVALUATIONS))
@@ -110,8 +126,9 @@ class Truth:
         kendall = order / max(sqrt(n * (n - 1) * (2 * n + 5) / 18), 1.0)
         if n <= EVALUATIONS or kendall < 1 or errors < 1:
             return 0.0
-        wandered: float = max(count / EVALUATIONS_SETTLED, 1.0) ** 0.4
-        return (errors / 3 + kendall / 2) / wandered
+        wandered: float = max(count * series / EVALUATIONS_SETTLED, 1.0) ** WANDERS
+        rises = min((gained + LOST) / ROSE, MOST)
+        return (errors / 3 + kendall / 2) / wandered * rises
 
 
 class ProxyDivergence(Rule[ProxyDivergenceOptions]):
@@ -125,16 +142,19 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
     The policy has found a loophole; every further step is spent on it.
 
     ## How it decides
-    An evaluation falls: its mean of three is below the best one by 0.15 of the spread of the rewards, and
-    the total reward has not lost, for two evaluations in a row: warning. Its loss in standard errors and its
-    order since the best (Kendall's z) must be evidence of 2.2: a third of the one and half of the other.
-    More than 15 evaluations need more.
+    An evaluation falls: its mean of three is below the best one by 0.15 of the spread of the rewards, for
+    two evaluations in a row: warning. Its loss in standard errors and its order since the best (Kendall's z)
+    must be evidence of 2: a third of the one and half of the other. The evidence counts in full where the
+    total reward gained four standard errors since. It counts less where the reward gained less, and not at
+    all where it lost two. More than 15 evaluations, of all series together, need more. The standard error is
+    at least three quarters of that of as many train records.
 
     A reward function, of two or more, falls: its mean of 20 records is below its best by eight standard
     errors (fewer before record 100), and the total gained three standard errors since, for 8 records in a
-    row: warning. What training had raised must lose 0.15 of its spread. What was there from the start may be
-    traded, so it must lose all of its spread, the `truth_metric` 0.4 of it. From three quarters of these
-    sizes on it is information, a warning for a `truth_metric` that training had raised.
+    row: warning. In a short log a tenth of its records in a row is enough. What training had raised must
+    lose 0.15 of its spread. What was there from the start may be traded, so it must lose all of its spread,
+    the `truth_metric` 0.4 of it. From three quarters of these sizes on it is information, a warning for a
+    `truth_metric` that training had raised.
 
     A reward function stands within two errors of its start while it still has half of its spread; another
     function gained 0.3 of its own, and the total gains: info, since only the other is learned.
@@ -164,6 +184,8 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
         self.spread = self.chart.track("reward_std")
         self.truths: dict[str, Truth] = {}
         self.verdicts: dict[str, Verdict] = {}
+        self.evaluated = 0
+        """How many of them are evaluations."""
 
     def inputs(self) -> tuple[str, ...]:
         return ("|".join(filter(None, (self.context.truth_metric, f"{EVAL}*", f"{PREFIX}*{MEAN}"))),)
@@ -186,6 +208,7 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
                 is_eval=name.startswith("eval_"),
                 records=records,
             )
+            self.evaluated += self.truths[name].is_eval
 
     def observe(self, at: Observation) -> Verdict | None:
         for name, truth in self.truths.items():
@@ -208,17 +231,17 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
         lost, errors = truth.loss(step)
         is_truth = truth.name == self.context.truth_metric
         gained = truth.then.gain(reward)
-        apart = gained > -2 if truth.is_eval else gained >= options.gain
+        apart = gained > -LOST if truth.is_eval else gained >= options.gain
         effect = 0.0
         if lost > 0 and apart:
             share = options.share
             if truth.is_eval:
-                evidence = truth.evidence(errors) / options.eval_evidence
+                evidence = truth.evidence(errors, gained, self.evaluated) / options.eval_evidence
             else:
                 evidence = errors / options.errors / min((truth.track.count / SETTLED) ** 0.2, 1.0)
                 share = share if truth.is_learned else UNLEARNED if is_truth else 1.0
             effect = min(evidence, lost / max(share * truth.spread, 1e-12))
-        severity = truth.trouble.feed(effect, step)
+        severity = truth.trouble.feed(effect, step, records=max(truth.track.count / LASTS, 2))
         if severity is None and truth.trouble.effect < INFORM:
             return self._stands(truth)
         then = truth.then.mean
