@@ -53,3 +53,11 @@ def test_records_without_an_advantage_do_not_make_the_level_of_a_gradient(seed):
         grad_norm=gradient, frac_reward_zero_std=lacks.astype(float), reward_mean=reward(160, seed, 0.3)
     )
     assert finding(rows, "gradient-creep", "grpo") is None
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_adapter_whose_first_gradients_are_small_does_not_creep(seed):
+    gradient = norms(160, seed, 0.2)
+    gradient[:12] /= 5
+    rows = trains(grad_norm=gradient, reward_mean=reward(160, seed, 0.3))
+    assert finding(rows, "gradient-creep", "grpo") is None

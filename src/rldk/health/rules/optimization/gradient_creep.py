@@ -4,7 +4,7 @@ Invariant: no level of a gradient norm decides, only its multiple of the run's o
 gains halves the score.
 """
 
-from math import isfinite, log
+from math import isfinite, log, sqrt
 
 from rldk.health.context import ONLINE
 from rldk.health.grading import Trouble
@@ -44,8 +44,9 @@ class GradientCreep(Rule[GradientCreepOptions]):
 
     ## How it decides
     The median of eleven records is at least four times the run's own level, for eight records. The own level
-    is the median of the first ten records, or that of records 5 to 25 where it is lower. A record whose
-    groups all lack a spread has no advantage, so its norm does not count.
+    is the median of the first ten records, or that of records 5 to 25 where it is lower. Where the
+    first ten are lower, it is the geometric mean of both: an adapter starts with small gradients. A record
+    whose groups all lack a spread has no advantage, so its norm does not count.
 
     The score is 1 at four times the level, 2 at sixteen times; see [severity](../severity.md). A reward that
     gained since then halves it. From a score of 1 on it is a warning. Info where only the gain keeps it
@@ -86,7 +87,7 @@ class GradientCreep(Rule[GradientCreepOptions]):
         if gradient.count <= BASELINE[1]:
             self.early = self.early or gradient.median(EARLY)
             base = gradient.baseline
-            self.own = self.early if base is None else min(base, self.early)
+            self.own = self.early if base is None else min(base, sqrt(base * self.early))
         level, own = gradient.middle, self.own
         effect = log(level / own) / log(self.options.times) if level > own > TINY else 0.0
         severity = self.high.feed(effect, at.step, records=self.enough(self.options.records))
