@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rldk.health.rule import Severity
 from rldk.health.tracks import MIDDLE, Track
 
-__all__ = ["MIDDLE_LAG", "Level", "Trouble", "size"]
+__all__ = ["BEGUN", "MIDDLE_LAG", "Level", "Trouble", "size"]
 
 MIDDLE_LAG = MIDDLE // 2
 """Records by which `Track.middle` lags behind its series."""
@@ -24,7 +24,7 @@ BEGUN = 0.5
 ERRORS = 3.0
 """Standard errors of the difference between two means that make a gain or a loss count in full."""
 LOSS_ADDS = 0.5
-"""How much a reward that falls adds to the score."""
+"""How much a reward that falls adds to the score of what is worth a warning: smaller, it stays below 1."""
 LOSING = -2 / 3
 """Benefit from which the reward falls, and not only wanders: two standard errors."""
 LEVEL = 20
@@ -112,7 +112,8 @@ class Trouble:
         needed = self._records if records is None else min(ceil(records), self._records)
         self.effect = 0.0 if len(effects) < needed else min(islice(effects, len(effects) - needed, None))
         self.benefit = self._benefit() if self.effect else 0.0
-        self.score = self.effect * (1.0 - self.benefit * (self._discount if self.benefit > 0 else LOSS_ADDS))
+        weight = self._discount if self.benefit > 0 else LOSS_ADDS if self.effect >= 1.0 else 0.0
+        self.score = self.effect * (1.0 - self.benefit * weight)
         return self._severity(is_absolute)
 
     @property

@@ -7,7 +7,7 @@ are pushed.
 import fnmatch
 from collections import deque
 from collections.abc import Collection, Iterable
-from itertools import islice
+from itertools import accumulate, islice
 from math import sqrt
 from statistics import median
 
@@ -21,6 +21,8 @@ BLOCK = 5
 """Records of a block. Differences of block means give an error that autocorrelation hardly changes: the 95%
 quantile of a fall on stationary noise is 5.3, 5.9, 6.7 and 8.5 such errors at an autocorrelation of 0, 0.3,
 0.6 and 0.8. With differences of records it goes from 1.6 to 8.2."""
+APART = 3
+"""Distance of records that autocorrelated noise hardly makes alike: 0.6 from one to the next is 0.2 here."""
 MIDDLE = 11
 """Records of the median that stands for the size of a series."""
 MAX_NAMES = 10_000
@@ -167,6 +169,21 @@ class Track:
         begin = len(values) % BLOCK
         return _noise([sum(values[i : i + BLOCK]) / BLOCK for i in range(begin, len(values), BLOCK)])
 
+    def cautious_error(self, records: int) -> float:
+        """`error` for a level before a fall, which autocorrelated noise in a short log does not deceive.
+
+        Records `APART` show the autocorrelation that neighbours hide, and from eight blocks on blocks that
+        overlap use every record. It is larger the fewer records there are. A curve makes it too large.
+        """
+        values = [*self.recent]
+        noise = _noise(values, APART) / sqrt(BLOCK)
+        if len(values) >= 8 * BLOCK:
+            sums = [0.0, *accumulate(values)]
+            means = [(end - begin) / BLOCK for begin, end in zip(sums, sums[BLOCK:], strict=False)]
+            noise = max(_noise(means, BLOCK), noise)
+        few = 1.0 + BLOCK / max(len(values), 1)
+        return max(few * noise * sqrt(BLOCK / records), self.error(records))
+
     def tail(self, records: int) -> list[float]:
         """The newest `records` records, oldest first."""
         recent = self.recent
@@ -182,15 +199,15 @@ class Track:
         return self.ema20 - self.start
 
 
-def _noise(values: list[float]) -> float:
-    """Standard deviation of values around their trend, by their second differences; 0 of fewer than three.
+def _noise(values: list[float], apart: int = 1) -> float:
+    """Standard deviation of values around their trend, by second differences; 0 where there are too few.
 
     A straight trend has none, and a curve next to none. Of independent normal values the mean absolute second
-    difference is 1.954 standard deviations.
+    difference is 1.954 standard deviations. Where neighbours are alike, compare values that are `apart`.
     """
     bends = [
         abs(before - 2 * value + after)
-        for before, value, after in zip(values, values[1:], values[2:], strict=False)
+        for before, value, after in zip(values, values[apart:], values[2 * apart :], strict=False)
     ]
     return sum(bends) / (1.954 * len(bends)) if bends else 0.0
 

@@ -33,6 +33,16 @@ def test_noise_is_no_collapse(seed, heavy):
     assert finding is None or finding.severity == "info"
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_noise_that_is_alike_from_record_to_record_is_no_collapse_in_a_short_log(seed):
+    series = {
+        "reward_mean": 0.4 + noise(40, 0.1, seed=seed, rho=0.6, heavy=True),
+        "reward_std": flat(0.3, seed, 0.02, 40),
+    }
+    finding = found(series, "reward-collapse")
+    assert finding is None or finding.severity == "info"
+
+
 def test_a_dip_that_recovers_is_told_as_info():
     series = np.concatenate([learning(records=120), flat(0.3, records=25), flat(0.8, records=60)])
     finding = found({"reward_mean": series}, "reward-collapse")

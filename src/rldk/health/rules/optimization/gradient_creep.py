@@ -4,7 +4,7 @@ Invariant: no level of a gradient norm decides, only its multiple of the run's o
 gains halves the score.
 """
 
-from math import log
+from math import isfinite, log, sqrt
 
 from rldk.health.context import ONLINE
 from rldk.health.grading import Trouble
@@ -13,7 +13,7 @@ from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.optimization.common import GRADIENT, TINY
-from rldk.health.tracks import BASELINE
+from rldk.health.tracks import BASELINE, Track
 from rldk.metrics.aliases import REWARD
 
 __all__ = ["GradientCreep", "GradientCreepOptions"]
@@ -44,7 +44,9 @@ class GradientCreep(Rule[GradientCreepOptions]):
 
     ## How it decides
     The median of eleven records is at least four times the run's own level, for eight records. The own level
-    is the median of the first ten records, or that of records 5 to 25 where it is lower.
+    is the median of the first ten records, or that of records 5 to 25 where it is lower. Where the
+    first ten are lower, it is the geometric mean of both: an adapter starts with small gradients. A record
+    whose groups all lack a spread has no advantage, so its norm does not count.
 
     The score is 1 at four times the level, 2 at sixteen times; see [severity](../severity.md). A reward that
     gained since then halves it. From a score of 1 on it is a warning. Info where only the gain keeps it
@@ -69,20 +71,23 @@ class GradientCreep(Rule[GradientCreepOptions]):
     answers = ("gradient-spikes",)
 
     def start(self) -> None:
-        self.gradient = self.chart.track(GRADIENT)
+        self.gradient = Track()
         self.reward = self.chart.track(REWARD)
         self.zero_std = self.chart.track("frac_reward_zero_std")
         self.high = Trouble(self.reward, records=self.options.records)
         self.early = self.own = 0.0
 
     def observe(self, at: Observation) -> Verdict | None:
-        gradient = self.gradient
+        gradient, norm = self.gradient, at.values.get(GRADIENT)
+        # Without an advantage the norm is 0, or that of the KL penalty: the level would follow chance.
+        if norm is not None and isfinite(norm) and at.values.get("frac_reward_zero_std") != 1.0:
+            gradient.push(at.step, norm)
         if gradient.count < EARLY:
             return None
         if gradient.count <= BASELINE[1]:
             self.early = self.early or gradient.median(EARLY)
             base = gradient.baseline
-            self.own = self.early if base is None else min(base, self.early)
+            self.own = self.early if base is None else min(base, sqrt(base * self.early))
         level, own = gradient.middle, self.own
         effect = log(level / own) / log(self.options.times) if level > own > TINY else 0.0
         severity = self.high.feed(effect, at.step, records=self.enough(self.options.records))

@@ -120,7 +120,7 @@ class GradientSpike(Rule[GradientSpikeOptions]):
         while spikes and count - spikes[0].number >= WINDOW:
             spikes.popleft()
         severity = self.many.feed(self._effect(), at.step)
-        self.score = self.many.score
+        self.score = self.many.score if self.reward.count else 0.0  # without a reward, information only
         burst = self._burst(count)
         if severity is not None and (severity > Severity.INFO or burst is None):
             top = median(spike.value for spike in spikes)

@@ -8,7 +8,7 @@ from collections import deque
 from math import sqrt
 
 from rldk.health.context import ONLINE
-from rldk.health.grading import Trouble
+from rldk.health.grading import BEGUN, Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
@@ -34,7 +34,7 @@ COMPLETIONS = 16
 STEP_SEEN = 60
 """Records from the beginning of a fall in which it may prove to be a step."""
 EARLY = 20
-"""Records in a row for which a reward must be far below its first two."""
+"""Records in a row for which a reward must be far below its first two, and by which the fall has begun."""
 
 
 class RewardCollapseOptions(RuleOptions, frozen=True):
@@ -60,15 +60,17 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
     ## How it decides
     The mean of 20 records is below its best by eight standard errors and by half of the gain since the
     start, for 8 records: warning. Critical from twice both, which is the whole gain. Info from three quarters
-    of both. The error comes from means of blocks of five records, the larger one of now and of the best.
+    of both. The error comes from means of blocks of five records, the larger one of now and of the best. At
+    the best it is also that of records three apart, and larger in a short log, where a few can be alike.
     Where the gain was smaller than eight errors, ten are needed: autocorrelated noise with heavy tails
     reaches eight. Before record 100 fewer are enough, because noise wanders further the longer a run is. The
     gain counts as at least 1.5 standard deviations and half of `reward_std`. Where a record covers ten
     steps, 3 records are enough.
 
     A collapse in the first ten records leaves no best mean. So the first two records are compared with the
-    mean of ten, for 20 records. That mean is lower by three of the standard errors that `reward_std` gives,
-    and by three quarters of the way down to the lowest record.
+    mean of ten, for 20 records; the fall must begin within the first 20. That mean is lower by three standard
+    errors, by `reward_std` or by the noise of the records, whichever is larger. And it is lower by three
+    quarters of the way down to the lowest record.
 
     Where the fall is one step between two records while the policy is as before, it may be other prompts. So
     it must be the whole gain, and a quarter more errors. The policy is as before where the gradient norm, and
@@ -137,7 +139,8 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         early = self._early(at.step)
         error = self._swing() if smooth else reward.error(min(reward.count, 20))
         if self.best_step < 0 or reward.ema20 >= self.best:
-            self.best, self.best_step, self.error = reward.ema20, at.step, error
+            self.best, self.best_step = reward.ema20, at.step
+            self.error = error if smooth else reward.cautious_error(min(reward.count, 20))
             # Of the best, because a spread falls together with the reward.
             self.least = max(1.5 * reward.error(1), 0.5 * self.spread.ema20)
             self.at_best = None
@@ -148,7 +151,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         severity = trouble.feed(
             effect, at.step, records=None if smooth else self.enough(self.options.records)
         )
-        self.score = max(trouble.score, self.early.score)
+        self.score = max(trouble.effect, self.early.effect)  # that the reward fell is no further loss
         if severity is None and early is not None:
             return self._verdict(self.early, early, self.first[0] if self.first else 0.0, reward.ema10)
         if severity is None and trouble.effect < INFORM:
@@ -206,9 +209,11 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
             return None
         level, spread_then = self.first
         scored = (scored_completions(self.context, 1) or COMPLETIONS) * self.chart.spacing
-        error = spread_then / sqrt(2 * scored)
+        error = max(spread_then / sqrt(2 * scored), reward.error(2))
         lost, way = level - reward.ema10, level - reward.low
         effect = min(lost / (3 * error), lost / (0.75 * way)) if lost > 0 and spread.count else 0.0
+        if effect < BEGUN and reward.count > EARLY:
+            self.first = None
         return self.early.feed(effect, step)
 
     def _swing(self) -> float:
