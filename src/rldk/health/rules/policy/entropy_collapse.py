@@ -100,7 +100,8 @@ class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
         if left >= 1.0:
             return 0.0
         effect = log(max(left, 1e-6)) / log(self.options.share)
-        return effect if effect >= 2.0 or not self._is_noise(own, records) else min(effect, DOUBTFUL)
+        is_doubtful = DOUBTFUL < effect < 2.0 and self._is_noise(own, records)
+        return DOUBTFUL if is_doubtful else effect
 
     def _own(self, levels: tuple[tuple[float, int], ...]) -> tuple[float, int]:
         """The median of records 5 to 25; the largest early level before that, or where it is far higher."""
