@@ -154,8 +154,8 @@ def ask_rldk(run: Labelled) -> tuple[list[Said] | None, list[int]]:
     """What rldk says of a run, None where it cannot read it, and the steps of the train records.
 
     As of a live run: each rule counts with the highest severity that it alerted, though the diagnosis at the
-    end may be milder because it is over. Its step is that of the first alert at warning (of any, for what is
-    information).
+    end may be milder because it is over; how the run ended counts too. Its step is that of the first alert at
+    warning (of any, for what is information).
     """
     try:
         opened = open_run(run.path)
@@ -165,10 +165,10 @@ def ask_rldk(run: Labelled) -> tuple[list[Said] | None, list[int]]:
         monitor = settings.monitor(opened.context())
         alerts = [(one.rule.name, one.verdict.severity, 0) for one in monitor.begin()]
         steps = []
-        for event in opened:
-            alerts += [(one.rule.name, one.verdict.severity, event.step) for one in monitor.feed(event)]
-            if event.phase == "train":
-                steps.append(event.step)
+        for at in opened.observations():
+            alerts += [(one.rule.name, one.verdict.severity, at.step) for one in monitor.observe(at)]
+            if at.kind == "log" and at.phase == "train":
+                steps.append(at.step)
     except RLDKError:
         return None, []
     if monitor.failed:
