@@ -106,6 +106,20 @@ def test_a_function_that_stands_while_another_is_learned_is_information():
     assert "only `rewards/format/mean` is learned" in told.message
 
 
+def test_a_function_that_stands_at_its_top_has_nothing_to_learn():
+    rng = np.random.default_rng(0)
+    solved = rng.binomial(32, 0.97, N) / 32
+    other = line(0.2, 0.9, N) + noise(N, 0.04)
+    columns = {"reward_mean": solved + other}
+    columns |= function("solved", solved, np.sqrt(solved * (1 - solved))) | function(
+        "other", other, np.full(N, 0.4)
+    )
+    assert found(columns, "proxy-divergence") is None
+    half = rng.binomial(32, 0.5, N) / 32
+    columns |= function("solved", half, np.sqrt(half * (1 - half))) | {"reward_mean": half + other}
+    assert found(columns, "proxy-divergence").severity == "info"
+
+
 def test_without_a_truth_it_is_not_checked_and_says_what_to_name():
     (unchecked,) = [
         one for one in diagnosis({"reward_mean": RISING}).not_checked if one.rule == "proxy-divergence"

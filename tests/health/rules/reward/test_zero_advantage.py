@@ -36,6 +36,17 @@ def test_a_solved_task_is_no_alarm(seed):
     assert finding is None or finding.severity == "info"
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_reward_that_rose_and_still_varies_between_prompts_is_not_solved(seed):
+    """It stands at its best and no group has spread: some prompts are always right, others always wrong."""
+    columns = {
+        "frac_reward_zero_std": np.concatenate([flat(0.2, seed, 0.05, 60), np.ones(60)]),
+        "reward_std": np.concatenate([flat(0.4, seed, 0.02, 60), np.zeros(60)]),
+        "reward_mean": np.concatenate([line(0.2, 0.6, 60), np.full(60, 0.6)]) + flat(0.0, seed, 0.1, 120),
+    }
+    assert found(columns, "zero-advantage").severity == "warning"
+
+
 def test_small_groups_are_expected_to_be_alike():
     """With two completions a prompt and a success rate of .1, .82 of the groups are alike by chance."""
     columns = {"frac_reward_zero_std": flat(0.82, sd=0.03), "reward_mean": flat(0.1, sd=0.02).clip(0, 1)}

@@ -32,6 +32,9 @@ FEWEST = 25
 """Train records before which a reward function that stands has not been waited for."""
 UNLEARNED = 0.4
 """Share of its spread that the truth must lose where training had not raised it."""
+ROOM, SKEW = 0.12, 0.6
+"""A function at its top is within `ROOM` of its largest spread from its highest record, and its noise is
+one-sided: that distance is at most `SKEW` of the distance to its lowest."""
 LASTS = 10
 """A fall that lasts a tenth of the records so far is enough in a short log."""
 SETTLED = 100
@@ -108,6 +111,12 @@ class Truth:
         """Whether its best was reached by training: what the policy had from the start may be traded."""
         return self.best - self.track.start >= 2 * self._error
 
+    @property
+    def is_at_top(self) -> bool:
+        """Whether it has no room left: near its highest record, and further from its lowest."""
+        room = self.track.high - self.track.ema20
+        return room <= ROOM * self.unit.high and room <= SKEW * (self.track.ema20 - self.track.low)
+
     def evidence(self, errors: float, gained: float, series: int) -> float:
         """How sure it is that evaluations fall: by the loss in standard errors, and by their order.
 
@@ -157,7 +166,9 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
     `truth_metric` that training had raised.
 
     A reward function stands within two errors of its start while it still has half of its spread; another
-    function gained 0.3 of its own, and the total gains: info, since only the other is learned.
+    function gained 0.3 of its own, and the total gains: info, since only the other is learned. A function at
+    its top is left out: it is within 0.12 of its largest spread of its highest record, further from its
+    lowest.
 
     ## What looks alike but is healthy
     Learning a format first can lower accuracy for 20 to 50 steps. Small evals are noise: use 100 items. A
@@ -259,7 +270,7 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
         track, reward = truth.track, self.reward
         if truth.is_eval or track.count < FEWEST or truth.unit.ema20 < 0.5 * truth.unit.start:
             return None
-        if not truth.unit.start or abs(track.ema20 - track.start) > 2 * track.error(5):
+        if not truth.unit.start or truth.is_at_top or abs(track.ema20 - track.start) > 2 * track.error(5):
             return None
         if reward.ema20 - reward.start < self.options.gain * reward.error(5):
             return None

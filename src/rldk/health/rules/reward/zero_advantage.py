@@ -6,6 +6,7 @@ reward says that it is.
 """
 
 import math
+from itertools import pairwise
 from math import ceil
 
 from rldk.health.context import GROUPED
@@ -19,6 +20,11 @@ from rldk.metrics.aliases import REWARD, TRUNCATED
 __all__ = ["ZeroAdvantage", "ZeroAdvantageOptions"]
 
 ZERO_STD = "frac_reward_zero_std"
+LATELY = 10
+"""Newest records whose noise says whether prompts still differ."""
+STEADY = 0.15
+"""Share of the largest spread, or of the rise, below which the noise of a reward is that of a solved task:
+where prompts are right and others wrong, it varies from record to record."""
 SMALL_GROUP = 3
 """Completions a prompt up to which a few more groups without advantage are chance."""
 
@@ -55,7 +61,8 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
     It is info while the reward gains three standard errors over 40 records, and where the task is solved. The
     reward then rose by four standard errors and is within a fifth of that rise, or three errors, of its best,
     while `reward_std` is below three quarters of its highest. Or the reward is within a tenth of that highest
-    spread of its own highest record, and the spread fell to half.
+    spread of its own highest record, and the spread fell to half. In both cases the reward varies little
+    from record to record, by 0.15 of that spread or of the rise: else some prompts are right, others wrong.
 
     ## What looks alike but is healthy
     A solved task: the fraction goes to 1 because everything is right. Small groups: with G completions and
@@ -122,11 +129,13 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
             return None
         reward = self.reward
         evidence = {ZERO_STD: [round(share.start, 4), round(level, 4)], "reward_mean": reward.ema20}
-        if self._is_solved() or (self._improves() and level < self.options.critical_share):
+        solved = self._is_solved()
+        if solved or (self._improves() and level < self.options.critical_share):
+            reason = "because most prompts are solved" if solved else "while the reward still gains"
             return Verdict(
                 severity=Severity.INFO,
-                message=f"{level:.0%} of the completions have no advantage because most prompts are "
-                f"solved: the reward is at {reward.ema20:.3g}",
+                message=f"{level:.0%} of the completions have no advantage {reason}: "
+                f"the reward is at {reward.ema20:.3g}",
                 evidence=evidence,
                 onset=self.high.since,
                 confidence=0.9,
@@ -191,6 +200,8 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
         """
         reward, spread = self.reward, self.spread
         rise = reward.best - reward.start
+        if _noise(reward.tail(LATELY)) > STEADY * max(spread.high, rise):
+            return False
         kept = reward.best - max(reward.ema10, reward.ema20) <= max(0.2 * rise, 3 * reward.error(10))
         if rise >= 4 * reward.error(10) and kept:
             return not spread.count or spread.ema10 <= 0.75 * spread.high
@@ -203,3 +214,9 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
 
     def _no_gradient(self) -> bool:
         return self.gradient.count > 0 and self.gradient.median(10) < 1e-8
+
+
+def _noise(values: list[float]) -> float:
+    """Standard deviation from record to record, as `Track.noise`."""
+    changes = [abs(after - before) for before, after in pairwise(values)]
+    return 0.886 * sum(changes) / max(len(changes), 1)
