@@ -8,13 +8,13 @@ from collections.abc import Collection
 from math import sqrt
 
 from rldk.health.context import ONLINE
-from rldk.health.grading import Level, Trouble
+from rldk.health.grading import BEGUN, Level, Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.reward.common import MAX_FUNCTIONS, MEAN, PREFIX, STD
-from rldk.health.tracks import Track
+from rldk.health.tracks import BLOCK, Track
 from rldk.metrics.aliases import REWARD
 
 __all__ = ["ProxyDivergence", "ProxyDivergenceOptions"]
@@ -86,25 +86,34 @@ class Truth:
         self.then = Level(0.0, 0)
         self.spread = 0.0
         """The largest spread since it was best: some spreads fall together with the mean, others rise."""
+        self.standing: Verdict | None = None
+        """That it stands while another one rises, as of the newest full block of records."""
 
     @property
     def level(self) -> float:
         """Its mean of the newest records."""
         return self.track.mean(EVALUATIONS) if self.is_eval else self.track.ema20
 
-    def loss(self, step: int) -> tuple[float, float]:
-        """What it lost since its best, by itself and in standard errors."""
-        level, count = self.level, min(self.track.count, EVALUATIONS if self.is_eval else 20)
-        error = self.track.error(count)
-        if self.is_eval:
-            error = max(error, PRIOR * self._reward.error(count))
+    def loss(self, step: int) -> float:
+        """What it lost since its best."""
+        level = self.level
         if self.best_step < 0 or level >= self.best:
-            self.best, self.best_step, self._error = level, step, error
+            self.best, self.best_step, self._error = level, step, self._error_now()
             self.best_count = self.track.count
             self.then = Level.of(self._reward)
             self.spread = max(self.unit.ema20, 0.5 * (self.track.high - self.track.low))
-        self.spread = max(self.spread, self.unit.ema20)
-        return self.best - level, (self.best - level) / max(self._error, error)
+        elif self.unit.ema20 > self.spread:
+            self.spread = self.unit.ema20
+        return self.best - level
+
+    def errors(self, lost: float) -> float:
+        """A loss in standard errors, by the noise at its best or the noise now, whichever is larger."""
+        return lost / max(self._error, self._error_now())
+
+    def _error_now(self) -> float:
+        count = min(self.track.count, EVALUATIONS if self.is_eval else 20)
+        error = self.track.error(count)
+        return max(error, PRIOR * self._reward.error(count)) if self.is_eval else error
 
     @property
     def is_learned(self) -> bool:
@@ -239,22 +248,14 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
         options, reward = self.options, self.reward
         if truth.track.count < (EVALUATIONS if truth.is_eval else 10) or reward.count < 10:
             return None
-        lost, errors = truth.loss(step)
+        lost = truth.loss(step)
         is_truth = truth.name == self.context.truth_metric
-        gained = truth.then.gain(reward)
-        apart = gained > -LOST if truth.is_eval else gained >= options.gain
-        effect = 0.0
-        if lost > 0 and apart:
-            share = options.share
-            if truth.is_eval:
-                evidence = truth.evidence(errors, gained, self.evaluated) / options.eval_evidence
-            else:
-                evidence = errors / options.errors / min((truth.track.count / SETTLED) ** 0.2, 1.0)
-                share = share if truth.is_learned else UNLEARNED if is_truth else 1.0
-            effect = min(evidence, lost / max(share * truth.spread, 1e-12))
+        effect = self._effect(truth, lost, is_truth) if lost >= BEGUN * options.share * truth.spread else 0.0
         severity = truth.trouble.feed(effect, step, records=max(truth.track.count / LASTS, 2))
         if severity is None and truth.trouble.effect < INFORM:
-            return self._stands(truth)
+            if truth.track.count % BLOCK == 0:
+                truth.standing = self._stands(truth)
+            return truth.standing
         then = truth.then.mean
         return Verdict(
             severity=Severity.WARNING if severity or (is_truth and truth.is_learned) else Severity.INFO,
@@ -264,6 +265,19 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
             onset=truth.best_step,
             confidence=truth.trouble.confidence,
         )
+
+    def _effect(self, truth: Truth, lost: float, is_truth: bool) -> float:
+        """The size of a loss: its evidence or its share of the spread, whichever is smaller."""
+        options, errors, gained = self.options, truth.errors(lost), truth.then.gain(self.reward)
+        if lost <= 0 or (gained <= -LOST if truth.is_eval else gained < options.gain):
+            return 0.0
+        share = options.share
+        if truth.is_eval:
+            evidence = truth.evidence(errors, gained, self.evaluated) / options.eval_evidence
+        else:
+            evidence = errors / options.errors / min((truth.track.count / SETTLED) ** 0.2, 1.0)
+            share = share if truth.is_learned else UNLEARNED if is_truth else 1.0
+        return float(min(evidence, lost / max(share * truth.spread, 1e-12)))
 
     def _stands(self, truth: Truth) -> Verdict | None:
         """The verdict on a function that stands while another one and the total rise."""
