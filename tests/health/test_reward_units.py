@@ -8,12 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rldk.health import Monitor, Observation, diagnose
+from rldk.health.rules.reward.dead_reward import DeadReward
 from rldk.health.rules.reward.proxy_divergence import ProxyDivergence
 from rldk.health.rules.reward.reward_collapse import RewardCollapse
 from rldk.runs import open_run
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks/detection"
-RULES = (RewardCollapse, ProxyDivergence)
+RULES = (RewardCollapse, ProxyDivergence, DeadReward)
 SAMPLE = [
     name
     for name in sorted(json.loads((BENCHMARK / "labels.json").read_text()))

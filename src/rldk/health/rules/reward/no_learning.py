@@ -6,7 +6,6 @@ Invariant: the rule compares a reward with its own start, best and noise; a solv
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import in_noise
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.metrics.aliases import REWARD
 
@@ -93,7 +92,8 @@ class NoLearning(Rule[NoLearningOptions]):
         long = reward.count >= enough or (reward.count >= 0.4 * enough and at.step - self.begin >= 4 * enough)
         if not long or (reward.low >= 0 and reward.high <= 1 and reward.ema20 >= 0.9):
             return None
-        gain, lately = in_noise(reward, self.best - self.early), in_noise(reward, reward.ema50 - self.early)
+        noise = max(reward.noise, 0.5 * reward.peak_noise, 0.05 * (reward.high - reward.low), 1e-12)
+        gain, lately = (self.best - self.early) / noise, (reward.ema50 - self.early) / noise
         if gain >= self.options.gain or lately >= 0.5:
             return None
         self.last = Verdict(
