@@ -38,7 +38,7 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
     ## How it decides
     The median of eleven records is at least twice an early level and 0.3 nats above it, for eight records.
     The early levels are those of the first 3 or 5 records, and the median of records 5 to 25. A rise within
-    four standard errors is noise, unless it is a rise to four times the level.
+    four standard errors is noise, unless it is a rise to eight times the level and by 1.2 nats.
 
     The score is 1 at twice the level and grows by 1 with each doubling, but no faster than the rise in nats
     allows; see [severity](../severity.md). A reward that gained since then halves it. From a score of 1 on it
@@ -84,7 +84,7 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
         if level <= own:
             return 0.0
         effect = min(log(level / max(own, 1e-6)) / log(options.times), size((level - own) / options.rise))
-        return effect if effect >= 2.0 or not self._is_noise(own, records) else min(effect, DOUBTFUL)
+        return effect if effect >= 3.0 or not self._is_noise(own, records) else min(effect, DOUBTFUL)
 
     def causes(self) -> list[Cause]:
         bonus = self.context.number("entropy_coef")
