@@ -13,7 +13,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.common import scored_completions
-from rldk.health.tracks import BLOCK, WINDOW, Streak
+from rldk.health.tracks import WINDOW, Streak
 from rldk.metrics.aliases import ENTROPY, LENGTH, REWARD, TRUNCATED
 
 __all__ = ["RewardCollapse", "RewardCollapseOptions"]
@@ -124,7 +124,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         self.least = 0.0
         self.first: tuple[float, float] | None = None
         self.at_best: Levels | None = None
-        self.calm: deque[Levels] = deque(maxlen=20 // BLOCK)
+        self.calm: deque[Levels] = deque(maxlen=20)
         self.unmoved, self.step = False, 0.0
         self.held = Streak()
         self.swing = 0.0
@@ -178,7 +178,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         """The size of the fall, a smaller one where it may be other prompts."""
         effect = min(errors, share)
         held = self.held.feed(effect >= 0.5, step)
-        if not held and self.reward.count % BLOCK == 0:
+        if not held:
             self.calm.append(self._levels())
         before = self.calm[0] if self.calm else None
         self.unmoved = held > 0 and self._is_as(before) and self._is_as(self.at_best)
@@ -236,7 +236,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
             self.entropy.ema10,
             self.length.ema10,
             self.truncated.ema10,
-            self.gradient.median(20),
+            self.gradient.middle,
         )
 
     def _is_as(self, old: Levels | None) -> bool:
