@@ -250,7 +250,11 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
             return None
         lost = truth.loss(step)
         is_truth = truth.name == self.context.truth_metric
-        effect = self._effect(truth, lost, is_truth) if lost >= BEGUN * options.share * truth.spread else 0.0
+        share = options.share
+        if not truth.is_eval and not truth.is_learned:
+            share = UNLEARNED if is_truth else 1.0
+        least = share * truth.spread
+        effect = self._effect(truth, lost, least) if lost > 0 and lost >= BEGUN * least else 0.0
         severity = truth.trouble.feed(effect, step, records=max(truth.track.count / LASTS, 2))
         if severity is None and truth.trouble.effect < INFORM:
             if truth.track.count % BLOCK == 0:
@@ -266,18 +270,16 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
             confidence=truth.trouble.confidence,
         )
 
-    def _effect(self, truth: Truth, lost: float, is_truth: bool) -> float:
-        """The size of a loss: its evidence or its share of the spread, whichever is smaller."""
+    def _effect(self, truth: Truth, lost: float, least: float) -> float:
+        """The size of a loss: by its evidence, or by the `least` that counts, whichever is smaller."""
         options, errors, gained = self.options, truth.errors(lost), truth.then.gain(self.reward)
-        if lost <= 0 or (gained <= -LOST if truth.is_eval else gained < options.gain):
+        if gained <= -LOST if truth.is_eval else gained < options.gain:
             return 0.0
-        share = options.share
         if truth.is_eval:
             evidence = truth.evidence(errors, gained, self.evaluated) / options.eval_evidence
         else:
             evidence = errors / options.errors / min((truth.track.count / SETTLED) ** 0.2, 1.0)
-            share = share if truth.is_learned else UNLEARNED if is_truth else 1.0
-        return float(min(evidence, lost / max(share * truth.spread, 1e-12)))
+        return float(min(evidence, lost / max(least, 1e-12)))
 
     def _stands(self, truth: Truth) -> Verdict | None:
         """The verdict on a function that stands while another one and the total rise."""
