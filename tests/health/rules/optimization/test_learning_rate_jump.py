@@ -30,10 +30,11 @@ def test_a_jump_that_lasts_begins_where_it_rose():
     "values",
     [
         [0.0, 1e-6, 1e-5, *line(2e-5, 1e-4, 9), *line(1e-4, 0, 40)],
-        [1e-6] * 10 + [1e-5] * 40,
+        [stair * 1e-5 for stair in (0.9, 1.9, 2.9) for _ in range(10)],
+        [1e-6] * 30 + [1e-5] * 40,
         [1e-5 * 0.5 * (1 + cos(pi * (step % 20) / 20)) for step in range(100)],
     ],
-    ids=["warm-up", "stage below the planned rate", "warm restarts"],
+    ids=["warm-up", "warm-up in stairs", "stage below the planned rate", "warm restarts"],
 )
 def test_a_warm_up_and_restarts_are_silent(values):
     assert finding(rates(values), JUMP, "sft", options={"learning_rate": 1e-5}) is None

@@ -18,7 +18,7 @@ class LearningRateJumpOptions(RuleOptions, frozen=True):
 
     ratio: float = 2.0
     """Multiple of the highest rate before."""
-    records: int = 5
+    records: int = 20
     """Records before the jump in which the rate did not rise, so that a warm-up is over."""
 
 
@@ -32,13 +32,13 @@ class LearningRateJump(Rule[LearningRateJumpOptions]):
     A jump is a change of the training. It is the first suspect of what begins within 20 records of it.
 
     ## How it decides
-    The rate is at least twice the highest rate before, and it did not rise in the five records before: info.
+    The rate is at least twice the highest rate before, and it did not rise in the 20 records before: info.
     A rate up to the planned `learning_rate` is never a jump. After a resume the rule starts anew, because
     `resume-jump` compares the rates on either side. Logs of other tools than TRL are not judged, because many
     round the rate.
 
     ## What looks alike but is healthy
-    A warm-up; a cyclic schedule; a warm restart, which returns to an earlier rate.
+    A warm-up, also in stairs; a cyclic schedule; a warm restart, which returns to an earlier rate.
 
     ## What to do
     If something fails after the jump, train again from the last good checkpoint without it.
