@@ -141,7 +141,7 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
     changes = {
         other.rule.name: other.onset_step
         for other in monitor.incidents.values()
-        if other.rule.is_change and severity_of(other) > Severity.INFO
+        if other.rule.is_change and severity_of(other) >= other.rule.severity
     }
     span = (monitor.last_step or 0) - (monitor.first_step or 0)
     spacing = span / max(monitor.records - 1, 1)

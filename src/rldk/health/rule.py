@@ -197,7 +197,7 @@ class Rule(Generic[O_co]):
     """Names of the rules whose findings explain this rule's, the most fundamental first."""
     is_change: ClassVar[bool] = False
     """Whether its finding is a change of the training itself, as a resume is. Such a change is the first
-    suspect of what begins soon after it."""
+    suspect of what begins soon after it, where its finding has the highest severity of the rule."""
     shown_by: ClassVar[tuple[SampleKind, ...]] = ()
     """Kinds of samples that show a finding; empty: no samples show it."""
     shown_on: ClassVar[tuple[str, ...]] = ()
