@@ -122,3 +122,17 @@ def test_no_unit_of_the_reward_changes_a_severity(scale, shift, worst, after, se
 def test_the_size_grows_by_one_with_each_doubling(times):
     assert size(2 * times) == pytest.approx(size(times) + 1 if times >= 1 else size(2 * times))
     assert size(times) >= 0
+
+
+@given(
+    effects=st.lists(st.floats(0, 3), min_size=1, max_size=80),
+    records=st.integers(1, 12),
+    needed=st.integers(1, 12),
+)
+def test_the_effect_that_lasts_is_the_smallest_of_the_newest(effects, records, needed):
+    trouble, enough = Trouble(Track(), records=records), min(needed, records)
+    for step, effect in enumerate(effects):
+        trouble.feed(effect, step, records=needed)
+        newest = effects[max(step + 1 - enough, 0) : step + 1]
+        is_lasting = len(newest) == enough and min(newest) >= 0.5
+        assert trouble.effect == (min(newest) if is_lasting else 0.0)

@@ -5,7 +5,6 @@ reward decides.
 """
 
 from collections import deque
-from itertools import islice
 from math import ceil, hypot, log2
 from typing import NamedTuple
 
@@ -75,7 +74,8 @@ class Trouble:
     def __init__(self, reward: Track, *, records: int = 10, discount: float = 0.5, lag: int = 0) -> None:
         self._reward, self._records, self._discount = reward, records, discount
         self._steps: deque[int] = deque(maxlen=lag + 1)
-        self._effects: deque[float] = deque(maxlen=records)
+        self._held = 0  # records in a row since it began
+        self._lows: deque[tuple[int, float]] = deque()  # those among which the smallest effect can be
         self.effect = 0.0
         """The smallest effect of the newest `records` records, the size that lasts; 0 before it has begun."""
         self.score = 0.0
@@ -97,24 +97,34 @@ class Trouble:
             records: records in a row that are enough at this spacing; by default all.
             is_absolute: whether this size is a fault whatever the reward does.
         """
-        effects = self._effects
         self._steps.append(step)
         if effect < CALM or not self._calm[1]:
             self._calm = (self._reward.ema20, self._reward.count)
         if effect < BEGUN:
+            if self._held:
+                self._held = 0
+                self._lows.clear()
             self.effect = self.score = 0.0
-            if effects:
-                effects.clear()
             return None
-        if not effects:
+        if not self._held:
             self.since = self._steps[0]
-        effects.append(effect)
         needed = self._records if records is None else min(ceil(records), self._records)
-        self.effect = 0.0 if len(effects) < needed else min(islice(effects, len(effects) - needed, None))
+        self.effect = self._smallest(effect, needed)
         self.benefit = self._benefit() if self.effect else 0.0
         weight = self._discount if self.benefit > 0 else LOSS_ADDS if self.effect >= 1.0 else 0.0
         self.score = self.effect * (1.0 - self.benefit * weight)
         return self._severity(is_absolute)
+
+    def _smallest(self, effect: float, needed: int) -> float:
+        """The smallest of the newest `needed` effects, of which `effect` is the next; 0 of fewer."""
+        self._held += 1
+        held, lows = self._held, self._lows
+        while lows and lows[-1][1] >= effect:
+            lows.pop()
+        lows.append((held, effect))
+        if lows[0][0] <= held - self._records:
+            lows.popleft()
+        return 0.0 if held < needed else next(low for at, low in lows if at > held - needed)
 
     @property
     def then(self) -> Level | None:

@@ -33,8 +33,6 @@ class Track:
     """One series: its beginning, its smoothed level, its best level, its latest records."""
 
     __slots__ = (
-        "_block_noise",
-        "_blocks_at",
         "_error_at",
         "_error_of_one",
         "_middle",
@@ -89,7 +87,6 @@ class Track:
         """The newest records."""
         self.trail: deque[float] = deque(maxlen=WINDOW)
         """`ema20` after each of the newest records."""
-        self._block_noise, self._blocks_at = 0.0, -1
         self._error_of_one, self._error_at = 0.0, 0
         self._middle, self._middle_at = 0.0, 0
 
@@ -156,16 +153,11 @@ class Track:
         A series that stands still, as a policy that is deterministic, has no noise. So the error is at least
         that of a noise of a twentieth of the series' range, and at least what a float can hold.
         """
-        if self._error_at != self.count:
-            self._error_of_one, self._error_at = self._noise_of_one(), self.count
+        due = self.count if self.count < WINDOW // BLOCK else -(self.count // BLOCK)  # in a block it stands
+        if self._error_at != due:
+            least = max(0.05 * (self.high - self.low), 1e-9 * max(abs(self.high), abs(self.low)), 1e-12)
+            self._error_of_one, self._error_at = max(self._noise_of_blocks() * sqrt(BLOCK), least), due
         return self._error_of_one / sqrt(records)
-
-    def _noise_of_one(self) -> float:
-        """The standard error of one record; blocks are looked at each time that one is full."""
-        if self._blocks_at != self.count // BLOCK:
-            self._block_noise, self._blocks_at = self._noise_of_blocks(), self.count // BLOCK
-        least = max(0.05 * (self.high - self.low), 1e-9 * max(abs(self.high), abs(self.low)), 1e-12)
-        return max(self._block_noise * sqrt(BLOCK), least)
 
     def _noise_of_blocks(self) -> float:
         """Standard deviation of the mean of a block, whatever the trend; of fewer than 40 records a guess.

@@ -84,7 +84,8 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
         if level <= own:
             return 0.0
         effect = min(log(level / max(own, 1e-6)) / log(options.times), size((level - own) / options.rise))
-        return effect if effect >= 3.0 or not self._is_noise(own, records) else min(effect, DOUBTFUL)
+        is_doubtful = DOUBTFUL < effect < 3.0 and self._is_noise(own, records)
+        return DOUBTFUL if is_doubtful else effect
 
     def causes(self) -> list[Cause]:
         bonus = self.context.number("entropy_coef")
