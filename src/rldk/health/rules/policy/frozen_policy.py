@@ -83,6 +83,7 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
     explained_by = ("zero-learning-rate", "lora-dead")
 
     def start(self) -> None:
+        self.planned = self.context.number("learning_rate") or 0.0  # before this peak there is warm-up
         self.margins = self.chart.track(MARGINS)
         self.kl = self.chart.track(KL)
         self.loss = self.chart.track(LOSS)
@@ -109,8 +110,8 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
         rate = self.rate.last
         self.rising = rate > self.peak
         self.peak = max(self.peak, rate)
-        self.is_warmed_up = self.is_warmed_up or (not self.rising and rate >= 0.9 * self._planned())
-        warm = not self.rising and rate > 0 and rate >= 0.5 * max(self.peak, self._planned())
+        self.is_warmed_up = self.is_warmed_up or (not self.rising and rate >= 0.9 * self.planned)
+        warm = not self.rising and rate > 0 and rate >= 0.5 * max(self.peak, self.planned)
         if self.margins.count:
             return self._offline(at, rate, warm)
         moves = self.gradient.count > 0 and self.gradient.ema10 > 1e-8
@@ -173,10 +174,6 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
             self.stuck.since,
             Severity.WARNING,
         )
-
-    def _planned(self) -> float:
-        """The peak that the configuration plans: before it there is warm-up."""
-        return self.context.number("learning_rate") or 0.0
 
     def _long(self, held: int, step: int, records: int, least: int) -> bool:
         return held >= records or (held >= least and step - self.still.since >= records)

@@ -156,6 +156,8 @@ class KLBlowup(Rule[KLBlowupOptions]):
         if kl is self.kto and self.loss.ema10 <= self.loss.start:
             return 0.0
         if self.jump.effect < 1.0:
+            if kl.last < 2.0 * kl.middle:
+                return 0.0  # far from ten times the median before
             self.before = kl.median(50)
         least = self.options.jump * max(self.before, 0.0)
         return size(kl.last / least) if least > 0 else 0.0

@@ -14,7 +14,7 @@ from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.reward.common import MAX_FUNCTIONS, MEAN, PREFIX, STD
-from rldk.health.tracks import BLOCK, Track
+from rldk.health.tracks import BLOCK, WINDOW, Track
 from rldk.metrics.aliases import REWARD
 
 __all__ = ["ProxyDivergence", "ProxyDivergenceOptions"]
@@ -79,15 +79,13 @@ class Truth:
     def __init__(
         self, name: str, track: Track, unit: Track, reward: Track, *, is_eval: bool, records: int
     ) -> None:
-        self.name, self.track, self.unit, self.is_eval = name, track, unit, is_eval
+        self.name, self.track, self.unit, self.is_eval, self.records = name, track, unit, is_eval, records
         self._reward = reward
         self.trouble = Trouble(reward, records=records, discount=0.0)
         self.best, self.best_step, self.best_count, self._error = 0.0, -1, 0, 0.0
         self.then = Level(0.0, 0)
         self.spread = 0.0
         """The largest spread since it was best: some spreads fall together with the mean, others rise."""
-        self.standing: Verdict | None = None
-        """That it stands while another one rises, as of the newest full block of records."""
 
     @property
     def level(self) -> float:
@@ -234,7 +232,11 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
         for name, truth in self.truths.items():
             if at.values.get(name) is None or not truth.track.count:
                 continue
-            verdict = self._judge(truth, at.step)
+            # A mean of 20 records hardly moves from one record to the next.
+            stride = BLOCK if truth.track.count >= WINDOW and not truth.is_eval else 1
+            if truth.track.count % stride:
+                continue
+            verdict = self._judge(truth, at.step, stride)
             if verdict is None:
                 self.verdicts.pop(name, None)
             else:
@@ -244,7 +246,7 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
             return None
         return max(self.verdicts.values(), key=lambda one: (one.severity, one.confidence), default=None)
 
-    def _judge(self, truth: Truth, step: int) -> Verdict | None:
+    def _judge(self, truth: Truth, step: int, stride: int) -> Verdict | None:
         options, reward = self.options, self.reward
         if truth.track.count < (EVALUATIONS if truth.is_eval else 10) or reward.count < 10:
             return None
@@ -255,11 +257,10 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
             share = UNLEARNED if is_truth else 1.0
         least = share * truth.spread
         effect = self._effect(truth, lost, least) if lost > 0 and lost >= BEGUN * least else 0.0
-        severity = truth.trouble.feed(effect, step, records=max(truth.track.count / LASTS, 2))
+        records = max(min(truth.track.count / LASTS, truth.records) / stride, 2)
+        severity = truth.trouble.feed(effect, step, records=records)
         if severity is None and truth.trouble.effect < INFORM:
-            if truth.track.count % BLOCK == 0:
-                truth.standing = self._stands(truth)
-            return truth.standing
+            return self._stands(truth)
         then = truth.then.mean
         return Verdict(
             severity=Severity.WARNING if severity or (is_truth and truth.is_learned) else Severity.INFO,

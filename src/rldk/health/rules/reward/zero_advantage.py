@@ -98,6 +98,7 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
     answers = ("reward-std-zero", "groups-without-spread")
 
     def start(self) -> None:
+        self.group = self.context.number("num_generations")
         self.share = self.chart.track(ZERO_STD)
         self.reward = self.chart.track(REWARD)
         self.gradient = self.chart.track("grad_norm")
@@ -124,7 +125,7 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
             return None  # a reward with one value from the start: dead-reward reports it
         level = share.mean(max(records, 20))
         expected = self._expected()
-        small = (self.context.number("num_generations") or math.inf) <= SMALL_GROUP
+        small = (self.group or math.inf) <= SMALL_GROUP
         if level < max(self.options.share, 1.25 * expected, max(expected + 0.2, 0.9) if small else 0.0):
             return None
         reward = self.reward
@@ -183,8 +184,7 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
         ]
 
     def _expected(self) -> float:
-        group = self.context.number("num_generations")
-        reward = self.reward
+        group, reward = self.group, self.reward
         low = 0.0 if reward.low >= 0 else -1.0  # right and wrong may be 1 and 0, or 1 and -1
         if group is None or reward.low < low or reward.high > 1:
             return 0.0
