@@ -4,12 +4,12 @@ from math import log
 from typing import ClassVar, TypeVar
 
 from rldk.health.context import ONLINE
-from rldk.health.grading import Trouble
 from rldk.health.observation import Observation
 from rldk.health.reward_state import course
 from rldk.health.rule import Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.common import OBSERVE
 from rldk.health.tracks import Track
+from rldk.health.trouble import Trouble
 from rldk.metrics.aliases import REWARD
 
 __all__ = [

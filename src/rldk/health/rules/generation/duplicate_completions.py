@@ -3,10 +3,10 @@
 Invariant: only completions that `observe_rewards` saw are judged.
 """
 
-from rldk.health.grading import ERRORS, LEVEL
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Severity
 from rldk.health.rules.generation.common import DUPLICATES, RiseOptions, RisesAboveOwnLevel
+from rldk.health.trouble import ERRORS, LEVEL
 
 __all__ = ["DuplicateCompletions", "DuplicateCompletionsOptions"]
 

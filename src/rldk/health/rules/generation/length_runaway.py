@@ -5,13 +5,13 @@ and never all of it.
 """
 
 from rldk.health.context import ONLINE
-from rldk.health.grading import MIDDLE_LAG, Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course, in_noise
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.generation.common import PAID, growth
 from rldk.health.tracks import Track
+from rldk.health.trouble import MIDDLE_LAG, Trouble
 from rldk.metrics.aliases import LENGTH, REWARD, TRUNCATED
 
 __all__ = ["LengthRunaway", "LengthRunawayOptions"]

@@ -4,12 +4,12 @@ Invariant: it reads the trainer's own counts of EOS tokens; the reward decides a
 """
 
 from rldk.health.context import ONLINE
-from rldk.health.grading import Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.generation.common import PAID
 from rldk.health.tracks import Streak
+from rldk.health.trouble import Trouble
 from rldk.metrics.aliases import REWARD
 
 __all__ = ["MissingEOS", "MissingEOSOptions"]

@@ -5,12 +5,12 @@ thresholds.
 """
 
 from rldk.health.context import ONLINE
-from rldk.health.grading import Trouble, size
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.generation.common import GRPO_VLLM, SAMPLING_KL, SAMPLING_LOGP, SAMPLING_PROB
 from rldk.health.tracks import Streak, Track
+from rldk.health.trouble import Trouble, size
 from rldk.metrics.aliases import REWARD
 
 __all__ = ["SamplingMismatch", "SamplingMismatchOptions"]

@@ -6,13 +6,13 @@ Invariant: a rise counts more than a level, and a reward that gains halves the s
 from math import log
 
 from rldk.health.context import ONLINE
-from rldk.health.grading import MIDDLE_LAG, Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.generation.common import LONGEST, NOISES, SHORTEST
 from rldk.health.tracks import Streak
+from rldk.health.trouble import MIDDLE_LAG, Trouble
 from rldk.metrics.aliases import LENGTH, REWARD, TRUNCATED
 
 __all__ = ["Truncation", "TruncationOptions"]

@@ -7,13 +7,13 @@ gains halves the score.
 from math import isfinite, log, sqrt
 
 from rldk.health.context import ONLINE
-from rldk.health.grading import Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.optimization.common import GRADIENT, TINY
 from rldk.health.tracks import BASELINE, Track
+from rldk.health.trouble import Trouble
 from rldk.metrics.aliases import REWARD
 
 __all__ = ["GradientCreep", "GradientCreepOptions"]

@@ -11,13 +11,13 @@ from statistics import median
 from typing import NamedTuple
 
 from rldk.health.context import OFFLINE
-from rldk.health.grading import Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.optimization.common import GRADIENT, TINY
 from rldk.health.tracks import WINDOW
+from rldk.health.trouble import Trouble
 from rldk.metrics.aliases import LOSS, REWARD
 
 __all__ = ["GradientSpike", "GradientSpikeOptions"]

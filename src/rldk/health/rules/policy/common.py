@@ -3,11 +3,11 @@
 from math import sqrt
 
 from rldk.health.context import ONLINE
-from rldk.health.grading import Trouble
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import O_co, Rule, Severity, Verdict
 from rldk.health.tracks import BASELINE, MIDDLE, Track
+from rldk.health.trouble import Trouble
 from rldk.metrics.aliases import ENTROPY, REWARD
 
 __all__ = ["DOUBTFUL", "KL_SEQUENCE", "LOWER_RATE", "EntropyRule"]

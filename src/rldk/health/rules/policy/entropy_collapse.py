@@ -6,12 +6,12 @@ reward that gains takes away most of the score.
 
 from math import log
 
-from rldk.health.grading import Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import reached_best
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
 from rldk.health.rules.policy.common import DOUBTFUL, EntropyRule
+from rldk.health.trouble import Trouble
 from rldk.metrics.aliases import KL
 
 __all__ = ["EntropyCollapse", "EntropyCollapseOptions"]

@@ -6,11 +6,11 @@ gains takes away half of the score.
 
 from math import log
 
-from rldk.health.grading import Trouble, size
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
 from rldk.health.rules.policy.common import DOUBTFUL, EntropyRule
+from rldk.health.trouble import Trouble, size
 
 __all__ = ["EntropyExplosion", "EntropyExplosionOptions"]
 

@@ -7,13 +7,13 @@ and never all of it.
 import math
 
 from rldk.health.context import GROUPED, ONLINE
-from rldk.health.grading import Trouble, size
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.policy.common import KL_SEQUENCE, LOWER_RATE
 from rldk.health.tracks import BASELINE, Track
+from rldk.health.trouble import Trouble, size
 from rldk.metrics.aliases import KL, LOSS, REWARD
 
 __all__ = ["KLBlowup", "KLBlowupOptions"]

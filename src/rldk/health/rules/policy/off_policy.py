@@ -6,12 +6,12 @@ halves the score.
 """
 
 from rldk.health.context import ONLINE
-from rldk.health.grading import Trouble, size
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.policy.common import LOWER_RATE
+from rldk.health.trouble import Trouble, size
 from rldk.metrics.aliases import REWARD
 
 __all__ = ["OffPolicy", "OffPolicyOptions"]

@@ -8,13 +8,13 @@ from collections.abc import Collection
 from math import sqrt
 
 from rldk.health.context import ONLINE
-from rldk.health.grading import BEGUN, Level, Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.reward.common import MAX_FUNCTIONS, MEAN, PREFIX, STD
 from rldk.health.tracks import BLOCK, WINDOW, Track
+from rldk.health.trouble import BEGUN, Level, Trouble
 from rldk.metrics.aliases import REWARD
 
 __all__ = ["ProxyDivergence", "ProxyDivergenceOptions"]

@@ -8,12 +8,12 @@ from collections import deque
 from math import sqrt
 
 from rldk.health.context import ONLINE
-from rldk.health.grading import BEGUN, Trouble
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.common import scored_completions
 from rldk.health.tracks import WINDOW, Streak
+from rldk.health.trouble import BEGUN, Trouble
 from rldk.metrics.aliases import ENTROPY, LENGTH, REWARD, TRUNCATED
 
 __all__ = ["RewardCollapse", "RewardCollapseOptions"]

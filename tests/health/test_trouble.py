@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rldk.health import Severity
-from rldk.health.grading import Level, Trouble, size
 from rldk.health.tracks import Track
+from rldk.health.trouble import Level, Trouble, size
 from rldk.testing import line, noise
 
 CALM, ILL = 40, 60
