@@ -29,8 +29,10 @@ def _own_length(length: Track) -> float | None:
 class LengthRunawayOptions(RuleOptions, frozen=True):
     """Thresholds of length-runaway."""
 
-    times: float = 2.0
+    times: float = 2.1
     """Multiple of the run's own length that is a warning while the reward stands."""
+    absolute: float = 10.0
+    """Multiple of the run's own length that is a warning whatever the reward does."""
     records: int = 10
     """Records in a row."""
 
@@ -45,13 +47,13 @@ class LengthRunaway(Rule[LengthRunawayOptions]):
     Time and memory go into words that earn nothing, until completions hit the limit and the reward falls.
 
     ## How it decides
-    The median of eleven records, as a multiple of the run's own length, for ten records. The own length is
-    the mean of the first five records, or the median of records 5 to 25 if that is lower. The score is 1 at
-    twice the own length, or where the logarithm of the growth is 2.5 times its noise, if that is more. Each
-    further such growth adds 1; see [severity](../severity.md). A reward that gained since then takes away up
-    to seven tenths: a doubling that is not paid for weighs as much as ten times the length that is. From a
-    score of 1 on it is a warning, info where only the gain keeps it below. Length and reward that jump at one
-    record are info up to a score of 2: the prompts may have changed.
+    The median of eleven records, as a multiple of the run's own length, for ten records. The own length
+    is the mean of the first five records, or the median of records 5 to 25 if that is lower. The score is
+    1 at 2.1 times the own length, or where the logarithm of the growth is 2.5 times its noise, if that is
+    more. Each further such growth adds 1; see [severity](../severity.md). A reward that gained since then
+    takes away up to seven tenths; ten times the own length is a warning whatever the reward does. From a
+    score of 1 on it is a warning, info where only the gain keeps it below. Length and reward that jump at
+    one record are info up to a score of 2: the prompts may have changed.
 
     ## What looks alike but is healthy
     Chains of thought that grow while the reward rises. A switch of the curriculum.
@@ -84,7 +86,12 @@ class LengthRunaway(Rule[LengthRunawayOptions]):
             return None
         held = trouble.effect >= 1.0
         effect = growth(length.middle, own, self.options.times, length)
-        severity = trouble.feed(effect, at.step, records=self.enough(self.options.records))
+        severity = trouble.feed(
+            effect,
+            at.step,
+            records=self.enough(self.options.records),
+            is_absolute=length.middle >= self.options.absolute * own,
+        )
         self.score = trouble.score
         if severity is None:
             return None

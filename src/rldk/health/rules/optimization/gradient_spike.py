@@ -110,6 +110,8 @@ class GradientSpike(Rule[GradientSpikeOptions]):
     def observe(self, at: Observation) -> Verdict | None:
         gradient = self.gradient
         count, value, spikes = gradient.count, gradient.last, self.spikes
+        while spikes and spikes[-1].step >= at.step:
+            spikes.pop()  # a resume does these steps again
         if gradient.step == at.step and value > TINY:
             if self._is_spike(value):
                 self._note(Spike(count, at.step, value))

@@ -44,6 +44,8 @@ PRIOR = 0.75
 LOST, ROSE, MOST = 2.0, 6.0, 1.6
 """The evidence counts `(gain + LOST) / ROSE` times, at most `MOST`: not at all where the reward has lost two
 standard errors, in full where it gained four. Noise of two series rarely parts them so."""
+TRIFLE = 0.1
+"""Share of the range of the total that a spread counts as at least: a constant may move a little."""
 INFORM = 0.75
 """Effect from which it is information."""
 
@@ -99,7 +101,8 @@ class Truth:
             self.best, self.best_step, self._error = level, step, self._error_now()
             self.best_count = self.track.count
             self.then = Level.of(self._reward)
-            self.spread = max(self.unit.ema20, 0.5 * (self.track.high - self.track.low))
+            own, total = self.track.high - self.track.low, self._reward.high - self._reward.low
+            self.spread = max(self.unit.ema20, 0.5 * own, TRIFLE * total)
         elif self.unit.ema20 > self.spread:
             self.spread = self.unit.ema20
         return self.best - level
@@ -168,9 +171,9 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
     A reward function, of two or more, falls: its mean of 20 records is below its best by eight standard
     errors (fewer before record 100), and the total gained three standard errors since, for 8 records in a
     row: warning. In a short log a tenth of its records in a row is enough. What training had raised must
-    lose 0.15 of its spread. What was there from the start may be traded, so it must lose all of its spread,
-    the `truth_metric` 0.4 of it. From three quarters of these sizes on it is information, a warning for a
-    `truth_metric` that training had raised.
+    lose 0.15 of its spread. What was there from the start may be traded, so it must lose all of its
+    spread, the `truth_metric` 0.4 of it. From three quarters of these sizes on it is information, a
+    warning for a `truth_metric` that training had raised.
 
     A reward function stands within two errors of its start while it still has half of its spread; another
     function gained 0.3 of its own, and the total gains: info, since only the other is learned. A function at
