@@ -268,10 +268,10 @@ def test_the_doctor_shows_a_few_words_of_samples_and_how_to_see_them(ill):
     page = rldk("doctor", ill.folder).stdout
     story = " ".join(page.split())
     assert "In the samples step " in story
-    assert "since it began, scored 0.5, 250 tokens: “[…] so so" in story
+    assert "step 298, cut at 250 tokens: “[…] so so" in story
     assert "[red]298[/red]\\x1b[2J”" in story
-    assert f"  rldk samples {ill.folder} --finding length-runaway\n" in page
     assert f"  rldk samples {ill.folder} --finding truncation\n" in page
+    assert f"  rldk samples {ill.folder} --finding reward-collapse\n" in page
     assert len(page.split("In the samples")[1].split("This explains")[0].splitlines()) < 9
     page = rldk("doctor", ill.folder, "-f", "markdown").stdout
     assert "\nIn the samples\n\n- step " in page
