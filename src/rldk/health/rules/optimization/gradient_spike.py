@@ -45,7 +45,7 @@ class GradientSpikeOptions(RuleOptions, frozen=True):
     damage: float = 2.0
     """Change of reward or loss that counts, in standard deviations of its noise."""
     bursts: int = 3
-    """Spikes, or bursts of them, among 100 records that are worth a warning from a height of `peak` on."""
+    """Spikes, or bursts of them, among 100 records that are worth a warning if they reach `peak`."""
     peak: float = 10.0
     """Multiple of the usual norm, in the median of the spikes, that is worth a warning."""
 

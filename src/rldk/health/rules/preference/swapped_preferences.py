@@ -24,7 +24,7 @@ class SwappedPreferencesOptions(RuleOptions, frozen=True):
     """Thresholds of swapped-preferences."""
 
     beyond: float = 0.1
-    """Distance from one half that both accuracies must have, one above and one below."""
+    """Least distance of both accuracies from one half, to opposite sides."""
     apart: float = 0.3
     """Least difference of the two accuracies."""
     critical: float = 0.65

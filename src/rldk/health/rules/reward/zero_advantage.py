@@ -37,7 +37,7 @@ class ZeroAdvantageOptions(RuleOptions, frozen=True):
     critical_share: float = 0.95
     """Mean share over 10 records from which it is critical, where the gradient is 0 too."""
     groups: int = 40
-    """Groups that the mean share must be of."""
+    """Least number of groups over which the share is a mean."""
 
 
 class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
