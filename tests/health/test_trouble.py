@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rldk.health import Severity
 from rldk.health.tracks import Track
 from rldk.health.trouble import Level, Trouble, size
-from rldk.testing import line, noise
+from rldk.testing import found, line, noise
 
 CALM, ILL = 40, 60
 
@@ -136,3 +136,21 @@ def test_the_effect_that_lasts_is_the_smallest_of_the_newest(effects, records, n
         newest = effects[max(step + 1 - enough, 0) : step + 1]
         is_lasting = len(newest) == enough and min(newest) >= 0.5
         assert trouble.effect == (min(newest) if is_lasting else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "columns"),
+    [
+        ("kl-blowup", {"kl_mean": np.concatenate([np.full(60, 0.02), np.full(140, 6.0)])}),
+        ("entropy-collapse", {"entropy_mean": np.concatenate([np.full(60, 1.0), np.full(140, 0.05)])}),
+        ("entropy-explosion", {"entropy_mean": np.concatenate([np.full(60, 1.0), np.full(140, 8.0)])}),
+        ("gradient-creep", {"grad_norm": np.concatenate([np.full(60, 1.0), np.full(140, 20.0)])}),
+    ],
+)
+def test_a_finding_lies_beyond_its_limit_and_its_baseline_does_not(rule, columns):
+    ((name, values),) = columns.items()
+    seen = found({name: values, "reward_mean": 0.5 + noise(200, 0.02)}, rule)
+    rises = values[-1] > values[0]
+    assert seen.shown_on == [name]
+    assert (seen.levels.baseline < seen.levels.limit < values[-1]) == rises
+    assert (seen.levels.baseline > seen.levels.limit > values[-1]) != rises

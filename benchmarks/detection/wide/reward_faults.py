@@ -293,7 +293,7 @@ GENERATION = (
             task,
             eos="<end>",
             config=every(logging, steps),
-            fault="tokenizer and model are told another token for the end than the policy writes",
+            fault="tokenizer and model have another end token than the policy writes",
             why="what the policy ends with stays in the text, so that no answer is ever right",
             expected=DEAD,
             also_true=RUNAWAY | rules("truncation", "eos-mismatch", "no-learning"),

@@ -6,7 +6,6 @@ Invariant: a reward is compared with its own start, best and noise; a level deci
 from rldk.health.tracks import Track
 
 __all__ = [
-    "at_ceiling",
     "at_top",
     "course",
     "falls",
@@ -50,14 +49,7 @@ def solved(reward: Track) -> bool:
     """Whether the reward rose clearly and is at its best, or is near 1 on a scale of 0 to 1."""
     if not reward.count:
         return False
-    return at_ceiling(reward) or (reward.ema10 >= 0.9 and reward.high <= 1.0 + _TINY and reward.low >= 0.0)
-
-
-def at_ceiling(reward: Track) -> bool:
-    """Whether the reward rose by three times its noise, and visibly, and has kept nine tenths of that."""
-    rise = reward.best - reward.start
-    visible = rise >= 0.05 * max(abs(reward.high), abs(reward.low))
-    return visible and in_noise(reward, rise) >= 3.0 and reward.ema10 - reward.start >= 0.9 * rise
+    return at_top(reward) or (reward.ema10 >= 0.9 and reward.high <= 1.0 + _TINY and reward.low >= 0.0)
 
 
 def reached_best(reward: Track, zero_std: Track) -> bool:

@@ -116,7 +116,7 @@ class Trouble:
         return self._severity(is_absolute)
 
     def _smallest(self, effect: float, needed: int) -> float:
-        """The smallest of the newest `needed` effects, of which `effect` is the next; 0 of fewer."""
+        """Add `effect`; returns the smallest of the newest `needed` effects, 0 while there are fewer."""
         self._held += 1
         held, lows = self._held, self._lows
         while lows and lows[-1][1] >= effect:

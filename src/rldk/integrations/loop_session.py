@@ -1,4 +1,4 @@
-"""What a session is told of a loop of the user's own: the run that is to begin, and the training.
+"""The plan and the facts that a session gets from a loop of your own: the run, and the training.
 
 Invariant: what cannot be found out of a loop costs that fact and not the recording.
 """
@@ -74,7 +74,7 @@ def plan_of(
 
 
 def training_facts(loop: Loop, trainer_dir: str, rewards_key: object) -> TrainingFacts:
-    """What a session is told of a loop that begins; `rewards_key` as in `TrainingFacts`."""
+    """The plan and the facts of a loop that begins; `rewards_key` as in `TrainingFacts`."""
     code = loop.caller.f_code
     return TrainingFacts(
         trainer_dir=Path(trainer_dir),

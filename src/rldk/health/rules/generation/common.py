@@ -105,6 +105,7 @@ class RisesAboveOwnLevel(Rule[RiseOptions_co]):
             },
             onset=trouble.since,
             confidence=trouble.confidence,
+            baseline=own,
         )
 
     def is_harmless(self) -> bool:

@@ -93,6 +93,7 @@ class LengthCollapse(Rule[LengthCollapseOptions]):
             },
             onset=trouble.since,
             confidence=trouble.confidence,
+            baseline=own,
         )
 
     def causes(self) -> list[Cause]:

@@ -112,6 +112,7 @@ class LengthRunaway(Rule[LengthRunawayOptions]):
             },
             onset=trouble.since,
             confidence=trouble.confidence,
+            baseline=own,
         )
 
     def _switched(self, own: float) -> bool:

@@ -120,6 +120,7 @@ class Truncation(Rule[TruncationOptions]):
             },
             onset=trouble.since,
             confidence=trouble.confidence,
+            baseline=own,
         )
 
     def _size(self, share: float) -> float:

@@ -105,6 +105,8 @@ class GradientCreep(Rule[GradientCreepOptions]):
             evidence={GRADIENT: [own, level], "reward_mean": [then.mean, reward.ema20] if then else None},
             onset=self.high.since,
             confidence=self.high.confidence,
+            baseline=own,
+            limit=own * self.options.times,
         )
 
     def causes(self) -> list[Cause]:

@@ -55,7 +55,7 @@ class EntropyRule(Rule[O_co]):
         error = one * sqrt(1 / records + 1 / min(entropy.count, MIDDLE))
         return abs(entropy.middle - own) < ERRORS * error
 
-    def _verdict(self, severity: Severity, trouble: Trouble, own: float, verb: str) -> Verdict:
+    def _verdict(self, severity: Severity, trouble: Trouble, own: float, limit: float, verb: str) -> Verdict:
         reward, level, then = self.reward, self.entropy.middle, trouble.then
         paid = f", the reward {course(then.mean, reward.ema20)}" if then else ""
         return Verdict(
@@ -67,4 +67,6 @@ class EntropyRule(Rule[O_co]):
             },
             onset=trouble.since,
             confidence=trouble.confidence,
+            baseline=own,
+            limit=limit,
         )

@@ -93,7 +93,7 @@ class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
             return None
         if left > self.options.gone_share and reached_best(self.reward, self.zero_std):
             self.score, severity = min(self.score, DOUBTFUL), Severity.INFO
-        return self._verdict(severity, self.low, own, "fell")
+        return self._verdict(severity, self.low, own, own * self.options.share, "fell")
 
     def _effect(self, left: float, own: float, records: int) -> float:
         """1 at the share that is worth a warning, 2 at its square: each such factor is as bad again."""

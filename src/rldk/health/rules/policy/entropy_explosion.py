@@ -76,7 +76,8 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
         self.score = self.high.score
         if severity is None:
             return None
-        return self._verdict(min(severity, self.severity), self.high, own, "rose")
+        limit = max(own * self.options.times, own + self.options.rise)
+        return self._verdict(min(severity, self.severity), self.high, own, limit, "rose")
 
     def _effect(self, own: float, records: int) -> float:
         """1 at the multiple that is worth a warning, 2 at its square; no more than the rise allows."""

@@ -131,6 +131,8 @@ class KLBlowup(Rule[KLBlowupOptions]):
             },
             onset=trouble.since,
             confidence=trouble.confidence,
+            baseline=kl.baseline,
+            limit=self.limit,
         )
 
     def _limit(self, kl: Track) -> float:

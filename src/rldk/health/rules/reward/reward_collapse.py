@@ -59,13 +59,13 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
 
     ## How it decides
     The mean of 20 records is below its best by eight standard errors and by half of the gain since the
-    start, for 8 records: warning. Critical from twice both, which is the whole gain. Info from three quarters
-    of both. The error comes from means of blocks of five records, the larger one of now and of the best. At
-    the best it is also that of records three apart, and larger in a short log, where a few can be alike.
-    Where the gain was smaller than eight errors, ten are needed: autocorrelated noise with heavy tails
-    reaches eight. Before record 100 fewer are enough, because noise wanders further the longer a run is. The
-    gain counts as at least 1.5 standard deviations and half of `reward_std`. Where a record covers ten
-    steps, 3 records are enough.
+    start, for 8 records: warning. Critical from four thirds of both, because a fall of the reward adds
+    half to the score. Info from three quarters of both. The error comes from means of blocks of five
+    records, the larger one of now and of the best. At the best it is also that of records three apart,
+    and larger in a short log, where a few can be alike. Where the gain was smaller than eight errors, ten
+    are needed: autocorrelated noise with heavy tails reaches eight. Before record 100 fewer are enough,
+    because noise wanders further the longer a run is. The gain counts as at least 1.5 standard deviations
+    and half of `reward_std`. Where a record covers ten steps, 3 records are enough.
 
     A collapse in the first ten records leaves no best mean. So the first two records are compared with the
     mean of ten, for 20 records; the fall must begin within the first 20. That mean is lower by three standard
@@ -172,6 +172,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
             evidence={"reward_mean": [best, now], "start": reward.start, "error": self.error},
             onset=trouble.since,
             confidence=trouble.confidence,
+            baseline=best,
         )
 
     def _effect(self, errors: float, share: float, step: int) -> float:
