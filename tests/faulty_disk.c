@@ -102,7 +102,7 @@ static double number_in(const char *path) {
 }
 
 static void hang(enum kind kind) {
-    const struct timespec pause = {0, 2000000};
+    const struct timespec pause = {0, 20000000};  /* seldom enough to look idle, as a thread that a disk holds is */
     int before = errno;
     while (!access(all_flag, F_OK) || (kind == CHANGES && !access(writes_flag, F_OK))) nanosleep(&pause, NULL);
     errno = before;
