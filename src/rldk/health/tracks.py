@@ -5,6 +5,7 @@ are pushed.
 """
 
 import fnmatch
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Collection, Iterable
 from itertools import accumulate, islice
@@ -33,10 +34,11 @@ class Track:
     """One series: its beginning, its smoothed level, its best level, its latest records."""
 
     __slots__ = (
+        "_blocks",
         "_error_at",
         "_error_of_one",
-        "_middle",
-        "_middle_at",
+        "_newest",
+        "_newest_at",
         "baseline",
         "best",
         "best_step",
@@ -88,7 +90,9 @@ class Track:
         self.trail: deque[float] = deque(maxlen=WINDOW)
         """`ema20` after each of the newest records."""
         self._error_of_one, self._error_at = 0.0, 0
-        self._middle, self._middle_at = 0.0, 0
+        self._blocks = _Blocks()
+        self._newest: list[float] = []  # the newest `MIDDLE` records, sorted
+        self._newest_at = 0
 
     def push(self, step: int, value: float) -> None:
         """Add the next record."""
@@ -142,10 +146,15 @@ class Track:
     @property
     def middle(self) -> float:
         """Median of the newest `MIDDLE` records: the size of the series, which single records do not move."""
-        if self._middle_at != self.count:
-            values = sorted(islice(reversed(self.recent), MIDDLE))
-            self._middle, self._middle_at = values[len(values) // 2], self.count
-        return self._middle
+        newest, passed = self._newest, self.count - self._newest_at
+        if passed:
+            if passed == 1 and self.count > MIDDLE:  # one record leaves the window, one enters it
+                del newest[bisect_left(newest, self.recent[-1 - MIDDLE])]
+                insort(newest, self.last)
+            else:
+                newest[:] = sorted(islice(reversed(self.recent), MIDDLE))
+            self._newest_at = self.count
+        return newest[len(newest) // 2] if newest else 0.0
 
     def error(self, records: int) -> float:
         """Standard error of a mean of `records` records, from the means of blocks of `BLOCK` records.
@@ -164,11 +173,9 @@ class Track:
 
         Eight blocks are six second differences: of fewer the error would be chance.
         """
-        values = [*self.recent]
-        if len(values) < 8 * BLOCK:
-            return 1.5 * _noise(values) / sqrt(BLOCK)
-        begin = len(values) % BLOCK
-        return _noise([sum(values[i : i + BLOCK]) / BLOCK for i in range(begin, len(values), BLOCK)])
+        if len(self.recent) < 8 * BLOCK:
+            return 1.5 * _noise([*self.recent]) / sqrt(BLOCK)
+        return self._blocks.noise(self)
 
     def cautious_error(self, records: int) -> float:
         """`error` for a level before a fall, which autocorrelated noise in a short log does not deceive.
@@ -198,6 +205,36 @@ class Track:
     def rise(self) -> float:
         """`ema20` less `start`."""
         return self.ema20 - self.start
+
+
+class _Blocks:
+    """The means of a track's blocks of `BLOCK` records: each block is summed once where it is asked in step."""
+
+    __slots__ = ("_at", "_bends", "_means")
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._means: deque[float] = deque(maxlen=WINDOW // BLOCK)
+        self._bends: deque[float] = deque(maxlen=WINDOW // BLOCK - 2)
+
+    def noise(self, track: Track) -> float:
+        """`_noise` of the means of the blocks that end with the newest record."""
+        count, at = track.count, self._at
+        if count != at:
+            values = track.tail(BLOCK if count - at == BLOCK else WINDOW)
+            if len(values) > BLOCK:
+                self._means.clear()
+                self._bends.clear()
+            for begin in range(len(values) % BLOCK, len(values), BLOCK):
+                self._add(sum(values[begin : begin + BLOCK]) / BLOCK)
+            self._at = count
+        return sum(self._bends) / (1.954 * len(self._bends))
+
+    def _add(self, mean: float) -> None:
+        means = self._means
+        means.append(mean)
+        if len(means) > 2:
+            self._bends.append(abs(means[-3] - 2 * means[-2] + mean))
 
 
 def _noise(values: list[float], apart: int = 1) -> float:
