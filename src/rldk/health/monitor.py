@@ -170,13 +170,14 @@ class Monitor:
         step = at.step
         shape = self._take(at)
         news: list[Incident] = []
+        incidents = self.incidents
         for rule in shape.rules:
             try:
                 verdict = rule.observe(at)
                 if verdict is not None:
                     self._hold(rule, _valid(verdict, rule), step, news)
-                elif rule in self.incidents and _is_evidence(at, rule):
-                    self._release(self.incidents[rule])
+                elif rule in incidents and _is_evidence(at, rule):
+                    self._release(incidents[rule])
             except Exception as error:
                 self._disable(rule, error)
         return news

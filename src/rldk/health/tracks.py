@@ -37,8 +37,9 @@ class Track:
         "_blocks",
         "_error_at",
         "_error_of_one",
-        "_newest",
-        "_newest_at",
+        "_middle",
+        "_middle_at",
+        "_window",
         "baseline",
         "best",
         "best_step",
@@ -91,8 +92,8 @@ class Track:
         """`ema20` after each of the newest records."""
         self._error_of_one, self._error_at = 0.0, 0
         self._blocks = _Blocks()
-        self._newest: list[float] = []  # the newest `MIDDLE` records, sorted
-        self._newest_at = 0
+        self._middle, self._middle_at = 0.0, 0
+        self._window: list[float] = []  # the records that `middle` is the median of, sorted
 
     def push(self, step: int, value: float) -> None:
         """Add the next record."""
@@ -146,15 +147,22 @@ class Track:
     @property
     def middle(self) -> float:
         """Median of the newest `MIDDLE` records: the size of the series, which single records do not move."""
-        newest, passed = self._newest, self.count - self._newest_at
-        if passed:
-            if passed == 1 and self.count > MIDDLE:  # one record leaves the window, one enters it
-                del newest[bisect_left(newest, self.recent[-1 - MIDDLE])]
-                insort(newest, self.last)
-            else:
-                newest[:] = sorted(islice(reversed(self.recent), MIDDLE))
-            self._newest_at = self.count
-        return newest[len(newest) // 2] if newest else 0.0
+        if self._middle_at != self.count:
+            self._middle = self._median_of_newest()
+            self._middle_at = self.count
+        return self._middle
+
+    def _median_of_newest(self) -> float:
+        """The upper median of the newest `MIDDLE` records, from a sorted window that moves by a record."""
+        window = self._window
+        if self._middle_at == self.count - 1 and self.count > MIDDLE:
+            left = self.recent[-1 - MIDDLE]
+            if left != self.last:
+                del window[bisect_left(window, left)]
+                insort(window, self.last)
+        else:
+            window[:] = sorted(islice(reversed(self.recent), MIDDLE))
+        return window[len(window) // 2]
 
     def error(self, records: int) -> float:
         """Standard error of a mean of `records` records, from the means of blocks of `BLOCK` records.

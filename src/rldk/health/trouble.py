@@ -44,8 +44,9 @@ class Level(NamedTuple):
 
     def gain(self, reward: Track) -> float:
         """What the reward has gained since, in standard errors of the difference of the two means."""
-        error = hypot(reward.error(max(self.records, 1)), reward.error(min(max(reward.count, 1), LEVEL)))
-        return (reward.ema20 - self.mean) / error
+        then, now = self.records or 1, min(reward.count, LEVEL) or 1
+        error = reward.error(then)
+        return (reward.ema20 - self.mean) / hypot(error, error if now == then else reward.error(now))
 
 
 class Trouble:
@@ -104,16 +105,16 @@ class Trouble:
             if self._held:
                 self._held = 0
                 self._lows.clear()
-            self.effect = self.score = 0.0
+                self.effect = self.score = 0.0
             return None
         if not self._held:
             self.since = self._steps[0]
         needed = self._records if records is None else min(ceil(records), self._records)
-        self.effect = self._smallest(effect, needed)
-        self.benefit = self._benefit() if self.effect else 0.0
-        weight = self._discount if self.benefit > 0 else LOSS_ADDS if self.effect >= 1.0 else 0.0
-        self.score = self.effect * (1.0 - self.benefit * weight)
-        return self._severity(is_absolute)
+        effect = self.effect = self._smallest(effect, needed)
+        benefit = self.benefit = self._benefit() if effect else 0.0
+        weight = self._discount if benefit > 0 else LOSS_ADDS if effect >= 1.0 else 0.0
+        self.score = effect * (1.0 - benefit * weight)
+        return self._severity(is_absolute) if effect >= 1.0 else None
 
     def _smallest(self, effect: float, needed: int) -> float:
         """Add `effect`; returns the smallest of the newest `needed` effects, 0 while there are fewer."""
@@ -124,7 +125,9 @@ class Trouble:
         lows.append((held, effect))
         if lows[0][0] <= held - self._records:
             lows.popleft()
-        return 0.0 if held < needed else next(low for at, low in lows if at > held - needed)
+        if held < needed:
+            return 0.0
+        return lows[0][1] if needed == self._records else next(low for at, low in lows if at > held - needed)
 
     @property
     def then(self) -> Level | None:
@@ -132,9 +135,7 @@ class Trouble:
         mean, records = self._calm
         return Level(mean, min(records, LEVEL)) if records else None
 
-    def _severity(self, is_absolute: bool) -> Severity | None:
-        if self.effect < 1.0:
-            return None
+    def _severity(self, is_absolute: bool) -> Severity:
         if not self._reward.count or (self.score < 1.0 and not is_absolute):
             return Severity.INFO
         return Severity.CRITICAL if self.score >= 2.0 and self.benefit <= LOSING else Severity.WARNING
@@ -146,7 +147,7 @@ class Trouble:
 
     def _benefit(self) -> float:
         then = self.then
-        return 0.0 if then is None else max(-1.0, min(then.gain(self._reward) / ERRORS, 1.0))
+        return max(-1.0, min(then.gain(self._reward) / ERRORS, 1.0)) if then else 0.0
 
 
 def size(times: float) -> float:

@@ -51,9 +51,10 @@ class EntropyRule(Rule[O_co]):
     def _is_noise(self, own: float, records: int) -> bool:
         """Whether a difference to the run's own level, a mean of `records`, is within the noise."""
         entropy = self.entropy
-        one = max(entropy.error(1), entropy.noise)  # a few blocks alone can be alike by chance
-        error = one * sqrt(1 / records + 1 / min(entropy.count, MIDDLE))
-        return abs(entropy.middle - own) < ERRORS * error
+        change = abs(entropy.middle - own)
+        errors = ERRORS * sqrt(1 / records + 1 / min(entropy.count, MIDDLE))
+        # The larger of two: a few blocks alone can be alike by chance.
+        return change < errors * entropy.noise or change < errors * entropy.error(1)
 
     def _verdict(self, severity: Severity, trouble: Trouble, own: float, limit: float, verb: str) -> Verdict:
         reward, level, then = self.reward, self.entropy.middle, trouble.then

@@ -97,7 +97,7 @@ class MissingRewards(Rule[MissingRewardsOptions]):
             if missing:
                 self.first.setdefault(name, at.step)
         total = values.get("reward_mean", 0.0)
-        observed = self._observed(at.step)
+        observed = self._observed(at.step) if self.held else None
         if total is None or total != total:  # noqa: PLR0124 - NaN
             return Verdict(
                 severity=Severity.WARNING,
@@ -105,9 +105,11 @@ class MissingRewards(Rule[MissingRewardsOptions]):
                 evidence={"reward_mean": total},
                 confidence=0.9,
             )
-        silent = [name for name, seen in self.recent.items() if sum(seen) > self.options.share * 20]
-        if observed is not None or not silent:
+        if observed is not None or not self.recent:
             return observed
+        silent = [name for name, seen in self.recent.items() if sum(seen) > self.options.share * 20]
+        if not silent:
+            return None
         alone = len(self._names) == 1
         return Verdict(
             severity=Severity.WARNING if alone else Severity.INFO,

@@ -205,6 +205,7 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
         self.spread = self.chart.track("reward_std")
         self.truths: dict[str, Truth] = {}
         self.verdicts: dict[str, Verdict] = {}
+        self.worst: Verdict | None = None
         self.evaluated = 0
         """How many of them are evaluations."""
 
@@ -232,22 +233,24 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
             self.evaluated += self.truths[name].is_eval
 
     def observe(self, at: Observation) -> Verdict | None:
+        judged = False
         for name, truth in self.truths.items():
-            if at.values.get(name) is None or not truth.track.count:
-                continue
+            count = truth.track.count
             # A mean of 20 records hardly moves from one record to the next.
-            stride = BLOCK if truth.track.count >= WINDOW and not truth.is_eval else 1
-            if truth.track.count % stride:
+            stride = BLOCK if count >= WINDOW and not truth.is_eval else 1
+            if count % stride or not count or at.values.get(name) is None:
                 continue
+            judged = True
             verdict = self._judge(truth, at.step, stride)
             if verdict is None:
                 self.verdicts.pop(name, None)
             else:
                 self.verdicts[name] = verdict
-        self.score = max((truth.trouble.score for truth in self.truths.values()), default=0.0)
-        if at.phase == "eval" and not self.verdicts:
-            return None
-        return max(self.verdicts.values(), key=lambda one: (one.severity, one.confidence), default=None)
+        if judged:
+            self.score = max(truth.trouble.score for truth in self.truths.values())
+            known = self.verdicts.values()
+            self.worst = max(known, key=lambda one: (one.severity, one.confidence), default=None)
+        return self.worst
 
     def _judge(self, truth: Truth, step: int, stride: int) -> Verdict | None:
         options, reward = self.options, self.reward

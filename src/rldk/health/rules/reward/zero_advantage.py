@@ -113,13 +113,13 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
         for part in (share.last, 1.0 - share.last):
             if 1e-6 < part < self.finest:
                 self.finest = part
-        early = is_early(self.context, self.reward, at.step)
         records = min(max(ceil(self.options.groups * self.finest), 10), WINDOW)
         few = max(records // 2, 10)  # enough where not one group has an advantage
         smooth = share.ema20 if records <= 20 else share.ema50
         held = self.high.feed(smooth >= 0.5, at.step)
         if held < 10 or smooth < self.options.share or share.count < few:
             return None
+        early = is_early(self.context, self.reward, at.step)
         dead = share.mean(few) >= self.options.critical_share and self._no_gradient()
         if (share.count < max(records, 15) and not dead) or (early and is_constant(self.reward)):
             return None  # a reward with one value from the start: dead-reward reports it
