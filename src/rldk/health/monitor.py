@@ -202,13 +202,11 @@ class Monitor:
         if self.first_step is None:
             self.first_step = step
         self.last_step = step
+        all_finite = _are_finite(values.values())
         for name, track in shape.feeds:
             value = values[name]
-            try:
-                if value is not None and isfinite(value):
-                    track.push(step, value)
-            except OverflowError:  # an integer that no float can hold
-                continue
+            if value is not None and (all_finite or _are_finite((value,))):
+                track.push(step, value)
         return shape
 
     def _shape(self, at: Observation) -> _Shape:
@@ -330,6 +328,14 @@ def _valid(verdict: Verdict, rule: Rule) -> Verdict:
         baseline=_finite(verdict.baseline),
         limit=_finite(verdict.limit),
     )
+
+
+def _are_finite(values: Iterable[float | None]) -> bool:
+    """Whether all values are finite numbers. A sum tells it at once; one that is too large says no."""
+    try:
+        return isfinite(sum(values))  # type: ignore[arg-type]
+    except (TypeError, OverflowError):  # a None, or an integer that no float can hold
+        return False
 
 
 def _is_plain(verdict: Verdict) -> bool:

@@ -22,6 +22,8 @@ BLOCK = 5
 """Records of a block. Differences of block means give an error that autocorrelation hardly changes: the 95%
 quantile of a fall on stationary noise is 5.3, 5.9, 6.7 and 8.5 such errors at an autocorrelation of 0, 0.3,
 0.6 and 0.8. With differences of records it goes from 1.6 to 8.2."""
+SETTLED = 51
+"""Records up to which a mean weighs its records more than an exponential one does."""
 APART = 3
 """Distance of records that autocorrelated noise hardly makes alike: 0.6 from one to the next is 0.2 here."""
 MIDDLE = 11
@@ -99,35 +101,40 @@ class Track:
         """Add the next record."""
         count = self.count = self.count + 1
         if count == 1:
-            self.first = self.low = self.high = self.start = value
-            self.ema10 = self.ema20 = self.ema50 = self.best = self.lowest = value
-            self.best_step = step
+            self.first = self.last = self.low = self.high = value
+        if count > SETTLED:
+            weight10, weight20, weight50, noise_weight = 0.18181818, 0.0952381, 0.03921569, 0.03921569
         else:
             # Plain means first: an exponential mean that starts at the first record overweights it.
-            self.ema10 += (value - self.ema10) * (0.18181818 if count > 10 else 1 / count)
-            self.ema20 += (value - self.ema20) * (0.0952381 if count > 20 else 1 / count)
-            self.ema50 += (value - self.ema50) * (0.03921569 if count > 50 else 1 / count)
-            change = value - self.last
-            spread = 0.886 * (change if change >= 0 else -change)
-            self.noise += (spread - self.noise) * (0.03921569 if count > 51 else 1 / (count - 1))
-            if self.noise > self.peak_noise and count >= 10:
-                self.peak_noise = self.noise
-            if value < self.low:
-                self.low = value
-            elif value > self.high:
-                self.high = value
-            if count <= 5:
-                self.start = self.best = self.lowest = self.ema10
-                self.best_step = step
-            elif self.ema10 > self.best:
-                self.best, self.best_step = self.ema10, step
-            elif self.ema10 < self.lowest:
-                self.lowest = self.ema10
+            weight10 = 0.18181818 if count > 10 else 1 / count
+            weight20 = 0.0952381 if count > 20 else 1 / count
+            weight50 = 0.03921569 if count > 50 else 1 / count
+            noise_weight = 1 / (count - 1) if count > 1 else 0.0
+        ema10 = self.ema10 = self.ema10 + (value - self.ema10) * weight10
+        ema20 = self.ema20 = self.ema20 + (value - self.ema20) * weight20
+        self.ema50 += (value - self.ema50) * weight50
+        change = value - self.last
+        spread = 0.886 * (change if change >= 0 else -change)
+        noise = self.noise = self.noise + (spread - self.noise) * noise_weight
+        if noise > self.peak_noise and count >= 10:
+            self.peak_noise = noise
+        if value < self.low:
+            self.low = value
+        elif value > self.high:
+            self.high = value
+        if ema10 > self.best:
+            self.best, self.best_step = ema10, step
+        elif ema10 < self.lowest:
+            self.lowest = ema10
         self.last, self.step = value, step
         self.recent.append(value)
-        self.trail.append(self.ema20)
-        if count == BASELINE[1]:
-            self.baseline = median(islice(self.recent, *BASELINE))
+        self.trail.append(ema20)
+        if count <= BASELINE[1]:
+            if count <= 5:
+                self.start = self.best = self.lowest = ema10
+                self.best_step = step
+            elif count == BASELINE[1]:
+                self.baseline = median(islice(self.recent, *BASELINE))
 
     def gain(self, records: int) -> float:
         """Change of `ema20` over the last `records` records (at most `WINDOW` - 1), or since the first."""

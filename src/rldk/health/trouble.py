@@ -44,9 +44,14 @@ class Level(NamedTuple):
 
     def gain(self, reward: Track) -> float:
         """What the reward has gained since, in standard errors of the difference of the two means."""
-        then, now = self.records or 1, min(reward.count, LEVEL) or 1
-        error = reward.error(then)
-        return (reward.ema20 - self.mean) / hypot(error, error if now == then else reward.error(now))
+        return _gain(reward, self.mean, self.records)
+
+
+def _gain(reward: Track, mean: float, records: int) -> float:
+    """What a reward gained since its level was a mean of `records` records, in standard errors."""
+    then, now = records or 1, min(reward.count, LEVEL) or 1
+    error = reward.error(then)
+    return (reward.ema20 - mean) / hypot(error, error if now == then else reward.error(now))
 
 
 class Trouble:
@@ -109,7 +114,8 @@ class Trouble:
             return None
         if not self._held:
             self.since = self._steps[0]
-        needed = self._records if records is None else min(ceil(records), self._records)
+        most = self._records
+        needed = most if records is None or records >= most else ceil(records)
         effect = self.effect = self._smallest(effect, needed)
         benefit = self.benefit = self._benefit() if effect else 0.0
         weight = self._discount if benefit > 0 else LOSS_ADDS if effect >= 1.0 else 0.0
@@ -146,8 +152,10 @@ class Trouble:
         return max(0.6, min(0.25 + 0.35 * self.score, 0.95))
 
     def _benefit(self) -> float:
-        then = self.then
-        return max(-1.0, min(then.gain(self._reward) / ERRORS, 1.0)) if then else 0.0
+        mean, records = self._calm
+        if not records:
+            return 0.0
+        return max(-1.0, min(_gain(self._reward, mean, min(records, LEVEL)) / ERRORS, 1.0))
 
 
 def size(times: float) -> float:
