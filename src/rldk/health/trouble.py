@@ -5,6 +5,7 @@ reward decides.
 """
 
 from collections import deque
+from collections.abc import Callable
 from math import ceil, hypot, log2
 from typing import NamedTuple
 
@@ -66,6 +67,7 @@ class Trouble:
         records: records in a row at which the condition must hold.
         discount: how much of the score a reward that gains takes away, 0 to 1.
         lag: records by which the size lags behind the series, as a median of 11 does by five.
+        enough: how many of `records` are enough at the spacing of the run's records; by default all.
 
     Example:
         >>> reward = Track()
@@ -77,8 +79,16 @@ class Trouble:
         ('warning', 30, 1.2)
     """
 
-    def __init__(self, reward: Track, *, records: int = 10, discount: float = 0.5, lag: int = 0) -> None:
-        self._reward, self._records, self._discount = reward, records, discount
+    def __init__(
+        self,
+        reward: Track,
+        *,
+        records: int = 10,
+        discount: float = 0.5,
+        lag: int = 0,
+        enough: Callable[[int], float] = float,
+    ) -> None:
+        self._reward, self._records, self._discount, self._enough = reward, records, discount, enough
         self._steps: deque[int] = deque(maxlen=lag + 1)
         self._held = 0  # records in a row since it began
         self._lows: deque[tuple[int, float]] = deque()  # those among which the smallest effect can be
@@ -100,7 +110,7 @@ class Trouble:
         Args:
             effect: the size, as a multiple of what a warning needs; 0 or below where there is none.
             step: the step of the record.
-            records: records in a row that are enough at this spacing; by default all.
+            records: records in a row that are enough now, other than those of all that are enough.
             is_absolute: whether this size is a fault whatever the reward does.
         """
         self._steps.append(step)
@@ -115,7 +125,9 @@ class Trouble:
         if not self._held:
             self.since = self._steps[0]
         most = self._records
-        needed = most if records is None or records >= most else ceil(records)
+        if records is None:
+            records = self._enough(most)
+        needed = most if records >= most else ceil(records)
         effect = self.effect = self._smallest(effect, needed)
         benefit = self.benefit = self._benefit() if effect else 0.0
         weight = self._discount if benefit > 0 else LOSS_ADDS if effect >= 1.0 else 0.0

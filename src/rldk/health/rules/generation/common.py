@@ -79,7 +79,7 @@ class RisesAboveOwnLevel(Rule[RiseOptions_co]):
 
     def start(self) -> None:
         self.level, self.reward = self.chart.track(self.share), self.chart.track(REWARD)
-        self.high = Trouble(self.reward, records=self.options.records, discount=PAID)
+        self.high = Trouble(self.reward, records=self.options.records, discount=PAID, enough=self.enough)
 
     def observe(self, at: Observation) -> Verdict | None:
         track, options, trouble = self.level, self.options, self.high
@@ -89,8 +89,7 @@ class RisesAboveOwnLevel(Rule[RiseOptions_co]):
         own = track.start if track.baseline is None else min(track.start, track.baseline)
         now = min(track.ema10, track.median(5))  # a short burst stays in a mean for long
         rise = (now - own) / max(options.rise, NOISES * track.noise)
-        records = self.enough(options.records)
-        severity = trouble.feed(min(rise, now / options.level), at.step, records=records)
+        severity = trouble.feed(min(rise, now / options.level), at.step)
         self.score = trouble.score
         if severity is None:
             return None

@@ -66,7 +66,9 @@ class LengthCollapse(Rule[LengthCollapseOptions]):
     def start(self) -> None:
         self.length = self.chart.track(LENGTH)
         self.reward = self.chart.track(REWARD)
-        self.shorter = Trouble(self.reward, records=self.options.records, discount=PAID, lag=MIDDLE_LAG)
+        self.shorter = Trouble(
+            self.reward, records=self.options.records, discount=PAID, lag=MIDDLE_LAG, enough=self.enough
+        )
 
     def observe(self, at: Observation) -> Verdict | None:
         length, trouble, options = self.length, self.shorter, self.options
@@ -77,7 +79,7 @@ class LengthCollapse(Rule[LengthCollapseOptions]):
         severity = trouble.feed(
             growth(own, max(length.middle, 1e-3 * own), 1 / options.share, length),
             at.step,
-            records=self.enough(options.records) / (2 if empty else 1),
+            records=self.enough(options.records) / 2 if empty else None,
         )
         self.score = trouble.score
         if severity is None:

@@ -76,7 +76,9 @@ class LengthRunaway(Rule[LengthRunawayOptions]):
     def start(self) -> None:
         track = self.chart.track
         self.length, self.reward, self.cut = track(LENGTH), track(REWARD), track(TRUNCATED)
-        self.longer = Trouble(self.reward, records=self.options.records, discount=PAID, lag=MIDDLE_LAG)
+        self.longer = Trouble(
+            self.reward, records=self.options.records, discount=PAID, lag=MIDDLE_LAG, enough=self.enough
+        )
         self.switched = False
 
     def observe(self, at: Observation) -> Verdict | None:
@@ -89,7 +91,6 @@ class LengthRunaway(Rule[LengthRunawayOptions]):
         severity = trouble.feed(
             effect,
             at.step,
-            records=self.enough(self.options.records),
             is_absolute=length.middle >= self.options.absolute * own,
         )
         self.score = trouble.score

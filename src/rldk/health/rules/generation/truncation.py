@@ -83,7 +83,7 @@ class Truncation(Rule[TruncationOptions]):
         self.shortest, self.longest = track(SHORTEST), track(LONGEST)
         self.reward = track(REWARD)
         self.length = track(LENGTH)
-        self.rise = Trouble(self.reward, records=options.records, lag=MIDDLE_LAG)
+        self.rise = Trouble(self.reward, records=options.records, lag=MIDDLE_LAG, enough=self.enough)
         self.level = Trouble(self.reward, records=10 * options.records, lag=MIDDLE_LAG)
         self.whole = Streak()
 
@@ -93,7 +93,7 @@ class Truncation(Rule[TruncationOptions]):
             return None
         now, own = min(cut.middle, cut.ema10), min(cut.lowest, cut.start)
         noisy = max(options.rise, NOISES * cut.noise)
-        rise = self.rise.feed((now - own) / noisy, at.step, records=self.enough(options.records))
+        rise = self.rise.feed((now - own) / noisy, at.step)
         whole = self.whole.feed(cut.last >= options.all and self._all_alike(), at.step)
         dead = whole >= 4 * options.records
         times = 4 if dead else 5 if at.step - self.level.since >= 100 else 10

@@ -74,7 +74,7 @@ class GradientCreep(Rule[GradientCreepOptions]):
         self.gradient = Track()
         self.reward = self.chart.track(REWARD)
         self.zero_std = self.chart.track("frac_reward_zero_std")
-        self.high = Trouble(self.reward, records=self.options.records)
+        self.high = Trouble(self.reward, records=self.options.records, enough=self.enough)
         self.early = self.own = 0.0
 
     def observe(self, at: Observation) -> Verdict | None:
@@ -90,7 +90,7 @@ class GradientCreep(Rule[GradientCreepOptions]):
             self.own = self.early if base is None else min(base, sqrt(base * self.early))
         level, own = gradient.middle, self.own
         effect = log(level / own) / log(self.options.times) if level > own > TINY else 0.0
-        severity = self.high.feed(effect, at.step, records=self.enough(self.options.records))
+        severity = self.high.feed(effect, at.step)
         few = self.zero_std.ema20 >= 0.5
         self.score = min(self.high.score, DOUBTFUL) if few else self.high.score
         if severity is None:

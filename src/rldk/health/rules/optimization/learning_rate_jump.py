@@ -84,10 +84,14 @@ class LearningRateJump(Rule[LearningRateJumpOptions]):
 
     def _is_jump(self, rate: float) -> bool:
         """Whether the rate is far above all before; rates during a jump do not count as before."""
-        if len(self.recent) < self.options.records or not self.recent[0] > 0.0:
+        recent, options = self.recent, self.options
+        if (
+            rate < options.ratio * self.highest
+            or rate <= 1.01 * self.planned
+            or len(recent) < options.records
+        ):
             return False
-        risen = max(self.recent) > 1.001 * self.recent[0]
-        return not risen and rate > 1.01 * self.planned and rate >= self.options.ratio * self.highest
+        return recent[0] > 0.0 and max(recent) <= 1.001 * recent[0]
 
     def checkable(self) -> str | None:
         if self.context.dialect in (None, "trl", "trl-early"):

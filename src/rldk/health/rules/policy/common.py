@@ -35,24 +35,30 @@ class EntropyRule(Rule[O_co]):
         self.truncated = self.chart.track("truncated_frac")
         self.zero_std = self.chart.track("frac_reward_zero_std")
         self.early: float | None = None
-        self.levels: tuple[tuple[float, int], ...] = ()
+        self.levels: tuple[tuple[float, float], ...] = ()
 
-    def _levels(self) -> tuple[tuple[float, int], ...]:
-        """The run's own levels so far, each with its records: the first 3, the first 5, 5 to 25."""
+    def _levels(self) -> tuple[tuple[float, float], ...]:
+        """The run's own levels so far: of the first 3 records, the first 5, and 5 to 25.
+
+        Each comes with the errors of one record by which the median must differ from it not to be noise.
+        """
         entropy = self.entropy
         if entropy.count > BASELINE[1]:
             return self.levels
         if self.early is None and entropy.count >= 3:
             self.early = entropy.median(3)
         levels = ((self.early, 3), (entropy.start if entropy.count >= 5 else None, 5), (entropy.baseline, 20))
-        self.levels = tuple((level, records) for level, records in levels if level is not None)
+        self.levels = tuple(
+            (level, ERRORS * sqrt(1 / records + 1 / min(entropy.count, MIDDLE)))
+            for level, records in levels
+            if level is not None
+        )
         return self.levels
 
-    def _is_noise(self, own: float, records: int) -> bool:
-        """Whether a difference to the run's own level, a mean of `records`, is within the noise."""
+    def _is_noise(self, own: float, errors: float) -> bool:
+        """Whether the difference to an own level is within so many errors of one record."""
         entropy = self.entropy
         change = abs(entropy.middle - own)
-        errors = ERRORS * sqrt(1 / records + 1 / min(entropy.count, MIDDLE))
         # The larger of two: a few blocks alone can be alike by chance.
         return change < errors * entropy.noise or change < errors * entropy.error(1)
 

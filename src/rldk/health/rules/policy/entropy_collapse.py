@@ -74,18 +74,17 @@ class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
         super().start()
         self.sampling = self.context.number("temperature")
         self.clip, self.kl = self.chart.track("clip_frac"), self.chart.track(KL)
-        self.low = Trouble(self.reward, records=self.options.records, discount=PAID)
+        self.low = Trouble(self.reward, records=self.options.records, discount=PAID, enough=self.enough)
 
     def observe(self, at: Observation) -> Verdict | None:
         levels = self._levels()
         if not levels:
             return None
-        own, records = self._own(levels)
+        own, errors = self._own(levels)
         left = max(self.entropy.middle, 0.0) / own if own > 0 else 1.0
         severity = self.low.feed(
-            self._effect(left, own, records),
+            self._effect(left, own, errors),
             at.step,
-            records=self.enough(self.options.records),
             is_absolute=left <= self.options.gone_share,
         )
         self.score = self.low.score
@@ -95,15 +94,15 @@ class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
             self.score, severity = min(self.score, DOUBTFUL), Severity.INFO
         return self._verdict(severity, self.low, own, own * self.options.share, "fell")
 
-    def _effect(self, left: float, own: float, records: int) -> float:
+    def _effect(self, left: float, own: float, errors: float) -> float:
         """1 at the share that is worth a warning, 2 at its square: each such factor is as bad again."""
         if left >= 1.0:
             return 0.0
         effect = log(max(left, 1e-6)) / log(self.options.share)
-        is_doubtful = DOUBTFUL < effect < 2.0 and self._is_noise(own, records)
+        is_doubtful = DOUBTFUL < effect < 2.0 and self._is_noise(own, errors)
         return DOUBTFUL if is_doubtful else effect
 
-    def _own(self, levels: tuple[tuple[float, int], ...]) -> tuple[float, int]:
+    def _own(self, levels: tuple[tuple[float, float], ...]) -> tuple[float, float]:
         """The median of records 5 to 25; the largest early level before that, or where it is far higher."""
         largest, base = max(levels), levels[-1]
         return largest if self.entropy.baseline is None or base[0] < 0.5 * largest[0] else base

@@ -65,27 +65,27 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
 
     def start(self) -> None:
         super().start()
-        self.high = Trouble(self.reward, records=self.options.records)
+        self.high = Trouble(self.reward, records=self.options.records, enough=self.enough)
 
     def observe(self, at: Observation) -> Verdict | None:
         levels = self._levels()
         if not levels:
             return None
-        effect, own = max((self._effect(own, records), own) for own, records in levels)
-        severity = self.high.feed(effect, at.step, records=self.enough(self.options.records))
+        effect, own = max([(self._effect(*level), level[0]) for level in levels])
+        severity = self.high.feed(effect, at.step)
         self.score = self.high.score
         if severity is None:
             return None
         limit = max(own * self.options.times, own + self.options.rise)
         return self._verdict(min(severity, self.severity), self.high, own, limit, "rose")
 
-    def _effect(self, own: float, records: int) -> float:
+    def _effect(self, own: float, errors: float) -> float:
         """1 at the multiple that is worth a warning, 2 at its square; no more than the rise allows."""
         level, options = self.entropy.middle, self.options
         if level <= own:
             return 0.0
         effect = min(log(level / max(own, 1e-6)) / log(options.times), size((level - own) / options.rise))
-        is_doubtful = DOUBTFUL < effect < 3.0 and self._is_noise(own, records)
+        is_doubtful = DOUBTFUL < effect < 3.0 and self._is_noise(own, errors)
         return DOUBTFUL if is_doubtful else effect
 
     def causes(self) -> list[Cause]:

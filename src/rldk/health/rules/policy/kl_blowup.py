@@ -96,7 +96,7 @@ class KLBlowup(Rule[KLBlowupOptions]):
         self.spread = self.chart.track("reward_std")
         self.loss = self.chart.track(LOSS)
         self.mismatch = self.chart.track("sampling_logp_difference_mean|sampling_prob_difference_mean")
-        self.far = Trouble(self.reward, records=self.options.records, discount=PAID)
+        self.far = Trouble(self.reward, records=self.options.records, discount=PAID, enough=self.enough)
         self.jump = Trouble(self.reward, records=4, discount=PAID)
         self.before, self.limit = math.inf, math.inf
 
@@ -110,7 +110,6 @@ class KLBlowup(Rule[KLBlowupOptions]):
         far = self.far.feed(
             size(level / self.limit),
             at.step,
-            records=self.enough(options.records),
             is_absolute=level >= max(absolute, 4 * own) and kl is not self.kto,
         )
         jump = self.jump.feed(self._jump(kl), at.step)

@@ -80,12 +80,12 @@ class OffPolicy(Rule[OffPolicyOptions]):
         self.kl = track("approx_kl_mean|approx_kl_padded_mean")
         self.ratio = track("ratio_padded_mean|ratio_mean")
         self.reward = track(REWARD)
-        self.high = Trouble(self.reward, records=self.options.records)
+        self.high = Trouble(self.reward, records=self.options.records, enough=self.enough)
         self.wait = 100 if (self.context.number("num_iterations") or 1) > 1 else EARLY
 
     def observe(self, at: Observation) -> Verdict | None:
         effect, text = self._deviation()
-        severity = self.high.feed(effect, at.step, records=self.enough(self.options.records))
+        severity = self.high.feed(effect, at.step)
         self.score = self.high.score
         if severity is None:
             return None

@@ -117,7 +117,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         self.truncated = self.chart.track(TRUNCATED)
         self.gradient = self.chart.track("grad_norm")
         self.entropy, self.length = self.chart.track(ENTROPY), self.chart.track(LENGTH)
-        self.fall = Trouble(self.reward, records=self.options.records, discount=0.0)
+        self.fall = Trouble(self.reward, records=self.options.records, discount=0.0, enough=self.enough)
         self.slide = Trouble(self.reward, records=self.options.records * LAG, discount=0.0)
         self.early = Trouble(self.reward, records=EARLY, discount=0.0)
         self.best, self.best_step, self.error = 0.0, -1, 0.0
@@ -148,9 +148,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
             self.at_best = self._levels()
         trouble = self.slide if smooth else self.fall
         effect = self._effect(*self._sizes(max(self.error, error), smooth=smooth), at.step)
-        severity = trouble.feed(
-            effect, at.step, records=None if smooth else self.enough(self.options.records)
-        )
+        severity = trouble.feed(effect, at.step)
         self.score = max(trouble.effect, self.early.effect)  # that the reward fell is no further loss
         if severity is None and early is not None:
             return self._verdict(self.early, early, self.first[0] if self.first else 0.0, reward.ema10)
