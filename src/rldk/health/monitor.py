@@ -175,7 +175,10 @@ class Monitor:
             try:
                 verdict = rule.observe(at)
                 if verdict is not None:
-                    self._hold(rule, _valid(verdict, rule), step, news)
+                    incident = incidents.get(rule)
+                    if incident is None or verdict is not incident.verdict:  # that one is known to be valid
+                        verdict = _valid(verdict, rule)
+                    self._hold(rule, verdict, step, news)
                 elif rule in incidents and _is_evidence(at, rule):
                     self._release(incidents[rule])
             except Exception as error:

@@ -22,8 +22,10 @@ BLOCK = 5
 """Records of a block. Differences of block means give an error that autocorrelation hardly changes: the 95%
 quantile of a fall on stationary noise is 5.3, 5.9, 6.7 and 8.5 such errors at an autocorrelation of 0, 0.3,
 0.6 and 0.8. With differences of records it goes from 1.6 to 8.2."""
+WEIGHTS = (0.18181818, 0.0952381, 0.03921569, 0.03921569)
+"""Weights of the newest record in `ema10`, `ema20`, `ema50` and `noise`."""
 SETTLED = 51
-"""Records up to which a mean weighs its records more than an exponential one does."""
+"""Records up to which one of these weighs the newest more, because it has fewer."""
 APART = 3
 """Distance of records that autocorrelated noise hardly makes alike: 0.6 from one to the next is 0.2 here."""
 MIDDLE = 11
@@ -102,14 +104,7 @@ class Track:
         count = self.count = self.count + 1
         if count == 1:
             self.first = self.last = self.low = self.high = value
-        if count > SETTLED:
-            weight10, weight20, weight50, noise_weight = 0.18181818, 0.0952381, 0.03921569, 0.03921569
-        else:
-            # Plain means first: an exponential mean that starts at the first record overweights it.
-            weight10 = 0.18181818 if count > 10 else 1 / count
-            weight20 = 0.0952381 if count > 20 else 1 / count
-            weight50 = 0.03921569 if count > 50 else 1 / count
-            noise_weight = 1 / (count - 1) if count > 1 else 0.0
+        weight10, weight20, weight50, noise_weight = _weights(count) if count <= SETTLED else WEIGHTS
         ema10 = self.ema10 = self.ema10 + (value - self.ema10) * weight10
         ema20 = self.ema20 = self.ema20 + (value - self.ema20) * weight20
         self.ema50 += (value - self.ema50) * weight50
@@ -130,11 +125,15 @@ class Track:
         self.recent.append(value)
         self.trail.append(ema20)
         if count <= BASELINE[1]:
-            if count <= 5:
-                self.start = self.best = self.lowest = ema10
-                self.best_step = step
-            elif count == BASELINE[1]:
-                self.baseline = median(islice(self.recent, *BASELINE))
+            self._begin()
+
+    def _begin(self) -> None:
+        """Set what the first records alone decide."""
+        if self.count <= 5:
+            self.start = self.best = self.lowest = self.ema10
+            self.best_step = self.step
+        elif self.count == BASELINE[1]:
+            self.baseline = median(islice(self.recent, *BASELINE))
 
     def gain(self, records: int) -> float:
         """Change of `ema20` over the last `records` records (at most `WINDOW` - 1), or since the first."""
@@ -222,8 +221,24 @@ class Track:
         return self.ema20 - self.start
 
 
+def _weights(count: int) -> tuple[float, float, float, float]:
+    """`WEIGHTS` for record `count`, or those of a plain mean where they are larger: an exponential mean that
+    starts at the first record overweights it.
+    """
+    in_10, in_20, in_50, in_noise = WEIGHTS
+    return (
+        in_10 if count > 10 else 1 / count,
+        in_20 if count > 20 else 1 / count,
+        in_50 if count > 50 else 1 / count,
+        in_noise if count > SETTLED else 1 / max(count - 1, 1),
+    )
+
+
 class _Blocks:
-    """The means of a track's blocks of `BLOCK` records: each block is summed once where it is asked in step."""
+    """The means of a track's blocks of `BLOCK` records, and the noise between them.
+
+    A block is summed once if the noise is asked for at every fifth record, else at each question.
+    """
 
     __slots__ = ("_at", "_bends", "_means")
 
