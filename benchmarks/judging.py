@@ -22,7 +22,7 @@ from rich.table import Table
 
 from rldk.schema.event import DataSlice, Event, ModelInfo, Rng, encode
 
-MAX_SECONDS = 15.0
+MAX_SECONDS = 8.0
 COLUMNS = ("what", "records", "seconds", "records/s", "peak MB")
 READ = "import sys; from rldk.runs import open_run; print(sum(1 for _ in open_run(sys.argv[1])))"
 

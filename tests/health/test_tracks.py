@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rldk.health.tracks import BASELINE, WINDOW, Chart, Streak, Track
+from rldk.health.tracks import BASELINE, BLOCK, MIDDLE, WINDOW, Chart, Streak, Track
 from rldk.testing import line, noise
 
 values = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300)
@@ -61,6 +61,26 @@ def test_the_middle_is_a_median_that_single_records_do_not_move():
     track.push(7, 1.0)
     assert track.middle == 1.0
     assert filled([1.0] * 20 + [5.0] * 6).middle == 5.0
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0, 7.0]), min_size=1, max_size=60), st.sets(st.integers(1, 60)))
+def test_the_middle_is_the_median_of_the_newest_whenever_it_was_asked_before(series, asked):
+    track = Track()
+    for step, value in enumerate(series, 1):
+        track.push(step, value)
+        if step in asked or step == len(series):
+            newest = sorted(series[max(step - MIDDLE, 0) : step])
+            assert track.middle == newest[len(newest) // 2]
+
+
+@pytest.mark.parametrize("begin", range(40, 45))
+@pytest.mark.parametrize("every", [BLOCK, 2 * BLOCK, 7])
+def test_the_error_is_that_of_the_newest_records_whenever_it_was_asked_before(begin, every):
+    series, track = noise(180, 1.0), Track()
+    for step, value in enumerate(series, 1):
+        track.push(step, value)
+        if step >= begin and (step - begin) % every == 0:
+            assert track.error(20) == filled(series[:step]).error(20)
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.3, 0.6])
