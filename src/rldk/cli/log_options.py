@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,7 +53,20 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
         if not (key and equals and metric):
             raise click.BadParameter(f"{value!r} is not of the form KEY=METRIC", context, option)
         names[key] = metric
+        _check_metric(metric)
     return names
+
+
+def _check_metric(name: str) -> None:
+    """Warn of a name that no rule of rldk reads: it is misspelt, or key and metric are in the wrong order."""
+    from rldk.metrics import METRICS, metric_of
+
+    if metric_of(name) is None:
+        near = get_close_matches(name, METRICS, n=1, cutoff=0.8)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        click.echo(
+            f"rldk: --map KEY=METRIC: {name!r} is no metric of rldk{hint}; no rule of rldk reads it", err=True
+        )
 
 
 def _project_names() -> dict[str, str]:
