@@ -203,6 +203,17 @@ def test_the_final_report_has_the_samples_of_a_rule_that_was_passed_in(tmp_path)
     assert {one["text"] for one in finding["samples"]} == {"good", "bad"}
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "recorded", "is_known"), [("GRPO", "grpo", True), ("grpoo", "grpoo", False)]
+)
+def test_an_algorithm_that_no_rule_knows_is_a_warning(algorithm, recorded, is_known, tmp_path, caplog):
+    with record(tmp_path, algorithm=algorithm) as run:
+        run.log({"reward": 1.0})
+    assert run_of(tmp_path).algorithm == recorded
+    unknown = [text for text in warnings(caplog) if "no rule knows the algorithm 'grpoo'" in text]
+    assert len(unknown) == (not is_known)
+
+
 HEADLINES = {
     "These metrics show no problem.": {"logs": {"loss": 1.0}},
     "Nothing looks wrong, but the run logs no reward to judge by.": {

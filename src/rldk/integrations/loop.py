@@ -147,7 +147,7 @@ def record(
         raise ValueError(f"there is no dialect {dialect!r}; there are: {', '.join(dialects)}")
     loop = Loop(
         config=config,
-        algorithm=algorithm,
+        algorithm=algorithm and str(algorithm).lower(),
         dialect=None if dialect is None else dialects[dialect],
         seed=None if seed is None else _count("seed", seed),
         from_step=_count("from_step", from_step),
