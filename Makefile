@@ -84,6 +84,7 @@ clean:  ## remove the environments and what the demo recorded
 
 .venv/ready: pyproject.toml $(NEW)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rldk needs Python 3.11 or newer; name one with: make PYTHON=...")'
+	@echo 'installing rldk, TRL and torch into .venv: this takes minutes, once'
 	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
 	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) pip
 	.venv/bin/pip install -q $(PIP_ARGS) -c $(NEW) --build-constraint $(NEW) -e '.[trl]'

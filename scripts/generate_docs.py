@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from rldk.cli import main as main_command  # noqa: E402
 from rldk.health import RULES, Rule  # noqa: E402
+from rldk.integrations.loop import record  # noqa: E402
 from rldk.metrics import METRICS  # noqa: E402
 from rldk.metrics.dialects import COMMON, Dialect  # noqa: E402
 from rldk.metrics.dialects.detect import DIALECTS  # noqa: E402
@@ -44,6 +45,8 @@ The same as JSON Schema: [event.schema.json](event.schema.json), or `rldk valida
 """
 FILES_PAGE = "docs/files.md"
 FIELDS = re.compile(r"(<!-- fields of (rldk\.schema\.\S+) -->)\n.*?(<!-- to here -->)", re.DOTALL)
+OWN_LOOP_PAGE = "docs/own_loop.md"
+OWN_LOOP_PARTS = re.compile(r"(<!-- (dialects|arguments) -->)\n.*?(<!-- to here -->)", re.DOTALL)
 IN_MEMORY = {"recorded"}
 """Fields of structs that no file holds."""
 PLAIN_TYPES = (
@@ -221,6 +224,24 @@ def render_callback() -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def render_own_loop() -> str:
+    """The page of own loops; between its marks the dialects, and the arguments as `record` documents them."""
+    _, _, rest = inspect.cleandoc(record.__doc__ or "").partition("\nArgs:\n")
+    arguments, _, _ = rest.partition("\nRaises:\n")
+    rows = ["| argument | default | meaning |", "| --- | --- | --- |"]
+    for name, meaning in re.findall(r"^    (\w+): (.+(?:\n        .+)*)", arguments, re.MULTILINE):
+        default = inspect.signature(record).parameters[name].default
+        shown = f'"{default}"' if isinstance(default, str) else repr(default)
+        text = re.sub(r"`docs/(\w+\.md)`", r"[\1](\1)", _one_line(meaning))
+        rows.append(f"| `{name}` | `{shown}` | {text[0].upper()}{text[1:]} |")
+    parts = {
+        "dialects": f"The dialects are {', '.join(f'`{name}`' for name in DIALECTS)}.",
+        "arguments": "\n" + "\n".join(rows) + "\n",
+    }
+    page = (ROOT / OWN_LOOP_PAGE).read_text(encoding="utf-8")
+    return OWN_LOOP_PARTS.sub(lambda mark: f"{mark[1]}\n{parts[mark[2]]}\n{mark[3]}", page)
+
+
 def render_cli() -> str:
     """The help of every command."""
     lines = [NOTICE, "", "# The commands", ""]
@@ -291,6 +312,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/event.schema.json": render_schema,
     FILES_PAGE: render_files,
     "docs/metrics.md": render_metrics,
+    OWN_LOOP_PAGE: render_own_loop,
     f"{RULES_FOLDER}/index.md": render_rules,
     **{f"{RULES_FOLDER}/{rule.name}.md": partial(render_rule, rule) for rule in RULES},
 }

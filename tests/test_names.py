@@ -1,4 +1,4 @@
-"""The names of the package: what they may not be called, and option texts that stop in mid-sentence."""
+"""The names of the package and the length of its modules; option texts that stop in mid-sentence."""
 
 import ast
 import re
@@ -48,6 +48,10 @@ class Name(NamedTuple):
     kind: str
     where: str
     is_context_manager: bool = False
+
+
+MOST_LINES = 500
+"""A longer module has more than one reason to exist."""
 
 
 def trees():
@@ -145,6 +149,11 @@ def test_no_two_classes_have_one_name():
 def test_each_exception_is_still_needed():
     words = {word for name in names() for word in words_of(name.text)}
     assert set(ALLOWED_WORDS) | set(NOUNS) | set(CONDITIONS) <= words
+
+
+def test_no_module_is_longer_than_one_can_read():
+    lines = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}
 
 
 def test_no_option_text_stops_in_mid_sentence():

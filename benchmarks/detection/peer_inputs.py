@@ -12,7 +12,8 @@ from typing import Any
 
 from rldk.metrics.dialects import EVAL_PREFIX, Dialect
 from rldk.metrics.dialects.detect import DIALECTS
-from rldk.metrics.dialects.trl import TRL, TRL_0, TRL_EARLY
+from rldk.metrics.dialects.trl import TRL, TRL_0
+from rldk.metrics.dialects.trl_early import TRL_EARLY
 from rldk.runs import Run, open_run
 from rldk.schema.event import Event
 

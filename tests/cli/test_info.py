@@ -6,7 +6,6 @@ from click.testing import CliRunner
 
 from events import end, logged, record
 from rldk.cli import main
-from rldk.cli.log_options import FORMATS
 from rldk.runs.adapters import adapters
 from rldk.runs.opener import OURS
 
@@ -245,4 +244,43 @@ def test_samples_are_counted_or_it_is_said_why_not(tmp_path, monkeypatch):
 
 
 def test_the_help_names_every_format():
-    assert [OURS, *(adapter.name for adapter in adapters() if adapter.name != "toyrl")] == FORMATS
+    shown = " ".join(rldk("info", "--help").stdout.split())
+    assert f"Formats: {', '.join([OURS, *(adapter.name for adapter in adapters())])}." in shown
+
+
+UNKNOWN = [
+    {"iter": step, "train": {"entropy_of_mine": 0.5, "avg_return": step / 30}} for step in range(1, 31)
+]
+
+
+def test_a_log_without_a_known_key_names_the_option_that_names_them(tmp_path):
+    log = jsonl(tmp_path / "mine.jsonl", *UNKNOWN)
+    assert "rldk knows no key of the log: name them with --map" in rldk("info", log).stdout
+    page = rldk("doctor", log).stdout
+    assert "train/avg_return" in page.partition("Not checked")[0]
+    (hint,) = [line for line in page.splitlines() if "--map" in line]
+    assert "--map train/avg_return=reward_mean" in hint
+    mapped = rldk("doctor", log, "--map", "train/avg_return=reward_mean")
+    assert "--map" not in mapped.stdout
+    assert mapped.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("pair", "hint"),
+    [
+        ("train/avg_return=rewrd_mean", "'rewrd_mean' is no metric of rldk (did you mean 'reward_mean'?)"),
+        ("reward=train/avg_return", "'train/avg_return' is no metric of rldk; no rule of rldk reads it"),
+    ],
+)
+def test_a_name_that_no_rule_reads_is_a_warning(tmp_path, pair, hint):
+    result = rldk("info", jsonl(tmp_path / "mine.jsonl", *UNKNOWN), "--map", pair)
+    assert result.exit_code == 0
+    assert hint in result.stderr
+
+
+def test_the_folder_one_is_in_has_a_name(tmp_path, monkeypatch):
+    (tmp_path / "trainer_state.json").write_text(
+        '{"log_history": [{"step": 1, "loss": 0.5}], "global_step": 1}'
+    )
+    monkeypatch.chdir(tmp_path)
+    assert rldk("doctor", ".").stdout.split()[1] == tmp_path.name

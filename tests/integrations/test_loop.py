@@ -30,8 +30,9 @@ from integrations import trainings
 from integrations.test_hooks import LOGS, numbers, same
 from rldk.cli import main
 from rldk.doctor.judge import judge
-from rldk.integrations import loop, loop_session
+from rldk.integrations import loop_recording, loop_session
 from rldk.integrations.loop_facts import rank_of_process, world_size_of_process
+from rldk.integrations.loop_recording import LoopRecording
 from rldk.metrics.dialects.generic import GENERIC
 from rldk.recording import beginning, recorder, session
 from rldk.recording.options import RecordingOptions
@@ -201,6 +202,17 @@ def test_the_final_report_has_the_samples_of_a_rule_that_was_passed_in(tmp_path)
         run.log({"reward": 0.5})
     (finding,) = json.loads(run.files.final_report.read_text())["findings"]
     assert {one["text"] for one in finding["samples"]} == {"good", "bad"}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "recorded", "is_known"), [("GRPO", "grpo", True), ("grpoo", "grpoo", False)]
+)
+def test_an_algorithm_that_no_rule_knows_is_a_warning(algorithm, recorded, is_known, tmp_path, caplog):
+    with record(tmp_path, algorithm=algorithm) as run:
+        run.log({"reward": 1.0})
+    assert run_of(tmp_path).algorithm == recorded
+    unknown = [text for text in warnings(caplog) if "no rule knows the algorithm 'grpoo'" in text]
+    assert len(unknown) == (not is_known)
 
 
 HEADLINES = {
@@ -675,7 +687,7 @@ def test_threads_may_log_at_once(tmp_path):
 
 
 def test_the_end_waits_for_the_log_of_another_thread_and_no_log_comes_after_it(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(loop, "LOCK_SECONDS", 60.0)
+    monkeypatch.setattr(loop_recording, "LOCK_SECONDS", 60.0)
     run = record(tmp_path)
     writer = run._session.recorder._writer
     write, writing, go_on = writer.write, threading.Event(), threading.Event()
@@ -738,7 +750,7 @@ def test_the_handler_of_a_signal_may_log_and_close_while_a_record_is_written(tmp
 
 
 def test_ctrl_c_at_any_line_of_a_log_holds_no_other_thread_up(tmp_path):
-    functions = (loop.LoopRecording.log.__code__, loop.LoopRecording._leave.__code__)
+    functions = (LoopRecording.log.__code__, LoopRecording._leave.__code__)
 
     def interrupt_at(nth):
         """Log; whether that was interrupted at its nth line."""

@@ -1,10 +1,12 @@
 """The log disk: jobs in order, nobody who waits for long, and a report that does not flap."""
 
+import itertools
 import logging
 import os
 import random
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -139,6 +141,21 @@ def test_a_job_that_computes_makes_no_disk_late(disk, caplog):
 def test_a_beginning_that_computes_does_not_make_the_disk_a_slow_one(disk):
     assert disk.run(Job(lambda: compute(0.6)), WAIT, insists=True, while_it_works=True)
     assert disk.is_well
+
+
+def test_a_beginning_waits_for_a_thread_that_gets_no_processor(disk, held, monkeypatch):
+    assert not disk.run(Job(lambda: None), 0.2, insists=True, while_it_works=True)
+    seconds = itertools.count()  # a machine so busy that the thread only waits for its turn
+    monkeypatch.setattr(Disk, "_worked_or_queued", lambda _: next(seconds))
+    threading.Timer(0.7, held.set).start()
+    assert disk.run(Job(lambda: None), 0.2, insists=True, while_it_works=True)
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="the system does not tell")
+def test_the_time_in_the_queue_of_a_processor_counts_with_the_time_on_one(disk):
+    disk.run(Job(lambda: compute(0.2)), WAIT, insists=True, while_it_works=True)
+    worked = disk._worked()
+    assert 0.2 <= worked <= disk._worked_or_queued() + 0.02  # the kernel counts in ticks
 
 
 def test_an_interrupted_start_of_the_thread_leaves_a_disk_that_works(disk, monkeypatch):

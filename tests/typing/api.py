@@ -29,7 +29,7 @@ from rldk import (
     open_run,
     record,
 )
-from rldk.integrations.loop import LoopRecording
+from rldk.integrations.loop_recording import LoopRecording
 
 
 class Quiet(Rule):

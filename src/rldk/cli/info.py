@@ -143,6 +143,8 @@ def _quirks(summary: dict[str, Any]) -> list[str]:
     quirks = [f"{text}: {summary[name]:,}" for name, text in counts.items() if summary[name]]
     if summary["steps_counted"]:
         quirks.insert(0, "the log has no steps: rldk counts the train records")
+    if summary["unknown"] and not summary["known"]:
+        quirks.append("rldk knows no key of the log: name them with --map KEY=METRIC (docs/metrics.md)")
     return [*quirks, *summary["first_bad_lines"]]
 
 

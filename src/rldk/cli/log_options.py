@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +13,19 @@ from rldk.runs import Run, open_run
 
 __all__ = ["input_options", "log_of"]
 
-FORMATS = [
-    *("rldk", "wandb", "wandb-summary", "trainer-state", "trl-completions", "tensorboard", "trackio"),
-    *("verl-console", "jsonl", "csv", "console", "pairs"),
-]
-"""The formats that rldk reads without plug-ins; a list here, so that `--help` loads no adapter."""
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _FormatOption(click.Option):
+    """The option `--input-format`; it loads the adapters to name them only when somebody asks for help."""
+
+    def get_help_record(self, context: click.Context) -> tuple[str, str] | None:
+        from rldk.runs.adapters import adapters
+        from rldk.runs.opener import OURS
+
+        formats = ", ".join((OURS, *(adapter.name for adapter in adapters())))
+        self.help = f"Format of the log. By default rldk detects it. Formats: {formats}."
+        return super().get_help_record(context)
 
 
 def input_options(command: F) -> F:
@@ -30,12 +38,7 @@ def input_options(command: F) -> F:
         callback=_pairs,
         help="Metric of a key in the log: my/score=reward_mean. Or use [tool.rldk.map] in pyproject.toml.",
     )(command)
-    return click.option(
-        "--input-format",
-        metavar="NAME",
-        help=f"Format of the log. By default rldk detects it. Formats: {', '.join(FORMATS)}, "
-        "and those of installed packages.",
-    )(command)
+    return click.option("--input-format", metavar="NAME", cls=_FormatOption)(command)
 
 
 def log_of(path: Path, input_format: str | None, mapping: dict[str, str]) -> Run:
@@ -50,7 +53,20 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
         if not (key and equals and metric):
             raise click.BadParameter(f"{value!r} is not of the form KEY=METRIC", context, option)
         names[key] = metric
+        _check_metric(metric)
     return names
+
+
+def _check_metric(name: str) -> None:
+    """Warn of a name that no rule of rldk reads: it is misspelt, or key and metric are in the wrong order."""
+    from rldk.metrics import METRICS, metric_of
+
+    if metric_of(name) is None:
+        near = get_close_matches(name, METRICS, n=1, cutoff=0.8)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        click.echo(
+            f"rldk: --map KEY=METRIC: {name!r} is no metric of rldk{hint}; no rule of rldk reads it", err=True
+        )
 
 
 def _project_names() -> dict[str, str]:

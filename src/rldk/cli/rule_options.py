@@ -8,8 +8,7 @@ import click
 import msgspec
 
 from rldk.health import options_of, select
-from rldk.health.context import GROUPED, OFFLINE, ONLINE, PAIRS
-from rldk.metrics.dialects.detect import installed_dialects
+from rldk.health.context import known_algorithms
 
 __all__ = ["fail_on_option", "rule_options", "settings_options"]
 
@@ -80,9 +79,7 @@ def rule_options(command: F) -> F:
 def _algorithm(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
     if value is None:
         return None
-    known = GROUPED | ONLINE | PAIRS | OFFLINE
-    known |= {name for dialect in installed_dialects().values() for name in dialect.by_algorithm}
-    name = value.lower()
+    known, name = known_algorithms(), value.lower()
     if name not in known:
         near = get_close_matches(name, known, 3, 0.4) or sorted(known)
         raise click.BadParameter(f"unknown algorithm {value!r}; known: {', '.join(near)}", context, option)

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
+from rldk.metrics.dialects.detect import installed_dialects
 from rldk.schema.run_info import Attempt
 
-__all__ = ["GROUPED", "OFFLINE", "ONLINE", "PAIRS", "RunContext"]
+__all__ = ["GROUPED", "OFFLINE", "ONLINE", "PAIRS", "RunContext", "known_algorithms"]
 
 GROUPED = frozenset({"grpo", "rloo", "async_grpo", "gspo", "dapo", "reinforce++"})
 """Algorithms whose baseline is the group of completions of one prompt."""
@@ -21,6 +22,17 @@ PAIRS = frozenset({"dpo", "kto", "cpo", "orpo", "bco", "tpo", "xpo", "online_dpo
 """Algorithms that learn from preferences and log implicit rewards."""
 OFFLINE = frozenset({"sft", "gkd", "dpo", "kto", "cpo", "orpo", "bco", "tpo", "reward", "prm"})
 """Algorithms that train on given sequences."""
+
+
+def known_algorithms() -> frozenset[str]:
+    """The algorithms that a rule or a dialect knows; for another one, rules for one algorithm do not judge.
+
+    Example:
+        >>> "grpo" in known_algorithms(), "grpoo" in known_algorithms()
+        (True, False)
+    """
+    of_dialects = (name for dialect in installed_dialects().values() for name in dialect.by_algorithm)
+    return (GROUPED | ONLINE | PAIRS | OFFLINE).union(of_dialects)
 
 
 class RunContext(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from typing import Any
 
 from rldk._log import warn
 from rldk.health import Diagnosis, Rule, Settings
+from rldk.health.context import known_algorithms
 from rldk.integrations.loop_facts import Loop, script_name
 from rldk.recording.beginning import Plan
 from rldk.recording.environment import environment
@@ -25,6 +26,7 @@ from rldk.schema.run_info import NOT_CLOSED, RunEnd
 
 __all__ = ["history_of", "plan_of", "training_facts"]
 
+_UNKNOWN = "rldk: no rule knows the algorithm %r; only the rules that fit any algorithm judge the run"
 MAX_HISTORY_BYTES = 240_000_000
 """About how much memory the events may take that no file takes."""
 
@@ -55,6 +57,8 @@ def plan_of(
         trainer_dir: where it saves.
         history: its events, where it writes none.
     """
+    if loop.algorithm is not None and loop.algorithm not in known_algorithms():
+        warn(_UNKNOWN, loop.algorithm)
     nothing: dict[str, Any] = {}
     about = about | guard.attempt("the environment", environment, nothing)
     about |= {"judging": settings.to_record(), "trainer_dir": os.path.realpath(trainer_dir)}

@@ -109,6 +109,7 @@ class Disk:
         self._thread: threading.Thread | None = None
         self._runs_in: int | None = None  # the thread that runs a job now
         self._cpu_clock: int | None = None
+        self._thread_id: int | None = None
         self._starting = threading.Lock()
         self._at_end: set[Callable[[], None]] = set()  # what will need the thread at the end of the process
         self._exit = _Patience(EXIT_SECONDS)
@@ -170,7 +171,8 @@ class Disk:
             wait_s: how long at most; 0: not at all. More than `END_SECONDS` are those of the end of the
                 process: what it waited before, for a disk that did nothing since, counts.
             insists: wait also for a disk that is late.
-            while_it_works: count the time in which the thread does nothing, and not what it computes.
+            while_it_works: count the time in which the thread does nothing, and not what it computes, nor
+                what it waits for a processor.
 
         Returns:
             whether the job is done.
@@ -199,7 +201,7 @@ class Disk:
             self._wait_while_working(turn, patience) if while_it_works else turn.over.acquire(timeout=wait_s)
         ):
             turn.is_awaited = False
-            if while_it_works or not self._has_worked(worked, wait_s):
+            if while_it_works or not _is_work(worked, self._worked(), wait_s):
                 self._note_late(now)
             return False
         self._soon = time.monotonic() + QUICK_SECONDS  # a busy machine may have been slow to say so
@@ -289,21 +291,25 @@ class Disk:
             self._starting.release()
 
     def _wait_while_working(self, turn: _Turn, patience: _Patience) -> bool:
-        """Wait until nothing was computed for so long: a thread that the disk holds uses no processor."""
-        part, worked = min(_POLL_SECONDS, patience.whole_s), self._worked()
+        """Wait until the thread did nothing for so long: one that the disk holds wants no processor."""
+        part, worked = min(_POLL_SECONDS, patience.whole_s), self._worked_or_queued()
         while patience.left_s > 0:
             if turn.over.acquire(timeout=part):
                 return True
             patience.left_s -= part
-            if self._has_worked(worked, part):
+            before, worked = worked, self._worked_or_queued()
+            if _is_work(before, worked, part):
                 patience.renew()
-            worked = self._worked()
         return False
 
-    def _has_worked(self, before: float | None, seconds: float) -> bool:
-        """Whether the thread computed since it had used `before` seconds of a processor."""
-        worked = self._worked()
-        return worked is not None and before is not None and worked - before > WORKING * seconds
+    def _worked_or_queued(self) -> float | None:
+        """Seconds that the thread computed or waited for a processor: a busy machine is no ill disk."""
+        try:
+            with open(f"/proc/self/task/{self._thread_id}/schedstat", "rb") as file:
+                worked, queued, _ = map(int, file.read().split())
+        except (OSError, ValueError):  # a system that does not tell, or the thread has ended
+            return self._worked()
+        return (worked + queued) / 1e9
 
     def _worked(self) -> float | None:
         """Seconds of processor time of the thread; None where the system does not tell."""
@@ -325,6 +331,7 @@ class Disk:
 
     def _work(self) -> None:
         me = threading.current_thread()
+        self._thread_id = threading.get_native_id()
         with suppress(AttributeError, OSError):  # macOS has no such clock
             self._cpu_clock = time.pthread_getcpuclockid(threading.get_ident())
         while True:
@@ -425,3 +432,8 @@ class _Report:
 
 _disks: dict[tuple[int, str], Disk] = {}
 """By process and folder: what is known of a disk outlives a run, and a forked child begins anew."""
+
+
+def _is_work(before: float | None, after: float | None, seconds: float) -> bool:
+    """Whether a thread did something in so many seconds, by its own time before and after them."""
+    return before is not None and after is not None and after - before > WORKING * seconds

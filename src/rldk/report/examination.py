@@ -105,7 +105,7 @@ def examine(
     shown = ShortLog(rows, context.algorithm, context.dialect, evaluated)
     return Examination(
         source=source,
-        name=run.path.name,
+        name=run.path.name or run.path.resolve().name,  # `.` has no name
         format=run.format,
         dialect=context.dialect,
         algorithm=context.algorithm,

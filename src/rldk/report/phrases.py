@@ -3,12 +3,14 @@
 Invariant: the terminal page, the Markdown and the annotations use the same texts.
 """
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rldk.health import Finding, installed_rules
 from rldk.health.diagnosis import ENOUGH, NO_FINDING
+from rldk.metrics import metric_of
 from rldk.metrics.aliases import ENTROPY, KL, LENGTH, LOSS, REWARD
 from rldk.report.examination import Examination
 from rldk.report.row_statements import more_rows
@@ -45,6 +47,8 @@ _MAIN = (
 """Metrics that readers want to see of any run."""
 SHOWN = 2
 """Most findings with a command that shows their samples."""
+_REWARD = re.compile("reward|return|score", re.IGNORECASE)
+"""What the keys of a reward hold in most logs."""
 EXCERPT = 120
 """Most characters of a sample on the page of a diagnosis."""
 
@@ -110,11 +114,13 @@ def rows_show(exam: Examination) -> list[str]:
 
 
 def main_metrics(exam: Examination, most: int = 9) -> list[str]:
-    """The metrics on a page: first the metrics that decided, then the main metrics of any run."""
+    """The metrics on a page: the metrics that decided and the main metrics of any run; else the log's own."""
     curves = exam.curves
     named_by_findings = [name for finding in exam.diagnosis.findings for name in finding.evidence]
     decided = curves.first_of(name for name in named_by_findings if name in curves)[:5]
     usual = [found[0] for names in _MAIN if (found := curves.first_of(names.split("|")))]
+    if not decided and not usual:
+        return list(curves)[:most]
     kept = set(list(dict.fromkeys([*decided, *usual]))[:most])
     # In the usual order, so that pages of different runs can be compared.
     return [name for name in dict.fromkeys([*usual, *decided]) if name in kept]
@@ -145,7 +151,7 @@ def commands(exam: Examination) -> list[tuple[str, str]]:
     worst = exam.worst
     if worst is None:
         if exam.diagnosis.status == "insufficient-data":
-            return [(f"rldk info {path}", "the content of the log")]
+            return [(f"rldk info {path}", "the content of the log"), *_naming(exam, path)]
         return [(f"rldk explain {_first_metric(exam)} {path}", "a metric and its values in this run")]
     lines = [(f"rldk rules {worst.rule}", "how the rule decides")]
     metric = next(iter(exam.curves.first_of([*_needs(worst.rule), *worst.evidence])), None)
@@ -156,6 +162,15 @@ def commands(exam: Examination) -> list[tuple[str, str]]:
     if exam.state == "running":
         lines.append((f"rldk doctor {path} --follow", "watch the run"))
     return lines
+
+
+def _naming(exam: Examination, path: str) -> list[tuple[str, str]]:
+    """The command that names a key of a log in which rldk knows no metric."""
+    if exam.is_recorded or not exam.curves or any(map(metric_of, exam.curves)):
+        return []
+    likely = next((key for key in exam.curves if _REWARD.search(key)), next(iter(exam.curves)))
+    pair = shlex.quote(plain(f"{likely}={REWARD.partition('|')[0]}"))
+    return [(f"rldk doctor {path} --map {pair}", "rldk knows no key of the log: name those that you know")]
 
 
 def _needs(name: str) -> list[str]:

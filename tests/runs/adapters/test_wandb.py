@@ -10,13 +10,12 @@ import pytest
 
 from rldk.errors import MissingDependencyError
 from rldk.runs.adapters.base import Probe
-from rldk.runs.adapters.wandb import ADAPTERS
+from rldk.runs.adapters.wandb import ADAPTER as RUN
 from rldk.runs.adapters.wandb_records import BLOCK, MAGIC, records
+from rldk.runs.adapters.wandb_summary import ADAPTER as SUMMARY
 from rldk.runs.foreign_run import ForeignRun
 
 pytest.importorskip("wandb")
-
-RUN, SUMMARY = ADAPTERS
 
 
 @pytest.fixture(scope="module")

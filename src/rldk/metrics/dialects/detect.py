@@ -8,15 +8,10 @@ log do not count for an algorithm.
 from collections.abc import Collection, Mapping
 from functools import cache
 
+from rldk._modules import modules_of
 from rldk._plugins import named_plugins
 from rldk.metrics.dialects import COMMON, Dialect
 from rldk.metrics.dialects.generic import GENERIC
-from rldk.metrics.dialects.llama_factory import LLAMA_FACTORY
-from rldk.metrics.dialects.ms_swift import MS_SWIFT
-from rldk.metrics.dialects.openrlhf import OPENRLHF
-from rldk.metrics.dialects.sb3 import SB3
-from rldk.metrics.dialects.trl import TRL, TRL_EARLY
-from rldk.metrics.dialects.verl import VERL
 
 __all__ = ["DIALECTS", "detect", "installed_dialects"]
 
@@ -26,9 +21,20 @@ PAIRS = frozenset({"dpo", "kto", "orpo", "cpo", "bco", "tpo", "xpo", "online_dpo
 """Tables of trainers that learn from preferences."""
 TRAIN = "train/"
 """Prefix of the Trainer's keys in W&B and TensorBoard."""
-DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect for dialect in (TRL, TRL_EARLY, VERL, OPENRLHF, LLAMA_FACTORY, MS_SWIFT, SB3)
-}
+LIKELIER = ("trl", "trl-early", "verl", "openrlhf")
+"""The dialects that win a tie, the likeliest first; the others follow by name."""
+
+
+def _own_dialects() -> dict[str, Dialect]:
+    """The dialect of each module of this package: `VERL` of `verl.py`."""
+    modules = modules_of("rldk.metrics.dialects")
+    found = [getattr(module, name.upper(), None) for name, module in modules if name != GENERIC.name]
+    by_name = {dialect.name: dialect for dialect in found if isinstance(dialect, Dialect)}
+    likelier = {name: by_name.pop(name) for name in LIKELIER}
+    return likelier | by_name
+
+
+DIALECTS = _own_dialects()
 """The dialects of rldk by name, the likelier ones first."""
 
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 from rldk.metrics.dialects import Dialect, first_reading
 
-__all__ = ["TRL", "TRL_0", "TRL_EARLY"]
+__all__ = ["TRL", "TRL_0"]
 
 Names = Mapping[str, str]
 
@@ -334,17 +334,6 @@ _TABLES_0: dict[str, Names] = {
     "kto": {**_KTO, **_SUMMED_LOGITS},
 }
 
-_GRPO_EARLY: Names = {
-    **_TRAINER,
-    **_TOKENS,
-    "reward": "reward_mean",
-    "reward_std": "reward_std",
-    "rewards/{function}": "rewards/{function}/mean",
-    "completion_length": "completion_length_mean",
-    "kl": "kl_mean",
-    "clip_ratio": "clip_frac",
-}
-
 TRL = Dialect(
     name="trl",
     names=first_reading(_TABLES.values()),
@@ -356,7 +345,3 @@ TRL = Dialect(
 
 TRL_0 = Dialect(name="trl-0", names=first_reading(_TABLES_0.values()), by_algorithm=_TABLES_0)
 """TRL before 1.0."""
-
-_TABLES_EARLY = {"grpo": _GRPO_EARLY, "trainer": _TRAINER}
-TRL_EARLY = Dialect(name="trl-early", names=_GRPO_EARLY, by_algorithm=_TABLES_EARLY, title="TRL < 0.17")
-"""GRPO of TRL before 0.17, for old logs: rldk reads them and never records them."""

@@ -7,44 +7,26 @@ from dataclasses import replace
 from functools import cache
 
 from rldk._log import warn
+from rldk._modules import modules_of
 from rldk._plugins import named_plugins
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, open_binary, text_lines
 from rldk.runs.line_reader import BadLine
 
 __all__ = ["Adapter", "BadLine", "OnBad", "Probe", "Row", "adapters", "open_binary", "text_lines"]
 
+PREFERRED = (
+    *("wandb", "wandb-summary", "trainer-state", "trl-completions", "tensorboard", "trackio"),
+    "verl-console",
+)
+"""The formats that win a tie, the first of them most; the others follow in the order of their modules."""
+
 
 @cache
 def adapters() -> tuple[Adapter, ...]:
-    """Every adapter; formats that are easy to recognise come first.
-
-    Adapters of the entry points `rldk.adapters` follow rldk's own.
-    """
-    from rldk.runs.adapters import (
-        completions,
-        console,
-        jsonl,
-        key_value_lines,
-        table,
-        tensorboard,
-        trackio,
-        trainer_state,
-        verl_console,
-        wandb,
-    )
-
-    single = (
-        trainer_state,
-        completions,
-        tensorboard,
-        trackio,
-        verl_console,
-        jsonl,
-        table,
-        console,
-        key_value_lines,
-    )
-    own = (*wandb.ADAPTERS, *(module.ADAPTER for module in single))
+    """The `ADAPTER` of each module of this package, then the adapters of the entry points `rldk.adapters`."""
+    found = [getattr(module, "ADAPTER", None) for _, module in modules_of("rldk.runs.adapters")]
+    by_name = {adapter.name: adapter for adapter in found if isinstance(adapter, Adapter)}
+    own = (*(by_name.pop(name) for name in PREFERRED), *by_name.values())
     reserved = ("rldk", *(adapter.name for adapter in own))  # `rldk` is the format of recorded runs
     return (*own, *(_guarded(*plugin) for plugin in named_plugins("rldk.adapters", Adapter, reserved)))
 

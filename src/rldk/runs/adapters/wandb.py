@@ -1,26 +1,22 @@
-"""Reads W&B's local files: the `.wandb` record of a run, and `wandb-summary.json`.
+"""Reads the `.wandb` record that W&B keeps of a run on disk.
 
 Invariant: everything is in a row, except media and W&B's own keys, which begin with `_`.
 """
 
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rldk.errors import AmbiguousRunError, MissingDependencyError
-from rldk.runs.adapters.base import MAX_LINE, Adapter, OnBad, Probe, Row, open_binary
+from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row
 from rldk.runs.adapters.fields import take
 from rldk.runs.adapters.log_values import seconds, whole_number
-from rldk.runs.adapters.step_rows import StepRows
 from rldk.runs.adapters.tracker_rows import TrackerCall, logged_rows, without_media
-from rldk.runs.adapters.trainer_keys import GLOBAL_STEP, by_phase
 from rldk.runs.adapters.wandb_records import MAGIC, records
 from rldk.runs.line_reader import BadLine
-from rldk.schema.event import Phase
 
-__all__ = ["ADAPTERS"]
+__all__ = ["ADAPTER", "flat", "own_metrics"]
 
 
 def _rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
@@ -55,59 +51,34 @@ def _history(path: Path, closing: dict[str, Any], on_bad: OnBad) -> Iterator[Tra
             on_bad(BadLine(path, number, f"a record that cannot be read: {error}"))
             continue
         if items:
-            values = _metrics(items)
+            values = own_metrics(items)
             seen.update(values)
             wall_time = take(items, ("_timestamp", "_runtime"), seconds)
             yield TrackerCall(number, values, whole_number(items.get("_step")), wall_time)
-    alone = {key: value for key, value in _metrics(closing).items() if key not in seen}
+    alone = {key: value for key, value in own_metrics(closing).items() if key not in seen}
     closing.clear()
     closing.update(alone)
 
 
 def _items(items: Any) -> dict[str, Any]:
     """Keys and values of a history or summary record; `/` joins nested keys."""
-    return _flat({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
+    return flat({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
 
 
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values without nesting, as wandb 0.17 writes them; media stay whole."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict) and "_type" not in value:
-            flat.update({f"{key}/{inner}": item for inner, item in _flat(value).items()})
+            found.update({f"{key}/{inner}": item for inner, item in flat(value).items()})
         else:
-            flat[key] = value
-    return flat
+            found[key] = value
+    return found
 
 
-def _metrics(items: Mapping[str, Any]) -> dict[str, Any]:
+def own_metrics(items: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that the user logged: no media, and no keys of W&B."""
     return {key: value for key, value in without_media(items).items() if not key.startswith("_")}
-
-
-def _summary_rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
-    """The last value of each key, as one row: a summary if the training ended, else a train record."""
-    with open_binary(path) as file:
-        try:
-            items = json.loads(file.read(MAX_LINE))
-            items = _flat(items) if isinstance(items, dict) else None
-        except (EOFError, OSError, zlib.error, ValueError, RecursionError) as error:
-            on_bad(BadLine(path, 1, f"the file is cut short or damaged: {error}"))
-            return
-    if items is None:
-        on_bad(BadLine(path, 1, "this is no summary: it holds no keys"))
-        return
-    rows = StepRows()
-    values = _metrics(items)
-    own, counter = whole_number(values.pop(GLOBAL_STEP, None)), whole_number(items.get("_step"))
-    rows.move(own if own is not None else counter)
-    parts, others = by_phase(values, lone_epoch="train")
-    every = {key: value for part in parts.values() for key, value in part.items()}
-    rows.add(seconds(items.get("_runtime")), "train", every)
-    rows.join(None, others)
-    phase: Phase = "summary" if "train_runtime" in values else "train"
-    for row in rows.close():
-        if row.values:
-            yield row._replace(phase=phase)
 
 
 def _confidence(probe: Probe) -> float:
@@ -117,24 +88,9 @@ def _confidence(probe: Probe) -> float:
     return 0.95 if empty or probe.head.startswith(MAGIC[:4]) else 0.0
 
 
-def _summary_confidence(probe: Probe) -> float:
-    if probe.is_dir or not probe.text.lstrip().startswith("{"):
-        return 0.0
-    named = probe.name == "wandb-summary.json"
-    return 0.95 if named or ('"_wandb"' in probe.text and '"_runtime"' in probe.text) else 0.0
-
-
-ADAPTERS = (
-    Adapter(
-        name="wandb",
-        what="a W&B run on disk: run-*.wandb, or the folder that holds it",
-        confidence=_confidence,
-        rows=_rows,
-    ),
-    Adapter(
-        name="wandb-summary",
-        what="wandb-summary.json: the last value of each key",
-        confidence=_summary_confidence,
-        rows=_summary_rows,
-    ),
+ADAPTER = Adapter(
+    name="wandb",
+    what="a W&B run on disk: run-*.wandb, or the folder that holds it",
+    confidence=_confidence,
+    rows=_rows,
 )
