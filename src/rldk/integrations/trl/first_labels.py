@@ -15,7 +15,8 @@ __all__ = ["ALGORITHMS", "ROWS", "count_labels"]
 
 ALGORITHMS = frozenset({"sft", "dpo", "kto"})
 ROWS = 8
-"""Rows that are read, evenly spaced over the data, so that each of a few sources is among them."""
+"""Rows that are read: pairs of neighbours, spaced evenly over the data, so that each of a few sources, joined
+or interleaved, is among them."""
 COLLATORS = {
     "trl": {
         "DataCollatorForLanguageModeling",
@@ -43,23 +44,31 @@ def count_labels(args: Any, hooked: Mapping[str, Any], ends: Ends) -> LabelCount
         ends: the end tokens.
     """
     loader = hooked.get("train_dataloader")
-    data, collate = getattr(loader, "dataset", None), getattr(loader, "collate_fn", None)
+    data: Any = getattr(loader, "dataset", None)
+    collate: Any = getattr(loader, "collate_fn", None)
     if algorithm(args) not in ALGORITHMS or not ends.known or not _is_plain(data) or not _is_known(collate):
         return None
-    rows = [data[index] for index in range(0, len(data), max(len(data) // ROWS, 1))[:ROWS]]
-    lengths, whole = set(), []
-    for row in rows:
+    lengths, whole = [], []
+    for index in _chosen(len(data)):
+        row = data[index]
         batch = collate([row])
         length, labels = _length(batch), _labels(batch)
-        lengths.add(length)
+        lengths.append(length)
         if not _is_cut(args, row, length, len(labels)):
             whole.append(labels)
-    if len(lengths) == 1 < len(rows):
-        return None  # chunks of one size, which end anywhere
     counted = [label for labels in whole for label in labels]
-    return LabelCount(
-        sequences=len(whole), counted=len(counted), ends=sum(label in ends.known for label in counted)
-    )
+    ended = sum(label in ends.known for label in counted)
+    if not ended and len(set(lengths)) == 1:
+        return None  # perhaps chunks of one size, which end anywhere
+    return LabelCount(sequences=len(whole), counted=len(counted), ends=ended)
+
+
+def _chosen(rows: int) -> list[int]:
+    """The indices of the rows that are read."""
+    if rows <= ROWS:
+        return list(range(rows))
+    starts = [part * rows // (ROWS // 2) for part in range(ROWS // 2)]
+    return [index for start in starts for index in (start, start + 1)]
 
 
 def _is_plain(data: Any) -> bool:

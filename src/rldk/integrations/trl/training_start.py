@@ -34,7 +34,8 @@ def training_start(
         ends: how a sequence can end.
         guard: takes what fails.
     """
-    model, optimizer = hooked.get("model"), _unwrapped(hooked.get("optimizer"))
+    model: Any = hooked["model"]
+    optimizer = _unwrapped(hooked.get("optimizer"))
     parameters, in_optimizer = list(model.parameters()), _held(optimizer)
     trainable = [one for one in parameters if one.requires_grad]
     is_hidden = _is_hidden(args, parameters)

@@ -59,8 +59,8 @@ class EosNeverLearned(SetupRule):
             return None
         return Verdict(
             severity=Severity.INFO if self.context.algorithm in PREFERENCES else Severity.WARNING,
-            message=f"none of the {labels.counted:,} labels that count in the first {labels.sequences} whole "
-            "sequences is an end token: the model does not learn to stop",
+            message=f"the model does not learn to stop: no end token is among the {labels.counted:,} labels "
+            f"that count in {labels.sequences} whole sequences",
             evidence={"sequences": labels.sequences, "labels": labels.counted, "ends": 0},
             confidence=0.85,
         )

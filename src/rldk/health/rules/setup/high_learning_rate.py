@@ -7,7 +7,7 @@ below ten million parameters, which bear far higher rates.
 from rldk.health.context import PAIRS
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
-from rldk.health.rules.setup.common import SetupRule
+from rldk.health.rules.setup.common import START, SetupRule
 
 __all__ = ["HighLearningRate", "HighLearningRateOptions", "pretraining_rate"]
 
@@ -72,12 +72,8 @@ class HighLearningRate(SetupRule[HighLearningRateOptions]):
 
     def checkable(self) -> str | None:
         start = self.context.start
-        if start.learning_rate is None or start.parameters is None or start.optimizer is None:
-            return (
-                "record the training with RLDKCallback, without an evaluation before it: it needs the "
-                "optimizer and the number of parameters"
-            )
-        return None
+        is_known = start.learning_rate is not None and start.parameters is not None
+        return None if is_known else START
 
     def inspect(self) -> Verdict | None:
         start, options = self.context.start, self.options

@@ -5,7 +5,7 @@ Invariant: it is silent where a framework shards or copies parameters, because t
 
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Severity, Verdict
-from rldk.health.rules.setup.common import SetupRule
+from rldk.health.rules.setup.common import START, SetupRule
 
 __all__ = ["NothingTrained"]
 
@@ -40,12 +40,7 @@ class NothingTrained(SetupRule):
     code, name, severity = "SET013", "nothing-trained", Severity.CRITICAL
 
     def checkable(self) -> str | None:
-        if self.context.start.trainable is None:
-            return (
-                "record the training with RLDKCallback, without an evaluation before it: its parameters are "
-                "not known, as in a log of another tool or under DeepSpeed or FSDP"
-            )
-        return None
+        return START if self.context.start.trainable is None else None
 
     def inspect(self) -> Verdict | None:
         start = self.context.start
@@ -56,8 +51,8 @@ class NothingTrained(SetupRule):
             message = f"none of the {start.parameters or 0:,} parameters of the model requires a gradient"
         else:
             message = (
-                f"the optimizer ({start.optimizer}) holds none of the {trainable:,} parameters that require a "
-                "gradient"
+                f"the optimizer ({start.optimizer}) holds none of the {trainable:,} parameters that require "
+                "a gradient"
             )
         return Verdict(
             severity=Severity.CRITICAL,
@@ -86,9 +81,7 @@ class NothingTrained(SetupRule):
             Cause(
                 "the adapter was added after the optimizer was made",
                 (
-                    Remedy(
-                        'apply "get_peft_model" first and make the optimizer from the parameters of its result'
-                    ),
+                    Remedy('apply "get_peft_model" first, and make the optimizer from its parameters'),
                     Remedy('leave out "optimizers=" and let the trainer make the optimizer'),
                 ),
                 0.9 if has_adapter and not is_frozen else 0.0,

@@ -5,7 +5,7 @@ Invariant: only a reference that the loss uses is reported, and only for paramet
 
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Severity, Verdict
-from rldk.health.rules.setup.common import SetupRule
+from rldk.health.rules.setup.common import START, SetupRule
 
 __all__ = ["SharedReference"]
 
@@ -39,14 +39,10 @@ class SharedReference(SetupRule):
     """
 
     code, name, severity = "SET016", "shared-reference", Severity.CRITICAL
+    algorithms = frozenset({"dpo", "kto", "bco", "grpo", "rloo", "ppo", "online_dpo", "nash_md", "xpo"})
 
     def checkable(self) -> str | None:
-        if self.context.start.in_reference is None:
-            return (
-                "record with RLDKCallback a training that has a reference model, without an evaluation before "
-                "it"
-            )
-        return None
+        return START if self.context.start.trainable is None else None
 
     def inspect(self) -> Verdict | None:
         start, option = self.context.start, self.context.option
