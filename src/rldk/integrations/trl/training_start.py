@@ -42,7 +42,7 @@ def training_start(
     if is_hidden:
         in_optimizer = None
     elif not trainable and any(one.requires_grad for one in (in_optimizer or {}).values()):
-        is_hidden = True  # something beside the model is trained
+        is_hidden = True  # the training is of something else
     reference = guard.attempt("the reference model", partial(_reference, state), None)
     labels = guard.attempt("the first labels", partial(count_labels, args, hooked, ends), None)
     return TrainingStart(
