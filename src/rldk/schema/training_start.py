@@ -6,10 +6,10 @@ never 0.
 
 import msgspec
 
-__all__ = ["LabelCount", "TrainingStart"]
+__all__ = ["FirstLabels", "TrainingStart"]
 
 
-class LabelCount(msgspec.Struct, frozen=True, kw_only=True):
+class FirstLabels(msgspec.Struct, frozen=True, kw_only=True):
     """The labels of some sequences, as the trainer's collator makes them."""
 
     sequences: int
@@ -37,5 +37,5 @@ class TrainingStart(msgspec.Struct, frozen=True, kw_only=True):
     """The highest learning rate of the optimizer's groups, before a schedule scales it."""
     adapter: str | None = None
     """Type of the PEFT adapter, such as `LORA`; None without one."""
-    labels: LabelCount | None = None
+    labels: FirstLabels | None = None
     """Labels of the first sequences, in SFT, DPO and KTO."""

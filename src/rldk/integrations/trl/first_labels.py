@@ -9,7 +9,7 @@ from typing import Any
 
 from rldk.integrations.trl.trainer_info import algorithm
 from rldk.recording.completion_stats import Ends
-from rldk.schema.training_start import LabelCount
+from rldk.schema.training_start import FirstLabels
 
 __all__ = ["ALGORITHMS", "ROWS", "count_labels"]
 
@@ -35,7 +35,7 @@ COLLATORS = {
 MASKED = -100
 
 
-def count_labels(args: Any, hooked: Mapping[str, Any], ends: Ends) -> LabelCount | None:
+def count_labels(args: Any, hooked: Mapping[str, Any], ends: Ends) -> FirstLabels | None:
     """Count the labels of the first rows; None where they cannot be read without a trace.
 
     Args:
@@ -60,7 +60,7 @@ def count_labels(args: Any, hooked: Mapping[str, Any], ends: Ends) -> LabelCount
     ended = sum(label in ends.known for label in counted)
     if not ended and len(set(lengths)) == 1:
         return None  # perhaps chunks of one size, which end anywhere
-    return LabelCount(sequences=len(whole), counted=len(counted), ends=ended)
+    return FirstLabels(sequences=len(whole), counted=len(counted), ends=ended)
 
 
 def _chosen(rows: int) -> list[int]:
