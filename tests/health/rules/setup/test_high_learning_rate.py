@@ -60,7 +60,7 @@ def test_an_absurd_rate_is_a_warning(algorithm, start):
 def test_the_message_has_the_numbers_that_decide():
     message = begun("grpo", start=held(0.05, 7_000_000_000), learning_rate=0.05)[RULE].message
     assert message == (
-        "the learning rate is 0.05 for a model of 7 billion parameters: 178.8 times the highest that grpo "
+        "the learning rate is 0.05 for a model of 7 billion parameters: 178.9 times the highest that grpo "
         "bears (about 0.0003; such models are pretrained at about 0.0003)"
     )
 

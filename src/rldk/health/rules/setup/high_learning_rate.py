@@ -100,8 +100,8 @@ class HighLearningRate(SetupRule[HighLearningRateOptions]):
         return Verdict(
             severity=Severity.WARNING,
             message=f"the learning rate is {rate:g} for {part} model of {_millions(size)} parameters: "
-            f"{rate / limit:,.1f} times the highest that {algorithm} bears (about {limit:.1g}; such models are "
-            f"pretrained at about {pretraining:.1g})",
+            f"{rate / limit:,.1f} times the highest that {algorithm} bears (about {limit:.1g}; such models "
+            f"are pretrained at about {pretraining:.1g})",
             evidence={
                 "learning_rate": rate,
                 "limit": limit,
