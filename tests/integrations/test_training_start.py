@@ -67,12 +67,14 @@ def sft(
     collator=None,
     peft=None,
     optimizers=(None, None),
+    evaluate_on=None,
     **changes,
 ):
     return trl.SFTTrainer(
         model=model,
         args=trl.SFTConfig(**trainings.options(folder, max_steps=2, **changes)),
         train_dataset=tiny.texts() if data is None else data,
+        eval_dataset=evaluate_on,
         processing_class=tokens or tiny.tokenizer(),
         data_collator=collator,
         peft_config=peft,
@@ -206,6 +208,22 @@ def test_an_evaluation_of_a_frozen_model_is_no_training(tmp_path):
     trainer.evaluate()
     assert RecordedRun(callback.files).info.newest.start == TrainingStart()
     assert found_in(RecordedRun(callback.files)).findings == []
+
+
+def test_a_training_after_an_evaluation_is_looked_at_too(model, tmp_path, caplog):
+    policy = loaded(model)
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-3)
+    callback = trainings.recorder(tmp_path / "logs")
+    data = tiny.texts(8)
+    trainer = sft(policy, tmp_path, [callback], peft=LORA, optimizers=(optimizer, None), evaluate_on=data)
+    trainer.evaluate()
+    assert "nothing-trained" not in caplog.text
+    trainer.train()
+    start, found = recorded(callback)
+    assert (start.optimized, start.labels.ends) == (0, 8)
+    assert set(found) == {"nothing-trained"}
+    assert [one.start for one in RecordedRun(callback.files).info.attempts] == [start]
+    assert caplog.text.count("rldk: CRITICAL at step 0: nothing-trained: ") == 1
 
 
 def test_a_reference_to_which_the_adapter_was_added_too_is_critical(model, tmp_path):

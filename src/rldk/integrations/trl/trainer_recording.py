@@ -89,9 +89,11 @@ class TrainerRecording:
             history = self.events.history
             make = partial(early_stop_of, self._settings, store, self._guard, args, state, model, history)
             self.early_stop = self._guard.attempt("judging for stop_on", make, None)
-        session = self.session or self._begin(args, state, hooked, is_training=True)
+        is_first = state.is_world_process_zero  # the only rank that records it
+        start = start_of(args, state, hooked, self._guard) if is_first else TrainingStart()
+        session = self.session or self._begin(args, state, hooked, start)
         self._describe(session, args, state, control, hooked)
-        session.begin_training(training_facts(args, state, hooked, self._guard), store)
+        session.begin_training(training_facts(args, state, hooked, self._guard, start), store)
         self.just_begun = state
 
     def begin_evaluation(
@@ -127,7 +129,7 @@ class TrainerRecording:
             self._abandon()
         if self.session is None:
             self.state, self._control = state, control
-            session = self._begin(args, state, hooked)
+            session = self._begin(args, state, hooked, TrainingStart())
             self._describe(session, args, state, control, hooked)
         return self.session
 
@@ -152,8 +154,7 @@ class TrainerRecording:
         args: TrainingArguments,
         state: TrainerState,
         hooked: dict[str, Any],
-        *,
-        is_training: bool = False,
+        start: TrainingStart,
     ) -> Session:
         """A session that has begun. Should it raise, it is not tried again before the next training."""
         self._read_keys(args)
@@ -162,7 +163,6 @@ class TrainerRecording:
             show_warnings()
             writes = self._options.enable_jsonl_logging and not is_set("RLDK_DISABLE_JSONL")
             history, model = None if writes else self.events.history, hooked.get("model")
-            start = start_of(args, state, hooked, self._guard) if is_training else TrainingStart()
             plan = plan_of(self._options, self._settings, self._guard, args, state, model, history, start)
         self.session = session = Session(self._options, self._guard, plan, self._begun)
         session.begin()

@@ -84,7 +84,7 @@ def plan_of(
         state: its state.
         model: its model.
         history: gives the events that are in a state; None: they are written as they come.
-        start: what the trainer holds, where its training begins.
+        start: what the trainer holds; nothing is known where an evaluation begins the run.
     """
     nothing: dict[str, Any] = {}
     info = guard.attempt("the configuration", lambda: trainer_info.configuration(args, model), nothing)
@@ -112,9 +112,21 @@ def plan_of(
 
 
 def training_facts(
-    args: TrainingArguments, state: TrainerState, hooked: Mapping[str, Any], guard: Guard
+    args: TrainingArguments,
+    state: TrainerState,
+    hooked: Mapping[str, Any],
+    guard: Guard,
+    start: TrainingStart,
 ) -> TrainingFacts:
-    """What a session is told of a training that begins; `hooked` is what the trainer hands to every hook."""
+    """What a session is told of a training that begins.
+
+    Args:
+        args: the trainer's arguments.
+        state: its state.
+        hooked: what it hands to every hook.
+        guard: takes what cannot be found out.
+        start: what the trainer holds.
+    """
     return TrainingFacts(
         trainer_dir=Path(trainer_info.trainer_dir(args)),
         from_step=int(state.global_step),
@@ -124,6 +136,7 @@ def training_facts(
         base_model=guard.attempt(
             "the base model's folder", lambda: trainer_info.base_model(hooked.get("model")), None
         ),
+        start=start,
     )
 
 

@@ -10,8 +10,8 @@ __all__ = ["GENERATING", "RECORD", "START", "SetupRule"]
 GENERATING = frozenset({"grpo", "rloo"})
 RECORD = "record the run with RLDKCallback: the log does not hold the trainer's options"
 START = (
-    "record the training with RLDKCallback: it looks at what the trainer holds when a run begins with a "
-    "training, except under DeepSpeed and FSDP"
+    "record the training with RLDKCallback: it looks at what the trainer holds when a training begins, "
+    "except under DeepSpeed and FSDP"
 )
 
 

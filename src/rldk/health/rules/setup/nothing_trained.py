@@ -25,7 +25,7 @@ class NothingTrained(SetupRule):
     critical. It does not count under DeepSpeed, FSDP, Megatron or tensor parallelism, or with an optimizer
     that may hold copies or placeholders: only optimizers of torch, bitsandbytes and transformers are judged.
     If the model is frozen but the optimizer holds other parameters that require a gradient, the rule is
-    silent, because the training is of something else. A run that began with an evaluation is not checked.
+    silent, because the training is of something else.
 
     ## What looks alike but is healthy
     A model whose layers are unfrozen one after the other: the first ones are in the optimizer already.
