@@ -36,11 +36,11 @@ ADAPTER = WHOLE | {"trainable": 2_000_000, "optimized": 2_000_000, "adapter": "L
 """What a trainer holds that trains an adapter."""
 
 
-def begun(algorithm="grpo", model=None, model_class=None, start=None, **options):
+def begun(algorithm="grpo", model=None, model_class=None, start=None, dialect="trl", **options):
     """The findings before the first record."""
     context = RunContext(
         algorithm=algorithm,
-        dialect="trl",
+        dialect=dialect,
         options=GRPO | options,
         model=model or {},
         model_class=model_class,

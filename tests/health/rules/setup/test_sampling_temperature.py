@@ -35,6 +35,15 @@ def test_online_dpo_scores_at_temperature_1():
     assert "entropy" not in message
 
 
+def test_how_a_loop_of_ones_own_scores_is_not_known():
+    found = begun("grpo", dialect="generic", temperature=0.1, generation_kwargs={"temperature": 0.2})[RULE]
+    assert found.message == (
+        "completions are sampled at temperature 0.1: the completions of a prompt will be nearly the same, so "
+        "there is little to compare"
+    )
+    assert found.remedies == ["sample at temperature 1"]
+
+
 @pytest.mark.parametrize(("sampling", "scoring"), [(0.7, 1.0), (1.0, 0.6), (0.1, 1.0), (1.5, 0.9)])
 def test_sampling_at_another_temperature_than_scoring_is_a_warning(sampling, scoring):
     finding = begun("grpo", temperature=scoring, generation_kwargs={"temperature": sampling})[RULE]

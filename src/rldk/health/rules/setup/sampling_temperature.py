@@ -50,7 +50,8 @@ class SamplingTemperature(SetupRule[SamplingTemperatureOptions]):
     policy that is scored.
 
     Where GRPO, RLOO and PPO sample at another temperature than `temperature`, by a factor of 1.25, a warning
-    too: they score completions of a policy that did not write them.
+    too: they score completions of a policy that did not write them. How a loop of
+    your own scores is not known.
 
     ## What looks alike but is healthy
     0.6 to 1.5, which published recipes train at. Evaluation at a low temperature.
@@ -61,7 +62,7 @@ class SamplingTemperature(SetupRule[SamplingTemperatureOptions]):
     ## Sources
     TRL 0.23.1 (`logits / self.temperature`) and 1.16 (`add_fused_lm_head(..., temperature)`). Trained with
     this fault on purpose in benchmarks/detection: at 0.1 and 0.15 groups lose their spread, and at 2.5 and 3
-    next to nothing is right. DeepSeek-R1 and DAPO sample at 1, POLARIS at up to 1.5.
+    next to nothing is right. DeepSeek-R1 and DAPO sample at 1, POLARIS at 1.4 to 1.5.
     """
 
     code, name, severity = "SET014", "sampling-temperature", Severity.WARNING
@@ -74,7 +75,8 @@ class SamplingTemperature(SetupRule[SamplingTemperatureOptions]):
         replaced = options.get("generation_kwargs")
         given = replaced.get("temperature") if isinstance(replaced, dict) else None
         is_number = isinstance(given, int | float) and not isinstance(given, bool)
-        self.is_replaced = is_number and self.context.algorithm in SCALED
+        self.is_trl = self.context.dialect in (None, "trl")
+        self.is_replaced = is_number and self.is_trl and self.context.algorithm in SCALED
         self.sampling = float(given) if self.is_replaced and given is not None else self.scoring
 
     def inspect(self) -> Verdict | None:
@@ -95,7 +97,10 @@ class SamplingTemperature(SetupRule[SamplingTemperatureOptions]):
             if sampling <= options.cold
             else "the completions will be mostly noise, so there is little to reward"
         )
-        if self.context.algorithm in UNSCALED:
+        if not self.is_trl:  # how another trainer scores is not known
+            scored = ""
+            del evidence["scored_at"]
+        elif self.context.algorithm in UNSCALED:
             scored = "; they are scored at temperature 1, so as those of another policy"
             evidence["scored_at"] = 1.0
         else:
@@ -124,7 +129,7 @@ class SamplingTemperature(SetupRule[SamplingTemperatureOptions]):
         return [
             Cause(
                 "`temperature` was set for inference, or to force variety",
-                (Remedy("set `temperature=1.0`"),),
+                (Remedy("set `temperature=1.0`", own_loop="sample at temperature 1"),),
                 0.9,
             )
         ]
