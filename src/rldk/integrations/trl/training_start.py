@@ -34,8 +34,10 @@ def training_start(
         ends: how a sequence can end.
         guard: takes what fails.
     """
-    model: Any = hooked["model"]
+    model: Any = hooked.get("model")
     optimizer = _unwrapped(hooked.get("optimizer"))
+    if not hasattr(model, "parameters"):
+        return TrainingStart()
     parameters, in_optimizer = list(model.parameters()), _held(optimizer)
     trainable = [one for one in parameters if one.requires_grad]
     is_hidden = _is_hidden(args, parameters)
