@@ -41,7 +41,15 @@ KINDS = {
 }
 """Kinds of runs: as they stand in the summary, and above their table."""
 NOT_IN_A_STATE = frozenset(
-    {"low-lora-rate", "few-generations", "masked-truncation", "crash", "eos-never-learned", "resume-jump"}
+    {
+        "low-lora-rate",
+        "few-generations",
+        "masked-truncation",
+        "sampling-temperature",
+        "crash",
+        "eos-never-learned",
+        "resume-jump",
+    }
 )
 """Rules that need the configuration or the end of the process, which a `trainer_state.json` does not hold."""
 LARGEST_SOURCE = "Sunshine535"

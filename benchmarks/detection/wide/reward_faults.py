@@ -311,7 +311,7 @@ GENERATION = (
             fault=f"sampled at a temperature of {temperature:g}",
             why=why,
             ill="stood",
-            expected=expected,
+            expected=expected | rules("sampling-temperature"),
             also_true=AFTERMATH | RUNAWAY | rules("no-learning"),
             level="info",
         )

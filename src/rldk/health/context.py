@@ -11,6 +11,7 @@ import msgspec
 
 from rldk.metrics.dialects.detect import installed_dialects
 from rldk.schema.run_info import Attempt
+from rldk.schema.training_start import TrainingStart
 
 __all__ = ["GROUPED", "OFFLINE", "ONLINE", "PAIRS", "RunContext", "known_algorithms"]
 
@@ -54,6 +55,8 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     """The model's configuration; empty for a foreign log."""
     model_class: str | None = None
     """Class of the model, such as `PeftModelForCausalLM`."""
+    start: TrainingStart = TrainingStart()
+    """What the trainer held when the training began; nothing is known of a foreign log."""
     truth_metric: str | None = None
     """The metric that the reward is a proxy for, by the user's choice."""
     is_excerpt: bool = False
@@ -70,6 +73,7 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
             options=attempt.args,
             model=attempt.model_config,
             model_class=attempt.model_class,
+            start=attempt.start,
             truth_metric=truth if isinstance(truth, str) else None,
         )
 

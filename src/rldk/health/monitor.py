@@ -19,6 +19,7 @@ from rldk.health.rule import Rule, RuleOptions, Severity, Verdict
 from rldk.health.tracks import Chart, Track
 from rldk.metrics.aliases import LOSS, REWARD
 from rldk.schema.event import Event
+from rldk.schema.training_start import TrainingStart
 
 __all__ = ["Incident", "Monitor"]
 
@@ -146,10 +147,25 @@ class Monitor:
 
     def begin(self) -> list[Incident]:
         """Judge the configuration, before the first record; returns the incidents that it opened."""
-        news: list[Incident] = []
+        return self._inspect([rule for rule in self.rules if rule not in self.not_checkable])
+
+    def begin_training(self, start: TrainingStart) -> list[Incident]:
+        """Judge what the trainer holds, where a training begins in a run of evaluations.
+
+        Returns the incidents that it opened.
+        """
+        self.context = msgspec.structs.replace(self.context, start=start)
         for rule in self.rules:
-            if rule in self.not_checkable:
-                continue
+            rule.context = self.context
+        checkable = [rule for rule in self.not_checkable if rule not in self.failed and not rule.checkable()]
+        for rule in checkable:
+            del self.not_checkable[rule]
+        self._shapes.clear()
+        return self._inspect(checkable)
+
+    def _inspect(self, rules: Iterable[Rule]) -> list[Incident]:
+        news: list[Incident] = []
+        for rule in rules:
             try:
                 verdict = rule.inspect()
                 if verdict is not None:

@@ -44,6 +44,7 @@ from rldk.schema.checkpoint import Analysis, analysis_of
 from rldk.schema.event import Event, escaped
 from rldk.schema.files import RunFiles
 from rldk.schema.run_info import attempt_of
+from rldk.schema.training_start import TrainingStart
 
 __all__ = ["LiveDoctor", "as_recorded", "without_secrets"]
 
@@ -117,6 +118,11 @@ class LiveDoctor:
         """Judge the configuration of a new run."""
         self._file.save([])
         self._alert(self.monitor.begin())
+
+    def begin_training(self, start: TrainingStart) -> None:
+        """Judge what the trainer holds, where a training begins after evaluations in the same run."""
+        with self._lock:
+            self._alert(self.monitor.begin_training(start))
 
     def resume(self, events: Iterable[Event]) -> None:
         """Take in what was recorded and alerted before; what was alerted is not alerted again.

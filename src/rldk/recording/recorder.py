@@ -32,6 +32,7 @@ from rldk.runs import RecordedRun
 from rldk.schema.event import SCHEMA_VERSION, Event, encode_into, escaped, resumed_note
 from rldk.schema.files import RunFiles
 from rldk.schema.run_info import How, RunEnd, RunInfo, attempt_of
+from rldk.schema.training_start import TrainingStart
 
 __all__ = ["Recorder"]
 
@@ -127,12 +128,21 @@ class Recorder:
         self._crash_recorder = self._new_crash_recorder()
         self.disk.at_process_end(self._at_exit)
 
-    def begin_training(self) -> None:
+    def begin_training(self, start: TrainingStart | None = None) -> None:
         """A training begins, and no evaluation alone: an error and a signal are its end from now on.
 
         To be called from within the trainer, by which the errors that come out of it are known.
+
+        Args:
+            start: what the trainer holds; the run's file lacks it where the run began with evaluations.
         """
         self.training = True
+        attempt = self._info.newest
+        if start is not None and start != attempt.start:
+            recorded = attempt.recorded | {"start": msgspec.to_builtins(start)}
+            attempts = (*self._info.attempts[:-1], attempt_of(recorded))
+            self._info = msgspec.structs.replace(self._info, attempts=attempts)
+            self.live_doctor.begin_training(start)
         if self.ended is not None:  # by evaluations alone
             self.ended, self._info = None, msgspec.structs.replace(self._info, end=None)
             self.is_ending = False

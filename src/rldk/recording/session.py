@@ -35,6 +35,7 @@ from rldk.recording.watchdog import StallRecord, Watchdog
 from rldk.schema.event import Event, Phase
 from rldk.schema.files import RunFiles
 from rldk.schema.run_info import How
+from rldk.schema.training_start import TrainingStart
 
 __all__ = ["Session", "TrainingFacts"]
 
@@ -68,6 +69,8 @@ class TrainingFacts(msgspec.Struct, frozen=True, kw_only=True):
     """How a completion can end."""
     base_model: str | None = None
     """The folder that the model was loaded from; None where it is not a local one."""
+    start: TrainingStart | None = None
+    """What the trainer holds; None where it is not known."""
 
 
 class _Watchers(NamedTuple):
@@ -149,7 +152,7 @@ class Session:
         if self.beginning is not None:
             self.beginning.begin_training()
         if self.recorder is not None:
-            self.recorder.begin_training()
+            self.recorder.begin_training(facts.start)
         self._begin_watching()
 
     @property
@@ -236,7 +239,7 @@ class Session:
             self._on_begun(recorder.files)
             held_up = beginning.hand_over(recorder)
             if self.is_training:
-                recorder.begin_training()
+                recorder.begin_training(self._training[0].start if self._training else None)
                 self._begin_watching()
             elif held_up:  # an evaluation alone
                 recorder.end("completed")

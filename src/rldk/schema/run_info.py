@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from rldk.schema.training_start import TrainingStart
+
 __all__ = ["NOT_CLOSED", "Attempt", "How", "RunEnd", "RunInfo", "attempt_of", "read_run_info"]
 
 How = Literal["completed", "stopped", "exception", "interrupted", "terminated", "unknown"]
@@ -82,6 +84,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """Class of the model."""
     model_config: dict[str, Any] = {}
     """Configuration of the model."""
+    start: TrainingStart = TrainingStart()
+    """What the trainer held when the training began."""
     judging: dict[str, Any] = {}
     """The `Settings` of the live doctor."""
     recorded: dict[str, Any] = {}

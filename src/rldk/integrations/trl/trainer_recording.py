@@ -15,13 +15,20 @@ from rldk.integrations.trl import running_trainings, trainer_info
 from rldk.integrations.trl.early_stop import EarlyStop
 from rldk.integrations.trl.event_builder import EventBuilder
 from rldk.integrations.trl.rank_store import RankStore
-from rldk.integrations.trl.trainer_session import EndFiles, early_stop_of, plan_of, training_facts
+from rldk.integrations.trl.trainer_session import (
+    EndFiles,
+    early_stop_of,
+    plan_of,
+    start_of,
+    training_facts,
+)
 from rldk.recording.guard import Guard
 from rldk.recording.options import RecordingOptions, is_set
 from rldk.recording.session import Session
 from rldk.report.terminal_lines import show_warnings
 from rldk.schema.files import RunFiles
 from rldk.schema.run_info import How
+from rldk.schema.training_start import TrainingStart
 
 __all__ = ["TrainerRecording"]
 
@@ -82,9 +89,11 @@ class TrainerRecording:
             history = self.events.history
             make = partial(early_stop_of, self._settings, store, self._guard, args, state, model, history)
             self.early_stop = self._guard.attempt("judging for stop_on", make, None)
-        session = self.session or self._begin(args, state, hooked)
+        is_first = state.is_world_process_zero  # the only rank that records it
+        start = start_of(args, state, hooked, self._guard) if is_first else TrainingStart()
+        session = self.session or self._begin(args, state, hooked, start)
         self._describe(session, args, state, control, hooked)
-        session.begin_training(training_facts(args, state, hooked, self._guard), store)
+        session.begin_training(training_facts(args, state, hooked, self._guard, start), store)
         self.just_begun = state
 
     def begin_evaluation(
@@ -120,7 +129,7 @@ class TrainerRecording:
             self._abandon()
         if self.session is None:
             self.state, self._control = state, control
-            session = self._begin(args, state, hooked)
+            session = self._begin(args, state, hooked, TrainingStart())
             self._describe(session, args, state, control, hooked)
         return self.session
 
@@ -140,7 +149,13 @@ class TrainerRecording:
         if session is not None:
             session.abandon()
 
-    def _begin(self, args: TrainingArguments, state: TrainerState, hooked: dict[str, Any]) -> Session:
+    def _begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        hooked: dict[str, Any],
+        start: TrainingStart,
+    ) -> Session:
         """A session that has begun. Should it raise, it is not tried again before the next training."""
         self._read_keys(args)
         plan = None
@@ -148,7 +163,7 @@ class TrainerRecording:
             show_warnings()
             writes = self._options.enable_jsonl_logging and not is_set("RLDK_DISABLE_JSONL")
             history, model = None if writes else self.events.history, hooked.get("model")
-            plan = plan_of(self._options, self._settings, self._guard, args, state, model, history)
+            plan = plan_of(self._options, self._settings, self._guard, args, state, model, history, start)
         self.session = session = Session(self._options, self._guard, plan, self._begun)
         session.begin()
         return session

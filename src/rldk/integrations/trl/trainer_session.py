@@ -5,9 +5,11 @@ Invariant: what cannot be found out of a trainer costs that fact and not the rec
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from msgspec import to_builtins
 from transformers import TrainerState, TrainingArguments
 
 from rldk.health import Diagnosis, Rule, Settings
@@ -15,6 +17,7 @@ from rldk.integrations.trl import trainer_info
 from rldk.integrations.trl.early_stop import EarlyStop
 from rldk.integrations.trl.rank_store import RankStore
 from rldk.integrations.trl.rewards import ends_of
+from rldk.integrations.trl.training_start import training_start
 from rldk.recording.beginning import Plan
 from rldk.recording.completion_stats import Ends
 from rldk.recording.environment import environment
@@ -29,8 +32,9 @@ from rldk.runs import RecordedRun
 from rldk.schema.event import Event
 from rldk.schema.files import RunFiles
 from rldk.schema.run_info import RunEnd
+from rldk.schema.training_start import TrainingStart
 
-__all__ = ["EndFiles", "early_stop_of", "plan_of", "training_facts"]
+__all__ = ["EndFiles", "early_stop_of", "plan_of", "start_of", "training_facts"]
 
 History = Callable[[TrainerState], Iterator[Event]]
 
@@ -68,6 +72,7 @@ def plan_of(
     state: TrainerState,
     model: Any,
     history: History | None,
+    start: TrainingStart,
 ) -> Plan:
     """The run that a trainer begins.
 
@@ -79,6 +84,7 @@ def plan_of(
         state: its state.
         model: its model.
         history: gives the events that are in a state; None: they are written as they come.
+        start: what the trainer holds; nothing is known where an evaluation begins the run.
     """
     nothing: dict[str, Any] = {}
     info = guard.attempt("the configuration", lambda: trainer_info.configuration(args, model), nothing)
@@ -92,7 +98,12 @@ def plan_of(
         trainer_dir=trainer_dir,
         from_step=state.global_step,
         spacing=trainer_info.record_spacing(args, state),
-        about=info | {"judging": judging, "trainer_dir": os.path.realpath(trainer_dir)},
+        about=info
+        | {
+            "start": to_builtins(start),
+            "judging": judging,
+            "trainer_dir": os.path.realpath(trainer_dir),
+        },
         settings=settings,
         writing=options.writing() if history is None else None,
         write_end=EndFiles(state, history),
@@ -101,21 +112,47 @@ def plan_of(
 
 
 def training_facts(
-    args: TrainingArguments, state: TrainerState, hooked: Mapping[str, Any], guard: Guard
+    args: TrainingArguments,
+    state: TrainerState,
+    hooked: Mapping[str, Any],
+    guard: Guard,
+    start: TrainingStart,
 ) -> TrainingFacts:
-    """What a session is told of a training that begins; `hooked` is what the trainer hands to every hook."""
-    model, tokenizer = hooked.get("model"), hooked.get("processing_class")
-    counted = trainer_info.counts_every_end()
+    """What a session is told of a training that begins.
+
+    Args:
+        args: the trainer's arguments.
+        state: its state.
+        hooked: what it hands to every hook.
+        guard: takes what cannot be found out.
+        start: what the trainer holds.
+    """
     return TrainingFacts(
         trainer_dir=Path(trainer_info.trainer_dir(args)),
         from_step=int(state.global_step),
         rewards_key=state,
         reward_weights=getattr(args, "reward_weights", None),
-        ends=guard.attempt(
-            "the end tokens", lambda: ends_of(args, model, tokenizer, all_counted=counted), Ends()
+        ends=_ends(args, hooked, guard),
+        base_model=guard.attempt(
+            "the base model's folder", lambda: trainer_info.base_model(hooked.get("model")), None
         ),
-        base_model=guard.attempt("the base model's folder", lambda: trainer_info.base_model(model), None),
+        start=start,
     )
+
+
+def start_of(
+    args: TrainingArguments, state: TrainerState, hooked: Mapping[str, Any], guard: Guard
+) -> TrainingStart:
+    """What a trainer holds whose training begins; `hooked` is what the trainer hands to every hook."""
+    look = partial(training_start, args, state, hooked, _ends(args, hooked, guard), guard)
+    return guard.attempt("what the trainer holds", look, TrainingStart())
+
+
+def _ends(args: TrainingArguments, hooked: Mapping[str, Any], guard: Guard) -> Ends:
+    model, tokenizer = hooked.get("model"), hooked.get("processing_class")
+    counted = trainer_info.counts_every_end()
+    find = partial(ends_of, args, model, tokenizer, all_counted=counted)
+    return guard.attempt("the end tokens", find, Ends())
 
 
 def early_stop_of(

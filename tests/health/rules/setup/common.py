@@ -1,6 +1,7 @@
 """Runs that tests of several rules of the setup family use."""
 
 from rldk.health import RULES, Monitor, RunContext, diagnose
+from rldk.schema.training_start import TrainingStart
 
 GRPO = {
     "num_generations": 8,
@@ -23,10 +24,27 @@ GRPO = {
 }
 
 
-def begun(algorithm="grpo", model=None, model_class=None, **options):
+WHOLE = {
+    "parameters": 500_000_000,
+    "trainable": 500_000_000,
+    "optimized": 500_000_000,
+    "optimizer": "AdamW",
+    "learning_rate": 1e-6,
+}
+"""What a trainer holds that trains a whole model."""
+ADAPTER = WHOLE | {"trainable": 2_000_000, "optimized": 2_000_000, "adapter": "LORA"}
+"""What a trainer holds that trains an adapter."""
+
+
+def begun(algorithm="grpo", model=None, model_class=None, start=None, dialect="trl", **options):
     """The findings before the first record."""
     context = RunContext(
-        algorithm=algorithm, dialect="trl", options=GRPO | options, model=model or {}, model_class=model_class
+        algorithm=algorithm,
+        dialect=dialect,
+        options=GRPO | options,
+        model=model or {},
+        model_class=model_class,
+        start=TrainingStart(**(start or {})),
     )
     monitor = Monitor(context, RULES)
     monitor.begin()

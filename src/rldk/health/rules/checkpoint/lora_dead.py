@@ -42,7 +42,10 @@ class LoraDead(CheckpointRule[LoraDeadOptions]):
     """
 
     code, name, severity = "CKP004", "lora-dead", Severity.WARNING
-    explained_by = ("zero-learning-rate",)
+    explained_by = (
+        "nothing-trained",
+        "zero-learning-rate",
+    )
 
     def judge(self, found: Analysis) -> Verdict | None:
         adapter, progress = found.adapter, found.progress

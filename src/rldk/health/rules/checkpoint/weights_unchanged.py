@@ -43,7 +43,7 @@ class WeightsUnchanged(CheckpointRule[WeightsUnchangedOptions]):
     """
 
     code, name, severity = "CKP003", "weights-unchanged", Severity.CRITICAL
-    explained_by = ("zero-learning-rate", "zero-gradient", "lora-dead", "frozen-policy")
+    explained_by = ("nothing-trained", "zero-learning-rate", "zero-gradient", "lora-dead", "frozen-policy")
 
     def judge(self, found: Analysis) -> Verdict | None:
         compared, progress = found.compared, found.progress

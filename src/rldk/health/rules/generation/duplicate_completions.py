@@ -56,7 +56,7 @@ class DuplicateCompletions(RisesAboveOwnLevel[DuplicateCompletionsOptions]):
     code, name, severity = "GEN009", "duplicate-completions", Severity.WARNING
     share = DUPLICATES
     needs = (DUPLICATES,)
-    explained_by = ("entropy-collapse", "kl-blowup")
+    explained_by = ("sampling-temperature", "entropy-collapse", "kl-blowup")
     shown_by = ("before", "since")
 
     def start(self) -> None:

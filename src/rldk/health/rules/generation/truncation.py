@@ -73,7 +73,14 @@ class Truncation(Rule[TruncationOptions]):
     needs = (TRUNCATED,)
     algorithms = ONLINE
     enable = "train with GRPO or RLOO of TRL, which log completions/clipped_ratio"
-    explained_by = ("eos-mismatch", "sampling-mismatch", "kl-blowup", "length-runaway", "entropy-explosion")
+    explained_by = (
+        "sampling-temperature",
+        "eos-mismatch",
+        "sampling-mismatch",
+        "kl-blowup",
+        "length-runaway",
+        "entropy-explosion",
+    )
     shown_by = ("first-cut", "last-cut", "longest-unknown-end")
     answers = ("all-clipped",)
 

@@ -84,7 +84,7 @@ class Divergence(Rule[DivergenceOptions]):
     algorithms = LOSS_IS_PROGRESS
     enable = "log the loss"
     lasting = "the loss rose within the first records"
-    explained_by = ("non-finite", "gradient-spike", "resume-jump")
+    explained_by = ("high-learning-rate", "non-finite", "gradient-spike", "resume-jump")
 
     def start(self) -> None:
         self.loss = self.chart.track(LOSS)

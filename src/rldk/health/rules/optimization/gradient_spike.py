@@ -89,7 +89,7 @@ class GradientSpike(Rule[GradientSpikeOptions]):
     code, name, severity = "OPT002", "gradient-spike", Severity.WARNING
     needs = (GRADIENT,)
     enable = "log grad_norm, as TRL does"
-    explained_by = ("sampling-mismatch", "kl-blowup")
+    explained_by = ("high-learning-rate", "sampling-mismatch", "kl-blowup")
     answers = ("gradient-spikes",)
 
     def start(self) -> None:

@@ -92,7 +92,10 @@ class NonFinite(Rule[NonFiniteOptions]):
     kinds = ("log", "end")
     phases = ("train", "eval", "summary")
     enable = "log the loss and the gradient norm, as TRL does"
-    explained_by = ("reward-function-errors",)
+    explained_by = (
+        "high-learning-rate",
+        "reward-function-errors",
+    )
     answers = ("gradient-spikes",)
     lasting = "the gradient norm was not finite in three records, and no scaler explains it"
     forbids_saving = True

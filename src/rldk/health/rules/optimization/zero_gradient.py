@@ -62,6 +62,7 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
     needs = (GRADIENT,)
     enable = "log grad_norm, as TRL does"
     explained_by = (
+        "nothing-trained",
         "missing-rewards",
         "labels-masked",
         "zero-learning-rate",

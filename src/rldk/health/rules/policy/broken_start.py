@@ -63,6 +63,7 @@ class BrokenStart(Rule[BrokenStartOptions]):
     needs = (f"{LOGP_DIFFERENCE}|{PROB_DIFFERENCE}|{ENTROPY}",)
     algorithms = ONLINE
     enable = "log the entropy, or generate with vLLM, where TRL logs sampling/*"
+    explained_by = ("sampling-temperature",)
 
     def checkable(self) -> str | None:
         return EXCERPT if self.context.is_excerpt else None

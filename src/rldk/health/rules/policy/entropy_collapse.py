@@ -66,7 +66,7 @@ class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
     """
 
     code, name, severity = "POL005", "entropy-collapse", Severity.CRITICAL
-    explained_by = ("sampling-mismatch", "kl-blowup")
+    explained_by = ("sampling-temperature", "high-learning-rate", "sampling-mismatch", "kl-blowup")
     shown_by = ("before", "since")
     answers = ("entropy-level",)
 

@@ -59,7 +59,7 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
     """
 
     code, name, severity = "POL006", "entropy-explosion", Severity.WARNING
-    explained_by = ("sampling-mismatch", "broken-start", "kl-blowup")
+    explained_by = ("sampling-temperature", "sampling-mismatch", "broken-start", "kl-blowup")
     shown_by = ("before", "since")
     answers = ("entropy-level",)
 

@@ -80,7 +80,7 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
     code, name, severity = "POL003", "frozen-policy", Severity.CRITICAL
     needs = (f"{MARGINS}|{KL}", "lr")
     enable = "log the margins of DPO, or the KL of a run with beta > 0, and the learning rate"
-    explained_by = ("zero-learning-rate", "lora-dead")
+    explained_by = ("nothing-trained", "shared-reference", "zero-learning-rate", "lora-dead")
 
     def start(self) -> None:
         self.planned = self.context.number("learning_rate") or 0.0  # before this peak there is warm-up

@@ -85,7 +85,7 @@ class KLBlowup(Rule[KLBlowupOptions]):
     needs = (f"{KL}|{KL_SEQUENCE}|{KL_REFERENCE}",)
     algorithms = ONLINE | {"kto"}
     enable = "train with beta > 0 (kl_coef in PPO): without a reference there is no KL"
-    explained_by = ("sampling-mismatch", "stale-rollout", "negative-kl")
+    explained_by = ("high-learning-rate", "sampling-mismatch", "stale-rollout", "negative-kl")
     shown_by = ("before", "since")
 
     def start(self) -> None:

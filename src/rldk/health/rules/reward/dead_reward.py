@@ -53,7 +53,14 @@ class DeadReward(Rule[DeadRewardOptions]):
     needs = (REWARD,)
     algorithms = ONLINE
     enable = "log the reward"
-    explained_by = ("broken-start", "eos-mismatch", "truncation", "length-collapse", "reward-collapse")
+    explained_by = (
+        "sampling-temperature",
+        "broken-start",
+        "eos-mismatch",
+        "truncation",
+        "length-collapse",
+        "reward-collapse",
+    )
     shown_by = ("reward-values",)
     answers = ("reward-std-zero",)
 

@@ -55,6 +55,8 @@ class NoLearning(Rule[NoLearningOptions]):
     when_over = "forget"
     patience = 1
     explained_by = (
+        "nothing-trained",
+        "sampling-temperature",
         "broken-start",
         "zero-learning-rate",
         "frozen-policy",

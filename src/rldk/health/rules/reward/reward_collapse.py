@@ -94,6 +94,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
     algorithms = ONLINE
     enable = "log the reward"
     explained_by = (
+        "high-learning-rate",
         "reward-function-errors",
         "sampling-mismatch",
         "stale-rollout",

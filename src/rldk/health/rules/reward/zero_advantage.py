@@ -85,6 +85,7 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
     algorithms = GROUPED
     enable = "train with GRPO or RLOO of TRL, which log frac_reward_zero_std"
     explained_by = (
+        "sampling-temperature",
         "missing-rewards",
         "duplicate-completions",
         "eos-mismatch",

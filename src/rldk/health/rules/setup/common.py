@@ -5,10 +5,14 @@ from typing import Any, ClassVar
 from rldk.health.observation import Observation
 from rldk.health.rule import O_co, Rule, Severity, Verdict
 
-__all__ = ["GENERATING", "RECORD", "SetupRule"]
+__all__ = ["GENERATING", "RECORD", "START", "SetupRule"]
 
 GENERATING = frozenset({"grpo", "rloo"})
 RECORD = "record the run with RLDKCallback: the log does not hold the trainer's options"
+START = (
+    "record the training with RLDKCallback: it looks at what the trainer holds when a training begins, "
+    "except under DeepSpeed and FSDP"
+)
 
 
 class SetupRule(Rule[O_co]):
