@@ -21,6 +21,10 @@ from rldk.metrics.aliases import LOSS
 
 __all__ = ["Overfitting", "OverfittingOptions"]
 
+LEAST = 0.02
+"""Least rise, as a share of the first evaluation loss."""
+IN_ORDER = 6
+"""Evaluations of which none is below the one before: by chance one in 720."""
 EVAL_ACCURACY = "|".join(f"eval_{name}" for name in ACCURACY.split("|"))
 EVAL_PAIR_ACCURACY = "|".join(f"eval_{name}" for name in PAIR_ACCURACY.split("|"))
 
@@ -32,6 +36,8 @@ class OverfittingOptions(RuleOptions, frozen=True):
     """Least rise above the lowest evaluation loss, as a share of it."""
     evaluations: int = 3
     """Evaluations in a row."""
+    most: float = 0.5
+    """Rise that is a warning although the evaluation accuracy got better."""
 
 
 class Overfitting(Rule[OverfittingOptions]):
@@ -46,7 +52,12 @@ class Overfitting(Rule[OverfittingOptions]):
     ## How it decides
     Three evaluations in a row are at least 5% above the lowest, and by at least a fiftieth of the first. The
     smoothed training loss is below its value at the best evaluation: warning. Info where the evaluation
-    accuracy is still better than it was then. A log of unknown algorithm with a loss, a learning rate and a
+    accuracy is still better than it was then, unless the loss rose by half.
+
+    A loss that can move little, as that of KTO, may rise by less: six evaluations in a row, each at or above
+    the one before, that rose by a fiftieth of the first and by more than the training loss fell meanwhile.
+
+    A log of unknown algorithm with a loss, a learning rate and a
     gradient norm, and no key of another algorithm, is taken as sft.
 
     ## What looks alike but is healthy
@@ -76,7 +87,8 @@ class Overfitting(Rule[OverfittingOptions]):
         self.first: float | None = None
         self.least, self.least_step = inf, 0
         self.at_least = (0.0, 0.0)
-        self.above = Streak()
+        self.above, self.climbs = Streak(), Streak()
+        self.before = inf
 
     def observe(self, at: Observation) -> Verdict | None:
         value = at.values["eval_loss"]
@@ -88,14 +100,21 @@ class Overfitting(Rule[OverfittingOptions]):
             self.least, self.least_step = value, at.step
             self.at_least = (self.loss.ema10, self.accuracy.last)
         rise = value - self.least
-        far = rise >= max(self.options.rise * abs(self.least), 0.02 * abs(self.first))
-        held = self.above.feed(far and rise > 0, at.step)
+        least = LEAST * abs(self.first)
+        far = rise > 0 and rise >= max(self.options.rise * abs(self.least), least)
+        held = self.above.feed(far, at.step)
+        climbed = self.climbs.feed(value >= self.before, at.step)
+        self.before = value
         trained, accuracy = self.at_least
-        if held < self.options.evaluations or not self.loss.count or self.loss.ema10 >= 0.98 * trained:
+        fell = trained - self.loss.ema10
+        slowly = climbed >= IN_ORDER - 1 and rise >= max(least, fell) > 0 and fell > self.loss.error(10)
+        plainly = held >= self.options.evaluations and fell > 0.02 * trained
+        if not self.loss.count or not (plainly or slowly):
             return None
         if self.pairs.count and self.pairs.last < 0.35 and self.pairs.high < 0.5:
             return None  # they never were right: swapped-preferences
         better = self.accuracy.count > 1 and self.accuracy.last >= accuracy + 0.01
+        better = better and rise < self.options.most * abs(self.least)
         sure = is_offline(self.context.algorithm, self.chart) and not better
         return Verdict(
             severity=Severity.WARNING if sure else Severity.INFO,
@@ -103,7 +122,7 @@ class Overfitting(Rule[OverfittingOptions]):
             f"while the training loss fell from {trained:.3g} to {self.loss.ema10:.3g}"
             + (" (taken as sft)" if is_supervised(self.context.algorithm, self.chart) else ""),
             evidence={"eval_loss": [self.least, value], "loss": [trained, self.loss.ema10]},
-            onset=self.above.since,
+            onset=(self.above if plainly else self.climbs).since,
             confidence=min(0.6 + rise / max(abs(self.least), 1e-9), 0.9),
         )
 
