@@ -12,7 +12,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.common import scored_completions
-from rldk.health.tracks import WINDOW, Streak
+from rldk.health.tracks import BLOCK, WINDOW, Streak
 from rldk.health.trouble import BEGUN, Trouble
 from rldk.metrics.aliases import ENTROPY, LENGTH, REWARD, TRUNCATED
 
@@ -31,8 +31,17 @@ INFORM = 0.75
 """Effect from which it is information: six standard errors of the eight."""
 COMPLETIONS = 16
 """Completions a record where the batch size is not known: few, so that the error is rather too large."""
+AGAIN = 10
+"""Records after which a level near the best is measured again."""
+STEP_SHARE = 0.6
+"""Share of a fall that is between two records where it is a step."""
+LEAPS = 2.0
+"""Changes of the mean length that no policy makes, in ranges of five records on either side."""
 STEP_SEEN = 60
 """Records from the beginning of a fall in which it may prove to be a step."""
+HALF = 0.75
+"""Share of the range of the records that stands for `reward_std` where that is not logged: that of rewards of
+which half are right is 0.5 of theirs, and means vary less."""
 EARLY = 20
 """Records in a row for which a reward must be far below its first two, and by which the fall has begun."""
 
@@ -73,9 +82,12 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
     quarters of the way down to the lowest record.
 
     Where the fall is one step between two records while the policy is as before, it may be other prompts. So
-    it must be the whole gain, and a quarter more errors. The policy is as before where the gradient norm, and
+    it must be the whole gain, and ten errors. The policy is as before where the gradient norm, and
     at least two of KL, entropy, length and truncation, are within half of their earlier levels. It is a
-    warning at most then. A series that is itself a running mean needs 80 records, and its error is its
+    warning at most then. It is information where the mean length changed by a twentieth between the same two
+    records, by twice the range of five records on either side, while the gradients are as before and
+    `reward_std` is at least half of its highest: no policy changes so, other prompts do. A series that is
+    itself a running mean needs 80 records, and its error is its
     change over ten records.
 
     ## What looks alike but is healthy
@@ -126,6 +138,10 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         self.at_best: Levels | None = None
         self.calm: deque[Levels] = deque(maxlen=20)
         self.unmoved, self.step = False, 0.0
+        self.stood = False
+        """Whether the reward had gained less than its errors, which asks for more of them already."""
+        self.by_prompts = 0.0
+        """How far the reward has fallen since its best where the prompts changed."""
         self.held = Streak()
         self.swing = 0.0
 
@@ -136,16 +152,9 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         if reward.count < 10:
             return None
         smooth = "episode_reward_mean" in at.values
-        early = self._early(at.step)
+        early = None if smooth else self._early(at.step)
         error = self._swing() if smooth else reward.error(min(reward.count, 20))
-        if self.best_step < 0 or reward.ema20 >= self.best:
-            self.best, self.best_step = reward.ema20, at.step
-            self.error = error if smooth else reward.cautious_error(min(reward.count, 20))
-            # Of the best, because a spread falls together with the reward.
-            self.least = max(1.5 * reward.error(1), 0.5 * self.spread.ema20)
-            self.at_best = None
-        elif self.at_best is None:
-            self.at_best = self._levels()
+        self._compare(at.step, error, smooth=smooth)
         trouble = self.slide if smooth else self.fall
         effect = self._effect(*self._sizes(max(self.error, error), smooth=smooth), at.step)
         severity = trouble.feed(
@@ -158,7 +167,25 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
             return None
         if self.unmoved:
             severity = min(severity or Severity.INFO, Severity.WARNING)
+        if self.is_of_prompts:
+            severity = Severity.INFO
         return self._verdict(trouble, severity or Severity.INFO, self.best, reward.ema20)
+
+    def _compare(self, step: int, error: float, *, smooth: bool) -> None:
+        """Takes the level now as the best where it is higher, or as surely as high."""
+        reward = self.reward
+        if self.best_step < 0 or reward.ema20 >= self.best:
+            self.best, self.best_step = reward.ema20, step
+            self.error = error if smooth else reward.cautious_error(min(reward.count, 20))
+            # Of the best, because a spread falls together with the reward.
+            self.least = max(1.5 * reward.error(1), 0.5 * self.spread.ema20)
+            self.at_best, self.by_prompts = None, 0.0
+            return
+        self._watch_prompts()
+        if self.at_best is None:
+            self.at_best = self._levels()
+        if reward.count % AGAIN == 0 and not smooth and reward.ema20 > self.best - self.error:
+            self._measure_again()
 
     def _verdict(self, trouble: Trouble, severity: Severity, best: float, now: float) -> Verdict:
         reward = self.reward
@@ -168,12 +195,17 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
             severity=severity,
             message=f"the reward fell from {best:.3g} ({begin}) to {now:.3g} and stays down"
             + ("; all of its gain is lost" if all_gone and trouble is not self.early else "")
-            + ("; the policy is as before, so prompts or rewards may have changed" if self.unmoved else ""),
+            + self._why(),
             evidence={"reward_mean": [best, now], "start": reward.start, "error": self.error},
             onset=trouble.since,
             confidence=trouble.confidence,
             baseline=best,
         )
+
+    def _why(self) -> str:
+        if self.is_of_prompts:
+            return "; their length changed at the same record with the gradients as before: other prompts"
+        return "; the policy is as before, so prompts or rewards may have changed" if self.unmoved else ""
 
     def _effect(self, errors: float, share: float, step: int) -> float:
         """The size of the fall, a smaller one where it may be other prompts."""
@@ -185,8 +217,8 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         self.unmoved = held > 0 and self._is_as(before) and self._is_as(self.at_best)
         if 0 < held <= STEP_SEEN:  # what the policy does later is no sign of what began it
             self.step = self._step() if self._is_as(before) else 0.0
-        if held and self.step >= 0.6 * (self.best - self.reward.ema20):
-            return min(errors / WANDERS, share / 2)
+        if held and self.step >= STEP_SHARE * (self.best - self.reward.ema20):
+            return min(errors if self.stood else errors / WANDERS, share / 2)
         return effect
 
     def _sizes(self, error: float, *, smooth: bool) -> tuple[float, float]:
@@ -196,7 +228,8 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         if lost <= 0:
             return 0.0, 0.0
         errors = options.errors * error
-        if gained < errors:
+        self.stood = gained < errors
+        if self.stood:
             if smooth:
                 return 0.0, 0.0  # an agent that learns from nothing has nothing to lose yet
             errors *= WANDERS
@@ -206,16 +239,28 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
     def _early(self, step: int) -> Severity | None:
         """The severity of a fall from the first two records, before there could be a best mean."""
         reward, spread = self.reward, self.spread
-        if self.first is None or self.first[1] <= 0 or self.best > self.first[0]:
+        if self.first is None or self.best > self.first[0]:
             return None
         level, spread_then = self.first
+        if not spread.count:
+            spread_then = HALF * (reward.high - reward.low)
+        if spread_then <= 0:
+            return None
         scored = (scored_completions(self.context, 1) or COMPLETIONS) * self.chart.spacing
         error = max(spread_then / sqrt(2 * scored), reward.error(2))
         lost, way = level - reward.ema10, level - reward.low
-        effect = min(lost / (3 * error), lost / (0.75 * way)) if lost > 0 and spread.count else 0.0
+        effect = min(lost / (3 * error), lost / (0.75 * way)) if lost > 0 else 0.0
         if effect < BEGUN and reward.count > EARLY:
             self.first = None
         return self.early.feed(effect, step)
+
+    def _measure_again(self) -> None:
+        """Takes the level now as the best where it is as sure to be as high: early means are uncertain."""
+        reward = self.reward
+        error = reward.cautious_error(min(reward.count, 20))
+        if reward.ema20 - error >= self.best - self.error:
+            self.best, self.best_step, self.error = reward.ema20, reward.step, error
+            self.at_best = self._levels()
 
     def _swing(self) -> float:
         """The noise of a running mean, from its changes over `LAG` records before the fall."""
@@ -230,6 +275,30 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         values = self.reward.tail(WINDOW)
         sums = [sum(values[i : i + 5]) for i in range(len(values) - 4)]
         return max((before - after for before, after in zip(sums, sums[5:], strict=False)), default=0.0) / 5
+
+    def _watch_prompts(self) -> None:
+        """Adds a fall where the lengths leapt between two records, as no policy does: five records ago.
+
+        The lengths stood still on both sides, and the gradients are as before.
+        """
+        reward, length, gradient = self.reward, self.length, self.gradient
+        if not reward.count == length.count == gradient.count or reward.count < 2 * BLOCK:
+            return
+        lengths = length.tail(2 * BLOCK)
+        if not _leaps(lengths[:BLOCK], lengths[BLOCK:]):
+            return
+        gradients, rewards = gradient.tail(WINDOW), reward.tail(2 * BLOCK)
+        if max(gradients[-BLOCK:]) <= 1.5 * max(gradients[:-BLOCK]):
+            self.by_prompts += max(sum(rewards[:BLOCK]) - sum(rewards[BLOCK:]), 0.0) / BLOCK
+
+    @property
+    def is_of_prompts(self) -> bool:
+        """Whether the reward fell with the lengths, and groups still differ in their rewards.
+
+        Prompts that cannot be solved at all would leave them without.
+        """
+        lost = self.best - self.reward.ema20
+        return self.by_prompts >= STEP_SHARE * lost and self.spread.ema10 >= 0.5 * self.spread.high > 0
 
     def _levels(self) -> Levels:
         return (
@@ -277,3 +346,10 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
                 0.95 if self.unmoved else 0.3,
             ),
         ]
+
+
+def _leaps(before: list[float], after: list[float]) -> bool:
+    """Whether the mean length changed between two records, and stood still on both sides."""
+    was, changed = sum(before) / BLOCK, (sum(after) - sum(before)) / BLOCK
+    swing = max(max(before) - min(before), max(after) - min(after))
+    return abs(changed) >= max(LEAPS * swing, 0.05 * was) and abs(after[0] - was) >= 0.7 * abs(changed)
