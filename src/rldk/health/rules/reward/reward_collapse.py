@@ -71,7 +71,8 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
     start, for 8 records: warning. Critical from four thirds of both, because a fall of the reward adds
     half to the score. Info from three quarters of both. The error comes from means of blocks of five
     records, the larger one of now and of the best. At the best it is also that of records three apart,
-    and larger in a short log, where a few can be alike. Where the gain was smaller than eight errors, ten
+    and larger in a short log, where a few can be alike. A later level that is lower by less than its smaller
+    error is the best then. Where the gain was smaller than eight errors, ten
     are needed: autocorrelated noise with heavy tails reaches eight. Before record 100 fewer are enough,
     because noise wanders further the longer a run is. The gain counts as at least 1.5 standard deviations
     and half of `reward_std`. Where a record covers ten steps, 3 records are enough.
@@ -87,12 +88,11 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
     warning at most then. It is information where the mean length changed by a twentieth between the same two
     records, by twice the range of five records on either side, while the gradients are as before and
     `reward_std` is at least half of its highest: no policy changes so, other prompts do. A series that is
-    itself a running mean needs 80 records, and its error is its
-    change over ten records.
+    itself a running mean needs 80 records, and its error is its change over ten records.
 
     ## What looks alike but is healthy
-    A dip that recovers: downgraded to info once it is over. A switch of data or curriculum, or prompts sorted
-    by difficulty: a warning, since only you know. A resume.
+    A dip that recovers: downgraded to info once it is over. Harder prompts whose answers have another length:
+    information. A switch of data that shows in no length: a warning, since only you know. A resume.
 
     ## What to do
     Go back to the checkpoint before the first sign of trouble; lower the learning rate.
