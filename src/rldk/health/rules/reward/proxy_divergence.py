@@ -200,8 +200,8 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
     row: warning. In a short log a tenth of its records in a row is enough. What training had raised must
     lose 0.15 of its spread. What was there from the start may be traded, so it must lose all of its
     spread, the `truth_metric` 0.4 of it, and half where no completion gets anything of it any more. The first
-    two records are its first best, since what is lost at once leaves no mean. From three quarters of these sizes on it is information, a
-    warning for a `truth_metric` that training had raised.
+    two records are its first best, since what is lost at once leaves no mean. From three quarters of these
+    sizes on it is information, a warning for a `truth_metric` that training had raised.
 
     A reward function stands within two errors of its start while it still has half of its spread; another
     function gained 0.3 of its own, and the total gains: info, since only the other is learned. A function at
