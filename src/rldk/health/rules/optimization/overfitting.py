@@ -26,6 +26,14 @@ LEAST = 0.02
 IN_ORDER = 6
 """Evaluations of which none is below the one before: by chance one in 720."""
 EVAL_ACCURACY = "|".join(f"eval_{name}" for name in ACCURACY.split("|"))
+TRAIN_MARGIN = "rewards_margins"
+CARRIED = 0.15
+"""Share of the training margin that the evaluation's is at least where something carries over; the least of a
+healthy run of the wide set is 0.36."""
+SWAPPED = -0.5
+"""Share below which one of both sets is swapped: see swapped-preferences."""
+CLEAR = 5.0
+"""Standard errors by which a training margin is above 0."""
 EVAL_PAIR_ACCURACY = "|".join(f"eval_{name}" for name in PAIR_ACCURACY.split("|"))
 
 
@@ -57,8 +65,12 @@ class Overfitting(Rule[OverfittingOptions]):
     A loss that can move little, as that of KTO, may rise by less: six evaluations in a row, each at or above
     the one before, that rose by a fiftieth of the first and by more than the training loss fell meanwhile.
 
-    A log of unknown algorithm with a loss, a learning rate and a
-    gradient norm, and no key of another algorithm, is taken as sft.
+    Pairs that are told apart in training only: the training margin is five standard errors above 0 over 20
+    records, and the evaluation's is below 0.15 of it, for three evaluations: warning. Below -0.5 of it, see
+    swapped-preferences.
+
+    A log of unknown algorithm with a loss, a learning rate and a gradient norm, and no key of another
+    algorithm, is taken as sft.
 
     ## What looks alike but is healthy
     The step down of the training loss at each new epoch; noise of a small evaluation set; a preference loss
@@ -87,7 +99,11 @@ class Overfitting(Rule[OverfittingOptions]):
         self.first: float | None = None
         self.least, self.least_step = inf, 0
         self.at_least = (0.0, 0.0)
-        self.above, self.climbs = Streak(), Streak()
+        self.margin, self.eval_margin = (
+            self.chart.track(TRAIN_MARGIN),
+            self.chart.track(f"eval_{TRAIN_MARGIN}"),
+        )
+        self.above, self.climbs, self.apart = Streak(), Streak(), Streak()
         self.before = inf
 
     def observe(self, at: Observation) -> Verdict | None:
@@ -99,6 +115,7 @@ class Overfitting(Rule[OverfittingOptions]):
         if value < self.least:
             self.least, self.least_step = value, at.step
             self.at_least = (self.loss.ema10, self.accuracy.last)
+        apart = self.apart.feed(self._is_by_heart(at.step), at.step)
         rise = value - self.least
         least = LEAST * abs(self.first)
         far = rise > 0 and rise >= max(self.options.rise * abs(self.least), least)
@@ -110,7 +127,7 @@ class Overfitting(Rule[OverfittingOptions]):
         slowly = climbed >= IN_ORDER - 1 and rise >= max(least, fell) > 0 and fell > self.loss.error(10)
         plainly = held >= self.options.evaluations and fell > 0.02 * trained
         if not self.loss.count or not (plainly or slowly):
-            return None
+            return self._by_heart() if apart >= self.options.evaluations else None
         if self.pairs.count and self.pairs.last < 0.35 and self.pairs.high < 0.5:
             return None  # they never were right: swapped-preferences
         better = self.accuracy.count > 1 and self.accuracy.last >= accuracy + 0.01
@@ -124,6 +141,26 @@ class Overfitting(Rule[OverfittingOptions]):
             evidence={"eval_loss": [self.least, value], "loss": [trained, self.loss.ema10]},
             onset=(self.above if plainly else self.climbs).since,
             confidence=min(0.6 + rise / max(abs(self.least), 1e-9), 0.9),
+        )
+
+    def _is_by_heart(self, step: int) -> bool:
+        """Whether the training pairs are told apart, and those of the evaluation of this step are not."""
+        margin, evaluated = self.margin, self.eval_margin
+        if margin.count < 20 or evaluated.step != step:
+            return False
+        trained = margin.mean(20)
+        share = evaluated.last / trained if trained > CLEAR * margin.error(20) else 1.0
+        return SWAPPED < share < CARRIED
+
+    def _by_heart(self) -> Verdict:
+        trained, evaluated = self.margin.mean(20), self.eval_margin.last
+        return Verdict(
+            severity=Severity.WARNING,
+            message=f"the training pairs are told apart, with a margin of {trained:.3g}, but those of the "
+            f"evaluation are not: {evaluated:.2g}",
+            evidence={TRAIN_MARGIN: trained, f"eval_{TRAIN_MARGIN}": evaluated, "eval_loss": self.before},
+            onset=self.apart.since,
+            confidence=0.7,
         )
 
     def causes(self) -> list[Cause]:

@@ -9,10 +9,11 @@ from math import sqrt
 
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
+from rldk.health.prompt_change import PromptChange
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.common import scored_completions
-from rldk.health.tracks import BLOCK, WINDOW, Streak
+from rldk.health.tracks import WINDOW, Streak
 from rldk.health.trouble import BEGUN, Trouble
 from rldk.metrics.aliases import ENTROPY, LENGTH, REWARD, TRUNCATED
 
@@ -35,8 +36,6 @@ AGAIN = 10
 """Records after which a level near the best is measured again."""
 STEP_SHARE = 0.6
 """Share of a fall that is between two records where it is a step."""
-LEAPS = 2.0
-"""Changes of the mean length that no policy makes, in ranges of five records on either side."""
 STEP_SEEN = 60
 """Records from the beginning of a fall in which it may prove to be a step."""
 HALF = 0.75
@@ -85,10 +84,11 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
     Where the fall is one step between two records while the policy is as before, it may be other prompts. So
     it must be the whole gain, and ten errors. The policy is as before where the gradient norm, and
     at least two of KL, entropy, length and truncation, are within half of their earlier levels. It is a
-    warning at most then. It is information where the mean length changed by a twentieth between the same two
-    records, by twice the range of five records on either side, while the gradients are as before and
-    `reward_std` is at least half of its highest: no policy changes so, other prompts do. A series that is
-    itself a running mean needs 80 records, and its error is its change over ten records.
+    warning at most then. It is information where six tenths of the fall came where the mean length of the
+    completions leapt between two records, by a twentieth and six standard errors of means of five, while the
+    gradients were as before. `reward_std` must be at least half of its highest: no policy changes so, harder
+    prompts do. A series that is itself a running mean needs 80 records, and its error is its change over ten
+    records.
 
     ## What looks alike but is healthy
     A dip that recovers: downgraded to info once it is over. Harder prompts whose answers have another length:
@@ -140,8 +140,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         self.unmoved, self.step = False, 0.0
         self.stood = False
         """Whether the reward had gained less than its errors, which asks for more of them already."""
-        self.by_prompts = 0.0
-        """How far the reward has fallen since its best where the prompts changed."""
+        self.prompts = PromptChange(self.reward, self.length, self.gradient)
         self.held = Streak()
         self.swing = 0.0
 
@@ -179,9 +178,10 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
             self.error = error if smooth else reward.cautious_error(min(reward.count, 20))
             # Of the best, because a spread falls together with the reward.
             self.least = max(1.5 * reward.error(1), 0.5 * self.spread.ema20)
-            self.at_best, self.by_prompts = None, 0.0
+            self.at_best = None
+            self.prompts.reset()
             return
-        self._watch_prompts()
+        self.prompts.feed()
         if self.at_best is None:
             self.at_best = self._levels()
         if reward.count % AGAIN == 0 and not smooth and reward.ema20 > self.best - self.error:
@@ -276,21 +276,6 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         sums = [sum(values[i : i + 5]) for i in range(len(values) - 4)]
         return max((before - after for before, after in zip(sums, sums[5:], strict=False)), default=0.0) / 5
 
-    def _watch_prompts(self) -> None:
-        """Adds a fall where the lengths leapt between two records, as no policy does: five records ago.
-
-        The lengths stood still on both sides, and the gradients are as before.
-        """
-        reward, length, gradient = self.reward, self.length, self.gradient
-        if not reward.count == length.count == gradient.count or reward.count < 2 * BLOCK:
-            return
-        lengths = length.tail(2 * BLOCK)
-        if not _leaps(lengths[:BLOCK], lengths[BLOCK:]):
-            return
-        gradients, rewards = gradient.tail(WINDOW), reward.tail(2 * BLOCK)
-        if max(gradients[-BLOCK:]) <= 1.5 * max(gradients[:-BLOCK]):
-            self.by_prompts += max(sum(rewards[:BLOCK]) - sum(rewards[BLOCK:]), 0.0) / BLOCK
-
     @property
     def is_of_prompts(self) -> bool:
         """Whether the reward fell with the lengths, and groups still differ in their rewards.
@@ -298,7 +283,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         Prompts that cannot be solved at all would leave them without.
         """
         lost = self.best - self.reward.ema20
-        return self.by_prompts >= STEP_SHARE * lost and self.spread.ema10 >= 0.5 * self.spread.high > 0
+        return -self.prompts.moved >= STEP_SHARE * lost and self.spread.ema10 >= 0.5 * self.spread.high > 0
 
     def _levels(self) -> Levels:
         return (
@@ -346,10 +331,3 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
                 0.95 if self.unmoved else 0.3,
             ),
         ]
-
-
-def _leaps(before: list[float], after: list[float]) -> bool:
-    """Whether the mean length changed between two records, and stood still on both sides."""
-    was, changed = sum(before) / BLOCK, (sum(after) - sum(before)) / BLOCK
-    swing = max(max(before) - min(before), max(after) - min(after))
-    return abs(changed) >= max(LEAPS * swing, 0.05 * was) and abs(after[0] - was) >= 0.7 * abs(changed)
