@@ -27,13 +27,13 @@ IN_ORDER = 6
 """Evaluations of which none is below the one before: by chance one in 720."""
 EVAL_ACCURACY = "|".join(f"eval_{name}" for name in ACCURACY.split("|"))
 TRAIN_MARGIN = "rewards_margins"
-CARRIED = 0.15
+CARRIED = 0.2
 """Share of the training margin that the evaluation's is at least where something carries over; the least of a
 healthy run of the wide set is 0.36."""
 SWAPPED = -0.5
 """Share below which one of both sets is swapped: see swapped-preferences."""
-CLEAR = 5.0
-"""Standard errors by which a training margin is above 0."""
+CLEAR = 3.5
+"""Standard errors by which a training margin is above 0, at each of three evaluations."""
 EVAL_PAIR_ACCURACY = "|".join(f"eval_{name}" for name in PAIR_ACCURACY.split("|"))
 
 
@@ -65,8 +65,8 @@ class Overfitting(Rule[OverfittingOptions]):
     A loss that can move little, as that of KTO, may rise by less: six evaluations in a row, each at or above
     the one before, that rose by a fiftieth of the first and by more than the training loss fell meanwhile.
 
-    Pairs that are told apart in training only: the training margin is five standard errors above 0 over 20
-    records, and the evaluation's is below 0.15 of it, for three evaluations: warning. Below -0.5 of it, see
+    Pairs that are told apart in training only: the training margin is 3.5 standard errors above 0 over 20
+    records, and the evaluation's is below 0.2 of it, for three evaluations: warning. Below -0.5 of it, see
     swapped-preferences.
 
     A log of unknown algorithm with a loss, a learning rate and a gradient norm, and no key of another

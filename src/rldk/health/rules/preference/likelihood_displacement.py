@@ -20,6 +20,9 @@ RECORDS = 10
 """Records in a row for which the likelihood must be lost, and the reward be deep down without a margin."""
 EVALUATIONS = 2
 """Evaluations in a row for that: each is a mean over all its pairs."""
+MOVED, SAME = 0.005, 0.1
+"""Least change of an evaluated log-probability that tells beta, as a share of it, and how nearly two such
+must agree."""
 ERRORS = 4.0
 """Standard errors of the fall from the start, where beta is not known and other answers are compared."""
 
@@ -55,8 +58,9 @@ class LikelihoodDisplacement(Rule[LikelihoodDisplacementOptions]):
     The reward is in units of beta: with a small beta a fall is more than it looks. So the log-probability of
     the chosen answers counts too, against that of the reference on the same answers (the reward divided by
     beta is their difference). 1.6 times the reference's, for ten records in a row: warning. Where beta is not
-    known it must be twice that of the first five records, by four standard errors. Evaluations are judged
-    likewise, two in a row: KTO with bad answers only logs no chosen ones in training.
+    known, and evaluations of the same pairs do not tell it, it must be twice that of the first five records,
+    by four standard errors. Evaluations are judged likewise, two in a row: KTO with bad answers only logs no
+    chosen ones in training.
 
     ## What looks alike but is healthy
     A mild fall: DPO raises a difference, and most good runs lower both sides, to 1.2 times the reference's
@@ -85,6 +89,8 @@ class LikelihoodDisplacement(Rule[LikelihoodDisplacementOptions]):
         self.eval_chosen, self.eval_logps = track(f"eval_{CHOSEN}"), track(f"eval_{LIKELIHOOD}")
         self.low, self.deep, self.lost, self.eval_lost = Streak(), Streak(), Streak(), Streak()
         self.beta = self.context.number("beta") or 0.0
+        self.evaluated: tuple[float, float] | None = None
+        self.slopes: list[float] = []
 
     def observe(self, at: Observation) -> Verdict | None:
         if at.phase == "eval":
@@ -120,12 +126,27 @@ class LikelihoodDisplacement(Rule[LikelihoodDisplacementOptions]):
     def _evaluated(self, at: Observation) -> Verdict | None:
         """Judges the chosen answers of the evaluations."""
         chosen, logps = self.eval_chosen, self.eval_logps
+        if not self.beta and logps.step == chosen.step == at.step:
+            self._learn_beta(logps.last, chosen.last)
         times = self._times(logps.last, chosen.last) if self.beta else 0.0
         low = chosen.last < self.options.warning and (not self.beta or times >= 1 + self.options.likelihood)
         held = self.eval_lost.feed(times >= self.options.times or low, at.step)
         if held < EVALUATIONS:
             return None
         return self._gone(logps.last, chosen.last, times, self.eval_lost)
+
+    def _learn_beta(self, logps: float, reward: float) -> None:
+        """Take beta from evaluations of the same pairs: what the reward moved by what the likelihood did."""
+        if self.evaluated is not None:
+            before, rewarded = self.evaluated
+            if abs(logps - before) < MOVED * abs(before):
+                return
+            self.slopes.append((reward - rewarded) / (logps - before))
+            low, high = min(self.slopes[-2:]), max(self.slopes[-2:])
+            if len(self.slopes) > 1 and low > 0 and high <= (1 + SAME) * low:
+                self.beta = high
+            self.slopes = self.slopes[-1:]
+        self.evaluated = (logps, reward)
 
     def _gone(self, logps: float, level: float, times: float, streak: Streak) -> Verdict:
         return Verdict(
