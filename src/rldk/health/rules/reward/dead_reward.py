@@ -13,6 +13,8 @@ from rldk.metrics.aliases import REWARD, TRUNCATED
 
 __all__ = ["DeadReward", "DeadRewardOptions"]
 
+TRIFLE = 1e-6
+"""Share of the largest spread that counts as none: logs are rounded."""
 BEFORE = 5
 """Records whose mean stands for the reward before it became the same for all."""
 
@@ -104,8 +106,9 @@ class DeadReward(Rule[DeadRewardOptions]):
     def _since(self, step: int) -> Verdict | None:
         """The verdict on a reward that became the same for all between two records."""
         reward, spread = self.reward, self.spread
-        flat = spread.count == reward.count > BEFORE and spread.last <= 1e-9
-        same = flat and abs(reward.last - reward.recent[-2]) <= 1e-9
+        nothing = TRIFLE * max(spread.high, reward.high - reward.low)  # no unit of the reward decides
+        flat = spread.count == reward.count > BEFORE and spread.last <= nothing
+        same = flat and abs(reward.last - reward.recent[-2]) <= nothing
         held = self.same.feed(same, step)
         if held == 1:
             # The record before this one is the first with this value.

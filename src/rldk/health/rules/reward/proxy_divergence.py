@@ -119,7 +119,7 @@ class Truth:
     @property
     def is_gone(self) -> bool:
         """Whether no completion gets anything of it any more, or each the same, less than at its best."""
-        return self.unit.count > 0 and self.unit.ema20 <= GONE * self.spread
+        return self.unit.count > 0 and self.unit.ema10 <= GONE * self.spread
 
     def loss(self, step: int) -> float:
         """What it lost since its best."""
