@@ -140,6 +140,6 @@ def test_a_function_that_is_gone_within_ten_records_is_named(left, severity):
             "rewards/other/std": np.full(100, 0.3),
         }
     )
-    found = finding(rows, "proxy-divergence", "grpo", options={"per_device_train_batch_size": 32})
+    found = finding(rows, "proxy-divergence", "grpo", options={"per_device_train_batch_size": 96})
     alarm = found.severity if found is not None and found.severity != "info" else None
     assert alarm == severity
