@@ -65,8 +65,8 @@ class Overfitting(Rule[OverfittingOptions]):
     A loss that can move little, as that of KTO, may rise by less: six evaluations in a row, each at or above
     the one before, that rose by a fiftieth of the first and by more than the training loss fell meanwhile.
 
-    Pairs that are told apart in training only: the training margin is 3.5 standard errors above 0 over 20
-    records, and the evaluation's is below 0.2 of it, for three evaluations: warning. Below -0.5 of it, see
+    Pairs that the model separates in training only: the training margin is 3.5 standard errors above 0 over
+    20 records, and the evaluation's is below 0.2 of it, for three evaluations: warning. Below -0.5 of it, see
     swapped-preferences.
 
     A log of unknown algorithm with a loss, a learning rate and a gradient norm, and no key of another
@@ -144,7 +144,7 @@ class Overfitting(Rule[OverfittingOptions]):
         )
 
     def _is_by_heart(self, step: int) -> bool:
-        """Whether the training pairs are told apart, and those of the evaluation of this step are not."""
+        """Whether the model separates the training pairs, and not those of the evaluation of this step."""
         margin, evaluated = self.margin, self.eval_margin
         if margin.count < 20 or evaluated.step != step:
             return False
@@ -156,8 +156,8 @@ class Overfitting(Rule[OverfittingOptions]):
         trained, evaluated = self.margin.mean(20), self.eval_margin.last
         return Verdict(
             severity=Severity.WARNING,
-            message=f"the training pairs are told apart, with a margin of {trained:.3g}, but those of the "
-            f"evaluation are not: {evaluated:.2g}",
+            message=f"the model separates the training pairs, with a margin of {trained:.3g}, but not those "
+            f"of the evaluation: {evaluated:.2g}",
             evidence={TRAIN_MARGIN: trained, f"eval_{TRAIN_MARGIN}": evaluated, "eval_loss": self.before},
             onset=self.apart.since,
             confidence=0.7,

@@ -37,7 +37,7 @@ class NoLearningOptions(RuleOptions, frozen=True):
     """Gain in standard deviations of the record-to-record noise that counts as learning."""
 
 
-class Evaluated:
+class EvaluationLosses:
     """The evaluations of a loss, by the learning rate that was spent before each: its sum over the steps."""
 
     def __init__(self, loss: Track, rate: Track) -> None:
@@ -139,7 +139,7 @@ class NoLearning(Rule[NoLearningOptions]):
         self.on_answers = self.context.algorithm in ON_ANSWERS
         self.reward = self.chart.track(REWARD)
         self.loss = self.chart.track(LOSS)
-        self.evaluated = Evaluated(self.chart.track("eval_loss"), self.chart.track("lr"))
+        self.evaluated = EvaluationLosses(self.chart.track("eval_loss"), self.chart.track("lr"))
         self.early = 0.0
         self.best = float("-inf")
         self.last: Verdict | None = None
