@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from typing import Any
 
-from wide import offline, online, reward_faults
+from wide import offline, online, reward_faults, unseen
 from wide.row import Row
 
 __all__ = ["ROWS", "by_run"]
@@ -32,7 +32,7 @@ ILL = _in_turn(
     for pair in zip_longest([*online.ILL, *reward_faults.ILL], offline.ILL, fillvalue=[])
     for group in pair
 )
-ROWS = _in_turn([HEALTHY, ILL[::2], ILL[1::2]])
+ROWS = [*_in_turn([HEALTHY, ILL[::2], ILL[1::2]]), *unseen.ROWS]
 """A third of them healthy."""
 
 

@@ -84,3 +84,9 @@ def test_records_of_ten_steps_are_counted_too():
     cut = share(np.full(5, 0.02), line(0.02, 1.0, 5), np.full(20, 1.0))
     finding = found({"truncated_frac": cut, "reward_mean": flat(0.3, 30)}, "truncation", spacing=10)
     assert finding.severity in ("warning", "critical")
+
+
+def test_a_level_needs_fewer_records_where_each_is_a_mean_of_many_steps():
+    columns = {"truncated_frac": share(np.full(25, 0.57)), "reward_mean": flat(0.3, 25)}
+    assert found(columns, "truncation", spacing=10).severity == "warning"
+    assert found(columns, "truncation") is None

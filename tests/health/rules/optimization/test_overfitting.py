@@ -4,7 +4,7 @@ import pytest
 
 from health.rows import evaluated, finding, trains
 from health.rules.optimization.common import sft
-from rldk.testing import line
+from rldk.testing import line, noise
 
 OVER = "overfitting"
 
@@ -70,3 +70,40 @@ def test_a_plain_log_of_a_loss_is_taken_as_sft_and_one_with_other_keys_is_not():
     columns["dpo_loss"] = columns["loss"]
     found = finding(evaluated(trains(**columns), 10, loss=losses), OVER)
     assert (found.severity, "taken as sft" in found.message) == ("info", False)
+
+
+def test_a_loss_that_rose_by_half_is_a_warning_although_the_accuracy_rose():
+    rows = evaluated(
+        trains(loss=line(0.7, 0.1, 80), rewards_margins=line(0, 4, 80)),
+        10,
+        loss=[0.65, 0.64, 0.75, 0.9, 1.0, 1.1, 1.2, 1.24],
+        rewards_accuracies=[0.56, 0.58, 0.6, 0.61, 0.62, 0.64, 0.65, 0.66],
+    )
+    assert finding(rows, OVER, "dpo").severity == "warning"
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "severity"),
+    [
+        ([0.5, 0.501, 0.505, 0.508, 0.51, 0.512, 0.514, 0.515], "warning"),
+        ([0.5, 0.501, 0.499, 0.508, 0.506, 0.512, 0.51, 0.515], None),  # not in order
+        ([0.5, 0.4995, 0.499, 0.498, 0.4975, 0.497, 0.4965, 0.496], None),
+    ],
+)
+def test_a_slow_rise_counts_where_each_evaluation_is_above_the_one_before(evaluations, severity):
+    rows = evaluated(trains(loss=line(0.5, 0.488, 160) + noise(160, 0.002)), 20, loss=evaluations)
+    found = finding(rows, OVER, "kto")
+    assert (found and found.severity) == severity
+
+
+@pytest.mark.parametrize(("share", "severity"), [(0.1, "warning"), (0.36, None), (1.2, None)])
+def test_pairs_that_are_told_apart_in_training_only_are_learned_by_heart(share, severity):
+    margins = line(0, 0.5, 160) + noise(160, 0.1)
+    rows = evaluated(
+        trains(loss=line(0.5, 0.45, 160), rewards_margins=margins),
+        20,
+        loss=line(0.5, 0.49, 8),
+        rewards_margins=share * line(0.05, 0.5, 8),
+    )
+    found = finding(rows, OVER, "kto")
+    assert (found and found.severity) == severity

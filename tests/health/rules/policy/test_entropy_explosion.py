@@ -43,3 +43,15 @@ def test_an_explosion_from_the_third_record_is_named():
     assert finding.severity == "warning"
     assert finding.onset_step <= 6
     assert finding.first_step <= 13
+
+
+@pytest.mark.parametrize(("length", "severity"), [(3.5, "info"), (2.5, "warning")])
+def test_a_leap_with_the_length_of_the_answers_is_of_the_prompts(length, severity):
+    level = np.concatenate([np.full(60, 0.1), np.full(60, 0.45)])
+    columns = {
+        "entropy_mean": level + noise(120, 0.02),
+        "reward_mean": np.concatenate([np.full(60, 0.9), np.full(60, 0.45)]) + noise(120, 0.05),
+        "completion_length_mean": np.concatenate([np.full(60, 2.5), np.full(60, length)]) + noise(120, 0.1),
+        "grad_norm": np.ones(120),
+    }
+    assert found(columns, "entropy-explosion").severity == severity

@@ -89,3 +89,10 @@ def test_small_margins_of_online_dpo_or_without_accuracies_are_not_stuck():
     assert found(columns, "frozen-policy", algorithm="online_dpo") is None
     del columns["rewards_accuracies"]  # as in KTO: a small beta would look the same
     assert found(columns, "frozen-policy", algorithm="kto") is None
+
+
+def test_answers_of_online_dpo_that_are_all_alike_are_no_frozen_policy():
+    columns = preference(np.zeros(100)) | {"rewards_chosen": np.full(100, 0.7)}
+    assert found(columns, "frozen-policy", algorithm="online_dpo") is None
+    columns["rewards_chosen"] = np.zeros(100)
+    assert found(columns, "frozen-policy", algorithm="online_dpo").severity == "critical"

@@ -27,9 +27,33 @@ def test_a_long_warm_up_does_not_count():
 def test_a_reward_model_at_chance_is_a_warning_after_enough_steps():
     found = finding(reward_model(0.5, 0.695), CHANCE, "reward")
     assert found.severity == "warning"
-    assert found.first_step > 200
+    assert found.first_step >= 200
     assert finding(reward_model(0.5, 0.695, 19), CHANCE, "reward") is None
 
 
 def test_noisy_preferences_are_silent():
     assert finding(reward_model(0.63, 0.65), CHANCE, "reward") is None
+
+
+def test_scores_that_are_all_alike_are_named_early():
+    columns = {"loss": np.full(60, 0.6931), "reward_model_margin_mean": noise(60, 1e-4)}
+    rows = trains(**columns, reward_model_accuracy=np.zeros(60))
+    found = finding(rows, CHANCE, "reward")
+    assert (found.severity, found.first_step) == ("warning", 20)
+    assert "same score" in found.message
+    columns["reward_model_margin_mean"] = line(0.01, 0.5, 60)
+    assert finding(trains(**columns, reward_model_accuracy=line(0.5, 0.7, 60)), CHANCE, "reward") is None
+
+
+def test_half_of_the_pairs_is_chance_although_the_loss_falls():
+    assert finding(reward_model(0.42, line(0.69, 0.4, 60)), CHANCE, "reward").severity == "warning"
+
+
+def test_orpo_is_judged_by_its_own_reward():
+    def orpo(accuracy):
+        rises = accuracy + noise(160, 0.1)
+        return trains(loss=line(1.0, 0.7, 160), rewards_accuracies_token_mean=rises)
+
+    assert finding(orpo(0.47), CHANCE, "orpo").severity == "warning"
+    for healthy in (0.6, line(0.3, 0.49, 160)):  # the second has pairs swapped: another rule's
+        assert finding(orpo(healthy), CHANCE, "orpo") is None

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from health.rules.reward.common import flat
 from rldk.testing import found, line
 
 SPARSE = {"reward_mean": np.zeros(31), "reward_std": np.zeros(31), "grad_norm": np.zeros(31)}
@@ -56,3 +57,16 @@ def test_a_reward_that_moved_once_or_varies_within_the_batch_is_not_dead():
 def test_a_solved_task_is_not_dead():
     solved = np.concatenate([line(0, 1, 30), np.ones(60)])
     assert found({"reward_mean": solved, "reward_std": np.zeros(90)}, "dead-reward") is None
+
+
+def test_a_reward_that_becomes_one_for_all_between_two_records_is_named():
+    before = {"reward_mean": flat(0.6, records=40), "reward_std": flat(0.45, records=40, sd=0.02)}
+    after = {"reward_mean": np.ones(30), "reward_std": np.zeros(30)}
+    lenient = {name: np.concatenate([before[name], after[name]]) for name in before}
+    finding = found(lenient, "dead-reward")
+    assert (finding.severity, finding.onset_step) == ("warning", 42)
+
+
+def test_a_task_that_is_solved_by_degrees_is_not_dead():
+    mean = np.concatenate([line(0.6, 1.0, 40), np.ones(30)])
+    assert found({"reward_mean": mean, "reward_std": np.sqrt(mean * (1 - mean))}, "dead-reward") is None

@@ -125,3 +125,21 @@ def test_without_a_truth_it_is_not_checked_and_says_what_to_name():
         one for one in diagnosis({"reward_mean": RISING}).not_checked if one.rule == "proxy-divergence"
     ]
     assert "truth_metric" in unchecked.how
+
+
+@pytest.mark.parametrize(("left", "severity"), [(0.0, "warning"), (0.35, None)])
+def test_a_function_that_is_gone_within_ten_records_is_named(left, severity):
+    exact = np.concatenate([line(0.45, left, 8), np.full(92, left)])
+    spread = np.sqrt(exact * (1 - exact))
+    rows = trains(
+        **{
+            "reward_mean": np.concatenate([line(0.2, 0.8, 20), np.full(80, 0.8)]) + noise(100, 0.03),
+            "rewards/exact/mean": exact,
+            "rewards/exact/std": spread,
+            "rewards/other/mean": np.concatenate([line(0.2, 0.8, 20), np.full(80, 0.8)]),
+            "rewards/other/std": np.full(100, 0.3),
+        }
+    )
+    found = finding(rows, "proxy-divergence", "grpo", options={"per_device_train_batch_size": 96})
+    alarm = found.severity if found is not None and found.severity != "info" else None
+    assert alarm == severity

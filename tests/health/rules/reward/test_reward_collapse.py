@@ -107,3 +107,32 @@ def test_the_unit_of_the_reward_decides_nothing(scale, offset):
         found({"reward_mean": one}, "reward-collapse") for one in (series, scale * series + offset)
     )
     assert (plain.severity, plain.first_step) == (other.severity, other.first_step)
+
+
+def harder(fall, length, gradient=1.0):
+    """A curriculum: from record 60 on the prompts are harder."""
+    level = np.concatenate([np.full(60, 0.9), np.full(60, fall)])
+    return {
+        "reward_mean": level + noise(120, 0.03),
+        "reward_std": np.full(120, 0.3),
+        "completion_length_mean": np.concatenate([np.full(60, 5.0), np.full(60, length)]) + noise(120, 0.05),
+        "grad_norm": np.concatenate([np.ones(60), np.full(60, gradient)]),
+    }
+
+
+def test_a_fall_with_the_length_of_the_answers_is_of_the_prompts():
+    assert found(harder(0.4, 7.0), "reward-collapse").severity == "info"
+    for alarm in (harder(0.4, 5.0), harder(0.4, 7.0, gradient=4.0)):
+        assert found(alarm, "reward-collapse").severity != "info"
+
+
+def test_a_collapse_at_once_is_named_where_no_spread_is_logged():
+    series = np.concatenate([[0.7, 0.55, 0.3], np.zeros(60)])
+    assert found({"reward_mean": series}, "reward-collapse", algorithm="online_dpo").severity == "warning"
+
+
+def test_a_best_of_few_records_gives_way_to_one_that_is_surer():
+    reward = np.concatenate([flat(0.84, 3, 0.12, 90), flat(0.25, 3, 0.12, 18), flat(0.8, 3, 0.12, 60)])
+    reward[:12] += 0.05 * np.resize([1, -1], 12) + 0.02
+    finding = found({"reward_mean": reward}, "reward-collapse")
+    assert finding is not None

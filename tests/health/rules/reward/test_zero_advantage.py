@@ -102,3 +102,14 @@ def test_a_reward_that_died_is_not_a_rare_success():
     share = np.concatenate([flat(0.3, sd=0.05, records=60), flat(0.97, sd=0.01, records=140)])
     columns = {"frac_reward_zero_std": share.clip(0, 1), "reward_mean": reward}
     assert found(columns, "zero-advantage", options={"num_generations": 8}).severity == "warning"
+
+
+def test_successes_that_are_rare_are_no_excuse_once_many_were_scored():
+    reward = np.zeros(100)
+    reward[[8, 40, 70]] = 1 / 32
+    share = np.where(reward > 0, 0.75, 1.0)
+    columns = {"frac_reward_zero_std": share, "reward_mean": reward}
+    options = {"per_device_train_batch_size": 32, "num_generations": 8}
+    finding = found(columns, "zero-advantage", options=options)
+    assert finding.severity == "warning"
+    assert finding.first_step >= 16  # 500 completions

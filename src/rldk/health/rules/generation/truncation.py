@@ -50,7 +50,8 @@ class Truncation(Rule[TruncationOptions]):
     Two sizes decide, by the median of eleven records or the mean of ten if that is lower. *It rose*: the
     score is 1 at a rise of 0.25 above the run's lowest mean (or the mean of the first five), for five
     records. It is the rise in units of 0.25, or of 2.5 times the noise if that is more. *It stays*: the score
-    is 1 at a share of 0.25 and 2 at 0.9, for 50 records or for 25 that span 100 steps. A reward that gained
+    is 1 at a share of 0.25 and 2 at 0.9, for 50 records or for 25 that span 100 steps,
+    and fewer where a record is a mean of several steps. A reward that gained
     since then takes away up to half of the score; see [severity](../severity.md). From a score of 1 on it is
     a warning, critical from 2 while the reward falls. Info where only the gain keeps it below. *Everything is
     cut*: at least 0.95, the shortest completion as long as the longest, for 20 records, and the reward has
@@ -104,7 +105,8 @@ class Truncation(Rule[TruncationOptions]):
         whole = self.whole.feed(cut.last >= options.all and self._all_alike(), at.step)
         dead = whole >= 4 * options.records
         times = 4 if dead else 5 if at.step - self.level.since >= 100 else 10
-        level = self.level.feed(self._size(now), at.step, records=times * options.records)
+        records = self.enough(times * options.records, least=10)
+        level = self.level.feed(self._size(now), at.step, records=records)
         self.score = max(self.rise.score, self.level.score)
         if cut.count < 10 or (rise is None and level is None):
             return None

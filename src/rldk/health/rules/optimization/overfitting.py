@@ -21,7 +21,19 @@ from rldk.metrics.aliases import LOSS
 
 __all__ = ["Overfitting", "OverfittingOptions"]
 
+LEAST = 0.02
+"""Least rise, as a share of the first evaluation loss."""
+IN_ORDER = 6
+"""Evaluations of which none is below the one before: by chance one in 720."""
 EVAL_ACCURACY = "|".join(f"eval_{name}" for name in ACCURACY.split("|"))
+TRAIN_MARGIN = "rewards_margins"
+CARRIED = 0.2
+"""Share of the training margin that the evaluation's is at least where something carries over; the least of a
+healthy run of the wide set is 0.36."""
+SWAPPED = -0.5
+"""Share below which one of both sets is swapped: see swapped-preferences."""
+CLEAR = 3.5
+"""Standard errors by which a training margin is above 0, at each of three evaluations."""
 EVAL_PAIR_ACCURACY = "|".join(f"eval_{name}" for name in PAIR_ACCURACY.split("|"))
 
 
@@ -32,6 +44,8 @@ class OverfittingOptions(RuleOptions, frozen=True):
     """Least rise above the lowest evaluation loss, as a share of it."""
     evaluations: int = 3
     """Evaluations in a row."""
+    most: float = 0.5
+    """Rise that is a warning although the evaluation accuracy got better."""
 
 
 class Overfitting(Rule[OverfittingOptions]):
@@ -46,8 +60,17 @@ class Overfitting(Rule[OverfittingOptions]):
     ## How it decides
     Three evaluations in a row are at least 5% above the lowest, and by at least a fiftieth of the first. The
     smoothed training loss is below its value at the best evaluation: warning. Info where the evaluation
-    accuracy is still better than it was then. A log of unknown algorithm with a loss, a learning rate and a
-    gradient norm, and no key of another algorithm, is taken as sft.
+    accuracy is still better than it was then, unless the loss rose by half.
+
+    A loss that can move little, as that of KTO, may rise by less: six evaluations in a row, each at or above
+    the one before, that rose by a fiftieth of the first and by more than the training loss fell meanwhile.
+
+    Pairs that the model separates in training only: the training margin is 3.5 standard errors above 0 over
+    20 records, and the evaluation's is below 0.2 of it, for three evaluations: warning. Below -0.5 of it, see
+    swapped-preferences.
+
+    A log of unknown algorithm with a loss, a learning rate and a gradient norm, and no key of another
+    algorithm, is taken as sft.
 
     ## What looks alike but is healthy
     The step down of the training loss at each new epoch; noise of a small evaluation set; a preference loss
@@ -76,7 +99,12 @@ class Overfitting(Rule[OverfittingOptions]):
         self.first: float | None = None
         self.least, self.least_step = inf, 0
         self.at_least = (0.0, 0.0)
-        self.above = Streak()
+        self.margin, self.eval_margin = (
+            self.chart.track(TRAIN_MARGIN),
+            self.chart.track(f"eval_{TRAIN_MARGIN}"),
+        )
+        self.above, self.climbs, self.apart = Streak(), Streak(), Streak()
+        self.before = inf
 
     def observe(self, at: Observation) -> Verdict | None:
         value = at.values["eval_loss"]
@@ -87,15 +115,23 @@ class Overfitting(Rule[OverfittingOptions]):
         if value < self.least:
             self.least, self.least_step = value, at.step
             self.at_least = (self.loss.ema10, self.accuracy.last)
+        apart = self.apart.feed(self._is_by_heart(at.step), at.step)
         rise = value - self.least
-        far = rise >= max(self.options.rise * abs(self.least), 0.02 * abs(self.first))
-        held = self.above.feed(far and rise > 0, at.step)
+        least = LEAST * abs(self.first)
+        far = rise > 0 and rise >= max(self.options.rise * abs(self.least), least)
+        held = self.above.feed(far, at.step)
+        climbed = self.climbs.feed(value >= self.before, at.step)
+        self.before = value
         trained, accuracy = self.at_least
-        if held < self.options.evaluations or not self.loss.count or self.loss.ema10 >= 0.98 * trained:
-            return None
+        fell = trained - self.loss.ema10
+        slowly = climbed >= IN_ORDER - 1 and rise >= max(least, fell) > 0 and fell > self.loss.error(10)
+        plainly = held >= self.options.evaluations and fell > 0.02 * trained
+        if not self.loss.count or not (plainly or slowly):
+            return self._by_heart() if apart >= self.options.evaluations else None
         if self.pairs.count and self.pairs.last < 0.35 and self.pairs.high < 0.5:
             return None  # they never were right: swapped-preferences
         better = self.accuracy.count > 1 and self.accuracy.last >= accuracy + 0.01
+        better = better and rise < self.options.most * abs(self.least)
         sure = is_offline(self.context.algorithm, self.chart) and not better
         return Verdict(
             severity=Severity.WARNING if sure else Severity.INFO,
@@ -103,8 +139,28 @@ class Overfitting(Rule[OverfittingOptions]):
             f"while the training loss fell from {trained:.3g} to {self.loss.ema10:.3g}"
             + (" (taken as sft)" if is_supervised(self.context.algorithm, self.chart) else ""),
             evidence={"eval_loss": [self.least, value], "loss": [trained, self.loss.ema10]},
-            onset=self.above.since,
+            onset=(self.above if plainly else self.climbs).since,
             confidence=min(0.6 + rise / max(abs(self.least), 1e-9), 0.9),
+        )
+
+    def _is_by_heart(self, step: int) -> bool:
+        """Whether the model separates the training pairs, and not those of the evaluation of this step."""
+        margin, evaluated = self.margin, self.eval_margin
+        if margin.count < 20 or evaluated.step != step:
+            return False
+        trained = margin.mean(20)
+        share = evaluated.last / trained if trained > CLEAR * margin.error(20) else 1.0
+        return SWAPPED < share < CARRIED
+
+    def _by_heart(self) -> Verdict:
+        trained, evaluated = self.margin.mean(20), self.eval_margin.last
+        return Verdict(
+            severity=Severity.WARNING,
+            message=f"the model separates the training pairs, with a margin of {trained:.3g}, but not those "
+            f"of the evaluation: {evaluated:.2g}",
+            evidence={TRAIN_MARGIN: trained, f"eval_{TRAIN_MARGIN}": evaluated, "eval_loss": self.before},
+            onset=self.apart.since,
+            confidence=0.7,
         )
 
     def causes(self) -> list[Cause]:

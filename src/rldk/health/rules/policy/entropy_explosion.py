@@ -7,12 +7,18 @@ gains takes away half of the score.
 from math import log
 
 from rldk.health.observation import Observation
+from rldk.health.prompt_change import PromptChange
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
 from rldk.health.rules.policy.common import DOUBTFUL, EntropyRule
 from rldk.health.trouble import Trouble, size
+from rldk.metrics.aliases import LENGTH
 
 __all__ = ["EntropyExplosion", "EntropyExplosionOptions"]
+
+
+BY_PROMPTS = 0.6
+"""Share of a rise that came where the prompts changed which makes it theirs."""
 
 
 class EntropyExplosionOptions(RuleOptions, frozen=True):
@@ -44,6 +50,9 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
     allows; see [severity](../severity.md). A reward that gained since then halves it. From a score of 1 on it
     is a warning; info where only the gain keeps it below.
 
+    It is information too where six tenths of the rise came where the mean length of the completions leapt
+    between two records while the gradients were as before: no policy changes so, harder prompts do.
+
     ## What looks alike but is healthy
     A slow rise by less than 1 nat that levels, with a better reward (rllm#116, verl#651). A bump that
     recovers without loss of reward. The median of records 5 to 25 alone is no baseline: a policy may be lost
@@ -66,8 +75,10 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
     def start(self) -> None:
         super().start()
         self.high = Trouble(self.reward, records=self.options.records, enough=self.enough)
+        self.prompts = PromptChange(self.entropy, self.chart.track(LENGTH), self.gradient)
 
     def observe(self, at: Observation) -> Verdict | None:
+        self.prompts.feed()
         levels = self._levels()
         if not levels:
             return None
@@ -76,6 +87,8 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
         self.score = self.high.score
         if severity is None:
             return None
+        if self.prompts.moved >= BY_PROMPTS * (self.entropy.middle - own):
+            self.score, severity = min(self.score, DOUBTFUL), Severity.INFO
         limit = max(own * self.options.times, own + self.options.rise)
         return self._verdict(min(severity, self.severity), self.high, own, limit, "rose")
 

@@ -65,7 +65,8 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
 
     ## What looks alike but is healthy
     A small beta makes margins small while most pairs are ranked right: hence the accuracy. Online DPO makes
-    new pairs of its own answers, so its margins stay small. The first records, and warm-up, always look like
+    new pairs of its own answers, so its margins stay small; where they are all alike its margin is 0, but the
+    reward of the chosen ones is not. The first records, and warm-up, always look like
     this. The rule is silent without a logged learning rate, and where the reference follows the policy
     (`sync_ref_model`). Groups without advantage have no gradient: see zero-advantage.
 
@@ -85,6 +86,7 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
     def start(self) -> None:
         self.planned = self.context.number("learning_rate") or 0.0  # before this peak there is warm-up
         self.margins = self.chart.track(MARGINS)
+        self.chosen = self.chart.track("rewards_chosen")
         self.kl = self.chart.track(KL)
         self.loss = self.chart.track(LOSS)
         self.rate = self.chart.track("lr")
@@ -132,6 +134,8 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
         loss = self.loss
         equal = abs(self.margins.last) < self.margin
         equal = equal and (not loss.count or abs(loss.last - loss.first) < self.options.margin)
+        if self.context.algorithm in ONLINE and self.chosen.count:  # alike answers have no margin either
+            equal = equal and abs(self.chosen.last) < self.margin
         gradient = at.values.get("grad_norm")
         dead = self.dead.feed(equal and rate > 0 and gradient is not None and gradient < 1e-8, at.step)
         held = self.still.feed(equal and (warm or self.found), at.step)

@@ -12,6 +12,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.common import scored_completions
 from rldk.health.rules.reward.common import MAX_FUNCTIONS, MEAN, PREFIX, STD
 from rldk.health.tracks import BLOCK, WINDOW, Track
 from rldk.health.trouble import BEGUN, Level, Trouble
@@ -32,6 +33,13 @@ FEWEST = 25
 """Train records before which a reward function that stands has not been waited for."""
 UNLEARNED = 0.4
 """Share of its spread that the truth must lose where training had not raised it."""
+FIRST = 2
+"""Records whose mean stands for what a function gave before the training."""
+GONE = 0.05
+"""Share of its spread that is left where no completion gets anything of a function."""
+GONE_SHARE = 0.5
+"""Share of its spread that a function which is gone must have lost: one that few completions get cannot lose
+all of it."""
 ROOM, SKEW = 0.12, 0.6
 """A function at its top is within `ROOM` of its largest spread from its highest record, and its noise is
 one-sided: that distance is at most `SKEW` of the distance to its lowest."""
@@ -46,6 +54,8 @@ LOST, ROSE, MOST = 2.0, 6.0, 1.6
 standard errors, in full where it gained four. Noise of two series rarely parts them so."""
 TRIFLE = 0.1
 """Share of the range of the total that a spread counts as at least: a constant may move a little."""
+COMPLETIONS = 16
+"""Completions a record where the batch size is not known: few, so that the error is rather too large."""
 INFORM = 0.75
 """Effect from which it is information."""
 
@@ -94,6 +104,23 @@ class Truth:
         """Its mean of the newest records."""
         return self.track.mean(EVALUATIONS) if self.is_eval else self.track.ema20
 
+    def begin(self, completions: float) -> None:
+        """Take the first two records as the best so far: what is lost at once leaves no mean of ten.
+
+        Args:
+            completions: how many completions these records are a mean of.
+        """
+        if self.track.count == FIRST and self.unit.count and not self.is_eval:
+            self.best, self.best_step, self.best_count = self.track.ema10, self.track.step, FIRST
+            self.then = Level.of(self._reward)
+            self._error = max(self.unit.ema10 / sqrt(completions), self.track.error(FIRST))
+            self.spread = self.unit.ema10
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether no completion gets anything of it any more, or each the same, less than at its best."""
+        return self.unit.count > 0 and self.unit.ema10 <= GONE * self.spread
+
     def loss(self, step: int) -> float:
         """What it lost since its best."""
         level = self.level
@@ -119,7 +146,7 @@ class Truth:
     @property
     def is_learned(self) -> bool:
         """Whether its best was reached by training: what the policy had from the start may be traded."""
-        return self.best - self.track.start >= 2 * self._error
+        return self.best_count > FIRST and self.best - self.track.start >= 2 * self._error
 
     @property
     def is_at_top(self) -> bool:
@@ -172,8 +199,9 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
     errors (fewer before record 100), and the total gained three standard errors since, for 8 records in a
     row: warning. In a short log a tenth of its records in a row is enough. What training had raised must
     lose 0.15 of its spread. What was there from the start may be traded, so it must lose all of its
-    spread, the `truth_metric` 0.4 of it. From three quarters of these sizes on it is information, a
-    warning for a `truth_metric` that training had raised.
+    spread, the `truth_metric` 0.4 of it, and half where no completion gets anything of it any more. The first
+    two records are its first best, since what is lost at once leaves no mean. From three quarters of these
+    sizes on it is information, a warning for a `truth_metric` that training had raised.
 
     A reward function stands within two errors of its start while it still has half of its spread; another
     function gained 0.3 of its own, and the total gains: info, since only the other is learned. A function at
@@ -255,12 +283,13 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
     def _judge(self, truth: Truth, step: int, stride: int) -> Verdict | None:
         options, reward = self.options, self.reward
         if truth.track.count < (EVALUATIONS if truth.is_eval else 10) or reward.count < 10:
+            truth.begin(FIRST * (scored_completions(self.context, 1) or COMPLETIONS) * self.chart.spacing)
             return None
         lost = truth.loss(step)
         is_truth = truth.name == self.context.truth_metric
         share = options.share
         if not truth.is_eval and not truth.is_learned:
-            share = UNLEARNED if is_truth else 1.0
+            share = UNLEARNED if is_truth else GONE_SHARE if truth.is_gone else 1.0
         least = share * truth.spread
         effect = self._effect(truth, lost, least) if lost > 0 and lost >= BEGUN * least else 0.0
         records = max(min(truth.track.count / LASTS, truth.records) / stride, 2)

@@ -9,6 +9,7 @@ from math import sqrt
 
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
+from rldk.health.prompt_change import PromptChange
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.common import scored_completions
@@ -31,8 +32,15 @@ INFORM = 0.75
 """Effect from which it is information: six standard errors of the eight."""
 COMPLETIONS = 16
 """Completions a record where the batch size is not known: few, so that the error is rather too large."""
+AGAIN = 10
+"""Records after which a level near the best is measured again."""
+STEP_SHARE = 0.6
+"""Share of a fall that is between two records where it is a step."""
 STEP_SEEN = 60
 """Records from the beginning of a fall in which it may prove to be a step."""
+HALF = 0.75
+"""Share of the range of the records that stands for `reward_std` where that is not logged: that of rewards of
+which half are right is 0.5 of theirs, and means vary less."""
 EARLY = 20
 """Records in a row for which a reward must be far below its first two, and by which the fall has begun."""
 
@@ -62,7 +70,8 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
     start, for 8 records: warning. Critical from four thirds of both, because a fall of the reward adds
     half to the score. Info from three quarters of both. The error comes from means of blocks of five
     records, the larger one of now and of the best. At the best it is also that of records three apart,
-    and larger in a short log, where a few can be alike. Where the gain was smaller than eight errors, ten
+    and larger in a short log, where a few can be alike. A later level that is lower by less than its smaller
+    error is the best then. Where the gain was smaller than eight errors, ten
     are needed: autocorrelated noise with heavy tails reaches eight. Before record 100 fewer are enough,
     because noise wanders further the longer a run is. The gain counts as at least 1.5 standard deviations
     and half of `reward_std`. Where a record covers ten steps, 3 records are enough.
@@ -73,14 +82,17 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
     quarters of the way down to the lowest record.
 
     Where the fall is one step between two records while the policy is as before, it may be other prompts. So
-    it must be the whole gain, and a quarter more errors. The policy is as before where the gradient norm, and
+    it must be the whole gain, and ten errors. The policy is as before where the gradient norm, and
     at least two of KL, entropy, length and truncation, are within half of their earlier levels. It is a
-    warning at most then. A series that is itself a running mean needs 80 records, and its error is its
-    change over ten records.
+    warning at most then. It is information where six tenths of the fall came where the mean length of the
+    completions leapt between two records, by a twentieth and six standard errors of means of five, while the
+    gradients were as before. `reward_std` must be at least half of its highest: no policy changes so, harder
+    prompts do. A series that is itself a running mean needs 80 records, and its error is its change over ten
+    records.
 
     ## What looks alike but is healthy
-    A dip that recovers: downgraded to info once it is over. A switch of data or curriculum, or prompts sorted
-    by difficulty: a warning, since only you know. A resume.
+    A dip that recovers: downgraded to info once it is over. Harder prompts whose answers have another length:
+    information. A switch of data that shows in no length: a warning, since only you know. A resume.
 
     ## What to do
     Go back to the checkpoint before the first sign of trouble; lower the learning rate.
@@ -127,6 +139,9 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         self.at_best: Levels | None = None
         self.calm: deque[Levels] = deque(maxlen=20)
         self.unmoved, self.step = False, 0.0
+        self.stood = False
+        """Whether the reward had gained less than its errors, which asks for more of them already."""
+        self.prompts = PromptChange(self.reward, self.length, self.gradient)
         self.held = Streak()
         self.swing = 0.0
 
@@ -137,16 +152,9 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         if reward.count < 10:
             return None
         smooth = "episode_reward_mean" in at.values
-        early = self._early(at.step)
+        early = None if smooth else self._early(at.step)
         error = self._swing() if smooth else reward.error(min(reward.count, 20))
-        if self.best_step < 0 or reward.ema20 >= self.best:
-            self.best, self.best_step = reward.ema20, at.step
-            self.error = error if smooth else reward.cautious_error(min(reward.count, 20))
-            # Of the best, because a spread falls together with the reward.
-            self.least = max(1.5 * reward.error(1), 0.5 * self.spread.ema20)
-            self.at_best = None
-        elif self.at_best is None:
-            self.at_best = self._levels()
+        self._compare(at.step, error, smooth=smooth)
         trouble = self.slide if smooth else self.fall
         effect = self._effect(*self._sizes(max(self.error, error), smooth=smooth), at.step)
         severity = trouble.feed(effect, at.step)
@@ -157,7 +165,26 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
             return None
         if self.unmoved:
             severity = min(severity or Severity.INFO, Severity.WARNING)
+        if self.is_of_prompts:
+            severity = Severity.INFO
         return self._verdict(trouble, severity or Severity.INFO, self.best, reward.ema20)
+
+    def _compare(self, step: int, error: float, *, smooth: bool) -> None:
+        """Takes the level now as the best where it is higher, or as surely as high."""
+        reward = self.reward
+        if self.best_step < 0 or reward.ema20 >= self.best:
+            self.best, self.best_step = reward.ema20, step
+            self.error = error if smooth else reward.cautious_error(min(reward.count, 20))
+            # Of the best, because a spread falls together with the reward.
+            self.least = max(1.5 * reward.error(1), 0.5 * self.spread.ema20)
+            self.at_best = None
+            self.prompts.reset()
+            return
+        self.prompts.feed()
+        if self.at_best is None:
+            self.at_best = self._levels()
+        if reward.count % AGAIN == 0 and not smooth and reward.ema20 > self.best - self.error:
+            self._measure_again()
 
     def _verdict(self, trouble: Trouble, severity: Severity, best: float, now: float) -> Verdict:
         reward = self.reward
@@ -167,12 +194,17 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
             severity=severity,
             message=f"the reward fell from {best:.3g} ({begin}) to {now:.3g} and stays down"
             + ("; all of its gain is lost" if all_gone and trouble is not self.early else "")
-            + ("; the policy is as before, so prompts or rewards may have changed" if self.unmoved else ""),
+            + self._why(),
             evidence={"reward_mean": [best, now], "start": reward.start, "error": self.error},
             onset=trouble.since,
             confidence=trouble.confidence,
             baseline=best,
         )
+
+    def _why(self) -> str:
+        if self.is_of_prompts:
+            return "; their length changed at the same record with the gradients as before: other prompts"
+        return "; the policy is as before, so prompts or rewards may have changed" if self.unmoved else ""
 
     def _effect(self, errors: float, share: float, step: int) -> float:
         """The size of the fall, a smaller one where it may be other prompts."""
@@ -184,8 +216,8 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         self.unmoved = held > 0 and self._is_as(before) and self._is_as(self.at_best)
         if 0 < held <= STEP_SEEN:  # what the policy does later is no sign of what began it
             self.step = self._step() if self._is_as(before) else 0.0
-        if held and self.step >= 0.6 * (self.best - self.reward.ema20):
-            return min(errors / WANDERS, share / 2)
+        if held and self.step >= STEP_SHARE * (self.best - self.reward.ema20):
+            return min(errors if self.stood else errors / WANDERS, share / 2)
         return effect
 
     def _sizes(self, error: float, *, smooth: bool) -> tuple[float, float]:
@@ -195,7 +227,8 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         if lost <= 0:
             return 0.0, 0.0
         errors = options.errors * error
-        if gained < errors:
+        self.stood = gained < errors
+        if self.stood:
             if smooth:
                 return 0.0, 0.0  # an agent that learns from nothing has nothing to lose yet
             errors *= WANDERS
@@ -205,16 +238,28 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
     def _early(self, step: int) -> Severity | None:
         """The severity of a fall from the first two records, before there could be a best mean."""
         reward, spread = self.reward, self.spread
-        if self.first is None or self.first[1] <= 0 or self.best > self.first[0]:
+        if self.first is None or self.best > self.first[0]:
             return None
         level, spread_then = self.first
+        if not spread.count:
+            spread_then = HALF * (reward.high - reward.low)
+        if spread_then <= 0:
+            return None
         scored = (scored_completions(self.context, 1) or COMPLETIONS) * self.chart.spacing
         error = max(spread_then / sqrt(2 * scored), reward.error(2))
         lost, way = level - reward.ema10, level - reward.low
-        effect = min(lost / (3 * error), lost / (0.75 * way)) if lost > 0 and spread.count else 0.0
+        effect = min(lost / (3 * error), lost / (0.75 * way)) if lost > 0 else 0.0
         if effect < BEGUN and reward.count > EARLY:
             self.first = None
         return self.early.feed(effect, step)
+
+    def _measure_again(self) -> None:
+        """Takes the level now as the best where it is as sure to be as high: early means are uncertain."""
+        reward = self.reward
+        error = reward.cautious_error(min(reward.count, 20))
+        if reward.ema20 - error >= self.best - self.error:
+            self.best, self.best_step, self.error = reward.ema20, reward.step, error
+            self.at_best = self._levels()
 
     def _swing(self) -> float:
         """The noise of a running mean, from its changes over `LAG` records before the fall."""
@@ -229,6 +274,15 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         values = self.reward.tail(WINDOW)
         sums = [sum(values[i : i + 5]) for i in range(len(values) - 4)]
         return max((before - after for before, after in zip(sums, sums[5:], strict=False)), default=0.0) / 5
+
+    @property
+    def is_of_prompts(self) -> bool:
+        """Whether the reward fell with the lengths, and groups still differ in their rewards.
+
+        Prompts that cannot be solved at all would leave them without.
+        """
+        lost = self.best - self.reward.ema20
+        return -self.prompts.moved >= STEP_SHARE * lost and self.spread.ema10 >= 0.5 * self.spread.high > 0
 
     def _levels(self) -> Levels:
         return (

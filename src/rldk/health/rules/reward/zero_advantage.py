@@ -25,6 +25,8 @@ LATELY = 10
 STEADY = 0.15
 """Share of the largest spread, or of the rise, below which the noise of a reward is that of a solved task:
 where prompts are right and others wrong, it varies from record to record."""
+RARE = 0.01
+"""Share of right completions below which their rareness is the fault itself, and excuses nothing."""
 SMALL_GROUP = 3
 """Completions a prompt up to which a few more groups without advantage are chance."""
 
@@ -67,7 +69,8 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
     ## What looks alike but is healthy
     A solved task: the fraction goes to 1 because everything is right. Small groups: with G completions and
     a success rate of p the expected share is p^G + (1-p)^G, 0.5 at best for G=2. The p of the best level
-    counts where that expects fewer: a reward that died is no rare success. It is a lower bound, since
+    counts where that expects fewer: a reward that died is no rare success. Where fewer than one completion in
+    a hundred is right, from 500 scored completions on, chance excuses nothing. It is a lower bound, since
     prompts differ in difficulty, so it can only excuse. A share below 1.25 times it is not reported, nor,
     where G is 3 or less, one below 0.9 or less than 0.2 above it.
 
@@ -125,7 +128,7 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
         if (share.count < max(records, 15) and not dead) or (early and is_constant(self.reward)):
             return None  # a reward with one value from the start: dead-reward reports it
         level = share.mean(max(records, 20))
-        expected = self._expected()
+        expected = self._expected(early=early)
         small = (self.group or math.inf) <= SMALL_GROUP
         if level < max(self.options.share, 1.25 * expected, max(expected + 0.2, 0.9) if small else 0.0):
             return None
@@ -184,12 +187,15 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
             Cause("sampling is too cold", (Remedy("set `temperature` to 1.0", up_to=1.0),), 0.35),
         ]
 
-    def _expected(self) -> float:
+    def _expected(self, *, early: bool) -> float:
+        """The share of groups without spread that chance explains, 0 to 1; 0 where nothing is excused."""
         group, reward = self.group, self.reward
         low = 0.0 if reward.low >= 0 else -1.0  # right and wrong may be 1 and 0, or 1 and -1
         if group is None or reward.low < low or reward.high > 1:
             return 0.0
         # A reward that was there and is gone is no rare success: the best level says what is possible.
+        if not early and max(reward.ema20, reward.best) - low < RARE * (1.0 - low):
+            return 0.0
         levels = [min(max((value - low) / (1.0 - low), 0.0), 1.0) for value in (reward.ema20, reward.best)]
         return float(min(p**group + (1 - p) ** group for p in levels))
 
