@@ -12,7 +12,7 @@ from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.generation.common import LONGEST, NOISES, SHORTEST
 from rldk.health.tracks import Streak
-from rldk.health.trouble import MIDDLE_LAG, Trouble
+from rldk.health.trouble import BEGUN, MIDDLE_LAG, Trouble
 from rldk.metrics.aliases import LENGTH, REWARD, TRUNCATED
 
 __all__ = ["Truncation", "TruncationOptions"]
@@ -90,6 +90,8 @@ class Truncation(Rule[TruncationOptions]):
     def observe(self, at: Observation) -> Verdict | None:
         cut, options = self.cut, self.options
         if cut.count < 5:
+            for trouble in (self.rise, self.level):
+                trouble.feed(0.0, at.step)  # so that what lags behind can begin at the first record
             return None
         now, own = min(cut.middle, cut.ema10), min(cut.lowest, cut.start)
         noisy = max(options.rise, NOISES * cut.noise)
@@ -111,7 +113,11 @@ class Truncation(Rule[TruncationOptions]):
         return Verdict(
             severity=severity,
             message=f"{now:.0%} of the completions are cut off at the length limit"
-            + (f", up from {own:.0%}" if rose else f", and have been since step {trouble.since:,}")
+            + (
+                f", up from {own:.0%}"
+                if rose
+                else f", at least {BEGUN * options.level:.0%} since step {trouble.since:,}"
+            )
             + reward_text,
             evidence={
                 TRUNCATED: [cut.start, own, now],
@@ -121,6 +127,7 @@ class Truncation(Rule[TruncationOptions]):
             onset=trouble.since,
             confidence=trouble.confidence,
             baseline=own,
+            limit=own + noisy if rose else options.level,
         )
 
     def _size(self, share: float) -> float:

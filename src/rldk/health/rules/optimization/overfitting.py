@@ -88,8 +88,8 @@ class Overfitting(Rule[OverfittingOptions]):
             self.least, self.least_step = value, at.step
             self.at_least = (self.loss.ema10, self.accuracy.last)
         rise = value - self.least
-        far = rise >= max(self.options.rise * abs(self.least), 0.02 * abs(self.first))
-        held = self.above.feed(far and rise > 0, at.step)
+        far = max(self.options.rise * abs(self.least), 0.02 * abs(self.first))
+        held = self.above.feed(rise >= far and rise > 0, at.step)
         trained, accuracy = self.at_least
         if held < self.options.evaluations or not self.loss.count or self.loss.ema10 >= 0.98 * trained:
             return None
@@ -105,6 +105,9 @@ class Overfitting(Rule[OverfittingOptions]):
             evidence={"eval_loss": [self.least, value], "loss": [trained, self.loss.ema10]},
             onset=self.above.since,
             confidence=min(0.6 + rise / max(abs(self.least), 1e-9), 0.9),
+            last_good_step=self.least_step,
+            baseline=self.least,
+            limit=self.least + far,
         )
 
     def causes(self) -> list[Cause]:

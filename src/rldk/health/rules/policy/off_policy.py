@@ -98,7 +98,7 @@ class OffPolicy(Rule[OffPolicyOptions]):
             message=f"updates leave the trust region: {text}{paid}",
             evidence={
                 "clip_frac": self.clipped.middle if self.clipped.count else self.both.middle,
-                "approx_kl": self.kl.middle,
+                "approx_kl": self.kl.middle if self.kl.count else None,
                 "reward_mean": [then.mean, reward.ema20] if then else None,
             },
             onset=self.high.since,

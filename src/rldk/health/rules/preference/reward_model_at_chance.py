@@ -78,6 +78,8 @@ class RewardModelAtChance(Rule[RewardModelAtChanceOptions]):
             evidence={"reward_model_accuracy": accuracy.ema50, "loss": loss.ema20},
             onset=self.begin,
             confidence=0.8,
+            baseline=0.5,
+            limit=0.5 + self.options.band,
         )
 
     def _warms_up(self) -> bool:

@@ -73,7 +73,7 @@ class NoLearning(Rule[NoLearningOptions]):
     def start(self) -> None:
         self.reward = self.chart.track(REWARD)
         self.early = 0.0
-        self.best = float("-inf")
+        self.best = self.top = float("-inf")
         self.last: Verdict | None = None
         self.begin: int | None = None
 
@@ -86,11 +86,12 @@ class NoLearning(Rule[NoLearningOptions]):
         if reward.count == 20:
             self.early = reward.ema20
         self.best = max(self.best, reward.ema50)
+        self.top = max(self.top, reward.ema20)
         if reward.count % 5:
             return self.last
         self.last = None
         long = reward.count >= enough or (reward.count >= 0.4 * enough and at.step - self.begin >= 4 * enough)
-        if not long or (reward.low >= 0 and reward.high <= 1 and reward.ema20 >= 0.9):
+        if not long:
             return None
         noise = max(reward.noise, 0.5 * reward.peak_noise, 0.05 * (reward.high - reward.low), 1e-12)
         gain, lately = (self.best - self.early) / noise, (reward.ema50 - self.early) / noise
@@ -99,10 +100,12 @@ class NoLearning(Rule[NoLearningOptions]):
         self.last = Verdict(
             severity=Severity.INFO,
             message=f"the reward is not better than at the start: {self.early:.3g} in the first 20 records, "
-            f"{reward.ema20:.3g} in the last 20, {self.best:.3g} at best (noise {reward.noise:.2g})",
-            evidence={"reward_mean": [self.early, reward.ema20], "best": self.best, "noise": reward.noise},
+            f"{reward.ema20:.3g} in the last 20, {self.top:.3g} in the best 20 (noise {reward.noise:.2g})",
+            evidence={"reward_mean": [self.early, reward.ema20], "best": self.top, "noise": reward.noise},
             onset=self.begin,
             confidence=0.7,
+            baseline=self.early,
+            limit=self.early + self.options.gain * noise,
         )
         return self.last
 

@@ -85,6 +85,8 @@ class Truth:
         self._reward = reward
         self.trouble = Trouble(reward, records=records, discount=0.0)
         self.best, self.best_step, self.best_count, self._error = 0.0, -1, 0, 0.0
+        self.turned: int | None = None
+        """The step after the best."""
         self.then = Level(0.0, 0)
         self.spread = 0.0
         """The largest spread since it was best: some spreads fall together with the mean, others rise."""
@@ -99,12 +101,15 @@ class Truth:
         level = self.level
         if self.best_step < 0 or level >= self.best:
             self.best, self.best_step, self._error = level, step, self._error_now()
+            self.turned = None
             self.best_count = self.track.count
             self.then = Level.of(self._reward)
             own, total = self.track.high - self.track.low, self._reward.high - self._reward.low
             self.spread = max(self.unit.ema20, 0.5 * own, TRIFLE * total)
         elif self.unit.ema20 > self.spread:
             self.spread = self.unit.ema20
+        if self.turned is None and self.best_step < step:
+            self.turned = step
         return self.best - level
 
     def errors(self, lost: float) -> float:
@@ -269,9 +274,12 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
             severity=Severity.WARNING if severity or (is_truth and truth.is_learned) else Severity.INFO,
             message=f"`{truth.name}` fell from {truth.best:.3g} (step {truth.best_step}) to "
             f"{truth.level:.3g} while the reward {course(then, reward.ema20)}",
-            evidence={"reward_mean": [then, reward.ema20], truth.name: [truth.best, truth.level]},
-            onset=truth.best_step,
+            evidence={truth.name: [truth.best, truth.level], "reward_mean": [then, reward.ema20]},
+            onset=truth.turned,
             confidence=truth.trouble.confidence,
+            last_good_step=truth.best_step,
+            baseline=truth.best,
+            limit=truth.best - least,
         )
 
     def _effect(self, truth: Truth, lost: float, least: float) -> float:
@@ -312,6 +320,7 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
             f"{other.track.ema20:.3g}, while `{truth.name}` stands at {track.ema20:.3g}",
             evidence={one.name: [one.track.start, one.track.ema20] for one in (other, truth)},
             confidence=0.6,
+            baseline=other.track.start,
         )
 
     def causes(self) -> list[Cause]:
