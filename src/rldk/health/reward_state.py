@@ -8,6 +8,7 @@ import sys
 from rldk.health.tracks import Track
 
 __all__ = [
+    "at_ceiling",
     "at_top",
     "course",
     "falls",
@@ -21,6 +22,9 @@ __all__ = [
 
 
 _TINY = 1e-9
+ROOM, SKEW = 0.12, 0.6
+"""A reward at its ceiling is within `ROOM` of its largest spread from its highest record, and its noise is
+one-sided: that distance is at most `SKEW` of the distance to its lowest."""
 _STEADY = 10
 """Records from which a smoothed level is reliable."""
 
@@ -72,6 +76,17 @@ def at_top(reward: Track) -> bool:
     rise = reward.best - reward.start
     clear = 3.0 * max(reward.noise, 0.05 * (reward.high - reward.low))
     return rise >= clear > 0 and reward.ema10 - reward.start >= 0.9 * rise
+
+
+def at_ceiling(reward: Track, spread: Track) -> bool:
+    """Whether the reward has no room left: near its highest record, and further from its lowest.
+
+    Args:
+        reward: the reward, or that of one function.
+        spread: its standard deviation within a record; unless it is logged, nothing is known of a ceiling.
+    """
+    room = reward.high - reward.ema20
+    return reward.low < reward.ema20 and room <= min(ROOM * spread.high, SKEW * (reward.ema20 - reward.low))
 
 
 def falls(reward: Track) -> bool:

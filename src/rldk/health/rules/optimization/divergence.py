@@ -277,7 +277,8 @@ class Divergence(Rule[DivergenceOptions]):
             severity = Severity.INFO
         return Verdict(
             severity=severity,
-            message=f"the loss rose from {self.least:.3g} to {loss.ema20:.3g} (means of up to 20 records) and stayed up"
+            message=f"the loss rose from {self.least:.3g} to {loss.ema20:.3g} (means of up to 20 records) "
+            "and stayed up"
             + (" (taken as sft)" if is_supervised(self.context.algorithm, self.chart) else "")
             + (f"; {excuse}" if excuse else ""),
             evidence={"loss": [self.least, loss.ema20], "start": loss.start, "noise": self.noise},

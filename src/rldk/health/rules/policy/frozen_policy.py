@@ -147,7 +147,8 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
         if dead < 5 and not self.found:
             return self._stuck(rate) if stuck >= needed else None
         return self._verdict(
-            f"policy and reference have been equal since step {self.equal.since}: margin {self.margins.last:.2g}"
+            f"policy and reference have been equal since step {self.equal.since}: margin "
+            f"{self.margins.last:.2g}"
             + (f", loss {loss.last:.4f}" if loss.count else "")
             + (", and the gradient is 0" if dead >= 5 else ""),
             {MARGINS: self.margins.last, "loss": [loss.first, loss.last], "lr": rate, "grad_norm": gradient},

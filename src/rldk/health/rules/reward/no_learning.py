@@ -6,6 +6,7 @@ Invariant: the rule compares a reward with its own start, best and noise; a solv
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import at_ceiling
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.metrics.aliases import REWARD
 
@@ -72,6 +73,7 @@ class NoLearning(Rule[NoLearningOptions]):
 
     def start(self) -> None:
         self.reward = self.chart.track(REWARD)
+        self.spread = self.chart.track("reward_std")
         self.early = 0.0
         self.best = self.top = float("-inf")
         self.last: Verdict | None = None
@@ -91,7 +93,7 @@ class NoLearning(Rule[NoLearningOptions]):
             return self.last
         self.last = None
         long = reward.count >= enough or (reward.count >= 0.4 * enough and at.step - self.begin >= 4 * enough)
-        if not long:
+        if not long or at_ceiling(reward, self.spread):
             return None
         noise = max(reward.noise, 0.5 * reward.peak_noise, 0.05 * (reward.high - reward.low), 1e-12)
         gain, lately = (self.best - self.early) / noise, (reward.ema50 - self.early) / noise

@@ -10,7 +10,7 @@ from math import sqrt
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import course
+from rldk.health.reward_state import at_ceiling, course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.reward.common import MAX_FUNCTIONS, MEAN, PREFIX, STD
 from rldk.health.tracks import BLOCK, WINDOW, Track
@@ -32,9 +32,6 @@ FEWEST = 25
 """Train records before which a reward function that stands has not been waited for."""
 UNLEARNED = 0.4
 """Share of its spread that the truth must lose where training had not raised it."""
-ROOM, SKEW = 0.12, 0.6
-"""A function at its top is within `ROOM` of its largest spread from its highest record, and its noise is
-one-sided: that distance is at most `SKEW` of the distance to its lowest."""
 LASTS = 10
 """A fall that lasts a tenth of the records so far is enough in a short log."""
 SETTLED = 100
@@ -129,8 +126,7 @@ class Truth:
     @property
     def is_at_top(self) -> bool:
         """Whether it has no room left: near its highest record, and further from its lowest."""
-        room = self.track.high - self.track.ema20
-        return room <= ROOM * self.unit.high and room <= SKEW * (self.track.ema20 - self.track.low)
+        return at_ceiling(self.track, self.unit)
 
     def evidence(self, errors: float, gained: float, series: int) -> float:
         """How sure it is that evaluations fall: by the loss in standard errors, and by their order.
