@@ -30,7 +30,7 @@ TURNED = 4.0
 """Standard errors of a mean of ten records below the best by which a reward that gained has turned."""
 LEVEL = 20
 """Records of the mean that stands for the level of the reward."""
-TRIFLE = 0.1
+TRIFLE = 0.05
 """Share of the range of the reward below which a gain or a loss never counts in full, however small the
 errors: a policy that is deterministic has next to none."""
 
@@ -121,7 +121,7 @@ class Trouble:
         needed = self._records if records is None else min(ceil(records), self._records)
         self.effect = self._smallest(effect, needed)
         self.benefit = self._benefit() if self.effect else 0.0
-        if self.benefit >= -LOSING and self._reward.ema10 >= self._paid:
+        if self.benefit >= 1.0 and self._reward.ema10 >= self._paid:
             self._paid, self._turn, self._is_paid = self._reward.ema10, None, True
         elif self._is_paid and self._turn is None:
             self._turn = step
@@ -146,7 +146,7 @@ class Trouble:
         at which the reward turned.
         """
         reward = self._reward
-        fell = self.benefit <= 0 or self._paid - reward.ema10 >= TURNED * reward.error(10)
+        fell = self.benefit <= LOSING or self._paid - reward.ema10 >= TURNED * reward.error(10)
         return self._turn if self._turn is not None and fell else self._since
 
     @property

@@ -12,7 +12,7 @@ from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.generation.common import LONGEST, NOISES, SHORTEST
 from rldk.health.tracks import Streak
-from rldk.health.trouble import BEGUN, MIDDLE_LAG, Trouble
+from rldk.health.trouble import MIDDLE_LAG, Trouble
 from rldk.metrics.aliases import LENGTH, REWARD, TRUNCATED
 
 __all__ = ["Truncation", "TruncationOptions"]
@@ -116,7 +116,7 @@ class Truncation(Rule[TruncationOptions]):
             + (
                 f", up from {own:.0%}"
                 if rose
-                else f", at least {BEGUN * options.level:.0%} since step {trouble.since:,}"
+                else f", at least {options.level:.0%} for {times * options.records} records"
             )
             + reward_text,
             evidence={

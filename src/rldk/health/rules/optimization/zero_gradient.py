@@ -114,7 +114,7 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
         verdict = Verdict(
             severity=Severity.INFO if why else severity,
             message="the gradient has been 0 "
-            + (f"since step {self.zeros.since}" if self.before else "since the first record")
+            + (f"for {held} records" if self.before else "since the first record")
             + (f": {why}" if why else ""),
             evidence={GRADIENT: value, "records": held, "lr": at.values.get("lr")},
             onset=self.zeros.since,
