@@ -26,7 +26,7 @@ LOSS_ADDS = 0.5
 """How much a reward that falls adds to the score of what is worth a warning: smaller, it stays below 1."""
 LOSING = -2 / 3
 """Benefit from which the reward falls, and not only wanders: two standard errors."""
-TURNED = 4.0
+TURNED = 8.0
 """Standard errors of a mean of ten records below the best by which a reward that gained has turned."""
 LEVEL = 20
 """Records of the mean that stands for the level of the reward."""
