@@ -56,9 +56,7 @@ def test_the_last_good_step_is_before_the_onset(findings):
     wrong = [
         (name, one.rule, one.last_good_step, one.onset_step)
         for name, _, one in findings
-        if one.last_good_step is not None
-        and not one.last_good_step < one.onset_step
-        and one.rule not in ENDS
+        if one.last_good_step is not None and not one.last_good_step < one.onset_step and one.rule not in ENDS
     ]
     assert wrong == []
 

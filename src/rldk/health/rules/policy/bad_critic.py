@@ -54,7 +54,8 @@ class BadCritic(Rule[BadCriticOptions]):
     ## How it decides
     After 20 records: the median explained variance of 30 records is below 0; or the loss, a mean of ten
     records, is ten times the median of records 5 to 25 for ten records; or more than half of the values are
-    clipped for ten records. Warning where the reward does not thrive. Otherwise a negative explained variance
+    clipped for ten records. Warning where the reward is
+    neither at its top nor above its start, and does not improve. Otherwise a negative explained variance
     is info, and the other two are not reported.
 
     ## What looks alike but is healthy

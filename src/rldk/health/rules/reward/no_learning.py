@@ -37,7 +37,8 @@ class NoLearning(Rule[NoLearningOptions]):
     and the latest less than 0.5 of it: info. Stationary noise reaches 0.5 to 0.7 over thousands of records.
 
     ## What looks alike but is healthy
-    A reward at its ceiling from the start; learning-rate warm-up; batch noise; the first 100 to 300 steps,
+    A reward at its ceiling from the start: within 0.12 of the largest `reward_std` of its highest record,
+    and nearer to it than to its lowest. Then the rule is silent. Learning-rate warm-up; batch noise; the first 100 to 300 steps,
     often flat in good runs too.
 
     ## What to do

@@ -70,6 +70,9 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
     because noise wanders further the longer a run is. The gain counts as at least 1.5 standard deviations
     and half of `reward_std`. Where a record covers ten steps, 3 records are enough.
 
+    The onset is where the reward turned: the first record after the last ones that were above a third of the
+    way down.
+
     A collapse in the first ten records leaves no best mean. So the first two records are compared with the
     mean of ten, for 20 records; the fall must begin within the first 20. That mean is lower by three standard
     errors, by `reward_std` or by the noise of the records, whichever is larger. And it is lower by three

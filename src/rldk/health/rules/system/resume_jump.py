@@ -44,7 +44,8 @@ class ResumeJump(Rule[ResumeJumpOptions]):
     last rate. Ten records after the resume, the rule compares their mean with the mean of the ten records
     before. The reward is lower, or the loss higher, by four standard deviations of its record-to-record
     noise: warning. A rate that changed by a factor of less than 2 is info. So is a rate that a linear or
-    cosine decay over the planned run gives at this point: the schedule has another length.
+    cosine decay over the planned run gives at this point: the schedule has another length. Where reward or
+    loss differ, the checkpoint of the resume is suspect: the last good step is before it.
 
     ## What looks alike but is healthy
     Another order of the data. On a resume it is normal that the step goes back and that `num_tokens`
