@@ -45,8 +45,8 @@ class ImportanceStarvation(Rule[ImportanceStarvationOptions]):
 
     ## How it decides
     The mean of ten records, for ten records: a mean ratio below 0.75, an effective share below 0.3, or more
-    than half rejected. Warning where the mean ratio is below 0.5, or the reward is neither at its top nor above
-    its start, and does not improve. Otherwise info.
+    than half rejected. Warning where the mean ratio is below 0.5, or the reward is neither at its top nor
+    above its start, and does not improve. Otherwise info.
 
     ## What looks alike but is healthy
     In the masking modes a minimum of 0 is normal; in token modes the mean stays near 1. Healthy logs of one

@@ -38,8 +38,8 @@ class NoLearning(Rule[NoLearningOptions]):
 
     ## What looks alike but is healthy
     A reward at its ceiling from the start: within 0.12 of the largest `reward_std` of its highest record,
-    and nearer to it than to its lowest. Then the rule is silent. Learning-rate warm-up; batch noise; the first 100 to 300 steps,
-    often flat in good runs too.
+    and nearer to it than to its lowest. Then the rule is silent. Learning-rate warm-up; batch noise; the
+    first 100 to 300 steps, often flat in good runs too.
 
     ## What to do
     See the causes: other findings come first. LoRA needs about ten times the learning rate of full
