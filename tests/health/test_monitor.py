@@ -122,7 +122,7 @@ def test_information_that_becomes_an_alarm_began_when_it_began_to_matter():
             severity = Severity.WARNING if alarm else Severity.INFO
             return Verdict(severity=severity, message="high", evidence={}, onset=3 if alarm else 1)
 
-    monitor, news = fed([2] * 6, [Paid])
+    monitor, _ = fed([2] * 6, [Paid])
     (one,) = diagnose(monitor).findings
     assert (one.severity, one.onset_step, one.first_step, one.last_good_step) == ("warning", 3, 3, 2)
     assert one.spans == [(0, 5)]

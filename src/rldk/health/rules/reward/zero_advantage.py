@@ -65,10 +65,8 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
 
     ## What looks alike but is healthy
     A solved task: the fraction goes to 1 because everything is right. Small groups: with G completions and
-    a success rate of p the expected share is p^G + (1-p)^G, 0.5 at best for G=2. The rule takes p from the
-    level of the reward between its two values. One is the reward of a record whose completions all scored
-    the same; the other follows from `reward_std`. Without such a record it expects none. The p of the best
-    level counts where that expects fewer: a reward that died is no rare success. It is a lower bound, since
+    a success rate of p the expected share is p^G + (1-p)^G, 0.5 at best for G=2. The p of the best level
+    counts where that expects fewer: a reward that died is no rare success. It is a lower bound, since
     prompts differ in difficulty, so it can only excuse. A share below 1.25 times it is not reported, nor,
     where G is 3 or less, one below 0.9 or less than 0.2 above it.
 
@@ -108,17 +106,12 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
         self.finest = 1.0
         """The smallest share or rest of one so far: one group of a record."""
         self.high = Streak()
-        self.alike: tuple[float, float] | None = None
-        """The lowest and the highest reward that all completions of a record had."""
 
     def observe(self, at: Observation) -> Verdict | None:
         share = self.share
         for part in (share.last, 1.0 - share.last):
             if 1e-6 < part < self.finest:
                 self.finest = part
-        if self.spread.step == at.step and abs(self.spread.last) <= 1e-6 * self.spread.high:
-            level, (low, high) = self.reward.last, self.alike or (inf, -inf)
-            self.alike = (min(low, level), max(high, level))
         early = is_early(self.context, self.reward, at.step)
         records = min(max(ceil(self.options.groups * self.finest), 10), WINDOW)
         few = max(records // 2, 10)  # enough where not one group has an advantage
@@ -193,25 +186,13 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
         ]
 
     def _expected(self) -> float:
-        """The share of groups without spread that chance explains, of a reward with two values.
-
-        One of them shows where all completions of a record scored the same, at the end of the rewards so far;
-        the other follows from the spread. Where neither shows, chance explains nothing.
-        """
         group, reward = self.group, self.reward
-        known = self.alike is not None and not self.alike[0] > reward.low
-        if group is None or self.alike is None or not (known or self.alike[1] >= reward.high):
+        low = 0.0 if reward.low >= 0 else -1.0  # right and wrong may be 1 and 0, or 1 and -1
+        if group is None or reward.low < low or reward.high > 1:
             return 0.0
-        end = self.alike[0] if known else self.alike[1]
-        away = abs(reward.ema20 - end)
-        between = max(reward.high - reward.low, 2 * self.spread.high)
-        if away > 0:
-            between = max(between, away + self.spread.ema20**2 / away)
         # A reward that was there and is gone is no rare success: the best level says what is possible.
-        shares = [
-            min(abs(level - end) / between, 1.0) if between else 0.0 for level in (reward.ema20, reward.best)
-        ]
-        return float(min(p**group + (1 - p) ** group for p in shares))
+        levels = [min(max((value - low) / (1.0 - low), 0.0), 1.0) for value in (reward.ema20, reward.best)]
+        return float(min(p**group + (1 - p) ** group for p in levels))
 
     def _is_solved(self) -> bool:
         """Whether groups have no spread because the best is reached: by rise or spread, not by a level.
