@@ -23,8 +23,8 @@ SAMPLE = [
     ][::every]
 ]
 LEVELS = ("zero-advantage", "zero-gradient", "no-learning")
-"""Rules that a success rate excuses, which zero-advantage takes from the level of a reward of 0 to 1, and what
-it explains."""
+"""Rules that a success rate excuses, which zero-advantage takes from the level of a reward of 0 to 1, with
+what it explains."""
 TOTALS = ("reward_mean", "episode_reward_mean", "eval_reward_mean")
 SPREADS = ("reward_std", "eval_reward_std")
 FUNCTIONS = ("rewards/", "eval_rewards/")
