@@ -93,8 +93,13 @@ def test_what_comes_again_is_not_news():
     assert next(iter(monitor.incidents.values())).open
 
 
-def test_what_comes_again_began_when_it_first_came_unless_the_rule_knows_of_good_steps_between():
-    class Knowing(Above):
+def test_what_comes_again_began_when_it_came_again_unless_it_lasts():
+    class Lasting(Above):
+        """Its finding keeps its severity."""
+
+        when_over = "keep"
+
+    class Knowing(Lasting):
         """It knows the last good step."""
 
         def observe(self, at):
@@ -102,10 +107,25 @@ def test_what_comes_again_began_when_it_first_came_unless_the_rule_knows_of_good
             return held and msgspec.structs.replace(held, last_good_step=at.step - 1)
 
     levels = [0, 2, 0, 0, 0, 0, 2]
-    for rule, steps in ((Above, (1, 1, 0)), (Knowing, (6, 6, 5))):
+    for rule, steps in ((Above, (6, 6, 5)), (Lasting, (1, 1, 0)), (Knowing, (6, 6, 5))):
         monitor, _ = fed(levels, [rule])
         (one,) = diagnose(monitor).findings
         assert (one.onset_step, one.first_step, one.last_good_step) == steps
+
+
+def test_information_that_becomes_an_alarm_began_when_it_began_to_matter():
+    class Paid(Above):
+        """Information up to step 3, where it is an alarm that began at step 3."""
+
+        def observe(self, at):
+            alarm = at.step >= 3
+            severity = Severity.WARNING if alarm else Severity.INFO
+            return Verdict(severity=severity, message="high", evidence={}, onset=3 if alarm else 1)
+
+    monitor, _ = fed([2] * 6, [Paid])
+    (one,) = diagnose(monitor).findings
+    assert (one.severity, one.onset_step, one.first_step, one.last_good_step) == ("warning", 3, 3, 2)
+    assert one.spans == [(0, 5)]
 
 
 @pytest.mark.parametrize(

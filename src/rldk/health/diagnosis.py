@@ -5,7 +5,7 @@ either judges the run or is listed as not checked. A rule that fails when it is 
 no finding.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import isfinite
 from typing import Any, Literal, TypeVar
 
@@ -15,7 +15,7 @@ from rldk.health.causality import cause_of
 from rldk.health.context import OFFLINE
 from rldk.health.monitor import Incident, Monitor
 from rldk.health.remedies import render_remedies
-from rldk.health.rule import Cause, Rule, Severity
+from rldk.health.rule import Cause, Rule, Severity, Verdict
 from rldk.health.text import literal, sentence
 from rldk.metrics.aliases import LOSS, REWARD
 from rldk.schema.alert import Finding, Levels
@@ -26,6 +26,7 @@ T = TypeVar("T")
 Status = Literal["healthy", "info", "warning", "critical", "insufficient-data"]
 ENOUGH = 20
 """Train records from which a run without findings is called healthy: with fewer, most rules are silent."""
+_NEVER_GOOD = -1
 MAX_SHOWN = 4
 """Metrics of one pattern, such as `rewards/*/mean`, on which a finding is shown."""
 NO_FINDING = {
@@ -112,6 +113,7 @@ def diagnose(monitor: Monitor) -> Diagnosis:
     """The diagnosis of the run by all that the monitor has observed so far."""
     incidents = [incident for incident in monitor.incidents.values() if _is_reported(incident)]
     findings = by_cause([finding_of(incident, monitor) for incident in incidents])
+    findings = _with_agreed_last_good(findings, {one.rule.name for one in incidents if _spares(one.rule)})
     missing = _missing(monitor)
     status: Status = "healthy" if missing is None else "insufficient-data"
     if findings:
@@ -147,7 +149,7 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
     spacing = span / max(monitor.records - 1, 1)
     known = next((name for name in verdict.explained_by if name in onsets), None)
     causes = likely_causes(incident)
-    over = "" if incident.open else f" (over since step {incident.last_step})"
+    over = "" if incident.open else f" (it lasted until step {incident.last_step:,})"
     return Finding(
         rule=rule.name,
         code=rule.code,
@@ -165,16 +167,27 @@ def finding_of(incident: Incident, monitor: Monitor) -> Finding:
         last_good_checkpoint=None,
         samples=[],
         summary=str(_answer(rule.summary, rule.name)),
-        shown_on=_answer(lambda: _shown_on(rule, monitor), []),
+        shown_on=_answer(lambda: _shown_on(rule, verdict, monitor), []),
         levels=Levels(baseline=verdict.baseline, limit=verdict.limit),
         spans=list(incident.spans),
     )
 
 
-def _shown_on(rule: Rule, monitor: Monitor) -> list[str]:
-    """The metrics of `shown_on`, or of its inputs, that the run holds."""
+def _shown_on(rule: Rule, verdict: Verdict, monitor: Monitor) -> list[str]:
+    """The metrics of `shown_on`, of its inputs, or of the evidence, that the run holds.
+
+    Those of the evidence come first, in its order: the first is the one that decided.
+    """
+    evidence = [name for name in verdict.evidence if name in monitor.chart.known_names]
     needs = rule.shown_on or rule.inputs()
-    return [*dict.fromkeys(name for need in needs for name in monitor.chart.held(need)[:MAX_SHOWN])]
+    found = [name for need in needs for name in _first_of(monitor.chart.held(need), evidence)]
+    decided = [name for name in evidence if name in found or not needs]
+    return [*dict.fromkeys([*decided, *found])]
+
+
+def _first_of(names: list[str], evidence: list[str]) -> list[str]:
+    """`MAX_SHOWN` of the names of one pattern, those of the evidence first."""
+    return sorted(names, key=lambda name: name not in evidence)[:MAX_SHOWN]
 
 
 def _answer(ask: Callable[[], T], otherwise: T) -> T:
@@ -239,6 +252,46 @@ def by_cause(findings: list[Finding]) -> list[Finding]:
 
     roots = [finding for finding in by_name.values() if finding.caused_by not in by_name]
     return [below for root in sorted(roots, key=worst) for below in tree(root)]
+
+
+def _spares(rule: Rule) -> bool:
+    """Whether what the rule finds leaves the weights as they are: a machine that is slow or full does."""
+    return rule.family() == "SYS" and not rule.is_change
+
+
+def _with_agreed_last_good(findings: list[Finding], sparing: Collection[str]) -> list[Finding]:
+    """The findings, none with a last good step at which another alarm held already.
+
+    Findings with one cause have one last good step, that of the first alarm among them.
+
+    Args:
+        findings: the findings, each after the one that explains it.
+        sparing: the rules whose findings say nothing about the weights.
+    """
+    root: dict[str, str] = {}
+    for finding in findings:
+        cause = finding.caused_by
+        root[finding.rule] = root.get(cause, finding.rule) if cause is not None else finding.rule
+    alarms = [f for f in findings if f.severity != "info" and f.rule not in sparing]
+    good = {
+        finding.rule: _NEVER_GOOD if finding.last_good_step is None else finding.last_good_step
+        for finding in findings
+    }
+    for _ in findings:  # each pass settles one of them at least
+        before = dict(good)
+        for finding in findings:
+            if finding.rule in sparing:
+                continue
+            for alarm in alarms:
+                held = alarm.onset_step <= good[finding.rule] <= alarm.last_step
+                if held or root[alarm.rule] == root[finding.rule]:
+                    good[finding.rule] = min(good[finding.rule], good[alarm.rule])
+        if good == before:
+            break
+    return [
+        msgspec.structs.replace(f, last_good_step=None if good[f.rule] == _NEVER_GOOD else good[f.rule])
+        for f in findings
+    ]
 
 
 def _rank(finding: Finding) -> tuple[int, int, str]:

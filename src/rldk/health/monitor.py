@@ -274,11 +274,7 @@ class Monitor:
             news.append(incident)
             return
         reopened = not incident.open
-        if reopened:
-            incident.open = True
-            if verdict.last_good_step is not None:  # the rule knows of good steps in between
-                incident.onset_step, incident.first_step = onset, step
-                incident.last_good_step = verdict.last_good_step
+        incident.open = True
         incident.extend(onset, step)
         incident.last_step, incident.absent, incident.now = step, 0, severity
         milder = severity < incident.verdict.severity
@@ -286,10 +282,20 @@ class Monitor:
         incident.is_lasting = incident.is_lasting or is_lasting
         subsided = not incident.is_lasting and (reopened or incident.milder >= rule.patience)
         if not milder or subsided:
+            again = reopened and (not incident.is_lasting or verdict.last_good_step is not None)
+            worse = severity > Severity.INFO >= incident.verdict.severity
+            if again or (worse and onset > incident.onset_step):
+                self._begin_anew(incident, verdict, onset, step)
             incident.verdict, incident.milder = verdict, 0
         if severity > incident.highest_reported:
             incident.highest_reported = severity
             news.append(incident)
+
+    def _begin_anew(self, incident: Incident, verdict: Verdict, onset: int, step: int) -> None:
+        """Date an incident that was over, or only information until now, from when it began to matter."""
+        good = verdict.last_good_step
+        incident.onset_step, incident.first_step = onset, step
+        incident.last_good_step = self._step_before(onset) if good is None else good
 
     def _release(self, incident: Incident) -> None:
         if incident.open:

@@ -3,9 +3,12 @@
 Invariant: a reward is compared with its own start, best and noise; a level decides only on a scale of 0 to 1.
 """
 
+import sys
+
 from rldk.health.tracks import Track
 
 __all__ = [
+    "at_ceiling",
     "at_top",
     "course",
     "falls",
@@ -19,6 +22,9 @@ __all__ = [
 
 
 _TINY = 1e-9
+ROOM, SKEW = 0.12, 0.6
+"""A reward at its ceiling is within `ROOM` of its largest spread from its highest record, and its noise is
+one-sided: that distance is at most `SKEW` of the distance to its lowest."""
 _STEADY = 10
 """Records from which a smoothed level is reliable."""
 
@@ -27,10 +33,11 @@ def in_noise(track: Track, change: float) -> float:
     """A change of the series in standard deviations of its record-to-record noise.
 
     The noise of a policy that becomes deterministic goes to 0. So the noise counts as at least half of its
-    peak, a twentieth of the range and a fiftieth of the largest value.
+    peak and a twentieth of the range; no level of the series counts, because its unit is free.
     """
     least = max(0.5 * track.peak_noise, 0.05 * (track.high - track.low))
-    return change / max(track.noise, least, 0.02 * max(abs(track.high), abs(track.low)), _TINY)
+    rounding = 1e-9 * max(abs(track.high), abs(track.low))
+    return change / max(track.noise, least, rounding, sys.float_info.min)
 
 
 def improving(reward: Track, *, records: int = 40, sd: float = 0.5) -> bool:
@@ -71,6 +78,17 @@ def at_top(reward: Track) -> bool:
     return rise >= clear > 0 and reward.ema10 - reward.start >= 0.9 * rise
 
 
+def at_ceiling(reward: Track, spread: Track) -> bool:
+    """Whether the reward has no room left: near its highest record, and further from its lowest.
+
+    Args:
+        reward: the reward, or that of one function.
+        spread: its standard deviation within a record; unless it is logged, nothing is known of a ceiling.
+    """
+    room = reward.high - reward.ema20
+    return reward.low < reward.ema20 and room <= min(ROOM * spread.high, SKEW * (reward.ema20 - reward.low))
+
+
 def falls(reward: Track) -> bool:
     """Whether the reward is below its best by twice its noise and by a quarter of what it had gained."""
     lost = reward.best - max(reward.ema10, reward.ema20)  # the slower one lags behind a reward that rises
@@ -86,11 +104,8 @@ def gained(reward: Track, *, sd: float = 1.0) -> bool:
 
 
 def thrives(reward: Track) -> bool:
-    """Whether the reward shows that training works: it is solved or high, above its start, or improving."""
-    if not reward.count:
-        return False
-    high = reward.ema10 >= 0.75 and reward.high <= 1.0 + _TINY and reward.low >= 0.0
-    return high or solved(reward) or gained(reward) or improving(reward)
+    """Whether the reward shows that training works: it is at its top, above its start, or improving."""
+    return at_top(reward) or gained(reward) or improving(reward)
 
 
 def course(before: float, now: float) -> str:

@@ -27,8 +27,13 @@ LOSS_ADDS = 0.5
 """How much a reward that falls adds to the score of what is worth a warning: smaller, it stays below 1."""
 LOSING = -2 / 3
 """Benefit from which the reward falls, and not only wanders: two standard errors."""
+TURNED = 8.0
+"""Standard errors of a mean of ten records below the best by which a reward that gained has turned."""
 LEVEL = 20
 """Records of the mean that stands for the level of the reward."""
+TRIFLE = 0.05
+"""Share of the range of the reward below which a gain or a loss never counts in full, however small the
+errors: a policy that is deterministic has next to none."""
 
 
 class Level(NamedTuple):
@@ -44,7 +49,10 @@ class Level(NamedTuple):
         return cls(reward.ema20, min(reward.count, LEVEL))
 
     def gain(self, reward: Track) -> float:
-        """What the reward has gained since, in standard errors of the difference of the two means."""
+        """What the reward has gained since, in standard errors of the difference of the two means.
+
+        A change of less than `TRIFLE` of the range of the reward is less than `ERRORS`.
+        """
         return _gain(reward, self.mean, self.records)
 
 
@@ -52,7 +60,8 @@ def _gain(reward: Track, mean: float, records: int) -> float:
     """What a reward gained since its level was a mean of `records` records, in standard errors."""
     then, now = records or 1, min(reward.count, LEVEL) or 1
     error = reward.error(then)
-    return (reward.ema20 - mean) / hypot(error, error if now == then else reward.error(now))
+    error = hypot(error, error if now == then else reward.error(now))
+    return (reward.ema20 - mean) / max(error, TRIFLE / ERRORS * (reward.high - reward.low))
 
 
 class Trouble:
@@ -98,8 +107,9 @@ class Trouble:
         """The effect, less what the reward paid for it."""
         self.benefit = 0.0
         """What the reward gained since the condition began, -1 to 1."""
-        self.since = 0
-        """Step at which the condition began."""
+        self._since = 0
+        self._paid, self._is_paid = 0.0, False  # the best reward since then, and whether it gained
+        self._turn: int | None = None  # the step after that best
         self._calm = (0.0, 0)  # the mean of the reward when the series was last calm, and how many it had
 
     def feed(
@@ -123,13 +133,18 @@ class Trouble:
                 self.effect = self.score = 0.0
             return None
         if not self._held:
-            self.since = self._steps[0]
+            self._since, self._paid = self._steps[0], self._reward.ema10
+            self._turn, self._is_paid = None, False
         most = self._records
         if records is None:
             records = self._enough(most)
         needed = most if records >= most else ceil(records)
         effect = self.effect = self._smallest(effect, needed)
         benefit = self.benefit = self._benefit() if effect else 0.0
+        if benefit >= 1.0 and self._reward.ema10 >= self._paid:
+            self._paid, self._turn, self._is_paid = self._reward.ema10, None, True
+        elif self._is_paid and self._turn is None:
+            self._turn = step
         weight = self._discount if benefit > 0 else LOSS_ADDS if effect >= 1.0 else 0.0
         self.score = effect * (1.0 - benefit * weight)
         return self._severity(is_absolute) if effect >= 1.0 else None
@@ -146,6 +161,15 @@ class Trouble:
         if held < needed:
             return 0.0
         return lows[0][1] if needed == self._records else next(low for at, low in lows if at > held - needed)
+
+    @property
+    def since(self) -> int:
+        """Step at which the condition began; where the reward first gained from it and then fell, the step
+        at which the reward turned.
+        """
+        reward = self._reward
+        fell = self.benefit <= LOSING or self._paid - reward.ema10 >= TURNED * reward.error(10)
+        return self._turn if self._turn is not None and fell else self._since
 
     @property
     def then(self) -> Level | None:

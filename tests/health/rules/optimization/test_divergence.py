@@ -46,14 +46,14 @@ def test_a_rise_within_the_first_records_keeps_its_severity_when_the_loss_recove
     recovered = np.append(start, np.full(300, 1.0)) + noise(360, 0.1)
     found = finding(sft(recovered), "divergence", "sft")
     assert found.severity == "critical"
-    assert "over since" in found.message
+    assert "it lasted until step" in found.message
     later = falling(480, 3, 0.05, 1.6, 0.9)
     later[120:180] += 4.0
     gradient = np.ones(480)
     gradient[120:180] = 9.0
     found = finding(sft(later, grad_norm=gradient), "divergence", "sft")
     assert found.severity == "info"
-    assert "over since" in found.message
+    assert "it lasted until step" in found.message
 
 
 def test_preferences_worse_than_untrained_are_named():

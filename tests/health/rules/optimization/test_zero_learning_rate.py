@@ -15,7 +15,7 @@ def rates(values, spacing=1):
 
 def test_a_rate_that_was_never_set_is_a_warning_after_five_records():
     found = finding(rates([0.0] * 20), RATE, "sft", options=PLAN)
-    assert (found.severity, found.onset_step, found.first_step) == ("warning", 2, 6)
+    assert (found.severity, found.onset_step, found.first_step) == ("warning", 1, 6)
     assert finding(rates([0.0] * 100), RATE, "sft", options=PLAN).severity == "warning"
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "RiseOptions",
     "RisesAboveOwnLevel",
     "growth",
+    "least_growth",
 ]
 
 LONGEST, SHORTEST = "completion_length_max", "completion_length_min"
@@ -51,8 +52,12 @@ def growth(long: float, short: float, times: float, length: Track) -> float:
         times: the multiple that is a warning while the reward stands.
         length: the track of the length, for its noise.
     """
-    least = max(log(times), NOISES * length.noise / length.ema50)
-    return max(log(long / short), 0.0) / least
+    return max(log(long / short), 0.0) / least_growth(times, length)
+
+
+def least_growth(times: float, length: Track) -> float:
+    """The logarithm of a growth whose effect is 1: that of `times`, or more where the length is noisy."""
+    return max(log(times), NOISES * length.noise / length.ema50)
 
 
 class RiseOptions(RuleOptions, frozen=True):
@@ -88,7 +93,8 @@ class RisesAboveOwnLevel(Rule[RiseOptions_co]):
         # Both, since a rise before record 25 is part of the second.
         own = track.start if track.baseline is None else min(track.start, track.baseline)
         now = min(track.ema10, track.median(5))  # a short burst stays in a mean for long
-        rise = (now - own) / max(options.rise, NOISES * track.noise)
+        least = max(options.rise, NOISES * track.noise)
+        rise = (now - own) / least
         severity = trouble.feed(min(rise, now / options.level), at.step)
         self.score = trouble.score
         if severity is None:
@@ -105,6 +111,7 @@ class RisesAboveOwnLevel(Rule[RiseOptions_co]):
             onset=trouble.since,
             confidence=trouble.confidence,
             baseline=own,
+            limit=max(own + least, options.level),
         )
 
     def is_harmless(self) -> bool:

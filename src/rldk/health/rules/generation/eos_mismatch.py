@@ -101,13 +101,16 @@ class EOSMismatch(Rule[EOSMismatchOptions]):
             )
         if held < self.options.records:
             return None
+        name = LONGEST if self.chart.holds(LONGEST) else LENGTH
+        which = "longest" if name == LONGEST else "mean completion"
         return Verdict(
             severity=Severity.WARNING,
-            message=f"{self.cut.last:.0%} of the completions count as cut, but the longest has "
+            message=f"{self.cut.last:.0%} of the completions count as cut, but the {which} has "
             f"{self.longest.last:.0f} tokens of {limit:.0f}: they ended on a token unknown to the trainer",
-            evidence={TRUNCATED: self.cut.last, LONGEST: self.longest.last, "max_completion_length": limit},
+            evidence={TRUNCATED: self.cut.last, name: self.longest.last, "max_completion_length": limit},
             onset=self.held.since,
             confidence=0.9,
+            limit=self.options.share,
         )
 
     def causes(self) -> list[Cause]:

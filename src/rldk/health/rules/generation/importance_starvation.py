@@ -45,8 +45,8 @@ class ImportanceStarvation(Rule[ImportanceStarvationOptions]):
 
     ## How it decides
     The mean of ten records, for ten records: a mean ratio below 0.75, an effective share below 0.3, or more
-    than half rejected. Warning where the reward does not thrive or the mean ratio is below 0.5, otherwise
-    info.
+    than half rejected. Warning where the mean ratio is below 0.5, or the reward is neither at its top nor
+    above its start, and does not improve. Otherwise info.
 
     ## What looks alike but is healthy
     In the masking modes a minimum of 0 is normal; in token modes the mean stays near 1. Healthy logs of one
@@ -76,10 +76,11 @@ class ImportanceStarvation(Rule[ImportanceStarvationOptions]):
         self.alarmed = False
 
     def observe(self, at: Observation) -> Verdict | None:
-        text = self._starvation_text()
-        held = self.low.feed(text is not None, at.step)
-        if text is None or held < self.options.records:
+        starved = self._starved()
+        held = self.low.feed(starved is not None, at.step)
+        if starved is None or held < self.options.records:
             return None
+        text, name, level, limit = starved
         thriving = thrives(self.reward) and not 0 < self.ratio.ema10 < self.options.worst
         if thriving and self.alarmed:
             return None
@@ -91,22 +92,27 @@ class ImportanceStarvation(Rule[ImportanceStarvationOptions]):
             + (f"; the difference adds up to {summed:.1f} nats a completion" if summed > 1 else "")
             + (". The reward does well all the same" if thriving else ""),
             evidence={
-                RATIO: self.ratio.ema10 if self.ratio.count else None,
+                name: level,
                 SAMPLING_LOGP: self.difference.ema10 if self.difference.count else None,
                 LENGTH: self.length.ema10 if self.length.count else None,
             },
             onset=self.low.since,
             confidence=0.75,
+            limit=limit,
         )
 
-    def _starvation_text(self) -> str | None:
+    def _starved(self) -> tuple[str, str, float, float] | None:
+        """What is starved in words, with its metric, its level and its limit."""
         options = self.options
         if self.ratio.count >= 5 and self.ratio.ema10 < options.ratio:
-            return f"the mean importance ratio is {self.ratio.ema10:.2f}: much of the batch is discarded"
+            text = f"the mean importance ratio is {self.ratio.ema10:.2f}: much of the batch is discarded"
+            return text, RATIO, self.ratio.ema10, options.ratio
         if self.effective.count >= 5 and self.effective.ema10 < options.effective:
-            return f"only {self.effective.ema10:.0%} of the samples count after the correction"
+            text = f"only {self.effective.ema10:.0%} of the samples count after the correction"
+            return text, EFFECTIVE, self.effective.ema10, options.effective
         if self.rejected.count >= 5 and self.rejected.ema10 > options.rejected:
-            return f"the correction rejects {self.rejected.ema10:.0%} of the tokens"
+            text = f"the correction rejects {self.rejected.ema10:.0%} of the tokens"
+            return text, REJECTED, self.rejected.ema10, options.rejected
         return None
 
     def causes(self) -> list[Cause]:

@@ -4,12 +4,14 @@ Invariant: a length is compared with the run's own start. A reward that gains ta
 and never all of it.
 """
 
+from math import exp
+
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules.generation.common import PAID, growth
+from rldk.health.rules.generation.common import PAID, growth, least_growth
 from rldk.health.trouble import MIDDLE_LAG, Trouble
 from rldk.metrics.aliases import LENGTH, REWARD
 
@@ -96,6 +98,7 @@ class LengthCollapse(Rule[LengthCollapseOptions]):
             onset=trouble.since,
             confidence=trouble.confidence,
             baseline=own,
+            limit=own * exp(-least_growth(1 / options.share, length)),
         )
 
     def causes(self) -> list[Cause]:

@@ -4,12 +4,14 @@ Invariant: a length is compared with the run's own start. A reward that gains ta
 and never all of it.
 """
 
+from math import exp
+
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course, in_noise
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules.generation.common import PAID, growth
+from rldk.health.rules.generation.common import PAID, growth, least_growth
 from rldk.health.tracks import Track
 from rldk.health.trouble import MIDDLE_LAG, Trouble
 from rldk.metrics.aliases import LENGTH, REWARD, TRUNCATED
@@ -114,6 +116,7 @@ class LengthRunaway(Rule[LengthRunawayOptions]):
             onset=trouble.since,
             confidence=trouble.confidence,
             baseline=own,
+            limit=own * exp(least_growth(self.options.times, length)),
         )
 
     def _switched(self, own: float) -> bool:

@@ -95,6 +95,8 @@ class MissingEOS(Rule[MissingEOSOptions]):
             evidence={CONTAIN if track is self.share else COUNT: [track.start, track.ema10]},
             onset=self.none.since if lasting else self.few.since,
             confidence=0.8 if lost else 0.6,
+            baseline=track.start,
+            limit=self.options.share if track is self.share else 0.0,
         )
 
     def causes(self) -> list[Cause]:

@@ -103,10 +103,10 @@ class SamplingMismatch(Rule[SamplingMismatchOptions]):
         track = self.logp if self.logp.count else self.prob
         is_worst = False
         if self.logp.count:
-            effect, text = self._size(track, options.logp_floor, options.logp, "log-probabilities")
+            effect, text = self._size(track, "log-probabilities")
             is_worst = track.middle >= 2 * options.logp
         elif self.prob.count:
-            effect, text = self._size(track, options.prob_floor, options.prob, "probabilities")
+            effect, text = self._size(track, "probabilities")
             is_worst = track.middle >= 2 * options.prob
         else:
             effect, text = 0.0, ""
@@ -132,17 +132,26 @@ class SamplingMismatch(Rule[SamplingMismatchOptions]):
             },
             onset=self.high.since,
             confidence=self.high.confidence,
+            baseline=self._own(track) if track.count else None,
+            limit=self._limit(track) if track.count else None,
         )
 
-    def _size(self, track: Track, floor: float, limit: float, what: str) -> tuple[float, str]:
+    def _size(self, track: Track, what: str) -> tuple[float, str]:
         """The size, 1 at the limit or at the multiple of the run's own level, and what it is of."""
         if track.count <= EARLY:
             return 0.0, ""
         level, own = track.middle, self._own(track)
-        least = min(limit, max(self.options.times * own, floor))
+        least = self._limit(track)
         rose = f"rose from {own:.2g} to {level:.2g}" if level > 1.5 * own else f"is {level:.2g}"
         effect = size(level / least) if level >= least else max((level - own) / (least - own), 0.0)
         return effect, f"the difference of {what} between engine and trainer {rose}"
+
+    def _limit(self, track: Track) -> float:
+        """The difference that is worth a warning while the reward stands."""
+        options = self.options
+        is_log = track is self.logp
+        floor, most = (options.logp_floor, options.logp) if is_log else (options.prob_floor, options.prob)
+        return float(min(most, max(options.times * self._own(track), floor)))
 
     def _own(self, track: Track) -> float:
         return track.start if track.baseline is None else min(track.baseline, track.start)

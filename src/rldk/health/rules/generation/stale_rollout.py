@@ -81,7 +81,7 @@ class StaleRollout(Rule[StaleRolloutOptions]):
             return None
         return Verdict(
             severity=Severity.WARNING,
-            message=f"the difference between engine and trainer rises with every step, from {first:.2g} to "
+            message=f"the difference between engine and trainer rises steadily, from {first:.2g} to "
             f"{abs(difference.ema20):.2g}, and the reward does not: the engine may keep old weights",
             evidence={
                 "difference": [first, abs(difference.ema20)],
@@ -90,6 +90,8 @@ class StaleRollout(Rule[StaleRolloutOptions]):
             },
             onset=self.risen.since,
             confidence=0.8,
+            baseline=first,
+            limit=self.options.times * first,
         )
 
     def causes(self) -> list[Cause]:

@@ -98,6 +98,8 @@ class Truncation(Rule[TruncationOptions]):
     def observe(self, at: Observation) -> Verdict | None:
         cut, options = self.cut, self.options
         if cut.count < 5:
+            for trouble in (self.rise, self.level):
+                trouble.feed(0.0, at.step)  # so that what lags behind can begin at the first record
             return None
         now, own = min(cut.middle, cut.ema10), min(cut.lowest, cut.start)
         noisy = max(options.rise, NOISES * cut.noise)
@@ -120,7 +122,11 @@ class Truncation(Rule[TruncationOptions]):
         return Verdict(
             severity=severity,
             message=f"{now:.0%} of the completions are cut off at the length limit"
-            + (f", up from {own:.0%}" if rose else f", and have been since step {trouble.since:,}")
+            + (
+                f", up from {own:.0%}"
+                if rose
+                else f", at least {options.level:.0%} for {times * options.records} records"
+            )
             + reward_text,
             evidence={
                 TRUNCATED: [cut.start, own, now],
@@ -130,6 +136,7 @@ class Truncation(Rule[TruncationOptions]):
             onset=trouble.since,
             confidence=trouble.confidence,
             baseline=own,
+            limit=own + noisy if rose else options.level,
         )
 
     def _size(self, share: float) -> float:

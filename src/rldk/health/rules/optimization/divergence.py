@@ -81,6 +81,7 @@ class Divergence(Rule[DivergenceOptions]):
 
     code, name, severity = "OPT005", "divergence", Severity.CRITICAL
     needs = (LOSS,)
+    shown_on = (LOSS, "token_accuracy_mean")
     algorithms = LOSS_IS_PROGRESS
     enable = "log the loss"
     lasting = "the loss rose within the first records"
@@ -139,7 +140,7 @@ class Divergence(Rule[DivergenceOptions]):
             self.noise += (loss.noise - self.noise) / self.calm
         if held < 6 or held < self._needed(at.step) or not self._clear(far):
             return self._forgotten(at.step) or self._lost_at_once() or leapt
-        return self._verdict(rise, fallen)
+        return self._verdict(rise, fallen, far)
 
     def _begin(self) -> None:
         loss, gradient = self.loss, self.gradient.last
@@ -169,6 +170,8 @@ class Divergence(Rule[DivergenceOptions]):
             onset=self.lost.since,
             confidence=0.7,
             is_lasting=self._shock is not None,
+            baseline=accuracy.first,
+            limit=self.options.accuracy * accuracy.first,
         )
 
     def _leapt(self, step: int) -> Verdict | None:
@@ -195,6 +198,8 @@ class Divergence(Rule[DivergenceOptions]):
             evidence={"loss": [level, top, loss.last], "noise": noise},
             onset=self.leap.since,
             confidence=0.5 if other else 0.75,
+            baseline=level,
+            limit=level + far,
         )
 
     def _shocked(self, step: int) -> bool:
@@ -213,6 +218,8 @@ class Divergence(Rule[DivergenceOptions]):
             onset=self.shock.since,
             confidence=0.85,
             is_lasting=True,
+            baseline=loss.first,
+            limit=2 * max(loss.first, 0.1),
         )
         return True
 
@@ -230,6 +237,8 @@ class Divergence(Rule[DivergenceOptions]):
             onset=0,
             confidence=0.75,
             is_lasting=True,
+            baseline=LN2,
+            limit=1.5 * LN2,
         )
 
     def _needed(self, step: int) -> float:
@@ -257,7 +266,7 @@ class Divergence(Rule[DivergenceOptions]):
         grew = not self.gradient.count or self.gradient.ema10 >= 2 * self.first_gradient
         return held >= 10 and grew and loss.count <= BEGUN and min(loss.tail(held)) > 1.5 * self.top
 
-    def _verdict(self, rise: float, fallen: float) -> Verdict:
+    def _verdict(self, rise: float, fallen: float, far: float) -> Verdict:
         loss = self.loss
         excuse = self._excuse(rise)
         is_early = self.least_count < EARLY and not excuse
@@ -268,13 +277,16 @@ class Divergence(Rule[DivergenceOptions]):
             severity = Severity.INFO
         return Verdict(
             severity=severity,
-            message=f"the loss rose from {self.least:.3g} to {loss.ema20:.3g} (means of 20) and stayed up"
+            message=f"the loss rose from {self.least:.3g} to {loss.ema20:.3g} (means of up to 20 records) "
+            "and stayed up"
             + (" (taken as sft)" if is_supervised(self.context.algorithm, self.chart) else "")
             + (f"; {excuse}" if excuse else ""),
             evidence={"loss": [self.least, loss.ema20], "start": loss.start, "noise": self.noise},
             onset=self.high.since,
             confidence=0.5 if excuse else min(0.6 + 0.1 * rise / max(abs(self.least), 1e-6), 0.95),
             is_lasting=is_early or self._shock is not None,
+            baseline=self.least,
+            limit=self.least + far,
         )
 
     def _other_data(self, held: int, rise: float) -> str:

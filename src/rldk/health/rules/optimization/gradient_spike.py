@@ -106,6 +106,8 @@ class GradientSpike(Rule[GradientSpikeOptions]):
         self.burst: Spike | None = None
         self.levels = (0.0, 0.0, 0.0, 0.0)
         self.hurt = ""
+        self.before = 0.0
+        """The usual norm before the newest burst."""
 
     def observe(self, at: Observation) -> Verdict | None:
         gradient = self.gradient
@@ -130,11 +132,13 @@ class GradientSpike(Rule[GradientSpikeOptions]):
             paid = f", the reward {course(then.mean, reward.ema20)}" if then else ""
             return Verdict(
                 severity=min(severity, self.severity),
-                message=f"{len(spikes)} of {min(count, WINDOW)} gradient norms are spikes of {top:.3g} above "
-                f"the usual {self.usual:.3g}{paid}",
+                message=f"{len(spikes)} of the newest {min(count, WINDOW)} gradient norms are spikes: their "
+                f"median is {top:.3g}, where {self.usual:.3g} is usual{paid}",
                 evidence={GRADIENT: [self.usual, top]},
                 onset=spikes[0].step,
                 confidence=self.many.confidence,
+                baseline=self.usual,
+                limit=self.options.ratio * self.usual,
             )
         return burst
 
@@ -166,6 +170,7 @@ class GradientSpike(Rule[GradientSpikeOptions]):
         if not self.burst and (not spikes or spike.number - spikes[-1].number > 2):
             reward, loss = self.reward, self.loss
             self.levels = (reward.ema10, reward.noise, loss.ema10, loss.noise)
+            self.before = self.usual
         spikes.append(spike)
         if self.burst is None:
             self.burst = next(
@@ -194,11 +199,13 @@ class GradientSpike(Rule[GradientSpikeOptions]):
         )
         return Verdict(
             severity=Severity.WARNING if self.hurt else Severity.INFO,
-            message=f"the gradient norm jumped from {self.usual:.3g} to {peak:.3g}"
+            message=f"the gradient norm jumped from {self.before:.3g} to {peak:.3g}"
             + (f", and then {self.hurt}" if self.hurt else "; reward and loss have not suffered"),
-            evidence={GRADIENT: [self.usual, peak]},
+            evidence={GRADIENT: [self.before, peak]},
             onset=burst.step,
             confidence=0.8 if self.hurt else 0.5,
+            baseline=self.before,
+            limit=self.options.ratio * self.before,
         )
 
     def _damage(self) -> str:

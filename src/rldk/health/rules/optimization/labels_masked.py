@@ -72,9 +72,10 @@ class LabelsMasked(Rule[LabelsMaskedOptions]):
             severity=Severity.CRITICAL if known else Severity.INFO,
             message=f"the loss is exactly 0 and nothing is trained ({self._figures(accuracy, gradient)}): "
             "every label seems to be masked",
-            evidence={"loss": loss, "token_accuracy_mean": accuracy, "grad_norm": str(gradient)},
+            evidence={"loss": loss, "token_accuracy_mean": accuracy, "grad_norm": gradient},
             onset=self.streak.since,
             confidence=0.9,
+            limit=0.0,
         )
 
     def _masked(self, at: Observation) -> bool:

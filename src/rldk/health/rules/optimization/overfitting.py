@@ -118,8 +118,8 @@ class Overfitting(Rule[OverfittingOptions]):
         apart = self.apart.feed(self._is_by_heart(at.step), at.step)
         rise = value - self.least
         least = LEAST * abs(self.first)
-        far = rise > 0 and rise >= max(self.options.rise * abs(self.least), least)
-        held = self.above.feed(far, at.step)
+        far = max(self.options.rise * abs(self.least), least)
+        held = self.above.feed(rise >= far and rise > 0, at.step)
         climbed = self.climbs.feed(value >= self.before, at.step)
         self.before = value
         trained, accuracy = self.at_least
@@ -141,6 +141,9 @@ class Overfitting(Rule[OverfittingOptions]):
             evidence={"eval_loss": [self.least, value], "loss": [trained, self.loss.ema10]},
             onset=(self.above if plainly else self.climbs).since,
             confidence=min(0.6 + rise / max(abs(self.least), 1e-9), 0.9),
+            last_good_step=self.least_step,
+            baseline=self.least,
+            limit=self.least + far,
         )
 
     def _is_by_heart(self, step: int) -> bool:

@@ -17,6 +17,8 @@ from rldk.metrics.aliases import LOSS, REWARD
 __all__ = ["ZeroGradient", "ZeroGradientOptions"]
 
 GRADIENT = "grad_norm"
+ZERO = 1e-8
+"""Gradient norm below which nothing is trained."""
 
 
 class ZeroGradientOptions(RuleOptions, frozen=True):
@@ -91,7 +93,7 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
 
     def observe(self, at: Observation) -> Verdict | None:
         value = at.values[GRADIENT]
-        zero = value is not None and -1e-8 < value < 1e-8 and at.values.get("lr") != 0.0
+        zero = value is not None and -ZERO < value < ZERO and at.values.get("lr") != 0.0
         self.records += 1
         held = self.zeros.feed(zero, at.step)
         if not held:
@@ -113,18 +115,19 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
         verdict = Verdict(
             severity=Severity.INFO if why else severity,
             message="the gradient has been 0 "
-            + (f"since step {self.zeros.since}" if self.before else "since the first record")
+            + (f"for {held} records" if self.before else "since the first record")
             + (f": {why}" if why else ""),
             evidence={GRADIENT: value, "records": held, "lr": at.values.get("lr")},
             onset=self.zeros.since,
             confidence=0.6 if why else 0.95,
+            limit=ZERO,
         )
         self.last_verdict = None if why else verdict
         return verdict
 
     def _still(self) -> Verdict | None:
         """The last verdict, which one record nearly 0 among many that are 0 does not end."""
-        if self.last_verdict is not None and self.gradient.median(10) >= 1e-8:
+        if self.last_verdict is not None and self.gradient.median(10) >= ZERO:
             self.last_verdict = None
         return self.last_verdict
 

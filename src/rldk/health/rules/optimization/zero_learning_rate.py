@@ -52,7 +52,7 @@ class ZeroLearningRate(Rule[ZeroLearningRateOptions]):
     def start(self) -> None:
         self.rate = self.chart.track("lr")
         self.zeros = Streak()
-        self.records = 0
+        self.records = self.begin = 0
         self.at_end = False
         steps = self.context.number("max_steps")
         self.steps = steps if steps is not None and steps > 0 else None
@@ -60,6 +60,8 @@ class ZeroLearningRate(Rule[ZeroLearningRateOptions]):
 
     def observe(self, at: Observation) -> Verdict | None:
         self.records += 1
+        if self.records == 1:
+            self.begin = at.step
         held = self.zeros.feed(at.values["lr"] == 0.0 and self.records > 1, at.step)
         if held < self.options.records:
             return None
@@ -70,14 +72,17 @@ class ZeroLearningRate(Rule[ZeroLearningRateOptions]):
         sure = always or done is not None
         if self.at_end or (not sure and held < 10):
             return None
+        since = self.begin if always and held == self.records - 1 else self.zeros.since
         return Verdict(
             severity=Severity.WARNING if sure else Severity.INFO,
-            message=f"the learning rate has been 0 since step {self.zeros.since}"
-            + (" and was never above 0" if always else f" (it was {self.rate.high:.3g})")
+            message=f"the learning rate has been 0 since step {since:,}"
+            + (" and was never above 0" if always else f" (its highest was {self.rate.high:.3g})")
             + ("" if done is None else f", at {done:.0%} of the run"),
             evidence={"lr": [self.rate.high, 0.0], "records": held},
-            onset=self.zeros.since,
+            onset=since,
             confidence=0.95 if sure else 0.5,
+            baseline=self.rate.high,
+            limit=0.0,
         )
 
     def checkable(self) -> str | None:

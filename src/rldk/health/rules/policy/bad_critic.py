@@ -3,6 +3,8 @@
 Invariant: the rule waits for 20 records, and the reward decides whether a bad critic is a warning.
 """
 
+from typing import NamedTuple
+
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
@@ -11,7 +13,20 @@ from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import REWARD
 
+EXPLAINED, CLIPPED = "value_explained_variance", "value_clip_frac"
+LOSSES = "value_loss_mean|value_squared_error_mean"
+
 __all__ = ["BadCritic", "BadCriticOptions"]
+
+
+class Fault(NamedTuple):
+    """What is wrong with the critic."""
+
+    text: str
+    metric: str
+    values: float | list[float]
+    baseline: float | None
+    limit: float
 
 
 class BadCriticOptions(RuleOptions, frozen=True):
@@ -39,7 +54,8 @@ class BadCritic(Rule[BadCriticOptions]):
     ## How it decides
     After 20 records: the median explained variance of 30 records is below 0; or the loss, a mean of ten
     records, is ten times the median of records 5 to 25 for ten records; or more than half of the values are
-    clipped for ten records. Warning where the reward does not thrive. Otherwise a negative explained variance
+    clipped for ten records. Warning where the reward is
+    neither at its top nor above its start, and does not improve. Otherwise a negative explained variance
     is info, and the other two are not reported.
 
     ## What looks alike but is healthy
@@ -55,15 +71,16 @@ class BadCritic(Rule[BadCriticOptions]):
     """
 
     code, name, severity = "POL008", "bad-critic", Severity.WARNING
-    needs = ("value_explained_variance|value_loss_mean|value_squared_error_mean|value_clip_frac",)
+    shown_on = (EXPLAINED, LOSSES, CLIPPED)
+    needs = (f"{EXPLAINED}|{LOSSES}|{CLIPPED}",)
     algorithms = ONLINE
     enable = "train with a critic, as PPO does"
 
     def start(self) -> None:
         track = self.chart.track
-        self.explained = track("value_explained_variance")
-        self.loss = track("value_loss_mean|value_squared_error_mean")
-        self.clipped = track("value_clip_frac")
+        self.explained = track(EXPLAINED)
+        self.loss = track(LOSSES)
+        self.clipped = track(CLIPPED)
         self.reward = track(REWARD)
         self.bad, self.below = Streak(), Streak()
         self.alarmed = False
@@ -72,14 +89,14 @@ class BadCritic(Rule[BadCriticOptions]):
         self.begin = 0
 
     def observe(self, at: Observation) -> Verdict | None:
-        text, since = self._explains_nothing(at.step), self.begin
-        if text is None:
-            text = self._explodes()
-            held = self.bad.feed(text is not None, at.step)
+        fault, since = self._explains_nothing(at.step), self.begin
+        if fault is None:
+            fault = self._explodes()
+            held = self.bad.feed(fault is not None, at.step)
             since = self.bad.since
             if held < self.options.records:
                 return None
-        if text is None:
+        if fault is None:
             return None
         thriving = thrives(self.reward)
         if thriving and (not self.negative or self.alarmed):
@@ -87,17 +104,15 @@ class BadCritic(Rule[BadCriticOptions]):
         self.alarmed = not thriving and self.reward.count > 0
         return Verdict(
             severity=Severity.INFO if thriving or not self.reward.count else Severity.WARNING,
-            message=text + (", but the reward does well" if thriving else ""),
-            evidence={
-                "value_explained_variance": self.median if self.explained.count else None,
-                "value_loss": [self.loss.baseline, self.loss.ema10],
-                "value_clip_frac": self.clipped.ema10 if self.clipped.count else None,
-            },
+            message=fault.text + (", but the reward does well" if thriving else ""),
+            evidence={fault.metric: fault.values},
             onset=since,
             confidence=0.7,
+            baseline=fault.baseline,
+            limit=fault.limit,
         )
 
-    def _explains_nothing(self, step: int) -> str | None:
+    def _explains_nothing(self, step: int) -> Fault | None:
         explained = self.explained
         below = self.below.feed(explained.count > 0 and explained.ema10 < self.options.explained, step)
         if explained.count < 50:
@@ -109,18 +124,18 @@ class BadCritic(Rule[BadCriticOptions]):
             self.negative = int(self.median < self.options.explained)
         if not self.negative:
             return None
-        return f"the critic explains nothing: median explained variance {self.median:.2g} over 30 records"
+        text = f"the critic explains nothing: median explained variance {self.median:.2g} over 30 records"
+        return Fault(text, EXPLAINED, self.median, None, self.options.explained)
 
-    def _explodes(self) -> str | None:
-        loss = self.loss
-        if (
-            loss.baseline is not None
-            and loss.baseline > 0
-            and loss.ema10 >= self.options.times * loss.baseline
-        ):
-            return f"the critic's loss rose from {loss.baseline:.3g} to {loss.ema10:.3g}"
+    def _explodes(self) -> Fault | None:
+        loss, own, times = self.loss, self.loss.baseline, self.options.times
+        if own is not None and own > 0 and loss.ema10 >= times * own:
+            text = f"the critic's loss rose from {own:.3g} to {loss.ema10:.3g}"
+            name = next(iter(self.chart.held(LOSSES)), LOSSES)
+            return Fault(text, name, [own, loss.ema10], own, times * own)
         if self.clipped.count >= 20 and self.clipped.ema10 > self.options.clipped:
-            return f"{self.clipped.ema10:.0%} of the critic's values are clipped"
+            text = f"{self.clipped.ema10:.0%} of the critic's values are clipped"
+            return Fault(text, CLIPPED, self.clipped.ema10, None, self.options.clipped)
         return None
 
     def causes(self) -> list[Cause]:

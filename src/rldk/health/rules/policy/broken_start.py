@@ -109,6 +109,7 @@ class BrokenStart(Rule[BrokenStartOptions]):
             },
             onset=self.begin,
             confidence=0.95 if critical else 0.7,
+            limit=deviations[0][1],
         )
 
     def causes(self) -> list[Cause]:

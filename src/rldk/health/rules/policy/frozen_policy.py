@@ -95,6 +95,7 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
         self.rising = True
         self.found = False
         self.still = Streak()
+        self.equal = Streak()
         self.dead = Streak()
         self.stuck = Streak()
         self.accuracy = self.chart.track(ACCURACY)
@@ -117,17 +118,20 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
         if self.margins.count:
             return self._offline(at, rate, warm)
         moves = self.gradient.count > 0 and self.gradient.ema10 > 1e-8
-        still = (warm or self.found) and moves and abs(self.kl.last) < self.options.kl
+        equal = abs(self.kl.last) < self.options.kl
+        self.equal.feed(equal, at.step)
+        still = (warm or self.found) and moves and equal
         held = self.still.feed(still, at.step)
         self.found = self._long(held, at.step, self.options.online_records, 10)
         if not self.found:
             return None
         return self._verdict(
-            f"the KL to the reference has been below {self.options.kl:.0e} since step {self.still.since} "
+            f"the KL to the reference has been below {self.options.kl:.0e} since step {self.equal.since} "
             f"although there is a gradient of {self.gradient.ema10:.2g}",
             {KL: self.kl.last, "grad_norm": self.gradient.ema10, "lr": rate},
-            self.still.since,
+            self.equal.since,
             Severity.CRITICAL,
+            self.options.kl,
         )
 
     def _offline(self, at: Observation, rate: float, warm: bool) -> Verdict | None:
@@ -136,6 +140,7 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
         equal = equal and (not loss.count or abs(loss.last - loss.first) < self.options.margin)
         if self.context.algorithm in ONLINE and self.chosen.count:  # alike answers have no margin either
             equal = equal and abs(self.chosen.last) < self.margin
+        self.equal.feed(equal, at.step)
         gradient = at.values.get("grad_norm")
         dead = self.dead.feed(equal and rate > 0 and gradient is not None and gradient < 1e-8, at.step)
         held = self.still.feed(equal and (warm or self.found), at.step)
@@ -145,14 +150,15 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
         self.score = max(stuck / needed, dead / 5, float(self.found))
         if dead < 5 and not self.found:
             return self._stuck(rate) if stuck >= needed else None
-        streak = self.dead if dead >= 5 else self.still
         return self._verdict(
-            f"policy and reference have been equal since step {streak.since}: margin {self.margins.last:.2g}"
+            f"policy and reference have been equal since step {self.equal.since}: margin "
+            f"{self.margins.last:.2g}"
             + (f", loss {loss.last:.4f}" if loss.count else "")
             + (", and the gradient is 0" if dead >= 5 else ""),
             {MARGINS: self.margins.last, "loss": [loss.first, loss.last], "lr": rate, "grad_norm": gradient},
-            streak.since,
+            self.equal.since,
             Severity.CRITICAL if dead >= 5 or held >= 50 else Severity.WARNING,
+            self.margin,
         )
 
     def _learns_nothing(self) -> bool:
@@ -177,14 +183,24 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
             {MARGINS: self.margins.ema20, "loss": [loss.first, loss.ema20], "lr": rate},
             self.stuck.since,
             Severity.WARNING,
+            self.options.mean_margin * self.scale,
         )
 
     def _long(self, held: int, step: int, records: int, least: int) -> bool:
         return held >= records or (held >= least and step - self.still.since >= records)
 
-    def _verdict(self, message: str, evidence: dict[str, object], since: int, severity: Severity) -> Verdict:
-        sure = 0.95 if severity is Severity.CRITICAL else 0.7
-        return Verdict(severity=severity, message=message, evidence=evidence, onset=since, confidence=sure)
+    def _verdict(
+        self, message: str, evidence: dict[str, object], since: int, severity: Severity, limit: float
+    ) -> Verdict:
+        return Verdict(
+            severity=severity,
+            message=message,
+            evidence=evidence,
+            onset=since,
+            confidence=0.95 if severity is Severity.CRITICAL else 0.7,
+            baseline=0.0,
+            limit=limit,
+        )
 
     def causes(self) -> list[Cause]:
         return [

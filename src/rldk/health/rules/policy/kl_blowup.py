@@ -13,7 +13,7 @@ from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.policy.common import KL_SEQUENCE, LOWER_RATE
 from rldk.health.tracks import BASELINE, Track
-from rldk.health.trouble import Trouble, size
+from rldk.health.trouble import MIDDLE_LAG, Trouble, size
 from rldk.metrics.aliases import KL, LOSS, REWARD
 
 __all__ = ["KLBlowup", "KLBlowupOptions"]
@@ -96,7 +96,8 @@ class KLBlowup(Rule[KLBlowupOptions]):
         self.spread = self.chart.track("reward_std")
         self.loss = self.chart.track(LOSS)
         self.mismatch = self.chart.track("sampling_logp_difference_mean|sampling_prob_difference_mean")
-        self.far = Trouble(self.reward, records=self.options.records, discount=PAID, enough=self.enough)
+        records, enough = self.options.records, self.enough
+        self.far = Trouble(self.reward, records=records, discount=PAID, lag=MIDDLE_LAG, enough=enough)
         self.jump = Trouble(self.reward, records=4, discount=PAID)
         self.before, self.limit = math.inf, math.inf
 
@@ -130,8 +131,8 @@ class KLBlowup(Rule[KLBlowupOptions]):
             },
             onset=trouble.since,
             confidence=trouble.confidence,
-            baseline=kl.baseline,
-            limit=self.limit,
+            baseline=own,
+            limit=self.limit if trouble is self.far else self.options.jump * self.before,
         )
 
     def _limit(self, kl: Track) -> float:

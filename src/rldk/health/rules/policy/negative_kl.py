@@ -85,6 +85,7 @@ class NegativeKL(Rule[NegativeKLOptions]):
             evidence={"kl": level, "noise": kl.noise, "records": held},
             onset=self.below.since,
             confidence=0.9 if severity is Severity.CRITICAL else 0.7,
+            limit=-threshold,
         )
 
     def causes(self) -> list[Cause]:

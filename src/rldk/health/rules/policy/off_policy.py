@@ -11,6 +11,7 @@ from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.policy.common import LOWER_RATE
+from rldk.health.tracks import Track
 from rldk.health.trouble import Trouble, size
 from rldk.metrics.aliases import REWARD
 
@@ -20,6 +21,10 @@ EARLY = 40
 """Records before which a reward cannot show yet whether it rises."""
 DOUBTFUL = 0.9
 """Largest score before that, unless the clipped share rose."""
+
+
+CLIPPED, BOTH = "clip_frac", "clip_two_sided_frac"
+BATCH_KL, RATIO = "approx_kl_mean|approx_kl_padded_mean", "ratio_padded_mean|ratio_mean"
 
 
 class OffPolicyOptions(RuleOptions, frozen=True):
@@ -66,9 +71,8 @@ class OffPolicy(Rule[OffPolicyOptions]):
     """
 
     code, name, severity = "POL004", "off-policy", Severity.WARNING
-    needs = (
-        "clip_frac|clip_two_sided_frac|approx_kl_mean|approx_kl_padded_mean|ratio_padded_mean|ratio_mean",
-    )
+    needs = (f"{CLIPPED}|{BOTH}|{BATCH_KL}|{RATIO}",)
+    shown_on = (CLIPPED, BOTH, BATCH_KL, RATIO)
     algorithms = ONLINE
     enable = "log the share of clipped tokens"
     explained_by = ("sampling-mismatch",)
@@ -76,15 +80,15 @@ class OffPolicy(Rule[OffPolicyOptions]):
 
     def start(self) -> None:
         track = self.chart.track
-        self.clipped, self.both = track("clip_frac"), track("clip_two_sided_frac")
-        self.kl = track("approx_kl_mean|approx_kl_padded_mean")
-        self.ratio = track("ratio_padded_mean|ratio_mean")
+        names = CLIPPED, BOTH, BATCH_KL, RATIO
+        self.clipped, self.both, self.kl, self.ratio = map(track, names)
+        self.names = {track(name): name for name in names}
         self.reward = track(REWARD)
         self.high = Trouble(self.reward, records=self.options.records, enough=self.enough)
         self.wait = 100 if (self.context.number("num_iterations") or 1) > 1 else EARLY
 
     def observe(self, at: Observation) -> Verdict | None:
-        effect, text = self._deviation()
+        effect, text, track, limit = self._deviation()
         severity = self.high.feed(effect, at.step)
         self.score = self.high.score
         if severity is None:
@@ -97,34 +101,36 @@ class OffPolicy(Rule[OffPolicyOptions]):
             severity=min(severity, self.severity),
             message=f"updates leave the trust region: {text}{paid}",
             evidence={
-                "clip_frac": self.clipped.middle if self.clipped.count else self.both.middle,
-                "approx_kl": self.kl.middle,
+                self.chart.held(self.names[track])[0]: track.middle,
                 "reward_mean": [then.mean, reward.ema20] if then else None,
             },
             onset=self.high.since,
             confidence=self.high.confidence,
+            limit=limit,
         )
 
     def _rose(self) -> bool:
         clipped = self.clipped
         return clipped.count > 20 and clipped.middle > max(self.options.clipped, 3 * clipped.start)
 
-    def _deviation(self) -> tuple[float, str]:
-        """The largest of the sizes, 1 at its limit, and what it is of."""
-        options = self.options
-        clipped = self.clipped.middle / options.clipped
-        both = self.both.middle / (2 * options.clipped)
-        kl = self.kl.middle / options.kl
-        ratio = abs(self.ratio.middle - 1) / options.ratio if self.ratio.count else 0.0
-        most = max(clipped, both, kl, ratio)
+    def _deviation(self) -> tuple[float, str, Track, float]:
+        """The largest of the sizes, 1 at its limit, in words, and the metric and the limit that it is of."""
+        options, clipped, both, kl, ratio = self.options, self.clipped, self.both, self.kl, self.ratio
+        sizes = {
+            clipped: (clipped.middle / options.clipped, options.clipped),
+            both: (both.middle / (2 * options.clipped), 2 * options.clipped),
+            kl: (kl.middle / options.kl, options.kl),
+            ratio: (abs(ratio.middle - 1) / options.ratio, 1 + options.ratio) if ratio.count else (0.0, 1.0),
+        }
+        track = max(sizes, key=lambda one: sizes[one][0])
+        most, limit = sizes[track]
         if most < 1.0:
-            return max(most, 0.0), ""
-        if most in (clipped, both):
-            share = self.clipped.middle if most == clipped else self.both.middle
-            return size(most), f"{share:.0%} of the tokens are clipped"
-        if most == kl:
-            return size(most), f"a KL of {self.kl.middle:.2g} nats in one batch"
-        return size(most), f"the mean ratio to the generating policy is {self.ratio.middle:.2f}"
+            return max(most, 0.0), "", track, limit
+        texts = {
+            kl: f"a KL of {kl.middle:.2g} nats in one batch",
+            ratio: f"the mean ratio to the generating policy is {ratio.middle:.2f}",
+        }
+        return size(most), texts.get(track, f"{track.middle:.0%} of the tokens are clipped"), track, limit
 
     def causes(self) -> list[Cause]:
         return [

@@ -83,24 +83,26 @@ class ReferenceMismatch(Rule[ReferenceMismatchOptions]):
             limit = self.options.reward * (beta / 0.1 if beta else 1.0)
             if self.records > 1 or self.begin > 1 or abs(self.chosen.first) <= limit or not self.chosen.count:
                 return None
-            return self._verdict("implicit reward of the chosen completions", self.chosen.first)
+            return self._verdict("implicit reward of the chosen completions", self.chosen.first, limit)
         kl = self.kl
         if self.begin <= 1:
             differs = self.records == 1 and kl.count and kl.first > self.options.kl
-            return self._verdict("KL", kl.first) if differs else None
+            return self._verdict("KL", kl.first, self.options.kl) if differs else None
         if self.records < 5 or kl.count < 5:
             return None
         level = kl.median(5)
         steady = level > self.options.later_kl and kl.last <= 1.5 * kl.first and kl.low > 0.3 * level
-        return self._verdict("KL", level) if steady else None
+        return self._verdict("KL", level, self.options.later_kl) if steady else None
 
-    def _verdict(self, what: str, value: float) -> Verdict:
+    def _verdict(self, what: str, value: float, limit: float) -> Verdict:
         return Verdict(
             severity=Severity.INFO,
             message=f"policy and reference differ from the start ({what} {value:.3g}): that may be intended",
             evidence={what: value, "step": self.begin},
             onset=self.begin,
             confidence=0.8,
+            baseline=0.0,
+            limit=limit,
         )
 
     def causes(self) -> list[Cause]:

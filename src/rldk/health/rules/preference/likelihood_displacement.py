@@ -106,21 +106,25 @@ class LikelihoodDisplacement(Rule[LikelihoodDisplacementOptions]):
             return self._gone(self.logps.ema20, level, times, self.lost if lost >= enough else self.deep)
         if held < 5 or chosen.count < 25:
             return None
-        fall, rise = chosen.gain(50), self.margin.gain(50)
+        fall, rise, margin = chosen.gain(50), self.margin.gain(50), self.margin.ema20
+        records = min(50, chosen.count - 1)
         if in_noise(chosen, fall) > -1.0 or rise <= 0:
             return None
         logps = self.logps
         return Verdict(
             severity=Severity.WARNING if deep and chosen.count >= 50 else Severity.INFO,
-            message=f"the chosen answers become less likely: their implicit reward fell to {level:.3g} while "
-            f"the margin went up to {self.margin.ema20:.3g}",
+            message=f"the chosen answers become less likely: in {records} records their implicit reward fell "
+            f"from {level - fall:.3g} to {level:.3g}, while the margin rose from {margin - rise:.3g} to "
+            f"{margin:.3g}",
             evidence={
-                CHOSEN: [chosen.start, level],
-                "rewards_margins": [self.margin.start, self.margin.ema20],
+                CHOSEN: [level - fall, level],
+                "rewards_margins": [margin - rise, margin],
                 LIKELIHOOD: [logps.start, logps.ema20] if logps.count else None,
             },
             onset=self.low.since,
             confidence=0.8 if deep else 0.6,
+            baseline=chosen.start,
+            limit=self.options.info,
         )
 
     def _evaluated(self, at: Observation) -> Verdict | None:

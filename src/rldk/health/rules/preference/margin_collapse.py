@@ -83,7 +83,10 @@ class MarginCollapse(Rule[MarginCollapseOptions]):
             message=f"the margin fell from {self.best:.3g} (step {self.best_step}) to {level:.3g}",
             evidence={"rewards_margins": [self.best, level], "noise": self.noise},
             onset=self.low.since,
+            last_good_step=self.best_step,
             confidence=min(0.6 + 0.3 * (self.best - level) / self.best, 0.9),
+            baseline=self.best,
+            limit=self.options.share * self.best,
         )
 
     def causes(self) -> list[Cause]:

@@ -78,10 +78,11 @@ class PreferenceSaturated(Rule[PreferenceSaturatedOptions]):
             severity=Severity.WARNING if far else Severity.INFO,
             message=f"the model has separated every pair since step {self.done.since}: loss "
             f"{self.loss.ema10:.2g}, margin {self.margin.ema10:.3g}"
-            + (f" within {epoch:.2g} epochs" if far and epoch else ""),
+            + (f", by epoch {epoch:.2g}" if far and epoch else ""),
             evidence={"loss": self.loss.ema10, "rewards_margins": self.margin.ema10, "epoch": epoch},
             onset=self.done.since,
             confidence=0.7 if far else 0.6,
+            limit=options.accuracy,
         )
 
     def causes(self) -> list[Cause]:

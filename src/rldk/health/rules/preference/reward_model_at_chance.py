@@ -140,6 +140,8 @@ class RewardModelAtChance(Rule[RewardModelAtChanceOptions]):
             },
             onset=onset,
             confidence=0.8,
+            baseline=0.5,
+            limit=0.5 + self.options.band,
         )
 
     def _warms_up(self) -> bool:

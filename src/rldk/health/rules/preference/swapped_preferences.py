@@ -93,12 +93,14 @@ class SwappedPreferences(Rule[SwappedPreferencesOptions]):
                 Severity.WARNING,
                 f"the margin of the training pairs is {self.trained_margin.mean(20):.3g}, but that of the "
                 f"evaluation pairs is {self.margin.last:.3g}",
+                0.0,
             )
         trained, evaluated = self.trained.mean(20), self.evaluated.last
         return self._verdict(
             Severity.CRITICAL if abs(trained - evaluated) >= self.options.critical else Severity.WARNING,
             f"the model ranks {trained:.0%} of the training pairs right, but {evaluated:.0%} of the "
             "evaluation pairs",
+            CHANCE + (self.options.beyond if evaluated > trained else -self.options.beyond),
         )
 
     def _ranks_opposed(self) -> bool:
@@ -127,15 +129,20 @@ class SwappedPreferences(Rule[SwappedPreferencesOptions]):
     def _has_margins(self) -> bool:
         return self.trained_margin.count > 0 and self.margin.count > 0
 
-    def _verdict(self, severity: Severity, message: str) -> Verdict:
+    def _verdict(self, severity: Severity, message: str, limit: float) -> Verdict:
         tracks = (self.trained, self.evaluated, self.trained_margin, self.margin)
         names = ("accuracy", "eval_accuracy", "margin", "eval_margin")
         return Verdict(
             severity=severity,
             message=f"{message}: one set has chosen and rejected swapped",
-            evidence={name: track.last for name, track in zip(names, tracks, strict=True) if track.count},
+            evidence={
+                name: track.last if name.startswith("eval") else track.mean(20)
+                for name, track in zip(names, tracks, strict=True)
+                if track.count
+            },
             onset=self.wrong.since,
             confidence=0.9 if severity is Severity.CRITICAL else 0.75,
+            limit=limit,
         )
 
     def causes(self) -> list[Cause]:

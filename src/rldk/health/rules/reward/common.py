@@ -1,5 +1,6 @@
 """What rules of the reward family share: the reward functions in a record."""
 
+from collections import deque
 from collections.abc import Collection
 
 from rldk.health.context import GROUPED
@@ -21,6 +22,8 @@ __all__ = [
 MAX_FUNCTIONS = 32
 """Most reward functions that a rule watches in a run; real runs have one to ten."""
 PREFIX, MEAN, STD = "rewards/", "/mean", "/std"
+RECORDS = 50
+"""Records that are judged together."""
 OBSERVED = "reward_functions/"
 """Prefix of the metrics of an observed reward function."""
 
@@ -53,6 +56,8 @@ class RewardFunctionRule(Rule[O_co]):
         self.means: dict[str, Track] = {}
         self.stds: dict[str, Track] = {}
         self.last: Verdict | None = None
+        self.window: deque[int] = deque(maxlen=RECORDS)
+        """The steps of the newest records that are judged."""
 
     def meet(self, names: Collection[str]) -> None:
         for name in functions_of(names):
@@ -62,8 +67,9 @@ class RewardFunctionRule(Rule[O_co]):
 
     def observe(self, at: Observation) -> Verdict | None:
         """Judges the last fifty records at every tenth one, and repeats that verdict in between."""
+        self.window.append(at.step)
         count = next(iter(self.stds.values())).count
-        if len(self.stds) < 2 or count < 50:
+        if len(self.stds) < 2 or count < RECORDS:
             return None
         if count % 10 == 0:
             self.last = self.judge()

@@ -103,11 +103,12 @@ class DeadReward(Rule[DeadRewardOptions]):
         certain = self.spread.count > 0 and not early
         return Verdict(
             severity=Severity.CRITICAL if certain else Severity.WARNING,
-            message=f"the reward has been {reward.first:.4g} in every record since the first: nothing "
-            "has been learned so far",
+            message=f"each of the first {reward.count} records has a reward of {reward.first:.4g}: nothing "
+            "can be learned from that",
             evidence={"reward_mean": [reward.low, reward.high], "records": reward.count},
             onset=self.begin,
             confidence=0.95 if certain else 0.7,
+            baseline=reward.first,
         )
 
     def _since(self, step: int) -> Verdict | None:

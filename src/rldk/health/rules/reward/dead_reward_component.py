@@ -48,6 +48,7 @@ class DeadRewardComponent(RewardFunctionRule[DeadRewardComponentOptions]):
 
     code, name, severity = "REW004", "dead-reward-component", Severity.WARNING
     shown_by = ("reward-values",)
+    shown_on = ("rewards/*/mean", "rewards/*/std")
 
     def start(self) -> None:
         super().start()
@@ -76,8 +77,9 @@ class DeadRewardComponent(RewardFunctionRule[DeadRewardComponentOptions]):
             message=f"gives every completion the same reward: {texts}"
             + (f", while the reward {course(self.total.start, self.total.ema20)}" if self.given_up else ""),
             evidence={f"{PREFIX}{name}{MEAN}": level for name, level in levels.items()},
-            onset=self.last.onset if self.last else None,
+            onset=self.last.onset if self.last else self.window[0],
             confidence=0.8,
+            baseline=self.means[dead[0]].start,
         )
 
     def _is_given_up(self, name: str) -> bool:

@@ -61,8 +61,10 @@ class DominantRewardComponent(RewardFunctionRule[DominantRewardComponentOptions]
             return None  # the others are solved or dead, not drowned
         return Verdict(
             severity=Severity.INFO,
-            message=f"`{name}` owns {spreads[name] / total:.0%} of the reward's spread over 50 records",
+            message=f"`{name}` has {spreads[name] / total:.0%} of the spread of the reward (means of "
+            "50 records)",
             evidence={f"{PREFIX}{key}{STD}": spread for key, spread in spreads.items()},
+            onset=self.last.onset if self.last else self.window[0],
             confidence=0.7,
         )
 

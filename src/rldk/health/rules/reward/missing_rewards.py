@@ -113,9 +113,12 @@ class MissingRewards(Rule[MissingRewardsOptions]):
         alone = len(self._names) == 1
         return Verdict(
             severity=Severity.WARNING if alone else Severity.INFO,
-            message=f"{', '.join(f'`{name}`' for name in silent)} was None or NaN in more than "
-            f"{self.options.share:.0%} of 20 records",
-            evidence={name: sum(self.recent[name]) / 20 for name in silent},
+            message="None or NaN instead of a reward: "
+            + ", ".join(
+                f"`{name}` in {sum(self.recent[name])} of the newest {len(self.recent[name])} records"
+                for name in silent
+            ),
+            evidence={name: sum(self.recent[name]) for name in silent},
             onset=min(self.first[name] for name in silent),
             confidence=0.8,
         )

@@ -9,6 +9,7 @@ from itertools import pairwise
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
+from rldk.health.reward_state import at_ceiling
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.tracks import Track
 from rldk.metrics.aliases import LOSS, REWARD
@@ -101,8 +102,9 @@ class NoLearning(Rule[NoLearningOptions]):
     sum of the rates. What a model learns in earnest, it learns most of early.
 
     ## What looks alike but is healthy
-    A reward at its ceiling from the start; learning-rate warm-up; batch noise; the first 100 to 300 steps,
-    often flat in good runs too.
+    A reward at its ceiling from the start: within 0.12 of the largest `reward_std` of its highest record,
+    and nearer to it than to its lowest. Then the rule is silent. Learning-rate warm-up; batch noise; the
+    first 100 to 300 steps, often flat in good runs too.
 
     ## What to do
     See the causes: other findings come first. LoRA needs about ten times the learning rate of full
@@ -142,8 +144,9 @@ class NoLearning(Rule[NoLearningOptions]):
         self.reward = self.chart.track(REWARD)
         self.loss = self.chart.track(LOSS)
         self.evaluated = EvaluationLosses(self.chart.track("eval_loss"), self.chart.track("lr"))
+        self.spread = self.chart.track("reward_std")
         self.early = 0.0
-        self.best = float("-inf")
+        self.best = self.top = float("-inf")
         self.last: Verdict | None = None
         self.begin: int | None = None
 
@@ -161,11 +164,11 @@ class NoLearning(Rule[NoLearningOptions]):
         if reward.count == 20:
             self.early = reward.ema20
         self.best = max(self.best, reward.ema50)
+        self.top = max(self.top, reward.ema20)
         if reward.count % 5:
             return self.last
         self.last = None
-        high = reward.low >= 0 and reward.high <= 1 and reward.ema20 >= 0.9
-        if high or not self._is_long(reward, at.step):
+        if not self._is_long(reward, at.step) or at_ceiling(reward, self.spread):
             return None
         noise = max(reward.noise, 0.5 * reward.peak_noise, 0.05 * (reward.high - reward.low), 1e-12)
         gain, lately = (self.best - self.early) / noise, (reward.ema50 - self.early) / noise
@@ -174,10 +177,12 @@ class NoLearning(Rule[NoLearningOptions]):
         self.last = Verdict(
             severity=Severity.INFO,
             message=f"the reward is not better than at the start: {self.early:.3g} in the first 20 records, "
-            f"{reward.ema20:.3g} in the last 20, {self.best:.3g} at best (noise {reward.noise:.2g})",
-            evidence={"reward_mean": [self.early, reward.ema20], "best": self.best, "noise": reward.noise},
+            f"{reward.ema20:.3g} in the last 20, {self.top:.3g} in the best 20 (noise {reward.noise:.2g})",
+            evidence={"reward_mean": [self.early, reward.ema20], "best": self.top, "noise": reward.noise},
             onset=self.begin,
             confidence=0.7,
+            baseline=self.early,
+            limit=self.early + self.options.gain * noise,
         )
         return self.last
 

@@ -10,7 +10,7 @@ from math import sqrt
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
-from rldk.health.reward_state import course
+from rldk.health.reward_state import at_ceiling, course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.common import scored_completions
 from rldk.health.rules.reward.common import MAX_FUNCTIONS, MEAN, PREFIX, STD
@@ -40,9 +40,6 @@ GONE = 0.05
 GONE_SHARE = 0.5
 """Share of its spread that a function which is gone must have lost: one that few completions get cannot lose
 all of it."""
-ROOM, SKEW = 0.12, 0.6
-"""A function at its top is within `ROOM` of its largest spread from its highest record, and its noise is
-one-sided: that distance is at most `SKEW` of the distance to its lowest."""
 LASTS = 10
 """A fall that lasts a tenth of the records so far is enough in a short log."""
 SETTLED = 100
@@ -95,6 +92,8 @@ class Truth:
         self._reward = reward
         self.trouble = Trouble(reward, records=records, discount=0.0)
         self.best, self.best_step, self.best_count, self._error = 0.0, -1, 0, 0.0
+        self.turned: int | None = None
+        """The step after the best."""
         self.then = Level(0.0, 0)
         self.spread = 0.0
         """The largest spread since it was best: some spreads fall together with the mean, others rise."""
@@ -126,12 +125,15 @@ class Truth:
         level = self.level
         if self.best_step < 0 or level >= self.best:
             self.best, self.best_step, self._error = level, step, self._error_now()
+            self.turned = None
             self.best_count = self.track.count
             self.then = Level.of(self._reward)
             own, total = self.track.high - self.track.low, self._reward.high - self._reward.low
             self.spread = max(self.unit.ema20, 0.5 * own, TRIFLE * total)
         elif self.unit.ema20 > self.spread:
             self.spread = self.unit.ema20
+        if self.turned is None and self.best_step < step:
+            self.turned = step
         return self.best - level
 
     def errors(self, lost: float) -> float:
@@ -151,8 +153,7 @@ class Truth:
     @property
     def is_at_top(self) -> bool:
         """Whether it has no room left: near its highest record, and further from its lowest."""
-        room = self.track.high - self.track.ema20
-        return room <= ROOM * self.unit.high and room <= SKEW * (self.track.ema20 - self.track.low)
+        return at_ceiling(self.track, self.unit)
 
     def evidence(self, errors: float, gained: float, series: int) -> float:
         """How sure it is that evaluations fall: by the loss in standard errors, and by their order.
@@ -301,9 +302,12 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
             severity=Severity.WARNING if severity or (is_truth and truth.is_learned) else Severity.INFO,
             message=f"`{truth.name}` fell from {truth.best:.3g} (step {truth.best_step}) to "
             f"{truth.level:.3g} while the reward {course(then, reward.ema20)}",
-            evidence={"reward_mean": [then, reward.ema20], truth.name: [truth.best, truth.level]},
-            onset=truth.best_step,
+            evidence={truth.name: [truth.best, truth.level], "reward_mean": [then, reward.ema20]},
+            onset=truth.turned,
             confidence=truth.trouble.confidence,
+            last_good_step=truth.best_step,
+            baseline=truth.best,
+            limit=truth.best - least,
         )
 
     def _effect(self, truth: Truth, lost: float, least: float) -> float:
@@ -344,6 +348,7 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
             f"{other.track.ema20:.3g}, while `{truth.name}` stands at {track.ema20:.3g}",
             evidence={one.name: [one.track.start, one.track.ema20] for one in (other, truth)},
             confidence=0.6,
+            baseline=other.track.start,
         )
 
     def causes(self) -> list[Cause]:

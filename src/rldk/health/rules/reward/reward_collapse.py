@@ -5,6 +5,7 @@ decides.
 """
 
 from collections import deque
+from itertools import pairwise
 from math import sqrt
 
 from rldk.health.context import ONLINE
@@ -41,6 +42,8 @@ STEP_SEEN = 60
 HALF = 0.75
 """Share of the range of the records that stands for `reward_std` where that is not logged: that of rewards of
 which half are right is 0.5 of theirs, and means vary less."""
+NEAR = 1 / 3
+"""Share of the fall above which a record still counts as before it."""
 EARLY = 20
 """Records in a row for which a reward must be far below its first two, and by which the fall has begun."""
 
@@ -75,6 +78,9 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
     are needed: autocorrelated noise with heavy tails reaches eight. Before record 100 fewer are enough,
     because noise wanders further the longer a run is. The gain counts as at least 1.5 standard deviations
     and half of `reward_std`. Where a record covers ten steps, 3 records are enough.
+
+    The onset is where the reward turned: the first record after the last ones that were above a third of the
+    way down.
 
     A collapse in the first ten records leaves no best mean. So the first two records are compared with the
     mean of ten, for 20 records; the fall must begin within the first 20. That mean is lower by three standard
@@ -134,7 +140,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         self.slide = Trouble(self.reward, records=self.options.records * LAG, discount=0.0)
         self.early = Trouble(self.reward, records=EARLY, discount=0.0)
         self.best, self.best_step, self.error = 0.0, -1, 0.0
-        self.least = 0.0
+        self.least = self.size = 0.0
         self.first: tuple[float, float] | None = None
         self.at_best: Levels | None = None
         self.calm: deque[Levels] = deque(maxlen=20)
@@ -144,11 +150,14 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         self.prompts = PromptChange(self.reward, self.length, self.gradient)
         self.held = Streak()
         self.swing = 0.0
+        self.steps: deque[int] = deque(maxlen=WINDOW)
+        self.turned: int | None = None
 
     def observe(self, at: Observation) -> Verdict | None:
         reward = self.reward
         if reward.count == 2:
             self.first = (reward.ema10, self.spread.ema10)
+        self.steps.append(at.step)
         if reward.count < 10:
             return None
         smooth = "episode_reward_mean" in at.values
@@ -157,11 +166,13 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         self._compare(at.step, error, smooth=smooth)
         trouble = self.slide if smooth else self.fall
         effect = self._effect(*self._sizes(max(self.error, error), smooth=smooth), at.step)
+        self.size = effect
         severity = trouble.feed(effect, at.step)
         self.score = max(trouble.effect, self.early.effect)  # that the reward fell is no further loss
         if severity is None and early is not None:
             return self._verdict(self.early, early, self.first[0] if self.first else 0.0, reward.ema10)
         if severity is None and trouble.effect < INFORM:
+            self.turned = None
             return None
         if self.unmoved:
             severity = min(severity or Severity.INFO, Severity.WARNING)
@@ -196,15 +207,34 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
             + ("; all of its gain is lost" if all_gone and trouble is not self.early else "")
             + self._why(),
             evidence={"reward_mean": [best, now], "start": reward.start, "error": self.error},
-            onset=trouble.since,
+            onset=self._turned(best, now, trouble.since),
             confidence=trouble.confidence,
             baseline=best,
+            limit=best - (best - now) / self.size if self.size else None,
         )
 
     def _why(self) -> str:
         if self.is_of_prompts:
             return "; their length changed at the same record with the gradients as before: other prompts"
         return "; the policy is as before, so prompts or rewards may have changed" if self.unmoved else ""
+
+    def _turned(self, best: float, now: float, since: int) -> int:
+        """The step at which the reward turned: the first after the last records that were near the best.
+
+        The means that decide see a fall only records later. Near the best is above a third of the way down.
+        """
+        if self.turned is None:
+            begin = self.best_step if now == self.reward.ema20 else -1
+            pairs = [*zip(self.steps, self.reward.tail(len(self.steps)), strict=False)]
+            limit = best - NEAR * (best - now)
+            above, highest, self.turned = 0.0, 0.0, since
+            for (step, value), (after, _) in pairwise(pairs):
+                if step < begin or step >= since:
+                    continue
+                above += value - limit
+                if above >= highest:
+                    highest, self.turned = above, after
+        return min(self.turned, since)
 
     def _effect(self, errors: float, share: float, step: int) -> float:
         """The size of the fall, a smaller one where it may be other prompts."""
@@ -251,7 +281,9 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         effect = min(lost / (3 * error), lost / (0.75 * way)) if lost > 0 else 0.0
         if effect < BEGUN and reward.count > EARLY:
             self.first = None
-        return self.early.feed(effect, step)
+        severity = self.early.feed(effect, step)
+        self.size = effect if severity is not None else 0.0
+        return severity
 
     def _measure_again(self) -> None:
         """Takes the level now as the best where it is as sure to be as high: early means are uncertain."""

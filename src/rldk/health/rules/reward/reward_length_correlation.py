@@ -80,6 +80,8 @@ class RewardLengthCorrelation(Rule[RewardLengthCorrelationOptions]):
             f"mean length grew from {self.length.start:.3g} to {self.length.ema20:.3g} tokens",
             evidence={"correlation": r, LENGTH: [self.length.start, self.length.ema20]},
             confidence=min(0.4 + r / 2, 0.9),
+            baseline=self.length.start,
+            limit=self.options.growth * self.length.start,
         )
 
     def causes(self) -> list[Cause]:

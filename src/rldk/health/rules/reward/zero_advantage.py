@@ -5,9 +5,8 @@ Invariant: groups are counted, not records; a task that is solved is only inform
 reward says that it is.
 """
 
-import math
 from itertools import pairwise
-from math import ceil
+from math import ceil, inf
 
 from rldk.health.context import GROUPED
 from rldk.health.observation import Observation
@@ -127,9 +126,10 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
         dead = share.mean(few) >= self.options.critical_share and self._no_gradient()
         if (share.count < max(records, 15) and not dead) or (early and is_constant(self.reward)):
             return None  # a reward with one value from the start: dead-reward reports it
-        level = share.mean(max(records, 20))
+        window = min(max(records, 20), share.count)
+        level = share.mean(window)
         expected = self._expected(early=early)
-        small = (self.group or math.inf) <= SMALL_GROUP
+        small = (self.group or inf) <= SMALL_GROUP
         if level < max(self.options.share, 1.25 * expected, max(expected + 0.2, 0.9) if small else 0.0):
             return None
         reward = self.reward
@@ -144,14 +144,16 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
                 evidence=evidence,
                 onset=self.high.since,
                 confidence=0.9,
+                limit=self.options.share,
             )
         return Verdict(
             severity=Severity.CRITICAL if dead and not early else Severity.WARNING,
-            message=f"{level:.0%} of the completions (mean of 20 records) score the same as the rest of "
-            "their group and teach nothing" + ("; the gradient is 0" if dead else ""),
+            message=f"{level:.0%} of the completions (mean of {window} records) score the same as the rest "
+            "of their group and teach nothing" + ("; the gradient is 0" if dead else ""),
             evidence=evidence,
             onset=self.high.since,
             confidence=min(0.6 + (level - self.options.share) * 1.5, 0.95),
+            limit=self.options.share,
         )
 
     def causes(self) -> list[Cause]:

@@ -260,6 +260,8 @@ class MemoryCreep(Rule[MemoryCreepOptions]):
             evidence={"memory_gib": [round(top, 3) for top in tops], "gib_per_step": pace},
             onset=self.steps[0],
             confidence=0.7,
+            baseline=tops[0],
+            limit=(1 + self.options.total) * tops[0],
         )
 
     def causes(self) -> list[Cause]:

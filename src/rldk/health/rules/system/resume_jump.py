@@ -14,6 +14,10 @@ from rldk.metrics.aliases import LOSS, REWARD
 __all__ = ["ResumeJump", "ResumeJumpOptions"]
 
 
+NAMES = {"reward": REWARD, "loss": LOSS}
+"""The metrics that are compared, by their names in a message."""
+
+
 class ResumeJumpOptions(RuleOptions, frozen=True):
     """Thresholds of resume-jump."""
 
@@ -40,7 +44,8 @@ class ResumeJump(Rule[ResumeJumpOptions]):
     last rate. Ten records after the resume, the rule compares their mean with the mean of the ten records
     before. The reward is lower, or the loss higher, by four standard deviations of its record-to-record
     noise: warning. A rate that changed by a factor of less than 2 is info. So is a rate that a linear or
-    cosine decay over the planned run gives at this point: the schedule has another length.
+    cosine decay over the planned run gives at this point: the schedule has another length. Where reward or
+    loss differ, the checkpoint of the resume is suspect: the last good step is before it.
 
     ## What looks alike but is healthy
     Another order of the data. On a resume it is normal that the step goes back and that `num_tokens`
@@ -62,6 +67,8 @@ class ResumeJump(Rule[ResumeJumpOptions]):
     def start(self) -> None:
         self.reward, self.loss = self.chart.track(REWARD), self.chart.track(LOSS)
         self.past: deque[tuple[int, float]] = deque(maxlen=1000)
+        self.steps: deque[int] = deque(maxlen=1000)
+        self.good: int | None = None
         self.before: dict[str, tuple[float, float]] = {}
         self.since = 0
         self.left = 0
@@ -75,6 +82,7 @@ class ResumeJump(Rule[ResumeJumpOptions]):
             self.left -= 1
             if not self.left and self.found is None:
                 self.found = self._levels(at.step)
+        self.steps.append(at.step)
         if rate is not None:
             self.past.append((at.step, rate))
         return self.found
@@ -88,6 +96,8 @@ class ResumeJump(Rule[ResumeJumpOptions]):
             if len(earlier) >= count:
                 self.before[name] = (sum(earlier) / len(earlier), track.noise)
         self.since, self.left = at.step, count - 1
+        saved = at.step if at.resumed_from is None else at.resumed_from
+        self.good = next((step for step in reversed(self.steps) if step < saved), None)
         self.found = self._rates(at, rate)
 
     def _rates(self, at: Observation, rate: float | None) -> Verdict | None:
@@ -109,6 +119,8 @@ class ResumeJump(Rule[ResumeJumpOptions]):
             evidence={"lr": [was, rate], "step": [near[0], step]},
             onset=step,
             confidence=0.9 if same else 0.6,
+            baseline=was,
+            limit=limit * was if rate > was else was / limit,
         )
 
     def _on_schedule(self, at: Observation, rate: float) -> bool:
@@ -136,14 +148,18 @@ class ResumeJump(Rule[ResumeJumpOptions]):
                 continue
             was, noise = self.before[name]
             now = track.mean(count)
-            if sign * (now - was) >= self.options.noise * max(noise, 1e-3 * abs(was), 1e-9):
+            far = self.options.noise * max(noise, 1e-3 * abs(was), 1e-9)
+            if sign * (now - was) >= far:
                 return Verdict(
                     severity=Severity.WARNING,
                     message=f"the {name} was {was:.3g} in the {count} records before the resume and is "
                     f"{now:.3g} in the {count} after it",
-                    evidence={name: [was, now], "noise": noise, "step": [self.since, step]},
+                    evidence={NAMES[name]: [was, now], "noise": noise, "step": [self.since, step]},
                     onset=self.since,
                     confidence=0.7,
+                    last_good_step=self.good,  # the checkpoint of the resume is itself suspect
+                    baseline=was,
+                    limit=was + sign * far,
                 )
         return None
 

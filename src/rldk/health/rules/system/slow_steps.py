@@ -103,6 +103,8 @@ class SlowSteps(Rule[SlowStepsOptions]):
                     evidence={"step_time": [own, level], "length_ratio": longer},
                     onset=self.slow.since if self.slow.count else step,
                     confidence=0.8,
+                    baseline=own,
+                    limit=self.options.times * own,
                 )
         share = self.generation.ema20 / time.ema20 if self.generation.count >= 20 and time.ema20 > 0 else 0.0
         if share < self.options.generation:
