@@ -166,6 +166,7 @@ PLAIN = "  1%|x| 1/9 [00:01]\n{'loss': 0.5, 'epoch': 0.1}\n  2%|x| 2/9 [00:02]\n
         PLAIN.encode("utf-16"),
         gzip.compress(PLAIN.encode()),
     ],
+    ids=["CRLF", "CR", "CR CRLF LF", "colours", "byte order mark", "UTF-16", "gzip"],
 )
 def test_line_ends_colours_and_encodings_change_nothing(text):
     assert rows_of(text) == rows_of(PLAIN)
