@@ -12,10 +12,12 @@ TORCH = $(shell grep '^torch==' $(NEW))
 WORKERS ?= logical
 PYTEST = -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-compat test-newest test-lowest package lint format docs pictures constraints detection power peers attacks clean
+.PHONY: help environments demo test test-compat test-newest test-lowest package lint format docs pictures constraints detection power peers attacks clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+environments: .venv/package-ready .venv-trl-0.23/ready  ## make the environments of the tests; side by side with -j
 
 demo: .venv/ready  ## train a small model by GRPO with rldk attached, and show what was recorded
 	.venv/bin/rldk demo

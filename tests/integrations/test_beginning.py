@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from faulty_disk import FaultyDisk
-from processes import environment
+from processes import PATIENCE_S, environment
 from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
@@ -92,7 +92,7 @@ def run(tmp_path, disk):
             env=environment(**disk.environment()),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert process.returncode == status, process.stderr

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from integrations.witness import of_phase, read
+from processes import PATIENCE_S
 from rldk.runs import RecordedRun
 from rldk.runs.metric_table import WRITERS
 from rldk.schema.files import RunFiles
@@ -33,7 +34,7 @@ def run(start):
 
     def run_script(script):
         process = start(PREAMBLE + script)
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=PATIENCE_S)
         return process.returncode, err
 
     return run_script
@@ -83,7 +84,7 @@ trainings.line(here, [RLDKCallback("logs", "r"), After(2, meet)]).train()
 """
     names = [("a", "b"), ("b", "a")]
     processes = [start(PREAMBLE + script.format(mine=mine, other=other)) for mine, other in names]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
+    errors = [process.communicate(timeout=PATIENCE_S)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     runs = sorted(path.name for path in (tmp_path / "logs").glob("*_events.jsonl"))
     assert runs == ["r-2_events.jsonl", "r_events.jsonl"]
@@ -255,7 +256,7 @@ Path(f"files{{rank}}.txt").write_text(str(callback.files))
 def test_two_ranks_record_once(start, model, tmp_path):
     launcher = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone")
     process = start(RANKS.format(model=model), launcher=launcher)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     assert [path.name for path in (tmp_path / "logs").glob("*_events*")] == ["r_events.jsonl"]
     assert (tmp_path / "files1.txt").read_text() == "None"

@@ -235,7 +235,7 @@ def test_a_line_of_open_braces_is_given_up_and_said():
     bad = []
     start = time.monotonic()
     assert rows_of("{'a" * 300_000 + "\n{'loss': 0.5}\n", bad)[0].values == {"loss": 0.5}
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
     assert [line.number for line in bad] == [1]
 
 
