@@ -3,8 +3,6 @@
 import errno
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -74,26 +72,19 @@ def disk(tmp_path):
 
 
 @pytest.fixture
-def begin(tmp_path, disk):
+def begin(tmp_path, disk, warm_python):
     """Starts the script in `tmp_path`."""
     processes = []
 
     def begin_process(*arguments):
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment(**disk.environment()),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        env = environment(**disk.environment())
+        process = warm_python.start(SCRIPT, *map(str, arguments), folder=str(tmp_path), env=env)
         processes.append(process)
         return process
 
     yield begin_process
     for process in processes:
-        process.kill()
-        process.communicate()
+        process.close()
 
 
 def until(process, line):
