@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 from contextlib import suppress
-from pathlib import Path
 from types import ModuleType
 
 from faulty_disk import FaultyDisk
@@ -49,7 +48,7 @@ class WarmPython:
         asking = {"code": code, "arguments": arguments, "folder": folder, "path": path, "env": env}
         with os.fdopen(request, "w") as file:
             json.dump(asking, file)
-        process = Process(os.fdopen(status), os.fdopen(read), Path(name).open())
+        process = Process(os.fdopen(status), os.fdopen(read), os.fdopen(os.open(name, os.O_RDONLY)))
         os.unlink(name)
         return process
 
@@ -101,7 +100,7 @@ class Process:
 
 
 def serve(requests):
-    """Fork a process for each request; returns in each of these, with its request, and at the end with None."""
+    """Fork a process for each request; returns in each of them, with its request, and at the end."""
     while (received := socket.recv_fds(requests, 1, 4))[0]:
         _, (asked, told, out, err), _, _ = received
         if os.fork() == 0:
