@@ -7,29 +7,35 @@ PIP_ARGS ?=
 NEW = constraints/trl-1.16.txt
 OLD = constraints/trl-0.23.txt
 TORCH = $(shell grep '^torch==' $(NEW))
+# A process a core, each with whole files of tests; files with trainings first (tests/conftest.py), so that both
+# end together. `make test WORKERS=0` runs all in one process, in which a debugger works.
+WORKERS ?= logical
+PYTEST = -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-compat test-newest test-lowest package lint format docs pictures constraints detection power peers attacks clean
+.PHONY: help environments demo test test-compat test-newest test-lowest package lint format docs pictures constraints detection power peers attacks clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+environments: .venv/package-ready .venv-trl-0.23/ready  ## make the environments of the tests; side by side with -j
 
 demo: .venv/ready  ## train a small model by GRPO with rldk attached, and show what was recorded
 	.venv/bin/rldk demo
 
 test: .venv/test-ready  ## run the tests
-	.venv/bin/python -m pytest
+	.venv/bin/python $(PYTEST)
 
 test-compat: .venv-trl-0.23/ready  ## run the compatibility tests on the oldest supported TRL
-	.venv-trl-0.23/bin/python -m pytest -m compat
+	.venv-trl-0.23/bin/python $(PYTEST) -m compat
 
 test-newest:  ## run the tests on the newest releases of everything but torch
 	test -x .venv-newest/bin/pip || $(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/pip install -q $(PIP_ARGS) --upgrade pip
 	.venv-newest/bin/pip install -q $(PIP_ARGS) --upgrade --upgrade-strategy eager $(TORCH) -e '.[trl]' --group test --group writers
-	.venv-newest/bin/python -m pytest
+	.venv-newest/bin/python $(PYTEST)
 
 test-lowest: .venv-lowest/ready  ## run the tests that old TRL allows on the lowest versions of pyproject.toml
-	.venv-lowest/bin/python -m pytest -m "compat or not training"
+	.venv-lowest/bin/python $(PYTEST) -m "compat or not training"
 
 package: .venv/package-ready  ## build the wheel and the sdist, and try both without this checkout
 	rm -rf dist

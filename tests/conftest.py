@@ -26,6 +26,12 @@ END_SECONDS = 30
 """How long these may take to see that a training is over."""
 
 
+def pytest_collection_modifyitems(items):
+    """Files with trainings come first: they take longest, and processes side by side then end together."""
+    trains = {item.path for item in items if item.get_closest_marker("training")}
+    items.sort(key=lambda item: item.path not in trains)
+
+
 @pytest.fixture(autouse=True)
 def _ends_what_it_begins():
     """A training that a test leaves would meet later tests, and end with a line behind the last one."""

@@ -40,7 +40,8 @@ static int (*real_close)(int);
 
 static void *real(const char *name) { return dlsym(RTLD_NEXT, name); }
 
-__attribute__((constructor)) static void begin(void) {
+/* Also called by a fork that gets an environment of its own (see warm_python.py). */
+__attribute__((constructor)) void faulty_disk_begin(void) {
     const char *below = getenv("FAULTY_DISK_FOLDER"), *control = getenv("FAULTY_DISK_CONTROL");
     const char *number = getenv("FAULTY_DISK_SEED");
     real_open = real("open");

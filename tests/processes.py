@@ -7,6 +7,9 @@ import textwrap
 from contextlib import contextmanager
 from pathlib import Path
 
+PATIENCE_S = 300
+"""How long a process may take: a machine may be busy, and one that hangs never ends."""
+
 
 def environment(**variables):
     """That of this process, for a script that imports from `tests/` and computes in one thread."""
@@ -21,7 +24,7 @@ def run_script(code, *arguments):
         [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -11,6 +11,7 @@ import pytest
 
 import tiny
 from processes import environment
+from warm_python import WarmPython
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +27,14 @@ def _clean_environment() -> Iterator[None]:
             if name.startswith("RLDK_") or name == "PYTHONHASHSEED":
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture(scope="session")
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
+    """A Python that starts scripts with trainings in no time."""
+    python = WarmPython(tmp_path_factory.mktemp("warm"))
+    yield python
+    python.close()
 
 
 @pytest.fixture

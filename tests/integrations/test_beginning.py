@@ -3,13 +3,11 @@
 import errno
 import json
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from faulty_disk import FaultyDisk
-from processes import environment
+from processes import PATIENCE_S, environment
 from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
@@ -82,21 +80,16 @@ def hanging(disk):
 
 
 @pytest.fixture
-def run(tmp_path, disk):
+def run(tmp_path, disk, warm_python):
     """Runs the script with these last lines on a disk that refuses; what it says."""
 
     def run_script(*lines, status=0):
-        process = subprocess.run(
-            [sys.executable, "-c", SCRIPT + "\n".join(lines)],
-            cwd=tmp_path,
-            env=environment(**disk.environment()),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert process.returncode == status, process.stderr
-        return process.stderr
+        env = environment(**disk.environment())
+        process = warm_python.start(SCRIPT + "\n".join(lines), folder=str(tmp_path), env=env)
+        _, said = process.communicate(timeout=PATIENCE_S)
+        process.close()
+        assert process.returncode == status, said
+        return said
 
     return run_script
 

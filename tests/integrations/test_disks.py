@@ -3,14 +3,12 @@
 import errno
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from faulty_disk import FaultyDisk
-from processes import environment
+from processes import PATIENCE_S, environment
 from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
 
@@ -62,6 +60,10 @@ print("over", time.monotonic(), flush=True)
 """
 
 
+HANGS_FOR = 6
+"""Seconds; a step of a busy machine takes less."""
+
+
 @pytest.fixture
 def disk(tmp_path):
     disk = FaultyDisk(tmp_path / "logs", tmp_path / "control")
@@ -70,26 +72,19 @@ def disk(tmp_path):
 
 
 @pytest.fixture
-def begin(tmp_path, disk):
+def begin(tmp_path, disk, warm_python):
     """Starts the script in `tmp_path`."""
     processes = []
 
     def begin_process(*arguments):
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment(**disk.environment()),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        env = environment(**disk.environment())
+        process = warm_python.start(SCRIPT, *map(str, arguments), folder=str(tmp_path), env=env)
         processes.append(process)
         return process
 
     yield begin_process
     for process in processes:
-        process.kill()
-        process.communicate()
+        process.close()
 
 
 def until(process, line):
@@ -102,7 +97,7 @@ def until(process, line):
 
 def finish(process):
     """What a process says until it ends well."""
-    out, said = process.communicate(timeout=120)
+    out, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, said
     return out, said
 
@@ -128,8 +123,8 @@ def info(disk):
 
 @pytest.mark.parametrize("step", [0, 10])
 def test_no_step_waits_for_a_disk_that_hangs_and_no_record_is_lost(disk, begin, step):
-    out, said = finish(begin(150, step, 6))
-    assert longest(out) < 2
+    out, said = finish(begin(150, step, HANGS_FOR))
+    assert longest(out) < HANGS_FOR - 1
     assert recorded(disk) == list(range(1, 151))
     assert said.count("does not answer; training goes on") == 1
     end = info(disk)["end"]
@@ -146,7 +141,7 @@ def test_a_training_begins_on_a_disk_that_hangs_and_is_recorded_when_it_answers(
     assert not disk.folder.exists()
     disk.recover()
     out, _ = finish(process)
-    assert longest(out) < 2
+    assert longest(out) < HANGS_FOR - 1
     assert recorded(disk) == list(range(1, 101))
     first = next(iter(RecordedRun(RunFiles(disk.folder, "r"))))
     assert first.wall_time < 30
@@ -234,7 +229,7 @@ def test_a_disk_that_never_answers_again_does_not_keep_the_process(disk, begin, 
 
 
 def test_a_kill_after_the_disk_answered_loses_nothing(disk, begin):
-    process = begin(10_000, 10, 6)
+    process = begin(10_000, 10, HANGS_FOR)
     until(process, "step 20")
     while disk.is_faulty():
         process.stdout.readline()
@@ -253,8 +248,8 @@ def test_sigterm_ends_a_process_whose_disk_hangs(disk, begin):
     until(process, "step 30")
     process.send_signal(signal.SIGTERM)
     sent = time.monotonic()
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == -signal.SIGTERM
-    assert time.monotonic() - sent < 40
+    assert time.monotonic() - sent < 90
     disk.recover()
     assert recorded(disk)[:9] == list(range(1, 10))

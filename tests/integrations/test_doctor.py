@@ -11,6 +11,7 @@ import tiny
 from events import event, found_in
 from integrations import trainings
 from integrations.trainings import NEW
+from processes import PATIENCE_S
 from rldk.doctor.judge import judge
 from rldk.health import Rule, RunContext, Settings, Severity, Verdict
 from rldk.integrations.trl import RLDKCallback
@@ -334,7 +335,7 @@ trainer.train()
 """,
         launcher=("-m", "torch.distributed.run", "--nproc_per_node", "2"),
     )
-    _, err = process.communicate(timeout=180)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err[-2000:]
     steps = {(tmp_path / f"steps{rank}").read_text() for rank in (0, 1)}
     assert len(steps) == 1

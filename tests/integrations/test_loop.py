@@ -28,6 +28,7 @@ from safetensors.torch import save_file
 import rldk
 from integrations import trainings
 from integrations.test_hooks import LOGS, numbers, same
+from processes import PATIENCE_S
 from rldk.cli import main
 from rldk.doctor.judge import judge
 from rldk.integrations import loop_recording, loop_session
@@ -381,7 +382,7 @@ ENDS = {
 @pytest.mark.parametrize("how", ENDS)
 def test_a_process_that_ends_without_close_ends_its_run(how, tmp_path, start):
     process = start(f"import rldk\nrun = rldk.record('r')\nrun.log({{'loss': 1.0}})\n{ENDS[how]}\n")
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert end_of(tmp_path / "rldk_logs").how == how
     assert ("the recording was not closed: use `with` or `run.close()`" in err) == (how == "unknown")
     assert ("did not end by itself" in err) == (how != "unknown")
@@ -404,7 +405,7 @@ def test_a_kill_loses_no_record_of_a_loop(tmp_path, start):
         if line == "200\n":
             break
     os.kill(process.pid, signal.SIGKILL)
-    rest, _ = process.communicate(timeout=120)
+    rest, _ = process.communicate(timeout=PATIENCE_S)
     last = int((rest.split() or ["200"])[-1])
     assert steps(tmp_path / "rldk_logs")[:last] == [*range(1, last + 1)]
     assert run_of(tmp_path / "rldk_logs").state == "unfinished"
@@ -852,7 +853,7 @@ LAUNCHER = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalon
 
 
 def test_the_processes_of_a_launcher_stop_at_the_same_step_and_one_records(tmp_path, start):
-    out, err = start(ACCELERATED, launcher=LAUNCHER).communicate(timeout=240)
+    out, err = start(ACCELERATED, launcher=LAUNCHER).communicate(timeout=PATIENCE_S)
     assert sorted(out.splitlines()) == ["0 stopped at 4", "1 stopped at 4"], err[-2000:]
     assert [path.name for path in (tmp_path / "rldk_logs").glob("*_run.json")] == ["r_run.json"]
     assert steps(tmp_path / "rldk_logs") == [1, 2, 3, 4]
@@ -979,7 +980,7 @@ def test_a_loop_of_accelerate_is_recorded(tmp_path):
 @pytest.mark.parametrize("mode", ["no rules", "resources"])
 def test_kills_at_random_moments_lose_no_record(mode, tmp_path):
     command = [sys.executable, KILLER, tmp_path / "logs", "6", mode, "0"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["returned"] > 0

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import rldk
-from processes import environment
+from processes import PATIENCE_S, environment
 from rldk.recording import beginning, recorder
 from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
@@ -49,7 +49,7 @@ def shell(folder, *lines):
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     ).stderr
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from integrations.witness import of_phase, read
+from processes import PATIENCE_S, environment
 from rldk.runs import RecordedRun
 from rldk.runs.metric_table import WRITERS
 from rldk.schema.files import RunFiles
@@ -28,12 +29,29 @@ here = Path.cwd()
 
 
 @pytest.fixture
-def run(start):
+def begin(warm_python, tmp_path):
+    """Starts a script in `tmp_path`."""
+    processes = []
+
+    def begin_process(script):
+        path = tmp_path / f"script{len(processes)}.py"
+        path.write_text(PREAMBLE + script)
+        code = path.read_text()
+        processes.append(warm_python.start(code, folder=str(tmp_path), path=str(path), env=environment()))
+        return processes[-1]
+
+    yield begin_process
+    for process in processes:
+        process.close()
+
+
+@pytest.fixture
+def run(begin):
     """Runs a script to its end; gives the exit code and what it wrote to stderr."""
 
     def run_script(script):
-        process = start(PREAMBLE + script)
-        _, err = process.communicate(timeout=120)
+        process = begin(script)
+        _, err = process.communicate(timeout=PATIENCE_S)
         return process.returncode, err
 
     return run_script
@@ -67,7 +85,7 @@ print(trainer.evaluate())
     assert RecordedRun(files).state == "ended"
 
 
-def test_two_processes_with_one_run_id_make_two_runs(start, tmp_path):
+def test_two_processes_with_one_run_id_make_two_runs(begin, tmp_path):
     script = """
 mine, other = {mine!r}, {other!r}
 
@@ -82,8 +100,8 @@ def meet():
 trainings.line(here, [RLDKCallback("logs", "r"), After(2, meet)]).train()
 """
     names = [("a", "b"), ("b", "a")]
-    processes = [start(PREAMBLE + script.format(mine=mine, other=other)) for mine, other in names]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
+    processes = [begin(script.format(mine=mine, other=other)) for mine, other in names]
+    errors = [process.communicate(timeout=PATIENCE_S)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     runs = sorted(path.name for path in (tmp_path / "logs").glob("*_events.jsonl"))
     assert runs == ["r-2_events.jsonl", "r_events.jsonl"]
@@ -255,7 +273,7 @@ Path(f"files{{rank}}.txt").write_text(str(callback.files))
 def test_two_ranks_record_once(start, model, tmp_path):
     launcher = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone")
     process = start(RANKS.format(model=model), launcher=launcher)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     assert [path.name for path in (tmp_path / "logs").glob("*_events*")] == ["r_events.jsonl"]
     assert (tmp_path / "files1.txt").read_text() == "None"

@@ -8,6 +8,7 @@ import pytest
 
 from faulty_disk import FaultyDisk
 from integrations.witness import read
+from processes import PATIENCE_S
 from rldk.doctor.judge import judge
 from rldk.runs import RecordedRun
 from rldk.schema.files import RunFiles
@@ -32,7 +33,7 @@ model = {model!r}
 
 def ranks(start, model, code, *, code_of_exit=0):
     process = start((HEAD + code).replace("{model!r}", repr(model)), launcher=LAUNCHER)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode == 0) is (code_of_exit == 0), err
     return out, err
 

@@ -369,7 +369,7 @@ def same(completions, other=1, *args, **kwargs):
         (SlowJudge(), "SlowJudge", True),
         (functools.partial(slow), "slow", True),
     ],
-    ids=str,
+    ids=["function", "lambda", "partial", "object", "method", "async", "async object", "async partial"],
 )
 def test_trl_finds_the_same_name_kind_and_signature(function, name, is_async):
     wrapped = observe_rewards(function)

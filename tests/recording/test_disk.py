@@ -84,9 +84,9 @@ def test_one_waits_for_a_disk_that_hangs_once_and_then_nobody_until_it_answers(d
     assert not disk.run(Job(lambda: None))
     assert time.monotonic() - begun >= module.WAIT_SECONDS
     begun = time.monotonic()
-    for _ in range(100):  # would take 20 s
+    for _ in range(600):  # would take 120 s
         assert not disk.run(Job(lambda: None))
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     assert len(reports(caplog)) == 1
     assert disk.longest_wait_s(0) >= module.WAIT_SECONDS
     held.set()
@@ -226,9 +226,9 @@ def test_the_end_of_a_process_waits_for_a_disk_that_does_nothing_no_longer_in_al
     disk, answers = Disk(), threading.Event()
     disk.run(Job(lambda: answers.wait() and None), 0)
     begun = time.monotonic()
-    for _ in range(40):  # would take 20 s
+    for _ in range(240):  # would take 120 s
         assert not disk.run(Job(lambda: None), 0.5, insists=True, while_it_works=True)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     answers.set()
     give_up = time.monotonic() + WAIT
     while not disk.settle(WAIT):  # once it answers, it is waited for again

@@ -105,7 +105,7 @@ def test_alerts_that_a_full_disk_refuses_are_written_when_it_has_room(tmp_path, 
         patch.setattr("rldk.recording.json_file.replacing", full)
         dead(recorder, range(12))
         assert json.loads(recorder.files.alerts.read_text()) == []
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 60
     while not json.loads(recorder.files.alerts.read_text()):  # nothing else is recorded meanwhile
         assert time.monotonic() < give_up
         time.sleep(0.05)

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from processes import PATIENCE_S
+
 CODE = """
 import multiprocessing, sys
 from rldk.recording.process_end import at_process_end, not_at_process_end
@@ -63,6 +65,6 @@ def ran(folder, way, how):
     path = folder / "work.py"  # a child that is spawned reads it again
     path.write_text(CODE)
     result = subprocess.run(
-        [sys.executable, path, way, how], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, path, way, how], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     return result.returncode, result.stdout.splitlines()

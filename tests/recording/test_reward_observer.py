@@ -162,7 +162,7 @@ def test_the_reward_is_summed_where_all_of_it_was_seen(places, weights, reward):
         (object(), 0, None),
         ((1.0, 2.0), 0, None),
     ],
-    ids=str,
+    ids=["too few", "too many", "texts", "no numbers", "generator", "None", "object", "tuple"],
 )
 def test_whatever_a_function_returns(observer, output, errors, told):
     call(observer, output, completions=["a", "b"])

