@@ -81,7 +81,9 @@ class NonFinite(Rule[NonFiniteOptions]):
     ## What to do
     Stop, go back to the last checkpoint before the onset, and start again with a lower learning rate in bf16.
     What is not finite in the first two records is the fault of data, precision or a kernel. Where the
-    gradient norm stays finite, a metric averages over nothing, and the weights are fine.
+    gradient norm stays finite, a metric averages over nothing, and the weights are fine. Where only the
+    gradient norm is not finite and the loss stays finite after it, the trainer skipped these steps, and the
+    weights are whole.
 
     ## Sources
     trl#6702, trl#6771, transformers#13619, verl#747, verl#2505; measured with TRL 1.16: with NaN weights and
@@ -111,6 +113,7 @@ class NonFinite(Rule[NonFiniteOptions]):
         self.before_zeros = 1.0
         self.shown: list[str] = []
         self.began = 0  # the record at which it began
+        self.lost_loss = False  # whether the loss was lost in one of these records too
         self.latest: Verdict | None = None
         self.absent = 0  # records since the latest verdict
 
@@ -192,6 +195,9 @@ class NonFinite(Rule[NonFiniteOptions]):
         if not earlier or not hard:
             self.since, self.shown = at.step, []
             self.began = self.records
+            self.lost_loss = False
+        loss = at.values.get("loss")
+        self.lost_loss = self.lost_loss or loss is None or not isfinite(loss) or loss == 0.0
         self.shown = list(dict.fromkeys([*self.shown, *named]))[:20]
         count = self.bad.bit_count()
         severity = Severity.INFO if begins else self._grade(at, hard, was_bad)
@@ -211,7 +217,8 @@ class NonFinite(Rule[NonFiniteOptions]):
         more = f" and {len(named) - 3} more" if len(named) > 3 else ""
         return Verdict(
             severity=severity,
-            message=f"not finite: {spelled}{more}" + (f"; in {count} of 10 records" if count > 1 else ""),
+            message=f"not finite: {spelled}{more}"
+            + (f"; in {count} of {max(min(self.records, 10), count)} records" if count > 1 else ""),
             evidence={key: str(at.values[key]) for key in named[:10]},
             onset=self.lost_since if is_lasting else self.since,
             confidence=0.95 if severity is Severity.CRITICAL else 0.6,
@@ -277,6 +284,18 @@ class NonFinite(Rule[NonFiniteOptions]):
                     (Remedy("look at the batch of the onset step: what the metric averages may be absent"),),
                     0.9,
                 ),
+            ]
+        if self.shown == ["grad_norm"] and not self.lost_loss and self.loss.step > self.since:
+            return [
+                Cause(
+                    "these steps were skipped: the loss stays finite after them, so the weights are whole",
+                    (
+                        Remedy("set `bf16=True` in place of `fp16`"),
+                        Remedy("look at the loss scale, and whether learning_rate and loss still move"),
+                    ),
+                    0.8,
+                ),
+                self._too_large(rate),
             ]
         # A rate that is still warming up has moved nothing: what fails so early was wrong before.
         at_first = self.began <= FIRST

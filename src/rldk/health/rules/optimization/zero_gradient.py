@@ -4,6 +4,7 @@ Invariant: a solved task is no failure, and a loss that falls proves that someth
 """
 
 from math import log
+from statistics import fmean, median
 
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
@@ -17,6 +18,8 @@ from rldk.metrics.aliases import LOSS, REWARD
 __all__ = ["ZeroGradient", "ZeroGradientOptions"]
 
 GRADIENT = "grad_norm"
+EARLY = 4
+"""Records of a streak whose mean loss is compared with that of as many latest ones."""
 
 
 class ZeroGradientOptions(RuleOptions, frozen=True):
@@ -87,6 +90,9 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
         self.records = self.seen = self.before = 0
         self.levels = (0.0, 0.0)
         self.needed = 10
+        self.usual = 0.0  # the gradient norm before the streak
+        self.early: list[float] = []
+        """The first losses of the streak, after its first record."""
 
     def observe(self, at: Observation) -> Verdict | None:
         value = at.values[GRADIENT]
@@ -96,7 +102,11 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
         if not held:
             return self._still()
         self.seen += 1
+        if self.loss.step == at.step and len(self.early) < EARLY and held > 1:
+            self.early.append(self.loss.last)
         if held == 1:
+            self.early = []
+            self.usual = median([old for old in self.gradient.recent if old] or [0.0])
             self.before = self.records - 1
             share = (self.seen - 0.5) / (self.before + 5)
             self.needed = max(self.options.records, round(log(self.options.chance) / log(min(share, 0.98))))
@@ -113,6 +123,7 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
             severity=Severity.INFO if why else severity,
             message="the gradient has been 0 "
             + (f"since step {self.zeros.since}" if self.before else "since the first record")
+            + (f"; it was {self.usual:.3g} before" if self.usual else "")
             + (f": {why}" if why else ""),
             evidence={GRADIENT: value, "records": held, "lr": at.values.get("lr")},
             onset=self.zeros.since,
@@ -141,7 +152,8 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
         start = abs(loss.start)
         if known or (loss.count >= 10 and abs(loss.ema10) < 0.02 * start and abs(lost) < 0.1 * start):
             return "the model gets all examples right, and the loss is near 0"
-        fall = (loss.start if not self.before else lost) - loss.ema10
+        # A mean from before the zeros would still hold the fall before them.
+        fall = loss.start - loss.ema10 if not self.before else fmean(self.early or [0.0]) - loss.mean(EARLY)
         if loss.count >= 10 and in_noise(loss, fall) >= 1.5 and fall >= 0.02 * abs(loss.ema10):
             return "but the loss falls, so the logged norm may be wrong"
         return ""
