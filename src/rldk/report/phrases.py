@@ -11,7 +11,7 @@ from rldk.health import Finding, installed_rules
 from rldk.health.diagnosis import ENOUGH, NO_FINDING
 from rldk.metrics.aliases import ENTROPY, KL, LENGTH, LOSS, REWARD
 from rldk.report.examination import Examination
-from rldk.report.row_statements import more_rows
+from rldk.report.rows import more_rows
 from rldk.report.text import counted, number, plain
 from rldk.runs.message_text import GAP, excerpt
 
@@ -104,7 +104,7 @@ def since(exam: Examination, finding: Finding) -> str:
 
 def rows_show(exam: Examination) -> list[str]:
     """What the rows of a short log show, and where more rows lie; empty for a log that is long enough."""
-    if exam.is_recorded or not 0 < exam.records < ENOUGH:
+    if exam.is_recorded or exam.records >= ENOUGH:
         return list(exam.statements)
     return [*exam.statements, f"For a verdict on the run, give more rows: {more_rows(exam.dialect)}."]
 

@@ -16,7 +16,8 @@ __all__ = ["ADAPTER"]
 MAX_LINE = 1 << 14
 """Characters; a longer line is no line of pairs."""
 
-_KEY = r"(?:(?:train|training|val|valid|validation|eval|test|avg|mean|learning|chosen|rejected) )?[A-Za-z_][\w./@%-]*+(?:\(\w+\))?+"
+_WORD_BEFORE = r"train|training|val|valid|validation|eval|test|avg|mean|learning|chosen|rejected"
+_KEY = rf"(?:(?:{_WORD_BEFORE}) )?[A-Za-z_][\w./@%-]*+(?:\(\w+\))?+"
 _NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf(?:inity)?)"
 # A unit may follow a number; a date, a time, a fraction and 1,234 are no number.
 _VALUE = rf"({_NUMBER})(?:/\d+(?!\S*/)| ?%|[a-zµ]{{1,6}}(?:/[a-z]{{1,6}})?)?(?![\w%]|[.,:/-]\d)"

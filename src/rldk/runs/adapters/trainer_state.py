@@ -113,9 +113,19 @@ def _is_piece(text: str) -> bool:
     if _HISTORY.match(text) or not _METRIC.search(text):
         return False
     lines = text.split("\n", 200)[:200]
-    return sum(_LONE_PAIR.fullmatch(line) is not None for line in lines) >= PIECE and any(
-        line.strip().rstrip(",") in {"{", "}", "]"} for line in lines
+    return (
+        not _is_document(text)
+        and sum(_LONE_PAIR.fullmatch(line) is not None for line in lines) >= PIECE
+        and any(line.strip().rstrip(",") in {"{", "}", "]"} for line in lines)
     )
+
+
+def _is_document(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _piece_rows(path: Path, text: str, on_bad: OnBad) -> Iterator[Row]:

@@ -123,8 +123,7 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
             severity=Severity.INFO if why else severity,
             message="the gradient has been 0 "
             + (f"since step {self.zeros.since}" if self.before else "since the first record")
-            + (f"; it was {self.usual:.3g} before" if self.usual else "")
-            + (f": {why}" if why else ""),
+            + (f": {why}" if why else f"; it was {self.usual:.3g} before" if self.usual else ""),
             evidence={GRADIENT: value, "records": held, "lr": at.values.get("lr")},
             onset=self.zeros.since,
             confidence=0.6 if why else 0.95,
@@ -162,11 +161,12 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
         online = self.reward.count > 0
         flat = self.zero_std.count > 0 and self.zero_std.ema10 >= 0.9
         masked = self.context.option("mask_truncated_completions") is True
-        return [
+        broke = self.usual > 0 and not flat
+        rewards = [
             Cause(
                 "no completion has an advantage: all rewards of a group are the same",
                 (Remedy("give partial credit in the reward, or choose prompts by pass rate"),),
-                0.9 if flat else 0.4 if online else 0.0,
+                0.9 if flat else 0.4,
             ),
             Cause(
                 "every completion is cut and masked",
@@ -174,7 +174,26 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
                     Remedy("set `mask_truncated_completions=False`"),
                     Remedy("raise `max_completion_length`", scale=2),
                 ),
-                0.85 if masked else 0.05 if online else 0.0,
+                0.85 if masked else 0.05,
+            ),
+        ]
+        return [
+            *(rewards if online else ()),
+            *(
+                [
+                    Cause(
+                        "what ran at that step froze the parameters: a save, an evaluation, an adapter",
+                        (
+                            Remedy(
+                                'print "model.print_trainable_parameters()" before and after the first save '
+                                "and the first evaluation"
+                            ),
+                        ),
+                        0.85,
+                    )
+                ]
+                if broke
+                else ()
             ),
             Cause(
                 "the trained parameters get no gradient: a frozen adapter, or a graph cut by checkpointing",

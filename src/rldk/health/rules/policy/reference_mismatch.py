@@ -42,8 +42,8 @@ class ReferenceMismatch(Rule[ReferenceMismatchOptions]):
     ## How it decides
     At step 1: an implicit reward beyond 0.1 (times beta / 0.1 where beta is known) or a KL above 0.05 per
     token. Where log-probabilities are logged, the second record must show that the reward is no multiple of
-    them, as it is in losses without a reference (ORPO, SimPO, CPO). A first record of several steps already contains updates: then the median KL of the first five must
-    be above 0.3 and not rise. Info.
+    them, as it is in losses without a reference (ORPO, SimPO, CPO). A first record of several steps already
+    contains updates: then the median KL of the first five must be above 0.3 and not rise. Info.
 
     ## What looks alike but is healthy
     It is common and often intended. Ten of 18 public GRPO logs begin with a KL of 0.3 to 12: the policy has
