@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from rldk.health.context import GROUPED, RunContext
+from rldk.health.normal.history import History
 from rldk.health.reward_state import in_noise
 from rldk.health.rule import QuestionName
 from rldk.health.tracks import Chart, Track
@@ -75,8 +76,9 @@ def question(
 class RunFacts:
     """The tracks and options that answers are made of."""
 
-    def __init__(self, context: RunContext, chart: Chart) -> None:
+    def __init__(self, context: RunContext, chart: Chart, history: History | None = None) -> None:
         self.context = context
+        self.history = history or History()
         self.chart = chart
         self.reward = chart.track(REWARD)
         self.loss = chart.track(LOSS)

@@ -102,20 +102,23 @@ def _is_alive(loss: float | None) -> bool:
 
 @statement("loss", "nll_loss", "logps_*", "logits_*")
 def finite_logits(rows: ShortLog) -> str | None:
-    """A loss that is NaN although the logits are finite."""
-    broken = [row for row in rows.rows if any(_is_nan(row.get(name)) for name in _LOGPS)]
-    logits = [value for row in broken if _is_finite(value := row.get("logits_chosen"))]
+    """Log-probabilities or a loss that are NaN although the logits are finite."""
+    logits = [
+        value
+        for row in rows.rows
+        if any(_is_nan(row[name]) for name in row if name.startswith(("logps", "nll_loss")))
+        for name, value in row.items()
+        if name.startswith("logits_chosen") and value is not None and math.isfinite(value)
+    ]
     if not logits:
         return None
     return (
-        f"The logits are finite ({span([*filter(None, logits)])}) where log-probabilities or loss are "
-        "NaN: the "
-        "model computes, and a mean over no trained token is 0/0. Count the rows whose prompt alone fills "
-        "max_length: they have no token of an answer left."
+        f"The logits are finite ({span(logits)}) where log-probabilities or loss are NaN: the model "
+        "computes, "
+        "and a mean over no trained token is 0/0. Count the rows whose prompt alone fills max_length: "
+        "they have "
+        "no token of an answer left."
     )
-
-
-_LOGPS = ("logps_chosen", "logps_chosen_token_mean", "logps_rejected", "nll_loss")
 
 
 def _is_nan(value: float | None) -> bool:

@@ -5,7 +5,7 @@ Invariant: a statement holds of the rows alone. Rows without the metrics of a st
 
 import math
 
-from rldk.report.rows.short_log import ShortLog, everywhere, is_zero, span, statement
+from rldk.report.rows.short_log import ShortLog, everywhere, is_zero, percent, span, statement
 from rldk.report.text import number
 
 __all__: list[str] = []
@@ -72,7 +72,7 @@ def untrained(rows: ShortLog) -> str | None:
     if not UNTRAINED <= min(loss) <= math.log(WIDEST_VOCABULARY) or steps[0] < LATE:
         return None
     accuracy = rows.of("token_accuracy_mean")
-    right = f", with {span(accuracy)} of the tokens right" if accuracy else ""
+    right = f", with {percent(accuracy)} of the tokens right" if accuracy else ""
     return (
         f"The loss is still {span(loss)} at step {steps[0]:,}{right}: as unsure as an even choice among "
         f"{math.exp(min(loss)):,.0f} tokens. A pretrained model begins below {number(UNTRAINED)}, so "
