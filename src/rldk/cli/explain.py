@@ -217,8 +217,7 @@ def _standing(
     for text in shown:
         console.print(Padding(Text(f"- {text}"), (0, 0, 0, 2)))
     for answer in answers:
-        if answer.normal is not None:
-            console.print(Text(f"\n{answer.question}", "bold"))
+        console.print(Text(f"\n{answer.question}" if answer.normal is not None else "", "bold"))
         console.print(Padding(Text(f"{answer.text}\nSources: {answer.source}."), (0, 0, 0, 2)))
 
 

@@ -52,6 +52,8 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """Number of unreadable lines in the log."""
     is_recorded: bool = False
     """Whether rldk recorded it."""
+    has_steps: bool = True
+    """Whether the log itself holds steps; else rldk counts its train records."""
     is_excerpt: bool = False
     """Whether the log begins in the middle of the training."""
     statements: list[str] = []
@@ -132,6 +134,7 @@ def examine(
         answers=[answer for answer in questions.answers() if calm and found.isdisjoint(answer.rules)],
         bad_lines=run.bad_count,
         is_recorded=run.format == OURS,
+        has_steps=has_steps,
         is_excerpt=context.is_excerpt,
         statements=what_rows_show(shown) if monitor.records < ENOUGH else [],
     )

@@ -73,6 +73,8 @@ def steps(exam: Examination) -> str:
     """The number of records, and their first and last step."""
     if not exam.records or exam.first_step is None or exam.last_step is None:
         return "no train records"
+    if exam.is_excerpt and not exam.has_steps:
+        return f"{counted(exam.records, 'record')} from the middle of a training"
     reach = f"step {exam.first_step:,}"
     if exam.last_step > exam.first_step:
         reach = f"steps {exam.first_step:,} to {exam.last_step:,}"

@@ -67,11 +67,12 @@ class History:
 
     def together(self, *names: str) -> list[tuple[int, list[float]]]:
         """Step and values of the records that hold a finite value of each metric."""
-        return [
-            (step, values)
-            for step, row in self.train
-            if len(values := [value for name in names if _is_finite(value := row.get(name))]) == len(names)
-        ]
+        found = []
+        for step, row in self.train:
+            values = [value for name in names if (value := row.get(name)) is not None and isfinite(value)]
+            if len(values) == len(names):
+                found.append((step, values))
+        return found
 
     def names(self, prefix: str) -> list[str]:
         """The names of train records that begin with `prefix`, in their first order."""
@@ -81,7 +82,3 @@ class History:
 
 def _is_watched(name: str) -> bool:
     return name in _WATCHED or name.startswith(_PREFIXES)
-
-
-def _is_finite(value: float | None) -> bool:
-    return value is not None and isfinite(value)

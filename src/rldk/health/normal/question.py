@@ -8,7 +8,7 @@ from rldk.health.context import GROUPED, RunContext
 from rldk.health.normal.history import History
 from rldk.health.reward_state import in_noise
 from rldk.health.rule import QuestionName
-from rldk.health.tracks import Chart, Track
+from rldk.health.tracks import WINDOW, Chart, Track
 from rldk.metrics.aliases import ENTROPY, KL, LENGTH, LOSS, REWARD
 
 __all__ = ["DEAD", "Answer", "Question", "Reply", "RunFacts", "does_not_arise", "no", "question", "yes"]
@@ -121,6 +121,11 @@ class RunFacts:
     def every(self, track: Track) -> str:
         """All records of a track: `all 20 records`."""
         return "the only record" if track.count == 1 else f"all {track.count:,} records"
+
+    def latest(self, track: Track, most: int = WINDOW) -> str:
+        """The window of a median: `median of the latest 100 records`."""
+        count = min(track.count, most)
+        return "the only record" if count == 1 else f"median of the latest {count:,} records"
 
     def rose(self) -> bool:
         """Whether the reward rose clearly above its start."""

@@ -61,7 +61,7 @@ def detect(keys: Collection[str], named: str | Dialect | None = None) -> tuple[D
     best, dialect = max(scores, key=lambda scored: scored[0])
     if not best:
         return only, None
-    if only is None and "lr" in keys and PLAIN.issuperset(filter(dialect.knows, keys)):
+    if only is None and "lr" in keys and PLAIN.issuperset(key for key in keys if dialect.knows(key)):
         return GENERIC, None
     # Keys that every trainer logs do not show the algorithm.
     plain = {key if dialect.knows(key) else key.removeprefix(TRAIN) for key in keys}

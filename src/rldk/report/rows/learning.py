@@ -56,6 +56,14 @@ def worse_than_guessing(rows: ShortLog) -> str | None:
         return None
     if min(loss) <= limit and max(loss) <= ABSURD:
         return None
+    if max(loss) > ABSURD:
+        return (
+            f"The loss is {span([one for one in loss if one > ABSURD])} in "
+            f"{sum(one > ABSURD for one in loss)} of {len(loss)} rows, where guessing evenly among "
+            f"{WIDEST_VOCABULARY:,} tokens costs {limit:.1f}: the forward pass overflows (precision, "
+            "attention "
+            "kernel), or losses are summed."
+        )
     return (
         f"The loss is {span([one for one in loss if one > limit])}: "
         f"guessing evenly among {WIDEST_VOCABULARY:,} tokens costs {limit:.1f}. "

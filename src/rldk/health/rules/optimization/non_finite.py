@@ -38,6 +38,11 @@ FIRST = 2
 MAX_KEYS = 2000
 _ALL = 0x3FF  # ten records
 
+SURE_ZEROS = 10
+"""Records with a loss of exactly 0 that are no rounding, where the algorithm is not known."""
+ABSURD = 0.005
+"""A learning rate above any that is used to fine-tune a language model."""
+
 
 class NonFiniteOptions(RuleOptions, frozen=True):
     """Thresholds of non-finite."""
@@ -102,6 +107,7 @@ class NonFinite(Rule[NonFiniteOptions]):
     def start(self) -> None:
         self.loss = self.chart.track("loss")
         self.gradient = self.chart.track("grad_norm")
+        self.rate = self.chart.track("lr")
         self.strictness: dict[str, int] = {}
         self.born: set[str] = set()
         self.bad = self.scaled = 0  # a bit for each of the last ten records
@@ -258,7 +264,7 @@ class NonFinite(Rule[NonFiniteOptions]):
             self.before_step = at.step
         if self.zeros < 3 or self.before_zeros < 0.1:
             return None
-        sure = self.context.algorithm is not None
+        sure = self.context.algorithm is not None or self.zeros >= SURE_ZEROS
         return Verdict(
             severity=Severity.WARNING if sure else Severity.INFO,
             message=f"the loss has been exactly 0 for {self.zeros} records, which is how NaN is logged",
@@ -306,7 +312,7 @@ class NonFinite(Rule[NonFiniteOptions]):
                 (Remedy("set `bf16=True` in place of `fp16`"),),
                 0.8 if fp16 else 0.3,
             ),
-            *(() if at_first else (self._too_large(rate),)),
+            *((self._absurd(),) if self._is_absurd() else () if at_first else (self._too_large(rate),)),
             Cause(
                 "a batch without a trained token, a division by 0, or a fault of the data or of a kernel",
                 (
@@ -316,6 +322,16 @@ class NonFinite(Rule[NonFiniteOptions]):
                 0.7 if at_first else 0.4,
             ),
         ]
+
+    def _is_absurd(self) -> bool:
+        return self.rate.high >= ABSURD and self.context.dialect not in {None, "sb3", "generic"}
+
+    def _absurd(self) -> Cause:
+        return Cause(
+            f"the learning rate is {self.rate.high:.2g}: 1e-6 to 1e-3 is usual",
+            (Remedy("set `learning_rate` to 1e-5 (1e-4 with LoRA)"),),
+            0.95,
+        )
 
     def _too_large(self, rate: float | None) -> Cause:
         return Cause(
