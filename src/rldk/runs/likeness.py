@@ -31,7 +31,7 @@ _LIKENESSES: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
     ),
     (
-        re.compile(r"\s*\d+%\|.*\| *\d+/\d+ \[.*"),
+        re.compile(r".*\d+%\|.*\| *\d+/\d+ \[.*"),
         (
             "it holds a progress bar without records: give trainer_state.json of a checkpoint, or a log "
             "with the "

@@ -15,6 +15,8 @@ __all__ = ["DEAD", "Answer", "Question", "Reply", "RunFacts", "does_not_arise", 
 
 FIRST = 5
 """Records whose mean is the start of a track."""
+LATEST = 10
+"""Records whose mean is the end of a track."""
 DEAD = 1e-8
 """A spread or a gradient below this counts as 0."""
 
@@ -105,13 +107,19 @@ class RunFacts:
 
     @property
     def learned(self) -> str:
-        """The change of the reward: `the reward went from 0.1 to 0.4`."""
-        begin, now = f"{self.reward.start:.3g}", f"{self.reward.ema10:.3g}"
-        if self.reward.count <= FIRST:
-            return f"the reward is {now} on average"
+        """The change of the reward, with its windows."""
+        reward = self.reward
+        if reward.count < 2 * LATEST:
+            begin, now = f"{reward.first:.3g}", f"{reward.last:.3g}"
+            if reward.count == 1 or (begin == now and reward.low == reward.high):
+                return f"the reward is {now} in {self.every(reward)}"
+            return f"the reward is {begin} in the first and {now} in the last of {reward.count:,} records"
+        begin, now = f"{reward.start:.3g}", f"{reward.mean(LATEST):.3g}"
         if begin == now:
-            return f"the reward is {now}, as in the first {FIRST} records"
-        return f"the reward went from {begin} to {now}"
+            return f"the reward is {now} in the latest {LATEST} records, as in the first {FIRST}"
+        return (
+            f"the reward went from {begin} to {now} (means of the first {FIRST} and latest {LATEST} records)"
+        )
 
     @property
     def reuses(self) -> bool:

@@ -15,6 +15,8 @@ NAMES = 4
 """Most functions that a statement names."""
 RANDOM = 4.0
 """Entropy in nats above that of any language model that writes text: published runs begin at 0.1 to 2.7."""
+FAR = 5.0
+"""KL per token, in nats, at which a policy no longer writes what its reference would."""
 VALIDATIONS = ("val/test_score/", "val-core/")
 """Prefixes of verl's scores of a validation."""
 
@@ -55,9 +57,18 @@ def no_spread(rows: ShortLog) -> str | None:
         if any(reward)
         else " No completion earns anything: read some, and what the function makes of them."
     )
+    varied = {name: max(values) for name, values in rows.matching("rewards/", "/std").items() if any(values)}
+    name = max(varied, key=varied.__getitem__, default="")
+    apart = (
+        f" The spread of {plain(name)} (up to {number(varied[name])}) is over the whole batch: it "
+        "differs from "
+        "prompt to prompt, and not within a group."
+        if name
+        else ""
+    )
     return (
         f"All completions score alike (reward {span(reward)}, spread 0) {everywhere(rows)}: "
-        f"every advantage is 0, and these prompts teach nothing.{none}"
+        f"every advantage is 0, and these prompts teach nothing.{none}{apart}"
     )
 
 
@@ -79,13 +90,19 @@ def one_value(rows: ShortLog) -> str | None:
     if len(rows.rows) < 2:
         return None
     spreads = rows.matching("rewards/", "/std")
-    names = [
-        f"{plain(name)} ({number(values[0])})"
+    held = {
+        name: values[0]
         for name, values in rows.matching("rewards/", "/mean").items()
         if len(values) > 1 and min(values) == max(values) and not any(spreads.get(name, ()))
-    ]
+    }
+    names = [f"{plain(name)} ({number(value)})" for name, value in held.items()]
     if not names:
         return None
+    if all(value >= 1 for value in held.values()):
+        return (
+            f"One value {everywhere(rows)}: {listed(names[:NAMES])}. All completions earn it, or it is a "
+            "default: it teaches nothing."
+        )
     return (
         f"One value {everywhere(rows)}: {listed(names[:NAMES])}. A mean that never moves is a default, "
         "a pattern that never matches, or a task that all solve; print what the function gets and returns."
@@ -167,4 +184,26 @@ def at_the_reference(rows: ShortLog) -> str | None:
         f"The KL is exactly 0 {everywhere(rows)} beside a gradient norm of {span(gradient)}: the policy is "
         "still its reference. Print the trainable parameters; a reference that is the policy itself does "
         "this too."
+    )
+
+
+@statement("reward_mean", "kl_mean", "completion_length*")
+def reward_lost_to_kl(rows: ShortLog) -> str | None:
+    """A reward that falls while the KL rises beyond what a reference can mean."""
+    reward, kl = rows.of("reward_mean"), rows.of("kl_mean")
+    if len(reward) < 3 or len(kl) != len(reward):
+        return None
+    top = max(range(len(reward)), key=reward.__getitem__)
+    if reward[top] <= 0 or reward[-1] > 0.5 * reward[top] or kl[-1] < FAR or kl[-1] < 10 * max(kl[top], 0.0):
+        return None
+    lengths = rows.of("completion_length_mean")
+    shorter = (
+        f", and completions go from {number(lengths[0])} to {number(lengths[-1])} tokens" if lengths else ""
+    )
+    return (
+        f"The reward falls from {number(reward[top])} in row {top + 1} to {number(reward[-1])} in the "
+        "last, while "
+        f"the KL rises from {number(kl[top])} to {number(kl[-1])}{shorter}: the policy has left its "
+        "reference "
+        "and writes noise. Go back before the fall, lower the learning rate, and raise beta."
     )

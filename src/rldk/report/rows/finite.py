@@ -6,7 +6,7 @@ Invariant: a statement holds of the rows alone. Rows without the metrics of a st
 import math
 
 from rldk.health.text import plain
-from rldk.report.rows.short_log import Row, ShortLog, everywhere, span, statement
+from rldk.report.rows.short_log import Row, ShortLog, span, statement
 from rldk.report.text import counted, listed, number
 
 __all__ = ["SATURATED_MARGIN", "is_learned", "margin_of"]
@@ -81,7 +81,7 @@ def skipped_steps(rows: ShortLog) -> str | None:
     if first is None or first == len(losses) - 1 or not all(_is_alive(loss) for loss in losses):
         return None
     rates = rows.of("lr")
-    held = len(rates) > 1 and len(set(rates)) == 1
+    held = len(rates) > 1 and len(set(rates)) == 1 and count == len(rows.rows)
     still = f" The rate stays at {number(rates[0])}, as it does where no step is taken." if held else ""
     return (
         f"The loss stays finite ({span([loss for loss in losses[first:] if loss is not None])}) although "
@@ -141,24 +141,43 @@ def mean_over_nothing(rows: ShortLog) -> str | None:
     if not broken or not core or not all(map(_is_finite, core)):
         return None
     return (
-        "Loss and gradient norm are finite in these rows: the weights are whole, and what is not finite is a "
-        "mean over no token or a ratio with 0 below it."
+        "Loss and gradient norm are finite in these rows: the weights are whole. What is not finite is a "
+        "mean "
+        "over nothing: no token, or no example of that kind in the batch."
     )
 
 
 @statement("grad_norm", "loss")
 def same_gradient(rows: ShortLog) -> str | None:
-    """A gradient norm with the same digits in rows whose loss becomes 0."""
-    gradient, loss = rows.of("grad_norm"), rows.of("loss")
-    if len(gradient) < 2 or len(set(gradient)) > 1 or 0.0 not in loss or not any(loss):
+    """A gradient norm with the same digits in rows whose loss is 0."""
+    lost = [row.get("grad_norm") for row in rows.rows if row.get("loss") == 0]
+    first = next((value for value in lost if value), None)
+    if len(lost) < 2 or not first or not math.isfinite(first) or set(lost) != {first}:
         return None
-    if round(gradient[0], 3) == gradient[0]:
-        return None  # 0 tells nothing, and printed digits repeat by chance
     return (
-        f"The gradient norm is {gradient[0]:.6g} to the last digit {everywhere(rows)}, which no "
-        "gradient is: "
-        "DeepSpeed reports a norm like this for gradients that are NaN. Set overlap_comm to false, and train "
-        "in bf16."
+        f"The gradient norm is {first:.6g} in all {len(lost)} rows whose loss is 0, and to the last "
+        "digit: no "
+        "gradient is that. DeepSpeed reports such a norm for gradients that are NaN. Set overlap_comm to "
+        "false, and train in bf16."
+    )
+
+
+@statement("loss", "grad_norm", "reward_mean")
+def weights_lost(rows: ShortLog) -> str | None:
+    """A gradient that is not finite and a loss that is lost, from some row to the last."""
+    count = 0
+    for row in reversed(rows.rows):
+        gradient, loss = row.get("grad_norm"), row.get("loss")
+        if gradient is None or math.isfinite(gradient) or (loss and math.isfinite(loss)):
+            break
+        count += 1
+    if count < 2 or (count == len(rows.rows) and not rows.is_excerpt):
+        return None
+    since = "in all these rows" if count == len(rows.rows) else f"from row {len(rows.rows) - count + 1} on"
+    return (
+        f"The gradient norm is not finite and the loss is lost {since}: the weights are NaN, and what they "
+        "write or earn says nothing. Go back to a checkpoint whose row is finite; the fault lies in the rows "
+        "before it."
     )
 
 
@@ -187,9 +206,11 @@ def is_learned(rows: ShortLog, at: int) -> bool:
 
 
 def margin_of(row: Row) -> float | None:
-    """The margin of a row, also where only its two rewards are logged."""
-    margin = row.get("rewards_margins")
-    chosen, rejected = row.get("rewards_chosen"), row.get("rewards_rejected")
+    """The finite margin of a row, also where only its two rewards are logged."""
+    margin, chosen, rejected = (
+        value if value is not None and math.isfinite(value) else None
+        for value in map(row.get, ("rewards_margins", "rewards_chosen", "rewards_rejected"))
+    )
     return margin if margin is not None or chosen is None or rejected is None else chosen - rejected
 
 

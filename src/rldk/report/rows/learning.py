@@ -52,7 +52,7 @@ def worse_than_guessing(rows: ShortLog) -> str | None:
     """A loss above that of a uniform guess."""
     loss = rows.of("loss")
     limit = math.log(WIDEST_VOCABULARY)
-    if rows.algorithm not in {None, "sft"} or not rows.is_offline or not loss or max(loss) <= limit:
+    if not _is_language_model(rows) or not loss or max(loss) <= limit:
         return None
     if min(loss) <= limit and max(loss) <= ABSURD:
         return None
@@ -71,11 +71,17 @@ def worse_than_guessing(rows: ShortLog) -> str | None:
     )
 
 
+def _is_language_model(rows: ShortLog) -> bool:
+    """Whether the loss is that of the next token: other models have losses of other sizes."""
+    known = rows.dialect not in {None, "sb3", "generic"} or bool(rows.of("token_accuracy_mean"))
+    return known and rows.algorithm in {None, "sft"} and rows.is_offline
+
+
 @statement("loss", "token_accuracy*", "grad_norm")
 def untrained(rows: ShortLog) -> str | None:
     """A loss that is high, late in a training."""
     loss, steps = rows.of("loss"), rows.steps
-    if rows.algorithm not in {None, "sft"} or not rows.is_offline or not loss or not steps:
+    if not _is_language_model(rows) or not loss or not steps:
         return None
     if not UNTRAINED <= min(loss) <= math.log(WIDEST_VOCABULARY) or steps[0] < LATE:
         return None

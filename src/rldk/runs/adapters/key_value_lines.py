@@ -16,7 +16,7 @@ __all__ = ["ADAPTER"]
 MAX_LINE = 1 << 14
 """Characters; a longer line is no line of pairs."""
 
-_WORD_BEFORE = r"train|training|val|valid|validation|eval|test|avg|mean|learning|chosen|rejected"
+_WORD_BEFORE = r"train|training|val|valid|validation|eval|test|avg|mean|learning|chosen|rejected|grad|lm"
 _KEY = rf"(?:(?:{_WORD_BEFORE}) )?[A-Za-z_][\w./@%-]*+(?:\(\w+\))?+"
 _NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf(?:inity)?)"
 # A unit may follow a number; a date, a time, a fraction and 1,234 are no number.
@@ -38,10 +38,12 @@ _WORDS = {
     "val loss": "eval_loss",
     "validation loss": "eval_loss",
     "learning rate": "learning_rate",
+    "lm loss": "loss",
+    "grad norm": "grad_norm",
     "chosen reward": "rewards/chosen",
     "rejected reward": "rewards/rejected",
 }
-"""What consoles print in words (mlx-lm, LLaMA-Adapter), under the keys of trainers."""
+"""What consoles print in words (mlx-lm, Megatron, LLaMA-Adapter), under the keys of trainers."""
 _CLOSING = re.compile(r"\*{3,} (train|eval|predict) metrics \*{3,}")
 _CLOSING_PAIR = re.compile(r"\s*(\w{1,100})\s+=\s+(\S{1,40})\s*")
 _ANYWHERE = re.compile(rb"(?i)(?:loss|reward)\s{0,3}[:= ]\s{0,3}[-+]?[\d.]")

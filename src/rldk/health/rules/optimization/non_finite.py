@@ -304,7 +304,7 @@ class NonFinite(Rule[NonFiniteOptions]):
                 self._too_large(rate),
             ]
         # A rate that is still warming up has moved nothing: what fails so early was wrong before.
-        at_first = self.began <= FIRST
+        at_first = self.began <= FIRST and not self.context.is_excerpt
         return [
             *((reward,) if rewards or self.context.algorithm in ONLINE else ()),
             Cause(

@@ -68,6 +68,7 @@ class ReferenceMismatch(Rule[ReferenceMismatchOptions]):
     def start(self) -> None:
         self.kl = self.chart.track(KL)
         self.chosen = self.chart.track(CHOSEN)
+        self.margins = self.chart.track("rewards_margins")
         self.logps = self.chart.track("logps_chosen")
         self.found: Verdict | None = None
         self.records = 0
@@ -88,7 +89,8 @@ class ReferenceMismatch(Rule[ReferenceMismatchOptions]):
             due = 2 if self.logps.count else 1
             if self.records != due or self.begin > 1 or abs(self.chosen.first) <= limit:
                 return None
-            if not self.chosen.count or self._is_multiple():
+            has_learned = self.margins.first > abs(self.chosen.first)  # so it is no beginning
+            if not self.chosen.count or has_learned or self._is_multiple():
                 return None
             return self._verdict("implicit reward of the chosen completions", self.chosen.first)
         kl = self.kl
