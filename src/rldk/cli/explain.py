@@ -204,7 +204,7 @@ def _standing(
     from rich.text import Text
 
     console.print(Text(f"\nIn {plain(str(path))}", "bold"))
-    if not series:
+    if not (series or answers or shown):
         console.print("  This run does not log it.", markup=False)
     for name, found in series.items():
         curve = found.curve

@@ -38,7 +38,7 @@ def confidence(folder, content, name="run.log"):
         ("step 20 | loss 0.5 | lr 1e-5", 20, {"loss": 0.5, "lr": 1e-5}),
         ("step 20/400 | loss 0.5 | lr 1e-5", 20, {"loss": 0.5, "lr": 1e-5}),
         ("iter 100: loss 2.31, time 12ms", 100, {"loss": 2.31, "time": 12.0}),
-        ("step 5: train loss 2.5, val loss 2.75", 5, {"train loss": 2.5, "val loss": 2.75}),
+        ("step 5: train loss 2.5, val loss 2.75", 5, {"loss": 2.5, "eval_loss": 2.75}),
         (
             "2026-04-19 06:27:39,968 [INFO] global_step=7 loss=-.5 acc=56% it=1.5it/s",
             7,

@@ -28,7 +28,7 @@ SLOW = 30.0
     "epoch-steps",
     "Is it normal that the loss steps where an epoch begins?",
     ("loss", "epoch"),
-    source="LLaMA-Factory#7485, LLaMA-Factory#7543; fast.ai, Can LLMs learn from a single example?",
+    source="LLaMA-Factory#7485, LLaMA-Factory#7543; fast.ai on learning from a single example",
 )
 def epochs(facts: RunFacts) -> Reply | None:
     """A loss that changes at once where an epoch begins."""
@@ -138,7 +138,8 @@ def pace(facts: RunFacts) -> Reply | None:
     if not seconds:
         return None
     usual = median(seconds[-ENOUGH:])
-    window = f"median of the latest {min(len(seconds), ENOUGH)} records"
+    count = min(len(seconds), ENOUGH)
+    window = f"median of the latest {count} records" if count > 1 else "the only record"
     parts = {
         name.removeprefix("timing_s/"): median(values[-ENOUGH:])
         for name in [*history.names("timing_s/"), "generation_time"]
@@ -179,6 +180,8 @@ def enough(facts: RunFacts) -> Reply | None:
     """The number of records, and what is missing."""
     history = facts.history
     count = len(history.train)
+    if not (count or history.evaluations or history.closing):
+        return None
     if not count:
         return no(
             True,

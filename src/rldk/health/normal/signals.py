@@ -190,7 +190,7 @@ def no_end(facts: RunFacts) -> Reply | None:
     same = f"; shortest and longest have {lengths[0]:,.0f} tokens" if even else ""
     return no(
         True,
-        f"no completion ends in any of {len(cut or ends):,} records{same}. Raise the limit once, to "
+        f"no completion ends{same} ({len(cut or ends):,} records with completions). Raise the limit once, to "
         "twice its size. "
         "If all are as long again, the model never writes its end token: check eos_token and the chat "
         "template, "
@@ -252,8 +252,8 @@ def gradient_zero(facts: RunFacts) -> Reply | None:
         )
     cut = facts.history.of("truncated_frac")
     masked = (
-        "Completions are cut, and mask_truncated_completions=True removes them from the loss: raise "
-        "max_completion_length or turn the mask off."
+        "Most completions are cut, and mask_truncated_completions=True takes such out of the loss: raise "
+        "max_completion_length, or turn the mask off."
         if cut and sum(cut) / len(cut) > 0.5
         else "Print the trainable parameters (PEFT: is_trainable=True), and check enable_input_require_grads "
         "with gradient checkpointing."

@@ -294,7 +294,8 @@ class NonFinite(Rule[NonFiniteOptions]):
         if self.shown == ["grad_norm"] and not self.lost_loss and self.loss.step > self.since:
             return [
                 Cause(
-                    "these steps were skipped: the loss stays finite after them, so the weights are whole",
+                    "these steps were skipped, or only the norm is wrong: the loss stays finite, the "
+                    "weights whole",
                     (
                         Remedy("set `bf16=True` in place of `fp16`"),
                         Remedy("look at the loss scale, and whether learning_rate and loss still move"),
