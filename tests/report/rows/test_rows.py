@@ -35,7 +35,11 @@ PROVEN = [
     ("skipped_steps", [{"grad_norm": nan, "loss": a, "lr": 2e-4} for a in (3.1, 3.0)], "stays at 0.0002"),
     ("mean_over_nothing", [{"grad_norm": 0.2, "loss": 0.1, "kl_mean": nan}], "weights are whole"),
     ("same_gradient", [{"grad_norm": 1.4142135, "loss": a} for a in (2.7, 0.0, 0.0)], "1.41421"),
-    ("weights_lost", [{"grad_norm": g, "loss": a} for g, a in ((0.3, 2.0), (nan, 0.0), (nan, 0.0))], "row 2 on"),
+    (
+        "weights_lost",
+        [{"grad_norm": g, "loss": a} for g, a in ((0.3, 2.0), (nan, 0.0), (nan, 0.0))],
+        "row 2 on",
+    ),
     ("closing_loss", [], "train_loss, is 0"),
     ("untrained", [{"loss": 4.5, "token_accuracy_mean": 0.25}], "25% of the tokens"),
     ("pace", [{"train_steps_per_second_so_far": 0.01}], "100 s"),
@@ -146,11 +150,15 @@ def test_the_loss_of_another_model_is_not_compared_with_guessing_tokens(dialect)
 
 def test_a_spread_over_the_batch_is_none_within_the_groups():
     row = {**ALIKE, "rewards/form/mean": 1.0, "rewards/form/std": 5.1}
-    assert any("spread of form (up to 5.1) is over the whole batch" in t for t in what_rows_show(ShortLog([row])))
+    assert any(
+        "spread of form (up to 5.1) is over the whole batch" in t for t in what_rows_show(ShortLog([row]))
+    )
 
 
 def test_a_margin_is_that_of_the_two_rewards_and_never_of_nan():
-    rows = ShortLog([{"rewards_chosen": -8.0, "rewards_rejected": -16.4, "rewards_margins": nan, "loss": 0.0}])
+    rows = ShortLog(
+        [{"rewards_chosen": -8.0, "rewards_rejected": -16.4, "rewards_margins": nan, "loss": 0.0}]
+    )
     shown = what_rows_show(rows)
     assert any("margin of 8.4" in text for text in shown)
     assert not any("nan" in text for text in shown if "margin of" in text)

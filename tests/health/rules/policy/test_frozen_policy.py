@@ -89,3 +89,9 @@ def test_small_margins_of_online_dpo_or_without_accuracies_are_not_stuck():
     assert found(columns, "frozen-policy", algorithm="online_dpo") is None
     del columns["rewards_accuracies"]  # as in KTO: a small beta would look the same
     assert found(columns, "frozen-policy", algorithm="kto") is None
+
+
+def test_a_rate_that_decays_does_not_hide_a_policy_that_never_moved():
+    columns = {"kl_mean": np.zeros(80), "grad_norm": np.full(80, 0.04), "lr": line(1e-3, 1e-5, 80)}
+    finding = found(columns, "frozen-policy")
+    assert (finding.severity, finding.onset_step) == ("critical", 2)
