@@ -156,10 +156,9 @@ def _read(
         history.add(at)
         if event.phase == "train":
             rows.append((at.step, at.values))
-        if event.phase == "summary":
-            continue
         for name in series_names & at.values.keys():
-            if event.phase == "train" or name.startswith("eval_"):
+            is_closing = event.phase == "summary" and name not in series
+            if event.phase == "train" or is_closing or name.startswith("eval_"):
                 series.setdefault(name, _Series()).push(event.step, at.values[name])
     answers: dict[str, Answer] = {}
     for name in names:
@@ -204,7 +203,7 @@ def _standing(
     from rich.text import Text
 
     console.print(Text(f"\nIn {plain(str(path))}", "bold"))
-    if not (series or answers or shown):
+    if not series:
         console.print("  This run does not log it.", markup=False)
     for name, found in series.items():
         curve = found.curve
