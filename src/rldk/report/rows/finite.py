@@ -155,7 +155,7 @@ def same_gradient(rows: ShortLog) -> str | None:
     if len(lost) < 2 or not first or not math.isfinite(first) or set(lost) != {first}:
         return None
     return (
-        f"The gradient norm is {first:.6g} in all {len(lost)} rows whose loss is 0, and to the last "
+        f"The gradient norm is {first:.6g} in the {len(lost)} rows whose loss is 0, to the last "
         "digit: no "
         "gradient is that. DeepSpeed reports such a norm for gradients that are NaN. Set overlap_comm to "
         "false, and train in bf16."

@@ -220,3 +220,8 @@ def test_a_loss_that_stays_finite_shows_that_the_steps_were_skipped():
     assert "skipped" in finding(skipped, RULE, "sft").causes[0]
     lost = trains(loss=[2.6, 2.5, 0.0, 0.0], grad_norm=[3.0, 2.9, nan, nan])
     assert not any("skipped" in cause for cause in finding(lost, RULE, "sft").causes)
+
+
+def test_a_gradient_that_is_lost_with_other_series_is_no_scaler():
+    odd = {"grad_norm": from_record(0, records=3), "reward_train/chosen": from_record(0, records=3)}
+    assert finding(dpo(3, **odd), RULE, "dpo").severity == "critical"

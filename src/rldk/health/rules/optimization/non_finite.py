@@ -185,7 +185,7 @@ class NonFinite(Rule[NonFiniteOptions]):
                 soft.append(key)
             else:
                 (hard if strict != 1 else soft).append(key)
-        scaled = hard == ["grad_norm"] and self._may_be_scaled(at.values)
+        scaled = hard == ["grad_norm"] and not soft and self._may_be_scaled(at.values)
         self.tried += scaled
         begins = self.context.option("fp16") is True and self.tried == self.records <= BEGIN
         earlier = self.bad | self.scaled
