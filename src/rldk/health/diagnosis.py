@@ -264,7 +264,7 @@ def _missing(monitor: Monitor) -> str | None:
     if not monitor.rules:
         return "No rule judges the run."
     if records == 0:
-        return "The log holds no train record, so rldk cannot judge the run."
+        return "The log holds no train record, so rldk cannot judge it."
     if records < ENOUGH:
         counted = "1 train record is" if records == 1 else f"{records} train records are"
         return f"{counted} too few to judge: most rules need {ENOUGH}."

@@ -41,7 +41,7 @@ PROVEN = [
         "row 2 on",
     ),
     ("closing_loss", [], "train_loss, is 0"),
-    ("untrained", [{"loss": 4.5, "token_accuracy_mean": 0.25}], "25% of the tokens"),
+    ("untrained_loss", [{"loss": 4.5, "token_accuracy_mean": 0.25}], "25% of the tokens"),
     ("pace", [{"train_steps_per_second_so_far": 0.01}], "100 s"),
     ("near_random", [{"entropy_mean": 5.7}], "among 299 tokens"),
     ("validation_knows", [{"reward_mean": 0.01, "val/test_score/a": 0.17}], "0.17 (val/test_score/a)"),

@@ -31,7 +31,7 @@ QUESTIONS: tuple[Question, ...] = (
     outcomes.flat,
     outcomes.truncated,
     course.epochs,
-    course.closing,
+    course.closing_loss,
     signals.reference_point,
     signals.negative_chosen,
     signals.rate,

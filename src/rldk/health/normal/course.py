@@ -10,7 +10,7 @@ from statistics import fmean, median
 from rldk.health.normal.history import SPEEDS
 from rldk.health.normal.question import Reply, RunFacts, does_not_arise, no, question, yes
 
-__all__ = ["closing", "enough", "epochs", "pace", "step_zero"]
+__all__ = ["closing_loss", "enough", "epochs", "pace", "step_zero"]
 
 SIDE = 10
 """Most records on each side of an epoch's beginning that are compared."""
@@ -77,7 +77,7 @@ def epochs(facts: RunFacts) -> Reply | None:
     ("train_loss", "loss"),
     source="LLaMA-Factory#4278, transformers#13619",
 )
-def closing(facts: RunFacts) -> Reply | None:
+def closing_loss(facts: RunFacts) -> Reply | None:
     """The closing mean of the loss."""
     loss = facts.history.closing.get("train_loss")
     if loss is None:

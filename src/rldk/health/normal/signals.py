@@ -89,7 +89,7 @@ def negative_chosen(facts: RunFacts) -> Reply | None:
     source="transformers#31707, trl#1638",
 )
 def rate(facts: RunFacts) -> Reply | None:
-    """A rate that never moves beside a gradient of 0, or beside steps that were skipped."""
+    """A rate that never moves with a gradient of 0, or with steps that were skipped."""
     history = facts.history
     rates, gradients, losses = history.of("lr"), history.of("grad_norm"), history.of("loss")
     if len(rates) < MANY:
@@ -239,7 +239,7 @@ def now_and_then(facts: RunFacts) -> Reply | None:
     source="trl#3857, unsloth#3471, trl#6700",
 )
 def gradient_zero(facts: RunFacts) -> Reply | None:
-    """A gradient of 0 beside a spread of the rewards."""
+    """A gradient of 0 with a spread of the rewards."""
     rows = facts.history.together("grad_norm", "reward_std")
     zeros = [(step, values[1]) for step, values in rows if abs(values[0]) < DEAD]
     varied = [spread for _, spread in zeros if spread > DEAD]

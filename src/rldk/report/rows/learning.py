@@ -78,7 +78,7 @@ def _is_language_model(rows: ShortLog) -> bool:
 
 
 @statement("loss", "token_accuracy*", "grad_norm")
-def untrained(rows: ShortLog) -> str | None:
+def untrained_loss(rows: ShortLog) -> str | None:
     """A loss that is high, late in a training."""
     loss, steps = rows.of("loss"), rows.steps
     if not _is_language_model(rows) or not loss or not steps:

@@ -14,7 +14,7 @@ from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
 from rldk.runs.adapters.fields import PROGRESS, take
 from rldk.runs.adapters.file_search import contains, is_data_file
 from rldk.runs.adapters.log_values import is_number, whole_number
-from rldk.runs.adapters.printed_dicts import MAX_DICT, OPEN, braced, parsed, scalar, scattered
+from rldk.runs.adapters.printed_dicts import MAX_DICT, OPEN, braced, parsed, scalar, scattered_numbers
 from rldk.runs.adapters.progress_bar import Bar, bar_of, stepped
 from rldk.runs.line_reader import BadLine
 
@@ -80,7 +80,7 @@ def _parts(lines: Iterable[tuple[int, str]], path: Path, on_bad: OnBad) -> Itera
 
 def _piece(text: str) -> Row | None:
     """The record of a dict without its braces; None if the text holds too little of one."""
-    values: dict[str, Any] = dict(scattered(text))
+    values: dict[str, Any] = dict(scattered_numbers(text))
     if len(values) < LEAST_PAIRS or not any(map(_STRONG.fullmatch, values)):
         return None
     return Row(values, take(values, _STEP_KEYS, whole_number))

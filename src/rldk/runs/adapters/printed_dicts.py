@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-__all__ = ["MAX_DICT", "OPEN", "braced", "parsed", "scalar", "scattered"]
+__all__ = ["MAX_DICT", "OPEN", "braced", "parsed", "scalar", "scattered_numbers"]
 
 MAX_DICT = 1 << 16
 """Characters of a printed dict; a longer dict is no record."""
@@ -99,7 +99,7 @@ def scalar(text: str) -> Any:
     return text
 
 
-def scattered(text: str) -> dict[str, float]:
+def scattered_numbers(text: str) -> dict[str, float]:
     """The numbers of a piece of a dict, by their names: a paste may lack a brace, or begin within a dict."""
     found: dict[str, float] = {}
     for pair in _QUOTED_PAIR.finditer(text):

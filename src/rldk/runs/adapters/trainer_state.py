@@ -14,7 +14,7 @@ from typing import Any
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
 from rldk.runs.adapters.fields import take
 from rldk.runs.adapters.log_values import whole_number
-from rldk.runs.adapters.printed_dicts import scattered
+from rldk.runs.adapters.printed_dicts import scattered_numbers
 from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]
@@ -130,7 +130,7 @@ def _is_document(text: str) -> bool:
 
 def _piece_rows(path: Path, text: str, on_bad: OnBad) -> Iterator[Row]:
     """The entries; one that the cut has robbed of its step is none, where others have theirs."""
-    entries: list[dict[str, Any]] = [dict(scattered(inner[0])) for inner in _INNER.finditer(text)]
+    entries: list[dict[str, Any]] = [dict(scattered_numbers(inner[0])) for inner in _INNER.finditer(text)]
     have_steps = any("step" in entry for entry in entries)
     for entry in filter(None, entries):
         step = take(entry, ("step",), whole_number)
