@@ -37,11 +37,11 @@ class RunNotFoundError(RLDKError, FileNotFoundError):
 class UnknownFormatError(RLDKError):
     """The file is no log in a format that rldk knows."""
 
-    def __init__(self, path: object, tried: Sequence[str]) -> None:
-        """`tried` are the names of the formats that rldk tried."""
+    def __init__(self, path: object, tried: Sequence[str], likeness: str | None = None) -> None:
+        """`tried` are the names of the formats that rldk tried, `likeness` what the file looks like."""
+        hint = f"But {likeness}." if likeness else "If you know the format, name it with: --input-format NAME"
         super().__init__(
-            f"{path} has no metrics in a format that rldk knows (tried: {', '.join(tried)}). "
-            "If you know the format, name it with: --input-format NAME"
+            f"{path} has no metrics in a format that rldk knows (tried: {', '.join(tried)}). {hint}"
         )
 
 

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,13 @@ import click
 from rldk.cli.log_options import input_options, log_of
 from rldk.cli.progress import ProgressCounter
 from rldk.errors import RLDKError
-from rldk.health import diagnose
-from rldk.health.normal import QUESTIONS, Answer, Questions
+from rldk.health import Observation, diagnose
+from rldk.health.diagnosis import ENOUGH
+from rldk.health.normal import QUESTIONS, Answer, History, Question, Questions, question_of
 from rldk.metrics import Metric
 from rldk.report.curve import Curve
 from rldk.report.metric_page import found_as, keys_of, names_of, nearest, quantile, rules_of
+from rldk.report.rows import Row, ShortLog, statements_about
 from rldk.report.text import counted, number, plain
 
 if TYPE_CHECKING:
@@ -32,20 +35,31 @@ BETTER = {"up": "higher is better", "down": "lower is better", "none": "neither 
 def explain(metric: str, run: Path | None, input_format: str | None, mapping: dict[str, str]) -> None:
     """Explain METRIC: its meaning and unit, its keys in each framework, and the rules that use it.
 
-    METRIC is a name of docs/metrics.md, or a key that a trainer logs: completions/clipped_ratio. With RUN,
-    rldk also shows the values of that run, and says whether they are normal.
+    METRIC is a name of docs/metrics.md, or a key that a trainer logs: completions/clipped_ratio. It may
+    also be a question, in words or by its name (docs/doctor.md lists them). With RUN, rldk also shows the
+    values of that run, and says whether they are normal.
 
     \b
     Examples:
       rldk explain frac_reward_zero_std
       rldk explain loss rldk_logs/my_run
       rldk explain completions/clipped_ratio output/trainer_state.json
+      rldk explain "why is the gradient 0 although rewards vary?" train.log
+      rldk explain enough train.log
     """
+    if run is not None and Path(metric).exists() and not run.exists():
+        metric, run = str(run), Path(metric)  # the order in which one would say it
     known = found_as(metric)
+    asked = None if known else question_of(metric)
+    if asked is not None:
+        _answer_question(asked, run, input_format, mapping)
+        return
     series: dict[str, _Series] = {}
     answers: list[Answer] = []
+    shown: list[str] = []
     if run is not None:
-        series, answers = _read(run, input_format, mapping, [metric, *(meaning.name for meaning in known)])
+        names = [metric, *(meaning.name for meaning in known)]
+        series, answers, shown = _read(run, input_format, mapping, names)
         # If the key has several meanings, keep the meaning in this run.
         known = [meaning for meaning in known if meaning.name in series] or known
     if not known and not series:
@@ -63,7 +77,7 @@ def explain(metric: str, run: Path | None, input_format: str | None, mapping: di
                 f"{plain(metric)}\nrldk does not know this metric; only the run names it.", markup=False
             )
         if run is not None:
-            _standing(console, run, series, answers)
+            _standing(console, run, series, answers, shown)
         elif known:
             _print_questions(console, known)
 
@@ -88,28 +102,82 @@ class _Series:
                 self.steps["highest"] = step
 
 
+def _answer_question(
+    question: Question, path: Path | None, input_format: str | None, mapping: dict[str, str]
+) -> None:
+    """Print the answer to a question."""
+    from rldk.report.terminal import WIDEST, console_on, printing
+
+    with printing(console_on(sys.stdout, WIDEST)) as console:
+        if path is None:
+            console.print(
+                f"{question.question} For the answer: rldk explain {question.name} RUN", markup=False
+            )
+            return
+        series, answers, shown = _read(path, input_format, mapping, [*question.metrics], question)
+        if not answers:
+            answers = [_not_asked(question)]
+        _standing(console, path, series, answers, shown)
+
+
+def _not_asked(question: Question) -> Answer:
+    return Answer(
+        name=question.name,
+        question=question.question,
+        normal=None,
+        text=f"{question.question} The run does not log what would answer it.",
+        source=question.source,
+        rules=(),
+        striking=False,
+    )
+
+
 def _read(
-    path: Path, input_format: str | None, mapping: dict[str, str], names: list[str]
-) -> tuple[dict[str, _Series], list[Answer]]:
-    """The series of the names that the run holds, and the answers about them."""
+    path: Path,
+    input_format: str | None,
+    mapping: dict[str, str],
+    names: list[str],
+    question: Question | None = None,
+) -> tuple[dict[str, _Series], list[Answer], list[str]]:
+    """The series of the names that the run holds, the answers about them, and what the latest rows show."""
     run = log_of(path, input_format, mapping)
     monitor = run.settings().monitor(run.context())
     monitor.begin()
-    questions = Questions(monitor.context, monitor.chart)
+    context = monitor.context
+    history = History(has_steps=run.has_steps, is_excerpt=context.is_excerpt)
+    questions = Questions(context, monitor.chart, history=history)
     series: dict[str, _Series] = {}
+    rows: deque[tuple[int, Row]] = deque(maxlen=ENOUGH)
     names = list(dict.fromkeys([*names, *names_of(names[0])]))
     series_names = {*names, *(f"eval_{name}" for name in names)}
     for event in ProgressCounter(run, "reading"):
-        monitor.feed(event)
-        if event.phase == "summary":
-            continue
-        for name in series_names & event.metrics.keys():
-            series.setdefault(name, _Series()).push(event.step, event.metrics[name])
+        at = Observation.of(event)
+        monitor.observe(at)
+        history.add(at)
+        if event.phase == "train":
+            rows.append((at.step, at.values))
+        for name in series_names & at.values.keys():
+            is_closing = event.phase == "summary" and name not in series
+            if event.phase == "train" or is_closing or name.startswith("eval_"):
+                series.setdefault(name, _Series()).push(event.step, at.values[name])
     answers: dict[str, Answer] = {}
     for name in names:
         answers |= {answer.name: answer for answer in questions.for_metric(name)}
-    critical = diagnose(monitor).status == "critical"
-    return series, [answer for answer in answers.values() if not (critical and answer.normal)]
+    if question is not None:
+        one = questions.answer(question)
+        answers = {} if one is None else {one.name: one}
+    diagnosis = diagnose(monitor)
+    critical = diagnosis.status == "critical" and question is None
+    kept = [answer for answer in answers.values() if not (critical and answer.normal)]
+    log = ShortLog(
+        [values for _, values in rows],
+        context.algorithm,
+        context.dialect,
+        steps=[step for step, _ in rows] if run.has_steps else (),
+        closing=history.closing,
+        is_excerpt=context.is_excerpt or len(history.train) > len(rows),
+    )
+    return series, kept, statements_about(log, names)
 
 
 def _meaning(console: "Console", metric: Metric, name: str) -> None:
@@ -128,7 +196,9 @@ def _meaning(console: "Console", metric: Metric, name: str) -> None:
     console.print(grid)
 
 
-def _standing(console: "Console", path: Path, series: dict[str, _Series], answers: list[Answer]) -> None:
+def _standing(
+    console: "Console", path: Path, series: dict[str, _Series], answers: list[Answer], shown: list[str]
+) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
@@ -141,9 +211,12 @@ def _standing(console: "Console", path: Path, series: dict[str, _Series], answer
         console.print(Text(f"  {plain(name)}: {counted(curve.count, 'record')}{broken}"))
         if found.values:
             _figures(console, found)
+    if shown:
+        console.print(Text(f"\nWhat its latest rows show (at most {ENOUGH})", "bold"))
+    for text in shown:
+        console.print(Padding(Text(f"- {text}"), (0, 0, 0, 2)))
     for answer in answers:
-        if answer.normal is not None:
-            console.print(Text(f"\n{answer.question}", "bold"))
+        console.print(Text(f"\n{answer.question}" if answer.normal is not None else "", "bold"))
         console.print(Padding(Text(f"{answer.text}\nSources: {answer.source}."), (0, 0, 0, 2)))
 
 

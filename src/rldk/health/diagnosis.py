@@ -317,7 +317,7 @@ def _missing(monitor: Monitor) -> str | None:
     if not monitor.rules:
         return "No rule judges the run."
     if records == 0:
-        return "The run has no train record yet, so rldk cannot judge it."
+        return "The log holds no train record, so rldk cannot judge it."
     if records < ENOUGH:
         counted = "1 train record is" if records == 1 else f"{records} train records are"
         return f"{counted} too few to judge: most rules need {ENOUGH}."

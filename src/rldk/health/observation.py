@@ -45,9 +45,16 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
         """The observation of an Event."""
         values: Mapping[str, float | None] = event.metrics
         resumed = None
+        if values.get("entropy_mean") == 0.0 and _trained_nothing(values):
+            values = {name: value for name, value in values.items() if name != "entropy_mean"}
         if event.notes:
-            values = event.metrics | dict(event.nonfinite())
+            values = {**values, **dict(event.nonfinite())}
             resumed = event.resumed_from
         if len(values) > MAX_VALUES:
             values = dict(islice(values.items(), MAX_VALUES))
         return cls(event.step, "log", values, event.model_info.phase, event.wall_time, resumed)
+
+
+def _trained_nothing(values: Mapping[str, float | None]) -> bool:
+    """Whether every completion was cut and masked: an entropy of 0 is then the mean over no token."""
+    return values.get("truncated_frac") == 1.0 and values.get("grad_norm") == 0.0 == values.get("loss")

@@ -29,6 +29,18 @@ QuestionName = Literal[
     "gradient-spikes",
     "groups-without-spread",
     "all-clipped",
+    "epoch-steps",
+    "train-loss-zero",
+    "reference-point-zero",
+    "chosen-negative",
+    "rate-not-mine",
+    "constant-function",
+    "no-eos",
+    "step-zero",
+    "nan-now-and-then",
+    "gradient-zero",
+    "slow",
+    "enough",
 ]
 """The questions "is this normal?", each answered in `rldk.health.normal`."""
 SampleKind = Literal[

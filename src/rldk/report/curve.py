@@ -107,6 +107,8 @@ class Curves(dict[str, Curve]):
             return
         for name, value in at.values.items():
             curve = self.get(name)
+            if curve is not None and at.phase == "eval" and not name.startswith("eval_"):
+                continue  # an evaluation that logs under the names of training is no part of its series
             if curve is None:
                 if len(self) >= MAX_CURVES:
                     continue

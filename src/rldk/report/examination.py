@@ -13,7 +13,7 @@ from rldk.health import Diagnosis, Finding, Incident, Monitor
 from rldk.health.diagnosis import ENOUGH
 from rldk.health.normal import Answer, Questions
 from rldk.report.curve import Curves
-from rldk.report.row_statements import Row, ShortLog, what_rows_show
+from rldk.report.rows import Row, ShortLog, what_rows_show
 from rldk.runs import Run
 from rldk.runs.opener import OURS
 from rldk.schema.event import Event
@@ -52,6 +52,8 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """Number of unreadable lines in the log."""
     is_recorded: bool = False
     """Whether rldk recorded it."""
+    has_steps: bool = True
+    """Whether the log itself holds steps; else rldk counts its train records."""
     is_excerpt: bool = False
     """Whether the log begins in the middle of the training."""
     statements: list[str] = []
@@ -84,6 +86,9 @@ def examine(
     questions = Questions(monitor.context, monitor.chart, monitor.rules)
     curves = Curves()
     rows: list[Row] = []
+    steps: list[int] = []
+    closing: Row = {}
+    has_steps = run.has_steps
     low = high = evaluated = None
     for incident in monitor.begin():
         report(incident)
@@ -91,18 +96,29 @@ def examine(
         for incident in monitor.observe(at):
             report(incident)
         curves.take(at)
-        if at.kind == "log" and at.phase == "eval" and low is None:
+        if at.kind == "log" and at.phase == "eval" and low is None and has_steps:
             evaluated = at.step
+        if at.kind == "log" and at.phase == "summary":
+            closing = at.values
         if at.kind == "log" and at.phase == "train":
             low = at.step if low is None else min(low, at.step)
             high = at.step if high is None else max(high, at.step)
             if len(rows) < ENOUGH:
                 rows.append(at.values)
+                steps.append(at.step)
     diagnosis = diagnosis_of(run, monitor)
     found = {finding.rule for finding in diagnosis.findings}
     calm = diagnosis.status != "critical"
     context = monitor.context
-    shown = ShortLog(rows, context.algorithm, context.dialect, evaluated)
+    shown = ShortLog(
+        rows,
+        context.algorithm,
+        context.dialect,
+        evaluated,
+        steps if has_steps else (),
+        closing,
+        context.is_excerpt,
+    )
     return Examination(
         source=source,
         name=run.path.name or run.path.resolve().name,  # `.` has no name
@@ -118,6 +134,7 @@ def examine(
         answers=[answer for answer in questions.answers() if calm and found.isdisjoint(answer.rules)],
         bad_lines=run.bad_count,
         is_recorded=run.format == OURS,
+        has_steps=has_steps,
         is_excerpt=context.is_excerpt,
         statements=what_rows_show(shown) if monitor.records < ENOUGH else [],
     )

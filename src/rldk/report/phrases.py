@@ -13,7 +13,7 @@ from rldk.health.diagnosis import ENOUGH, NO_FINDING
 from rldk.metrics import metric_of
 from rldk.metrics.aliases import ENTROPY, KL, LENGTH, LOSS, REWARD
 from rldk.report.examination import Examination
-from rldk.report.row_statements import more_rows
+from rldk.report.rows import more_rows
 from rldk.report.text import counted, number, plain
 from rldk.runs.message_text import GAP, excerpt
 
@@ -77,6 +77,8 @@ def steps(exam: Examination) -> str:
     """The number of records, and their first and last step."""
     if not exam.records or exam.first_step is None or exam.last_step is None:
         return "no train records"
+    if exam.is_excerpt and not exam.has_steps:
+        return f"{counted(exam.records, 'record')} from the middle of a training"
     reach = f"step {exam.first_step:,}"
     if exam.last_step > exam.first_step:
         reach = f"steps {exam.first_step:,} to {exam.last_step:,}"
@@ -108,7 +110,7 @@ def since(exam: Examination, finding: Finding) -> str:
 
 def rows_show(exam: Examination) -> list[str]:
     """What the rows of a short log show, and where more rows lie; empty for a log that is long enough."""
-    if exam.is_recorded or not 0 < exam.records < ENOUGH:
+    if exam.is_recorded or exam.records >= ENOUGH:
         return list(exam.statements)
     return [*exam.statements, f"For a verdict on the run, give more rows: {more_rows(exam.dialect)}."]
 

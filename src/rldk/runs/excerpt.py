@@ -48,6 +48,8 @@ def begins_late(rows: FirstRows, bars: Iterable[Bar]) -> bool:
     steps = [step for step in rows.steps if step is not None]
     if steps and len(steps) == len(rows.steps):
         return steps[0] > 1 and (len(steps) == 1 or _is_far(steps, 1))
+    if len(rows.epochs) == 1:  # nothing proves that a single row is the first
+        return rows.epochs[0] > INTERVALS * ROUNDED
     return _is_far(rows.epochs, ROUNDED) or _is_far(_of_training(bars), 1) or _is_warming(rows.rates)
 
 

@@ -93,6 +93,12 @@ class ForeignRun(Run):
         return msgspec.structs.replace(context, is_excerpt=self._is_excerpt)
 
     @cached_property
+    def has_steps(self) -> bool:
+        """Whether the log itself holds steps; else rldk counts its train records."""
+        first = next(iter(self), None)
+        return first is None or COUNTED not in first.notes
+
+    @cached_property
     def _is_excerpt(self) -> bool:
         rows = FirstRows()
         for event in islice((event for event in self if event.model_info.phase == "train"), FIRST):

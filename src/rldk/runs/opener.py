@@ -11,6 +11,7 @@ from rldk.errors import AmbiguousRunError, EventError, RLDKError, RunNotFoundErr
 from rldk.runs.adapters import adapters, jsonl
 from rldk.runs.adapters.base import Adapter, Probe
 from rldk.runs.foreign_run import ForeignRun
+from rldk.runs.likeness import likeness
 from rldk.runs.recorded_run import RecordedRun
 from rldk.runs.run import Run
 from rldk.runs.sample_lines import holds_samples
@@ -25,6 +26,9 @@ TRL = ("trainer-state", "trl-completions", "console")
 """The formats that TRL itself writes."""
 SURE = 0.5
 """Smallest confidence at which a folder, or a file in a folder, counts as a log."""
+
+GUESS = 0.1
+"""Confidence of a mere guess: the file is a log only if a record is found in it."""
 
 
 def open_run(
@@ -157,10 +161,10 @@ def _best(path: Path, candidates: Sequence[Adapter], least: float) -> tuple[Path
     probe = Probe(path)
     adapter = max(candidates, key=lambda adapter: adapter.confidence(probe))
     sure = adapter.confidence(probe)
-    if sure >= SURE or (sure > least and not probe.is_dir):
+    if sure >= SURE or (sure > least and not probe.is_dir and (sure > GUESS or _holds_row(path, adapter))):
         return path, adapter
     if not probe.is_dir:
-        raise UnknownFormatError(path, [OURS, *(adapter.name for adapter in candidates)])
+        raise UnknownFormatError(path, [OURS, *(adapter.name for adapter in candidates)], likeness(probe))
     inside = [file for file in sorted(path.iterdir()) if file.is_file() and _is_log(file, candidates)]
     if len(inside) == 1:
         return _best(inside[0], candidates, least)
@@ -169,6 +173,11 @@ def _best(path: Path, candidates: Sequence[Adapter], least: float) -> tuple[Path
     if sure:
         return path, adapter
     raise RunNotFoundError(f"{path} has no run. List the runs below it with: rldk runs {path}")
+
+
+def _holds_row(path: Path, adapter: Adapter) -> bool:
+    """Whether the adapter finds a record at all."""
+    return next(adapter.rows(path, lambda _: None), None) is not None
 
 
 def _is_log(path: Path, candidates: Sequence[Adapter]) -> bool:

@@ -106,6 +106,11 @@ class Run(ABC):
     def samples(self) -> Samples:
         """The recorded prompts, completions and rewards."""
 
+    @property
+    def has_steps(self) -> bool:
+        """Whether the log itself holds steps; else rldk counts its train records."""
+        return True
+
     def analyses(self) -> Iterator[Analysis]:
         """The recorded analyses of its checkpoints."""
         return iter(())

@@ -289,3 +289,45 @@ def test_any_text_is_survived(text):
 @given(st.binary(max_size=200))
 def test_any_bytes_are_survived(data):
     rows_of(data)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'loss': 0.5, 'grad_norm': 1.5, 'reward': 0.25, 'epoch': 0.1",  # without braces
+        "0.0, 'loss': 0.5, 'grad_norm': 1.5, 'reward': 0.25, 'epoch': 0.1}",  # the beginning is cut
+        "x {'loss': '0.5', 'grad_norm': '1.5', 'l  's0   eo/chosen': 'nan', 'reward': '0.25', 'epoch': 0.1}",
+    ],
+)
+def test_a_piece_of_a_dict_is_a_record(text):
+    (values,) = values_of(text)
+    assert values == {"loss": 0.5, "grad_norm": 1.5, "reward": 0.25, "epoch": 0.1}
+
+
+@pytest.mark.parametrize("text", ["'loss': 0.5, 'epoch': 0.1", "'beta': 0.1, 'epsilon': 0.2, 'seed': 42"])
+def test_a_few_named_numbers_are_no_record(text):
+    assert rows_of(text) == []
+
+
+def test_a_dict_that_pprint_wrapped_and_sorted_is_one_record(tmp_path):
+    text = "{'completions/clipped_ratio': 0.0,\n 'epoch': 0.1,\n 'grad_norm': 1.5,\n 'loss': 0.5}\n"
+    assert confidence(tmp_path, text) > 0.5
+    assert values_of(text)[0]["loss"] == 0.5
+
+
+def test_a_record_that_is_printed_twice_with_more_digits_counts_once():
+    short = "[INFO] >> {'loss': 1.9000, 'learning_rate': 4.9985e-05, 'epoch': 0.03}\n"
+    whole = "{'loss': 1.9000012, 'grad_norm': 0.5, 'learning_rate': 4.998452e-05, 'epoch': 0.03}\n"
+    assert [row.get("grad_norm") for row in values_of(short + whole + short + whole)] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("loss", ["1.9", "1.7"])
+def test_records_with_the_same_keys_or_other_values_are_no_twins(loss):
+    one = f"{{'loss': {loss}, 'learning_rate': 1e-05, 'epoch': 0.03}}\n"
+    other = "{'loss': 1.8, 'grad_norm': 0.5, 'learning_rate': 1e-05, 'epoch': 0.03}\n"
+    assert len(rows_of(one + one + other)) == 3
+
+
+def test_rows_of_ppo_have_texts_and_no_loss():
+    text = "{'eps': 0, 'objective/kl': '3.3', 'loss/policy_avg': '-0.003', 'elapsed_time': '6m 42s'}"
+    assert len(rows_of(text)) == 1

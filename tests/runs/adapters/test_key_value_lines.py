@@ -38,7 +38,7 @@ def confidence(folder, content, name="run.log"):
         ("step 20 | loss 0.5 | lr 1e-5", 20, {"loss": 0.5, "lr": 1e-5}),
         ("step 20/400 | loss 0.5 | lr 1e-5", 20, {"loss": 0.5, "lr": 1e-5}),
         ("iter 100: loss 2.31, time 12ms", 100, {"loss": 2.31, "time": 12.0}),
-        ("step 5: train loss 2.5, val loss 2.75", 5, {"train loss": 2.5, "val loss": 2.75}),
+        ("step 5: train loss 2.5, val loss 2.75", 5, {"loss": 2.5, "eval_loss": 2.75}),
         (
             "2026-04-19 06:27:39,968 [INFO] global_step=7 loss=-.5 acc=56% it=1.5it/s",
             7,
@@ -113,3 +113,29 @@ def test_any_text_is_survived(text):
 @pytest.mark.parametrize("piece", ["a@", "a 1 ", " ", "a", "loss: 0.5, ", "1", "a:", "[1/2]", "train "])
 def test_long_lines_end_soon(piece):
     rows_of(piece * ((1 << 14) // len(piece)))
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        (
+            "Iter 63: Train loss 0.010, Chosen reward -8.0, Rejected reward -16.4, Learning Rate 1e-05",
+            {"loss": 0.01, "rewards/chosen": -8.0, "rewards/rejected": -16.4, "learning_rate": 1e-5},
+        ),
+        (
+            "iteration 5/ 900 | lm loss: 2.3E+00 | grad norm: nan | learning rate: 3E-04 |",
+            {"loss": 2.3, "grad_norm": math.nan, "learning_rate": 3e-4},
+        ),
+        ("Epoch: [0]  [340/1504]  lr: 0.00003  closs: 1.2 (1.3)", {"loss": 1.2, "lr": 3e-5}),
+    ],
+)
+def test_words_of_a_console_are_the_keys_of_trainers(line, values):
+    (row,) = rows_of(line)
+    assert {key: row.values[key] for key in values} == pytest.approx(values, nan_ok=True)
+
+
+def test_the_closing_block_of_transformers_is_a_summary(tmp_path):
+    text = "saved\n***** train metrics *****\n  epoch = 2.9\n  train_loss = 0.0\n  train_runtime = 0:02:59\n"
+    (row,) = rows_of(text + "done\n")
+    assert (row.phase, row.values["train_loss"]) == ("summary", "0.0")
+    assert confidence(tmp_path, text) > 0.1

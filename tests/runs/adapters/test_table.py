@@ -270,3 +270,17 @@ def _is_there(cell):
 def _number(cell):
     number = float(cell)
     return "nan" if math.isnan(number) else number
+
+
+def test_the_table_of_a_notebook_has_the_keys_of_the_trainer(tmp_path):
+    path = tmp_path / "notebook.tsv"
+    path.write_text(
+        "Step\tTraining Loss\tValidation Loss\trewards / right / mean\n10\t1.9\t1.8\t0.5\n20\t1.7\tNo "
+        "log\t0.6\n"
+    )
+    rows = list(ADAPTER.rows(path, [].append))
+    assert [(row.step, row.phase, dict(row.values)) for row in rows] == [
+        (10, "train", {"loss": "1.9", "rewards/right/mean": "0.5"}),
+        (10, "eval", {"eval_loss": "1.8"}),
+        (20, None, {"loss": "1.7", "rewards/right/mean": "0.6"}),
+    ]

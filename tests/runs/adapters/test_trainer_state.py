@@ -219,3 +219,35 @@ def test_what_json_writes_comes_back(rows, indent):
         found, bad = read(path)
         assert [(row.step, row.values) for row in found] == rows
         assert bad == []
+
+
+PIECE = """      "grad_norm": 59.2,
+      "loss": 4.45,
+      "step": 2980
+    },
+    {
+      "epoch": 0.63,
+      "loss": 4.5,
+      "step": 3000
+    },
+    {
+      "epoch": 0.64,
+      "loss": 4.4,
+"""
+
+
+def test_a_piece_of_a_history_is_read_without_the_entry_that_lost_its_step(tmp_path):
+    path = tmp_path / "paste.log"
+    path.write_text(PIECE)
+    bad = []
+    assert ADAPTER.confidence(Probe(path)) > 0.5
+    rows = list(ADAPTER.rows(path, bad.append))
+    assert [(row.step, row.values["loss"]) for row in rows] == [(2980, 4.45), (3000, 4.5)]
+    assert len(bad) == 1
+
+
+@pytest.mark.parametrize("text", ['{"lr": [\n{\n"loss": 1.0,\n"step": 2\n}\n]}', '"a": 1,\n"b": 2,\n}\n'])
+def test_a_document_and_other_lines_are_no_piece(text, tmp_path):
+    path = tmp_path / "other.log"
+    path.write_text(text)
+    assert ADAPTER.confidence(Probe(path)) == 0

@@ -23,7 +23,7 @@ def spread(facts: RunFacts) -> Reply | None:
     level = spread.median(20)
     if level > DEAD:
         return does_not_arise(
-            f"the spread of the rewards is {level:.2g} (median of the latest records), so completions differ "
+            f"the spread of the rewards is {level:.2g} ({facts.latest(spread, 20)}), so completions differ "
             "and there is something to learn from.",
         )
     if solved(facts.reward):

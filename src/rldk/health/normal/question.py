@@ -5,15 +5,18 @@ from collections.abc import Callable
 import msgspec
 
 from rldk.health.context import GROUPED, RunContext
+from rldk.health.normal.history import History
 from rldk.health.reward_state import in_noise
 from rldk.health.rule import QuestionName
-from rldk.health.tracks import Chart, Track
+from rldk.health.tracks import WINDOW, Chart, Track
 from rldk.metrics.aliases import ENTROPY, KL, LENGTH, LOSS, REWARD
 
 __all__ = ["DEAD", "Answer", "Question", "Reply", "RunFacts", "does_not_arise", "no", "question", "yes"]
 
 FIRST = 5
 """Records whose mean is the start of a track."""
+LATEST = 10
+"""Records whose mean is the end of a track."""
 DEAD = 1e-8
 """A spread or a gradient below this counts as 0."""
 
@@ -75,8 +78,9 @@ def question(
 class RunFacts:
     """The tracks and options that answers are made of."""
 
-    def __init__(self, context: RunContext, chart: Chart) -> None:
+    def __init__(self, context: RunContext, chart: Chart, history: History | None = None) -> None:
         self.context = context
+        self.history = history or History()
         self.chart = chart
         self.reward = chart.track(REWARD)
         self.loss = chart.track(LOSS)
@@ -103,13 +107,19 @@ class RunFacts:
 
     @property
     def learned(self) -> str:
-        """The change of the reward: `the reward went from 0.1 to 0.4`."""
-        begin, now = f"{self.reward.start:.3g}", f"{self.reward.ema10:.3g}"
-        if self.reward.count <= FIRST:
-            return f"the reward is {now} on average"
+        """The change of the reward, with its windows."""
+        reward = self.reward
+        if reward.count < 2 * LATEST:
+            begin, now = f"{reward.first:.3g}", f"{reward.last:.3g}"
+            if reward.count == 1 or (begin == now and reward.low == reward.high):
+                return f"the reward is {now} in {self.every(reward)}"
+            return f"the reward is {begin} in the first and {now} in the last of {reward.count:,} records"
+        begin, now = f"{reward.start:.3g}", f"{reward.mean(LATEST):.3g}"
         if begin == now:
-            return f"the reward is {now}, as in the first {FIRST} records"
-        return f"the reward went from {begin} to {now}"
+            return f"the reward is {now} in the latest {LATEST} records, as in the first {FIRST}"
+        return (
+            f"the reward went from {begin} to {now} (means of the first {FIRST} and latest {LATEST} records)"
+        )
 
     @property
     def reuses(self) -> bool:
@@ -119,6 +129,11 @@ class RunFacts:
     def every(self, track: Track) -> str:
         """All records of a track: `all 20 records`."""
         return "the only record" if track.count == 1 else f"all {track.count:,} records"
+
+    def latest(self, track: Track, most: int = WINDOW) -> str:
+        """The window of a median: `median of the latest 100 records`."""
+        count = min(track.count, most)
+        return "the only record" if count == 1 else f"median of the latest {count:,} records"
 
     def rose(self) -> bool:
         """Whether the reward rose clearly above its start."""

@@ -25,7 +25,7 @@ def loss(facts: RunFacts) -> Reply | None:
     if level >= 0.1:
         return None  # the loss is not near 0
     near = level < 0.01
-    near_zero = f"the loss is {level:.2g} (median of the latest records)"
+    near_zero = f"the loss is {level:.2g} ({facts.latest(loss)})"
     if gradient.count and gradient.median() < DEAD:
         return no(
             near,

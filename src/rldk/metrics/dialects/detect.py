@@ -19,6 +19,8 @@ PAIRED = "dpo"
 """The algorithm to assume for keys with "chosen" in them that no table of `PAIRS` knows better."""
 PAIRS = frozenset({"dpo", "kto", "orpo", "cpo", "bco", "tpo", "xpo", "online_dpo", "nash_md", "reward", "rm"})
 """Tables of trainers that learn from preferences."""
+PLAIN = frozenset({"loss", "lr", "grad_norm"})
+"""Keys that any training loop prints: they are no sign of a framework."""
 TRAIN = "train/"
 """Prefix of the Trainer's keys in W&B and TensorBoard."""
 LIKELIER = ("trl", "trl-early", "verl", "openrlhf")
@@ -65,6 +67,8 @@ def detect(keys: Collection[str], named: str | Dialect | None = None) -> tuple[D
     best, dialect = max(scores, key=lambda scored: scored[0])
     if not best:
         return only, None
+    if only is None and "lr" in keys and PLAIN.issuperset(key for key in keys if dialect.knows(key)):
+        return GENERIC, None
     # Keys that every trainer logs do not show the algorithm.
     plain = {key if dialect.knows(key) else key.removeprefix(TRAIN) for key in keys}
     distinctive = [

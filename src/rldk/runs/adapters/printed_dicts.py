@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-__all__ = ["MAX_DICT", "OPEN", "braced", "parsed", "scalar"]
+__all__ = ["MAX_DICT", "OPEN", "braced", "parsed", "scalar", "scattered_numbers"]
 
 MAX_DICT = 1 << 16
 """Characters of a printed dict; a longer dict is no record."""
@@ -33,6 +33,12 @@ _PAIR = re.compile(
 _WRAPPED = re.compile(
     r"(?:(?:np|numpy|torch)\.\w+|tensor|array)\(\s*+(?:\[([^\[\],]+)\]|([^\[\],]+))(?:,.*)?\)"
 )
+_QUOTED_PAIR = re.compile(
+    r"""(['"])(?P<key>[A-Za-z_](?:[\w/.()@%*-]|[ ](?![ ])){0,200})\1\s{0,40}:\s{0,40}"""
+    r"""(?P<value>(['"]?)[-+]?(?:\d[\d.]{0,40}(?:e[-+]?\d{1,4})?|nan|inf(?:inity)?)\4)(?=[\s,}\]]|$)""",
+    re.IGNORECASE,
+)
+"""A number with its name, wherever it lies."""
 _WORDS = {"None": None, "null": None, "True": True, "true": True, "False": False, "false": False}
 
 
@@ -91,3 +97,13 @@ def scalar(text: str) -> Any:
         except ValueError:
             continue
     return text
+
+
+def scattered_numbers(text: str) -> dict[str, float]:
+    """The numbers of a piece of a dict, by their names: a paste may lack a brace, or begin within a dict."""
+    found: dict[str, float] = {}
+    for pair in _QUOTED_PAIR.finditer(text):
+        value = scalar(pair["value"].strip("'\""))
+        if isinstance(value, int | float):
+            found.setdefault(pair["key"], value)
+    return found

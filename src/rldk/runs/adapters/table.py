@@ -18,12 +18,16 @@ from rldk.runs.line_reader import BadLine
 __all__ = ["ADAPTER"]
 
 DELIMITERS = (",", "\t", ";")
+NO_LOG = "No log"
+"""What a notebook's table holds where nothing was logged."""
 JUDGED = 50
 """Rows that show whether the file is a table of numbers."""
 
 _METRIC = re.compile(
     r"step|loss|reward|rew_mean|epoch|learning_rate|\blr\b|\bkl\b|entropy|accuracy|grad_norm|\biter"
 )
+_NOTEBOOK = {"Training Loss": "loss", "Validation Loss": "eval_loss"}
+"""The titles of the tables that transformers shows in a notebook."""
 _QUOTED = re.compile(r'"[^"]*"')
 
 
@@ -49,7 +53,7 @@ def _header(line: str) -> tuple[str, list[str]]:
 
 def _columns(header: list[str]) -> list[str]:
     """The name under which each column is recorded; empty for a column that is not."""
-    names = _without_run(header)
+    names = [_NOTEBOOK.get(name, name.replace(" / ", "/")) for name in _without_run(header)]
     plain = set(names)
     seen: dict[str, int] = {}
     columns = []
@@ -98,11 +102,21 @@ def _rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
             on_bad(BadLine(path, number, f"{len(cells)} cells, where the header has {len(columns)}"))
             continue
         pairs = zip(columns, map(str.strip, cells), strict=False)
-        row = rows.row({name: cell for name, cell in pairs if name and cell})
+        row = rows.row({name: cell for name, cell in pairs if name and cell and cell != NO_LOG})
         if has_metric(row.values) or row.phase == "summary":
-            yield row
+            yield from _by_phase(row, header)
         else:
             on_bad(BadLine(path, number, "no metric in it"))
+
+
+def _by_phase(row: Row, header: list[str]) -> Iterator[Row]:
+    """A row of a notebook's table as a train record and an evaluation; any other as it is."""
+    if header and "Validation Loss" in header and "loss" in row.values and "eval_loss" in row.values:
+        train = {name: value for name, value in row.values.items() if name != "eval_loss"}
+        yield row._replace(values=train, phase="train")
+        yield row._replace(values={"eval_loss": row.values["eval_loss"]}, phase="eval")
+    else:
+        yield row
 
 
 def _confidence(probe: Probe) -> float:

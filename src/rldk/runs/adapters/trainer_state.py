@@ -1,7 +1,8 @@
 """Reads transformers' trainer_state.json: a file, a bare list of its entries, or a folder of checkpoints.
 
 Invariant: each entry of the history becomes one row, in order. In a folder it reads only the newest state,
-which holds the history of all others. In a damaged file it reads the entries before the damage.
+which holds the history of all others. In a damaged file it reads the entries before the damage. In a piece of
+a history, as people paste it, the first and the last entry may lack keys.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 from rldk.runs.adapters.base import Adapter, OnBad, Probe, Row, text_lines
 from rldk.runs.adapters.fields import take
 from rldk.runs.adapters.log_values import whole_number
+from rldk.runs.adapters.printed_dicts import scattered_numbers
 from rldk.runs.line_reader import BadLine
 
 __all__ = ["ADAPTER"]
@@ -24,6 +26,11 @@ _HISTORY = re.compile(r'\s*\[|\s*\{.*?"log_history"\s*:\s*\[', re.DOTALL)
 _LIST = re.compile(r"\s*\[\s*\{")
 _METRIC = re.compile(r'"(?:eval_|train_)?(?:loss|learning_rate|reward|grad_norm)"\s*:\s*["\d.NIn-]')
 _BETWEEN = re.compile(r"[\s,]*")
+_INNER = re.compile(r"[^{}]+")
+_LONE_PAIR = re.compile(r'\s*"[\w/ .()@%*-]{1,200}":\s*(?:[-+\d]|NaN|-?Infinity)[\w.+-]{0,40},?\s*')
+"""A line of a history that the trainer printed with one key a line."""
+PIECE = 2
+"""Lines of that kind by which a piece of a history is recognised."""
 
 
 def _state_of(folder: Path) -> Path | None:
@@ -83,7 +90,11 @@ def _rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
     state = _state_of(path) if path.is_dir() else path
     if state is None:
         raise FileNotFoundError(f"{path} holds no {STATE}, and no checkpoint folder that does")
-    document = _parsed(state, _text(state, on_bad), on_bad)
+    text = _text(state, on_bad)
+    if not path.is_dir() and _is_piece(text):
+        yield from _piece_rows(state, text, on_bad)
+        return
+    document = _parsed(state, text, on_bad)
     if isinstance(document, dict) and "log_history" in document:
         document = document["log_history"] or []
     if not isinstance(document, list):
@@ -97,11 +108,45 @@ def _rows(path: Path, on_bad: OnBad) -> Iterator[Row]:
         yield Row(entry, step)
 
 
+def _is_piece(text: str) -> bool:
+    """Whether the text is no document of JSON, but entries of a history, cut anywhere."""
+    if _HISTORY.match(text) or not _METRIC.search(text):
+        return False
+    lines = text.split("\n", 200)[:200]
+    return (
+        not _is_document(text)
+        and sum(_LONE_PAIR.fullmatch(line) is not None for line in lines) >= PIECE
+        and any(line.strip().rstrip(",") in {"{", "}", "]"} for line in lines)
+    )
+
+
+def _is_document(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _piece_rows(path: Path, text: str, on_bad: OnBad) -> Iterator[Row]:
+    """The entries; one that the cut has robbed of its step is none, where others have theirs."""
+    entries: list[dict[str, Any]] = [dict(scattered_numbers(inner[0])) for inner in _INNER.finditer(text)]
+    have_steps = any("step" in entry for entry in entries)
+    for entry in filter(None, entries):
+        step = take(entry, ("step",), whole_number)
+        if step is None and have_steps:
+            on_bad(BadLine(path, 1, "an entry without its step: the paste begins or ends within it"))
+        else:
+            yield Row(entry, step)
+
+
 def _confidence(probe: Probe) -> float:
     if probe.is_dir:
         return 0.95 if _state_of(probe.path) else 0
     if probe.name == STATE:
         return 0.95
+    if probe.text and _is_piece("\n".join(probe.lines)):
+        return 0.9
     if not probe.name.endswith(".json"):
         return 0
     if probe.text.lstrip().startswith("{") and '"log_history"' in probe.text:
@@ -111,7 +156,7 @@ def _confidence(probe: Probe) -> float:
 
 ADAPTER = Adapter(
     name="trainer-state",
-    what="transformers' trainer_state.json, its bare log_history, or a folder of checkpoints",
+    what="transformers' trainer_state.json, its bare log_history, a piece of it, or a folder of checkpoints",
     confidence=_confidence,
     rows=_rows,
 )

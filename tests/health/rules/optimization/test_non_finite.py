@@ -208,3 +208,20 @@ def test_the_end_does_not_close_what_the_last_record_showed():
         monitor.observe(Observation(STEP, "log", {"loss": loss}))
     monitor.observe(end("completed"))
     assert diagnose(monitor).status == "critical"
+
+
+def test_the_records_that_are_counted_are_those_of_the_run():
+    rows = dpo(3, grad_norm=from_record(0, records=3), entropy_mean=from_record(0, records=3))
+    assert "in 3 of 3 records" in finding(rows, RULE, "dpo").message
+
+
+def test_a_loss_that_stays_finite_shows_that_the_steps_were_skipped():
+    skipped = trains(loss=[2.6, 2.5, 2.4, 2.3], grad_norm=[3.0, 2.9, nan, nan])
+    assert "skipped" in finding(skipped, RULE, "sft").causes[0]
+    lost = trains(loss=[2.6, 2.5, 0.0, 0.0], grad_norm=[3.0, 2.9, nan, nan])
+    assert not any("skipped" in cause for cause in finding(lost, RULE, "sft").causes)
+
+
+def test_a_gradient_that_is_lost_with_other_series_is_no_scaler():
+    odd = {"grad_norm": from_record(0, records=3), "reward_train/chosen": from_record(0, records=3)}
+    assert finding(dpo(3, **odd), RULE, "dpo").severity == "critical"

@@ -70,3 +70,13 @@ def test_zeros_that_come_by_chance_are_silent(seed):
 def test_a_gradient_of_zero_at_a_rate_of_zero_is_not_its_business():
     rows = trains(grad_norm=[0.0] * 20, loss=[0.69] * 20, lr=[0.0] * 20)
     assert finding(rows, ZERO, "dpo") is None
+
+
+def test_a_loss_that_fell_before_the_zeros_is_no_excuse():
+    loss = np.append(line(4.2, 3.5, 15), np.full(45, 3.55) + noise(45, 0.01))
+    rows = trains(grad_norm=np.append(np.full(15, 1.2), np.zeros(45)), loss=loss, lr=[1e-3] * 60)
+    one = finding(rows, ZERO, "sft")
+    assert (one.severity, one.onset_step) == ("critical", 16)
+    assert "it was 1.2 before" in one.message
+    assert "froze" in one.causes[0]
+    assert not any("group" in cause for cause in one.causes)

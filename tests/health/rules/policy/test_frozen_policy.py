@@ -96,3 +96,9 @@ def test_answers_of_online_dpo_that_are_all_alike_are_no_frozen_policy():
     assert found(columns, "frozen-policy", algorithm="online_dpo") is None
     columns["rewards_chosen"] = np.zeros(100)
     assert found(columns, "frozen-policy", algorithm="online_dpo").severity == "critical"
+
+
+def test_a_rate_that_decays_does_not_hide_a_policy_that_never_moved():
+    columns = {"kl_mean": np.zeros(80), "grad_norm": np.full(80, 0.04), "lr": line(1e-3, 1e-5, 80)}
+    finding = found(columns, "frozen-policy")
+    assert (finding.severity, finding.onset_step) == ("critical", 1)

@@ -6,7 +6,7 @@ import pytest
 from events import event
 from health.rules.reward.reward_faults_runs import logged, observed, share
 from health.rules.reward.reward_functions_runs import function
-from rldk.health import diagnose
+from rldk.health import RULES, Monitor, RunContext, diagnose
 from rldk.testing import found, judged, line, noise
 
 N = 80
@@ -102,3 +102,10 @@ def test_missing_rewards_knows_functions_by_name_and_a_bounded_number():
         changing.feed(event(step, "train", notes, **keys))
     told = {one.rule: one for one in diagnose(changing).findings}
     assert "rewards/b/mean" in told["missing-rewards"].message
+
+
+def test_a_column_that_is_empty_in_the_whole_run_is_no_reward():
+    judge = Monitor(RunContext(algorithm=None), RULES)
+    for step in range(1, 30):
+        judge.feed(event(step, reward_mean=None, loss=1.0))
+    assert [one.rule for one in diagnose(judge).findings if one.rule == "missing-rewards"] == []

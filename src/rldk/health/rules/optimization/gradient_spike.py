@@ -200,13 +200,19 @@ class GradientSpike(Rule[GradientSpikeOptions]):
         return Verdict(
             severity=Severity.WARNING if self.hurt else Severity.INFO,
             message=f"the gradient norm jumped from {self.before:.3g} to {peak:.3g}"
-            + (f", and then {self.hurt}" if self.hurt else "; reward and loss have not suffered"),
+            + (f", and then {self.hurt}" if self.hurt else self._unhurt()),
             evidence={GRADIENT: [self.before, peak]},
             onset=burst.step,
             confidence=0.8 if self.hurt else 0.5,
             baseline=self.before,
             limit=self.options.ratio * self.before,
         )
+
+    def _unhurt(self) -> str:
+        """What `_damage` looked at and found whole; nothing where it had nothing to look at."""
+        if self.reward.count >= 20:
+            return "; the reward has not suffered"
+        return "; the loss has not suffered" if self.is_offline and self.loss.count >= 20 else ""
 
     def _damage(self) -> str:
         rewarded, reward_noise, lost, loss_noise = self.levels

@@ -38,6 +38,11 @@ FIRST = 2
 MAX_KEYS = 2000
 _ALL = 0x3FF  # ten records
 
+SURE_ZEROS = 10
+"""Records with a loss of exactly 0 that are no rounding, where the algorithm is not known."""
+ABSURD = 0.005
+"""A learning rate above any that is used to fine-tune a language model."""
+
 
 class NonFiniteOptions(RuleOptions, frozen=True):
     """Thresholds of non-finite."""
@@ -81,7 +86,9 @@ class NonFinite(Rule[NonFiniteOptions]):
     ## What to do
     Stop, go back to the last checkpoint before the onset, and start again with a lower learning rate in bf16.
     What is not finite in the first two records is the fault of data, precision or a kernel. Where the
-    gradient norm stays finite, a metric averages over nothing, and the weights are fine.
+    gradient norm stays finite, a metric averages over nothing, and the weights are fine. Where only the
+    gradient norm is not finite and the loss stays finite after it, the trainer skipped these steps, and the
+    weights are whole.
 
     ## Sources
     trl#6702, trl#6771, transformers#13619, verl#747, verl#2505; measured with TRL 1.16: with NaN weights and
@@ -103,6 +110,7 @@ class NonFinite(Rule[NonFiniteOptions]):
     def start(self) -> None:
         self.loss = self.chart.track("loss")
         self.gradient = self.chart.track("grad_norm")
+        self.rate = self.chart.track("lr")
         self.strictness: dict[str, int] = {}
         self.born: set[str] = set()
         self.bad = self.scaled = 0  # a bit for each of the last ten records
@@ -114,6 +122,7 @@ class NonFinite(Rule[NonFiniteOptions]):
         self.before_zeros = 1.0
         self.shown: list[str] = []
         self.began = 0  # the record at which it began
+        self.lost_loss = False  # whether the loss was lost in one of these records too
         self.latest: Verdict | None = None
         self.absent = 0  # records since the latest verdict
 
@@ -179,7 +188,7 @@ class NonFinite(Rule[NonFiniteOptions]):
                 soft.append(key)
             else:
                 (hard if strict != 1 else soft).append(key)
-        scaled = hard == ["grad_norm"] and self._may_be_scaled(at.values)
+        scaled = hard == ["grad_norm"] and not soft and self._may_be_scaled(at.values)
         self.tried += scaled
         begins = self.context.option("fp16") is True and self.tried == self.records <= BEGIN
         earlier = self.bad | self.scaled
@@ -195,6 +204,9 @@ class NonFinite(Rule[NonFiniteOptions]):
         if not earlier or not hard:
             self.since, self.shown = at.step, []
             self.began = self.records
+            self.lost_loss = False
+        loss = at.values.get("loss")
+        self.lost_loss = self.lost_loss or loss is None or not isfinite(loss) or loss == 0.0
         self.shown = list(dict.fromkeys([*self.shown, *named]))[:20]
         count = self.bad.bit_count()
         severity = Severity.INFO if begins else self._grade(at, hard, was_bad)
@@ -214,7 +226,8 @@ class NonFinite(Rule[NonFiniteOptions]):
         more = f" and {len(named) - 3} more" if len(named) > 3 else ""
         return Verdict(
             severity=severity,
-            message=f"not finite: {spelled}{more}" + (f"; in {count} of 10 records" if count > 1 else ""),
+            message=f"not finite: {spelled}{more}"
+            + (f"; in {count} of {max(min(self.records, 10), count)} records" if count > 1 else ""),
             evidence={key: str(at.values[key]) for key in named[:10]},
             onset=self.lost_since if is_lasting else self.since,
             confidence=0.95 if severity is Severity.CRITICAL else 0.6,
@@ -254,7 +267,7 @@ class NonFinite(Rule[NonFiniteOptions]):
             self.before_step = at.step
         if self.zeros < 3 or self.before_zeros < 0.1:
             return None
-        sure = self.context.algorithm is not None
+        sure = self.context.algorithm is not None or self.zeros >= SURE_ZEROS
         return Verdict(
             severity=Severity.WARNING if sure else Severity.INFO,
             message=f"the loss has been exactly 0 for {self.zeros} records, which is how NaN is logged",
@@ -281,8 +294,21 @@ class NonFinite(Rule[NonFiniteOptions]):
                     0.9,
                 ),
             ]
+        if self.shown == ["grad_norm"] and not self.lost_loss and self.loss.step > self.since:
+            return [
+                Cause(
+                    "these steps were skipped, or only the norm is wrong: the loss stays finite, the "
+                    "weights whole",
+                    (
+                        Remedy("set `bf16=True` in place of `fp16`"),
+                        Remedy("look at the loss scale, and whether learning_rate and loss still move"),
+                    ),
+                    0.8,
+                ),
+                self._too_large(rate),
+            ]
         # A rate that is still warming up has moved nothing: what fails so early was wrong before.
-        at_first = self.began <= FIRST
+        at_first = self.began <= FIRST and not self.context.is_excerpt
         return [
             *((reward,) if rewards or self.context.algorithm in ONLINE else ()),
             Cause(
@@ -290,7 +316,7 @@ class NonFinite(Rule[NonFiniteOptions]):
                 (Remedy("set `bf16=True` in place of `fp16`"),),
                 0.8 if fp16 else 0.3,
             ),
-            *(() if at_first else (self._too_large(rate),)),
+            *((self._absurd(),) if self._is_absurd() else () if at_first else (self._too_large(rate),)),
             Cause(
                 "a batch without a trained token, a division by 0, or a fault of the data or of a kernel",
                 (
@@ -300,6 +326,16 @@ class NonFinite(Rule[NonFiniteOptions]):
                 0.7 if at_first else 0.4,
             ),
         ]
+
+    def _is_absurd(self) -> bool:
+        return self.rate.high >= ABSURD and self.context.dialect not in {None, "sb3", "generic"}
+
+    def _absurd(self) -> Cause:
+        return Cause(
+            f"the learning rate is {self.rate.high:.2g}: 1e-6 to 1e-3 is usual",
+            (Remedy("set `learning_rate` to 1e-5 (1e-4 with LoRA)"),),
+            0.95,
+        )
 
     def _too_large(self, rate: float | None) -> Cause:
         return Cause(

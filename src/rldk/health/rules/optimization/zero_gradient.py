@@ -4,6 +4,7 @@ Invariant: a solved task is no failure, and a loss that falls proves that someth
 """
 
 from math import log
+from statistics import fmean, median
 
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
@@ -19,6 +20,8 @@ __all__ = ["ZeroGradient", "ZeroGradientOptions"]
 GRADIENT = "grad_norm"
 ZERO = 1e-8
 """Gradient norm below which nothing is trained."""
+EARLY = 4
+"""Records of a streak whose mean loss is compared with that of as many latest ones."""
 
 
 class ZeroGradientOptions(RuleOptions, frozen=True):
@@ -90,6 +93,9 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
         self.records = self.seen = self.before = 0
         self.levels = (0.0, 0.0)
         self.needed = 10
+        self.usual = 0.0  # the gradient norm before the streak
+        self.early: list[float] = []
+        """The first losses of the streak, after its first record."""
 
     def observe(self, at: Observation) -> Verdict | None:
         value = at.values[GRADIENT]
@@ -99,7 +105,11 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
         if not held:
             return self._still()
         self.seen += 1
+        if self.loss.step == at.step and len(self.early) < EARLY and held > 1:
+            self.early.append(self.loss.last)
         if held == 1:
+            self.early = []
+            self.usual = median([old for old in self.gradient.recent if old] or [0.0])
             self.before = self.records - 1
             share = (self.seen - 0.5) / (self.before + 5)
             self.needed = max(self.options.records, round(log(self.options.chance) / log(min(share, 0.98))))
@@ -116,7 +126,7 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
             severity=Severity.INFO if why else severity,
             message="the gradient has been 0 "
             + (f"for {held} records" if self.before else "since the first record")
-            + (f": {why}" if why else ""),
+            + (f": {why}" if why else f"; it was {self.usual:.3g} before" if self.usual else ""),
             evidence={GRADIENT: value, "records": held, "lr": at.values.get("lr")},
             onset=self.zeros.since,
             confidence=0.6 if why else 0.95,
@@ -145,7 +155,8 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
         start = abs(loss.start)
         if known or (loss.count >= 10 and abs(loss.ema10) < 0.02 * start and abs(lost) < 0.1 * start):
             return "the model gets all examples right, and the loss is near 0"
-        fall = (loss.start if not self.before else lost) - loss.ema10
+        # A mean from before the zeros would still hold the fall before them.
+        fall = loss.start - loss.ema10 if not self.before else fmean(self.early or [0.0]) - loss.mean(EARLY)
         if loss.count >= 10 and in_noise(loss, fall) >= 1.5 and fall >= 0.02 * abs(loss.ema10):
             return "but the loss falls, so the logged norm may be wrong"
         return ""
@@ -154,11 +165,12 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
         online = self.reward.count > 0
         flat = self.zero_std.count > 0 and self.zero_std.ema10 >= 0.9
         masked = self.context.option("mask_truncated_completions") is True
-        return [
+        broke = self.usual > 0 and not flat
+        rewards = [
             Cause(
                 "no completion has an advantage: all rewards of a group are the same",
                 (Remedy("give partial credit in the reward, or choose prompts by pass rate"),),
-                0.9 if flat else 0.4 if online else 0.0,
+                0.9 if flat else 0.4,
             ),
             Cause(
                 "every completion is cut and masked",
@@ -166,7 +178,26 @@ class ZeroGradient(Rule[ZeroGradientOptions]):
                     Remedy("set `mask_truncated_completions=False`"),
                     Remedy("raise `max_completion_length`", scale=2),
                 ),
-                0.85 if masked else 0.05 if online else 0.0,
+                0.85 if masked else 0.05,
+            ),
+        ]
+        return [
+            *(rewards if online else ()),
+            *(
+                [
+                    Cause(
+                        "what ran at that step froze the parameters: a save, an evaluation, an adapter",
+                        (
+                            Remedy(
+                                'print "model.print_trainable_parameters()" before and after the first save '
+                                "and the first evaluation"
+                            ),
+                        ),
+                        0.85,
+                    )
+                ]
+                if broke
+                else ()
             ),
             Cause(
                 "the trained parameters get no gradient: a frozen adapter, or a graph cut by checkpointing",

@@ -118,6 +118,7 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
         if self.margins.count:
             return self._offline(at, rate, warm)
         moves = self.gradient.count > 0 and self.gradient.ema10 > 1e-8
+        warm = warm or (self.still.count > 0 and rate > 0)  # a rate that decays later moves it no more
         equal = abs(self.kl.last) < self.options.kl
         self.equal.feed(equal, at.step)
         still = (warm or self.found) and moves and equal

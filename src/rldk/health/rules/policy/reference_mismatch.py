@@ -13,6 +13,8 @@ from rldk.metrics.aliases import KL
 __all__ = ["ReferenceMismatch", "ReferenceMismatchOptions"]
 
 CHOSEN = "rewards_chosen"
+MULTIPLE = 1e-3
+"""Relative difference of two ratios of reward and log-probability that rounding explains."""
 
 
 class ReferenceMismatchOptions(RuleOptions, frozen=True):
@@ -39,8 +41,9 @@ class ReferenceMismatch(Rule[ReferenceMismatchOptions]):
 
     ## How it decides
     At step 1: an implicit reward beyond 0.1 (times beta / 0.1 where beta is known) or a KL above 0.05 per
-    token. A first record of several steps already contains updates: then the median KL of the first five must
-    be above 0.3 and not rise. Info.
+    token. Where log-probabilities are logged, the second record must show that the reward is no multiple of
+    them, as it is in losses without a reference (ORPO, SimPO, CPO). A first record of several steps already
+    contains updates: then the median KL of the first five must be above 0.3 and not rise. Info.
 
     ## What looks alike but is healthy
     It is common and often intended. Ten of 18 public GRPO logs begin with a KL of 0.3 to 12: the policy has
@@ -65,6 +68,8 @@ class ReferenceMismatch(Rule[ReferenceMismatchOptions]):
     def start(self) -> None:
         self.kl = self.chart.track(KL)
         self.chosen = self.chart.track(CHOSEN)
+        self.margins = self.chart.track("rewards_margins")
+        self.logps = self.chart.track("logps_chosen")
         self.found: Verdict | None = None
         self.records = 0
         self.begin = 0
@@ -81,7 +86,11 @@ class ReferenceMismatch(Rule[ReferenceMismatchOptions]):
         if self.context.algorithm in OFFLINE:
             beta = self.context.number("beta")
             limit = self.options.reward * (beta / 0.1 if beta else 1.0)
-            if self.records > 1 or self.begin > 1 or abs(self.chosen.first) <= limit or not self.chosen.count:
+            due = 2 if self.logps.count else 1
+            if self.records != due or self.begin > 1 or abs(self.chosen.first) <= limit:
+                return None
+            has_learned = self.margins.first > abs(self.chosen.first)  # so it is no beginning
+            if not self.chosen.count or has_learned or self._is_multiple():
                 return None
             return self._verdict("implicit reward of the chosen completions", self.chosen.first, limit)
         kl = self.kl
@@ -93,6 +102,13 @@ class ReferenceMismatch(Rule[ReferenceMismatchOptions]):
         level = kl.median(5)
         steady = level > self.options.later_kl and kl.last <= 1.5 * kl.first and kl.low > 0.3 * level
         return self._verdict("KL", level, self.options.later_kl) if steady else None
+
+    def _is_multiple(self) -> bool:
+        """Whether the reward is a multiple of the log-probability: then no reference is in it."""
+        if self.logps.count < 2 or not self.logps.first or not self.logps.last:
+            return False
+        before, now = self.chosen.first / self.logps.first, self.chosen.last / self.logps.last
+        return abs(before - now) <= MULTIPLE * abs(before)
 
     def _verdict(self, what: str, value: float, limit: float) -> Verdict:
         return Verdict(

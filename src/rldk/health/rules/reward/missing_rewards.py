@@ -76,6 +76,7 @@ class MissingRewards(Rule[MissingRewardsOptions]):
         self.missing: dict[str, Track] = {}
         self.held: dict[str, Streak] = {}
         self.unscored = self.chart.track(UNSCORED)
+        self.reward = self.chart.track("reward_mean")
         self.uncovered = Streak()
 
     def meet(self, names: Collection[str]) -> None:
@@ -98,6 +99,8 @@ class MissingRewards(Rule[MissingRewardsOptions]):
                 self.first.setdefault(name, at.step)
         total = values.get("reward_mean", 0.0)
         observed = self._observed(at.step) if self.held else None
+        if total is None and not (self._names or self.reward.count or self.missing):
+            return None  # a column that trainers of every kind write, empty in all of this run
         if total is None or total != total:  # noqa: PLR0124 - NaN
             return Verdict(
                 severity=Severity.WARNING,
