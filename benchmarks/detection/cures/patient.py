@@ -4,6 +4,7 @@ Invariant: which runs are taken, and in which order, follows from the labels and
 remedy, and no result, has a say in it.
 """
 
+import json
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,10 +14,10 @@ from recipes import Recipe
 from scenarios import by_name
 from score import HERE, WIDE, Labelled, labelled_set
 from wide.row import Row
-from wide.table import by_run
+from wide.table import ROWS, by_run
 from wide.training import settings
 
-__all__ = ["COUNT", "FRESH", "Patient", "patients"]
+__all__ = ["FRESH", "Patient", "breaks_of", "changed", "patients", "stored_sibling"]
 
 COUNT = 72
 """Ill runs that are taken; some have no remedy that a machine can apply, or no gap."""
@@ -24,8 +25,18 @@ FRESH = 27
 """The last of them are tried only when no remedy is changed any more."""
 LORA_RATES = {"grpo": 8.0, "rloo": 8.0, "dpo": 10.0, "kto": 10.0, "sft": 6.0}
 """What the healthy rows of the wide set multiply the learning rate by, for an adapter."""
-KEPT = ("logging_steps", "max_steps", "save_strategy", "save_steps")
-"""What a healthy row keeps of the configuration of the ill one."""
+LENGTH = ("logging_steps", "max_steps")
+PLAIN = {*LENGTH, "save_strategy", "save_steps", "lr_scheduler_type", "warmup_steps", "beta"}
+"""What the configuration of a stored healthy run may hold, so that it can stand for a healthy row."""
+ONLINE = ("grpo", "rloo")
+BREAKS = {
+    "spike": "rate in mid-run",
+    "detached": "nothing is trained",
+    "half_adapter": "nothing is trained",
+    "only_norm": "nothing is trained",
+    "masked_labels": "labels",
+    "masked_eos": "labels",
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ class Patient:
     recipe: Row | Recipe
     """The training with the fault."""
     healthy: Row | Recipe
-    """The same training without it."""
+    """The training without it; of the wide set it may differ in length."""
     seed: int
     fault: str
 
@@ -50,14 +61,15 @@ class Patient:
     @property
     def kind(self) -> str:
         """The kind of failure: what the fault changed."""
-        return kind_of(self.recipe, self.healthy)
+        return _kind(self.recipe, self.healthy)
 
 
 def patients() -> list[Patient]:
     """The first `COUNT` ill runs in the order of the hash of their names.
 
-    Left out are runs of the trained set with another seed or logging than the first (the same fault once
-    more), and a weight that was made NaN by hand (nothing in the recipe can be mended).
+    Left out are a weight that was made NaN by hand (nothing in the recipe can be mended), and of the trained
+    set the second seed and the seldom logging (the same fault once more) and online runs with another reward
+    or sampling, whose rewards are no measure of what the healthy run is for.
     """
     found = [*map(_trained, labelled_set(HERE)), *map(_wide, labelled_set(WIDE))]
     made = [one for one in found if one is not None]
@@ -70,8 +82,10 @@ def _trained(run: Labelled) -> Patient | None:
     scenario = by_name(run.group)
     if scenario.no_remedy or not scenario.clean:
         return None
-    healthy = by_name(scenario.clean).recipe
-    return Patient(run.name, run, scenario.recipe.trainer, scenario.recipe, healthy, 1, scenario.fault)
+    ill, healthy = scenario.recipe, by_name(scenario.clean).recipe
+    if ill.trainer in ONLINE and (ill.rewards != healthy.rewards or "temperature" in ill.config):
+        return None
+    return Patient(run.name, run, ill.trainer, ill, healthy, 1, scenario.fault)
 
 
 def _wide(run: Labelled) -> Patient | None:
@@ -82,46 +96,51 @@ def _wide(run: Labelled) -> Patient | None:
 
 
 def healthy_row(row: Row) -> Row:
-    """The healthy training of the same trainer, task, policy, length and seed."""
-    return replace(
-        row,
-        rate=LORA_RATES[row.trainer] if row.lora else 1.0,
-        config={name: row.config[name] for name in KEPT if name in row.config},
-        rewards=("exact",),
-        data={},
-        breaks=tuple(name for name in row.breaks if name.startswith("killed")),
-        eos="<eos>",
-        resume=None if row.resume is None else {},
-        truth=None,
-    )
+    """The healthy training of the same trainer, task, policy and seed."""
+    rate = LORA_RATES[row.trainer] if row.lora else 1.0
+    return Row(sibling_name(row), row.trainer, row.task, row.skill, rate=rate, lora=row.lora, seed=row.seed)
 
 
-def kind_of(ill: Row | Recipe, healthy: Row | Recipe) -> str:
+def sibling_name(row: Row) -> str:
+    """What a healthy training is like: rows alike in it share one."""
+    parts = [row.trainer.replace("_", "-"), row.task, row.skill, *(["lora"] if row.lora else [])]
+    return "-".join(parts)
+
+
+def stored_sibling(patient: Patient) -> Path | None:
+    """The stored healthy run that differs in the fault, and of the wide set perhaps in its length."""
+    if not isinstance(patient.recipe, Row):
+        return HERE / "runs" / f"{by_name(patient.run.group).clean}-s{patient.seed}"
+    labels = json.loads((WIDE / "labels.json").read_text())
+    ill = patient.recipe
+    for row in ROWS:
+        plain = not row.data and row.rewards == ("exact",) and set(row.config) <= PLAIN
+        same = (row.trainer, row.task, row.skill, row.lora) == (ill.trainer, ill.task, ill.skill, ill.lora)
+        healthy = row.name in labels and labels[row.name]["verdict"] == "healthy"
+        if same and plain and healthy:
+            return WIDE / "runs" / row.name
+    return None
+
+
+def _kind(ill: Row | Recipe, healthy: Row | Recipe) -> str:
     """What differs between the two trainings, as the kind of failure."""
-    if ill.resume != healthy.resume:
+    breaks = [name.partition("@")[0] for name in breaks_of(ill)]
+    if ill.resume:
         return "resume"
-    for name in breaks_of(ill):
-        kind = name.partition("@")[0]
-        if kind != "killed":
-            return {
-                "spike": "rate in mid-run",
-                "detached": "nothing is trained",
-                "half_adapter": "nothing is trained",
-                "only_norm": "nothing is trained",
-                "masked_labels": "labels",
-                "masked_eos": "labels",
-            }[kind]
+    if found := [BREAKS[name] for name in breaks if name in BREAKS]:
+        return found[0]
     if ill.eos != healthy.eos:
         return "end token"
     if ill.data != healthy.data:
-        rows = set(ill.data) == {"rows"}
-        return "too few rows" if rows else "prompts" if "levels" in ill.data else "pairs and answers"
-    config = {**ill.config}
-    for name in ("max_completion_length", "temperature", "beta", "num_iterations"):
-        if name in config and config[name] != healthy.config.get(name) and not (name == "beta" and _fast(ill)):
-            return {"max_completion_length": "length limit", "num_iterations": "off-policy"}.get(name, name)
+        few = set(ill.data) == {"rows"}
+        return "too few rows" if few else "prompts" if "levels" in ill.data else "pairs and answers"
     if tuple(ill.rewards) != tuple(healthy.rewards):
         return "reward function"
+    options = {"max_completion_length": "length limit", "temperature": "temperature", "num_iterations": "reuse"}
+    if found := [kind for name, kind in options.items() if name in ill.config]:
+        return found[0]
+    if ill.config.get("beta"):
+        return "beta"
     return "rate too low" if rate_of(ill) < rate_of(healthy) else "rate too high"
 
 
@@ -129,11 +148,6 @@ def rate_of(recipe: Row | Recipe) -> float:
     """The learning rate of a training."""
     made = settings(recipe) if isinstance(recipe, Row) else recipe.settings
     return float(made["learning_rate"])
-
-
-def _fast(ill: Row | Recipe) -> bool:
-    """Whether a row without KL term is of those with a rate that is too high, or a paid loophole."""
-    return ill.config.get("beta") == 0.0
 
 
 def breaks_of(recipe: Row | Recipe) -> tuple[str, ...]:
@@ -144,8 +158,3 @@ def breaks_of(recipe: Row | Recipe) -> tuple[str, ...]:
 def changed(recipe: Any, **options: Any) -> Any:
     """The recipe with other options of its configuration."""
     return replace(recipe, config={**recipe.config, **options})
-
-
-def path_of(patient: Patient) -> Path:
-    """The stored ill run."""
-    return patient.run.path

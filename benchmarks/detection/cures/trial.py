@@ -1,6 +1,6 @@
 """One training of a patient, in a process of its own, and what is kept of it.
 
-Invariant: the run itself is not kept; its measurements, its findings and the level of a metric are.
+Invariant: the run itself is not kept; what it is for, measured, its findings and the level of a metric are.
 """
 
 import json
@@ -12,8 +12,7 @@ from typing import Any
 
 import msgspec
 import recipes
-from cures import goal
-from cures.patient import Patient
+from cures.patient import ONLINE, Patient
 from score import Labelled
 from train import Training, train_all
 from wide.row import Row
@@ -23,34 +22,38 @@ from wide.training import build as build_wide
 from rldk.health import Diagnosis, diagnose
 from rldk.runs import open_run
 
-__all__ = ["Kept", "diagnosis_of", "level_of", "trained"]
+__all__ = ["Kept", "diagnosis_of", "level_of", "measured_of", "trained"]
 
 LEVEL = 10
 """Records that the level of a metric is the mean of."""
+PARTS = 8
+"""Parts of a run whose mean rewards are its measurements, where nothing else was measured."""
 
 
 class Kept(msgspec.Struct, frozen=True):
     """What is kept of a training."""
 
     measured: list[float]
-    """The goal at each measurement, from the beginning on."""
+    """What the training is for, from its beginning on: `measured_of`."""
     findings: dict[str, str]
     """Severity by rule."""
-    levels: dict[str, float]
-    """Each asked metric at the end."""
+    level: float | None
+    """The metric that showed the fault, at the end."""
 
 
-def trained(patient: Patient, recipe: Row | recipes.Recipe, metrics: tuple[str, ...]) -> Kept | None:
+def trained(patient: Patient, recipe: Row | recipes.Recipe, metric: str | None = None) -> Kept | None:
     """Train a recipe from the patient's start and seed; None if nothing was recorded."""
     kept: list[Kept] = []
 
     def keep(folder: Path, target: Path) -> None:
-        measured = [found for _, found in json.loads((folder / TRUTH).read_text())]
+        if isinstance(recipe, Row):
+            (target / TRUTH).write_bytes((folder / TRUTH).read_bytes())
         run = msgspec.structs.replace(patient.run, path=target)
         found = {one.rule: one.severity for one in diagnosis_of(run).findings}
-        kept.append(Kept(measured, found, {name: level_of(target, name) for name in metrics}))
+        level = level_of(target, metric) if metric else None
+        kept.append(Kept(measured_of(target, patient.trainer), found, level))
 
-    build: Callable[..., Any] = build_wide if isinstance(recipe, Row) else goal.build
+    build: Callable[..., Any] = build_wide if isinstance(recipe, Row) else recipes.build
     config = CLASSES[recipe.trainer][0] if isinstance(recipe, Row) else recipes.CONFIGS[recipe.trainer]
     with tempfile.TemporaryDirectory(prefix="rldk-cures-") as runs:
         train_all([Training(patient.name, build, recipe, patient.seed, config, Path(runs), keep)], 1)
@@ -70,8 +73,32 @@ def diagnosis_of(run: Labelled) -> Diagnosis:
     return diagnose(monitor)
 
 
-def level_of(path: Path, metric: str) -> float:
-    """The mean of a metric's last finite values; NaN where the run does not hold it."""
-    values = [one for one in open_run(path).columns("train").get(metric, []) if math.isfinite(one)]
-    last = values[-LEVEL:]
-    return float(f"{sum(last) / len(last):.4g}") if last else math.nan
+def measured_of(folder: Path, trainer: str) -> list[float]:
+    """What a stored training is for, the higher the better.
+
+    The wide set: held-out prompts answered, or pairs ranked, rightly. The trained set: the reward, which the
+    healthy run has too, in parts of the run; the eval split's pairs that DPO ranks rightly; the likelihood
+    of a token of the eval split under SFT.
+    """
+    if (folder / TRUTH).exists():
+        return [found for _, found in json.loads((folder / TRUTH).read_text())]
+    run = open_run(folder)
+    if trainer in ONLINE:
+        rewards = _finite(run.columns("train")["reward_mean"])
+        bounds = [len(rewards) * part // PARTS for part in range(PARTS + 1)]
+        parts = [rewards[begin:end] for begin, end in zip(bounds, bounds[1:], strict=False)]
+        return [round(sum(part) / len(part), 4) for part in parts if part]
+    if trainer == "dpo":
+        return [round(one, 4) for one in _finite(run.columns("eval")["eval_rewards_accuracies"])]
+    return [round(math.exp(-one), 4) for one in _finite(run.columns("eval")["eval_loss"])]
+
+
+def level_of(folder: Path, metric: str) -> float | None:
+    """The mean of a metric's last finite values; None where the run does not hold it."""
+    run = open_run(folder)
+    last = _finite(run.columns("eval" if metric.startswith("eval") else "train").get(metric, []))[-LEVEL:]
+    return float(f"{sum(last) / len(last):.4g}") if last else None
+
+
+def _finite(values: Any) -> list[float]:
+    return [float(one) for one in values if math.isfinite(one)]

@@ -9,6 +9,7 @@ from math import log
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import loophole, reused, too_fast
 from rldk.health.rules.policy.common import DOUBTFUL, EntropyRule
 from rldk.health.trouble import Trouble, size
 
@@ -92,14 +93,15 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
         bonus = self.context.number("entropy_coef")
         hot = self.context.number("temperature")
         return [
-            Cause(
+            too_fast(
+                self.chart,
                 "updates are too large",
-                (
-                    Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr"),
-                    Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
-                ),
                 0.6,
+                self.high.since,
+                Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
             ),
+            loophole(0.2, paid=self.high.benefit >= 0.5),
+            reused(self.context),
             Cause(
                 "the loss has an entropy bonus",
                 (Remedy("set `entropy_coef` to 0", down_to=0, verl="set actor.entropy_coeff=0"),),

@@ -183,15 +183,21 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
         return Verdict(severity=severity, message=message, evidence=evidence, onset=since, confidence=sure)
 
     def causes(self) -> list[Cause]:
+        pairs = self.margins.count > 0
+        same = pairs and self.gradient.count > 0 and self.gradient.ema10 < NO_GRADIENT
+        moves = pairs and self.gradient.count > 0 and abs(self.margins.ema20) > 1e-6
         return [
             Cause(
                 "no trained parameter belongs to the policy: the adapter is frozen, not attached, or the "
                 "optimizer was made before it",
                 (
-                    Remedy('print the trainable parameters ("model.print_trainable_parameters()")'),
+                    Remedy(
+                        'print the trainable parameters ("model.print_trainable_parameters()"), and check that '
+                        'the optimizer holds those very tensors ("trainer.optimizer.param_groups")'
+                    ),
                     Remedy("compare the weights of two checkpoints"),
                 ),
-                0.8,
+                0.3 if moves else 0.8,
             ),
             Cause(
                 "the reference is the policy itself, the same object or adapter",
@@ -200,8 +206,8 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
             ),
             Cause(
                 "chosen and rejected completions are the same",
-                (Remedy("read three pairs as they are tokenized"),),
-                0.4 if self.margins.count else 0.0,
+                (Remedy("read three pairs as they are tokenized, and drop those whose sides are the same"),),
+                0.9 if same else 0.4 if pairs else 0.0,
             ),
             Cause(
                 "updates are smaller than the precision of the weights",

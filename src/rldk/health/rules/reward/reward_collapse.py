@@ -11,6 +11,7 @@ from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import changed_here, too_fast
 from rldk.health.rules.common import scored_completions
 from rldk.health.tracks import WINDOW, Streak
 from rldk.health.trouble import BEGUN, Trouble
@@ -254,26 +255,21 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         return max(self.gradient.tail(20)) <= 5 * old[4]
 
     def causes(self) -> list[Cause]:
-        rate = Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr")
+        trouble = self.fall if self.fall.since else self.slide if self.slide.since else self.early
         kl_rose = self.kl.count > 0 and self.kl.ema10 > 3 * max(self.kl.start, 0.05)
         return [
-            Cause(
+            too_fast(
+                self.chart,
                 "updates are too large: the policy left the region in which it had learned its rewards",
-                (
-                    rate,
-                    Remedy("set `max_grad_norm` to 0.2", down_to=0.2),
-                    Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
-                ),
                 0.8 if kl_rose or self.gradient.ema10 > 3 * self.gradient.median() else 0.5,
+                trouble.since,
+                Remedy("set `max_grad_norm` to 0.2", down_to=0.2),
+                Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
             ),
             Cause(
                 "completions run into the length limit and lose their reward",
                 (Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length"),),
                 0.85 if self.truncated.count and self.truncated.ema10 > 0.5 else 0.1,
             ),
-            Cause(
-                "data, curriculum or reward function changed here",
-                (Remedy("compare prompts and reward function before and after the onset"),),
-                0.95 if self.unmoved else 0.3,
-            ),
+            changed_here(self.chart, trouble.since, certain=self.unmoved),
         ]

@@ -1,0 +1,75 @@
+"""Causes that rules of several families name, with the remedy that follows from the run's own numbers."""
+
+from rldk.health.context import RunContext
+from rldk.health.remedies import Remedy
+from rldk.health.rule import Cause
+from rldk.health.tracks import Chart
+
+__all__ = ["LOOPHOLE", "changed_here", "loophole", "reused", "too_cold", "too_fast"]
+
+LOOPHOLE = Remedy("read the best-rewarded completions, and close the loophole in the reward")
+NO_CLIP = 1.0
+"""Clip range from which the ratio of an update is hardly clipped."""
+
+
+def too_fast(chart: Chart, text: str, otherwise: float, onset: int | None, *more: Remedy) -> Cause:
+    """Updates that are too large, for a rule of online training.
+
+    The first updates tell whether they are, and which rate fits; without them it is three tenths. A rate
+    that had been at its highest for long when the trouble began is hardly the cause.
+
+    Args:
+        chart: the tracks of the run.
+        text: the cause in words.
+        otherwise: its likelihood where the first updates tell nothing.
+        onset: the step at which the trouble began; None or 0: not known.
+        more: remedies besides the lower rate.
+    """
+    rate = chart.step_size
+    return Cause(text, (rate.lower(0.3), *more), rate.blame(otherwise, onset or None, chart.spacing))
+
+
+def changed_here(chart: Chart, onset: int | None, *, paid: bool = False, certain: bool = False) -> Cause:
+    """Data or a reward function that changed in mid-run: likely where the rate had worked until then.
+
+    Args:
+        chart: the tracks of the run.
+        onset: the step at which the trouble began; None or 0: not known.
+        paid: whether the reward has gained since then.
+        certain: whether the policy is known to be as before.
+    """
+    worked = chart.step_size.worked_until(onset, chart.spacing) if onset else False
+    return Cause(
+        "data, curriculum or reward function changed here",
+        (Remedy("compare prompts and reward function before and after the onset"),),
+        0.95 if certain else 0.3 if not worked else 0.45 if paid else 0.75,
+    )
+
+
+def too_cold(context: RunContext) -> Cause:
+    """A sampling temperature far below 1, which makes the completions of a prompt alike."""
+    temperature = context.number("temperature")
+    cold = temperature is not None and temperature < 0.9
+    likelihood = 0.2 if not cold else 0.9 if temperature is not None and temperature < 0.5 else 0.8
+    return Cause("sampling is too cold", (Remedy("set `temperature` to 1.0", up_to=1.0),), likelihood)
+
+
+def reused(context: RunContext) -> Cause:
+    """Several updates from one batch: likely where the clip range holds nothing back."""
+    several = (context.number("num_iterations") or 1.0) > 1
+    unclipped = (context.number("epsilon") or 0.0) >= NO_CLIP
+    return Cause(
+        "several updates from one batch",
+        (Remedy("set `num_iterations` to 1", down_to=1), Remedy("set `epsilon` to 0.2", down_to=0.2)),
+        0.1 if not several else 0.9 if unclipped else 0.55,
+    )
+
+
+def loophole(otherwise: float, *, paid: bool) -> Cause:
+    """A reward that pays for what the rule finds.
+
+    Args:
+        otherwise: the likelihood where the reward gained nothing.
+        paid: whether the reward has gained since the condition began.
+    """
+    return Cause("the reward pays for it", (LOOPHOLE,), 0.8 if paid else otherwise)
