@@ -11,7 +11,6 @@ What counts as cured stands in `cures/outcome.py`. Needs TRL 1.16 and peft for t
 
 import argparse
 import sys
-from collections.abc import Callable
 
 from cures.table import PAGE, RESULTS, Results, into_page, load, missed, save
 
@@ -32,7 +31,11 @@ def main() -> int:
     if options.healthy or options.treat:
         from cures.ward import healthy, treat  # needs TRL
 
-        wanted: Callable[[str], bool] = lambda name: not options.names or name in options.names
+        names = set(options.names)
+
+        def wanted(name: str) -> bool:
+            return not names or name in names
+
         if options.healthy:
             healthy(results, wanted, save)
         if options.treat:

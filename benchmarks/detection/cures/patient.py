@@ -136,7 +136,11 @@ def _kind(ill: Row | Recipe, healthy: Row | Recipe) -> str:
         return "too few rows" if few else "prompts" if "levels" in ill.data else "pairs and answers"
     if tuple(ill.rewards) != tuple(healthy.rewards):
         return "reward function"
-    options = {"max_completion_length": "length limit", "temperature": "temperature", "num_iterations": "reuse"}
+    options = {
+        "max_completion_length": "length limit",
+        "temperature": "temperature",
+        "num_iterations": "reuse",
+    }
     if found := [kind for name, kind in options.items() if name in ill.config]:
         return found[0]
     if ill.config.get("beta"):

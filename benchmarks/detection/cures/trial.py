@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 import recipes
-from cures.patient import ONLINE, Patient
 from score import Labelled
 from train import Training, train_all
 from wide.row import Row
 from wide.training import CLASSES, TRUTH
 from wide.training import build as build_wide
 
+from cures.patient import ONLINE, Patient
 from rldk.health import Diagnosis, diagnose
 from rldk.runs import open_run
 

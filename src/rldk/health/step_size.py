@@ -31,6 +31,8 @@ LEAST_RISE = (0.05, 0.1)
 """Least rise of a loss that is a move: in nats, and as a share of the loss before the first update."""
 LONG = 20
 """Records at the highest rate without trouble that acquit it: what worked before is not the cause."""
+CALM = 15
+"""Records among the first without a clear move that acquit a rate."""
 BLAMED = 0.7
 """Share of the run's rate below which the fitting one makes it the likely cause."""
 
@@ -50,6 +52,7 @@ class StepSize:
         "_records",
         "_still",
         "_travelled",
+        "_watched",
         "curvature",
         "peak",
         "peak_step",
@@ -59,6 +62,7 @@ class StepSize:
         self._context = context or RunContext()
         self._records, self._last_step, self._rate, self._travelled = 0, 0, 0.0, 0.0
         self._still, self._before = 0.0, 0.0
+        self._watched = 0  # records that could show a move
         self.peak, self.peak_step = 0.0, 0
         self.curvature: float | None = None
         """Nats a token of a move, by the square of the sum of the rates that made it; None: not known."""
@@ -104,6 +108,7 @@ class StepSize:
                 return None
             if square == 0:
                 self._still = max(self._still, kl)
+            self._watched += 1
             clear = max(LEAST_SIGNED if signed else LEAST, CLEAR * self._still)
             return kl if kl >= clear else None
         loss = values.get("loss")
@@ -112,6 +117,7 @@ class StepSize:
         if square == 0 or self._records == 1:
             self._before = loss if self._records == 1 else max(self._before, loss)
             return None
+        self._watched += 1
         least, share = LEAST_RISE
         rise = loss - self._before
         return rise if rise >= max(least, share * abs(self._before)) else None
@@ -144,6 +150,8 @@ class StepSize:
         """How likely it is that the rate is too high, 0 to 1; `otherwise`, where the run does not show it."""
         if self.scale is not None:
             return max(otherwise, 0.85) if self.scale < BLAMED else min(otherwise, 0.25)
+        if self._watched >= CALM:
+            return min(otherwise, 0.35)
         worked = onset is not None and self.worked_until(onset, spacing)
         return min(otherwise, 0.35) if worked else otherwise
 

@@ -5,9 +5,23 @@ from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause
 from rldk.health.tracks import Chart
 
-__all__ = ["LOOPHOLE", "changed_here", "loophole", "reused", "too_cold", "too_fast"]
+__all__ = [
+    "CHECK_REWARD",
+    "LOOPHOLE",
+    "READ_PAIRS",
+    "changed_here",
+    "loophole",
+    "reused",
+    "too_cold",
+    "too_fast",
+]
 
 LOOPHOLE = Remedy("read the best-rewarded completions, and close the loophole in the reward")
+CHECK_REWARD = Remedy(
+    "run the reward function on gold answers, on garbage and on three completions of the run, as it gets them: "
+    "they must differ"
+)
+READ_PAIRS = Remedy("read ten pairs, and label anew what was labelled at random or the wrong way round")
 NO_CLIP = 1.0
 """Clip range from which the ratio of an update is hardly clipped."""
 
@@ -15,8 +29,9 @@ NO_CLIP = 1.0
 def too_fast(chart: Chart, text: str, otherwise: float, onset: int | None, *more: Remedy) -> Cause:
     """Updates that are too large, for a rule of online training.
 
-    The first updates tell whether they are, and which rate fits; without them it is three tenths. A rate
-    that had been at its highest for long when the trouble began is hardly the cause.
+    The first updates tell whether they are, and which rate fits. Without them it is a tenth where the run fails
+    at once, else three tenths. A rate that had been at its highest for long when the trouble began is hardly
+    the cause.
 
     Args:
         chart: the tracks of the run.
@@ -25,8 +40,10 @@ def too_fast(chart: Chart, text: str, otherwise: float, onset: int | None, *more
         onset: the step at which the trouble began; None or 0: not known.
         more: remedies besides the lower rate.
     """
-    rate = chart.step_size
-    return Cause(text, (rate.lower(0.3), *more), rate.blame(otherwise, onset or None, chart.spacing))
+    rate, spacing = chart.step_size, chart.spacing
+    at_once = bool(onset) and not rate.worked_until(onset or 0, spacing)
+    lower = rate.lower(0.1 if at_once else 0.3)
+    return Cause(text, (lower, *more), rate.blame(otherwise, onset or None, spacing))
 
 
 def changed_here(chart: Chart, onset: int | None, *, paid: bool = False, certain: bool = False) -> Cause:

@@ -10,6 +10,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import changed_here, loophole, too_fast
 from rldk.health.rules.generation.common import LONGEST, NOISES, SHORTEST
 from rldk.health.tracks import Streak
 from rldk.health.trouble import MIDDLE_LAG, Trouble
@@ -136,10 +137,30 @@ class Truncation(Rule[TruncationOptions]):
         longest = self.longest
         return not longest.count or self.shortest.last >= 0.95 * longest.last
 
+    def _lost_at_once(self) -> bool:
+        """Whether the first record had the best reward, and most of it is gone."""
+        reward = self.reward
+        way = reward.high - reward.low
+        return 0 < way and reward.first == reward.high and reward.first - reward.ema10 >= 0.75 * way
+
     def causes(self) -> list[Cause]:
         rose = self.cut.ema10 - self.cut.start > 0.2
+        trouble = self.rise if rose else self.level
+        fell = self._lost_at_once() or (rose and trouble.benefit <= -0.5)
+        paid = rose and trouble.benefit >= 0.5
         return [
             Cause("the limit is too small for the answers", (LONGER,), 0.4 if rose else 0.8),
+            *(
+                (
+                    too_fast(
+                        self.chart, "updates are too large, and the end token is lost", 0.85, trouble.since
+                    ),
+                )
+                if fell
+                else ()
+            ),
+            *((changed_here(self.chart, trouble.since),) if fell else ()),
+            loophole(0.1, paid=paid),
             Cause(
                 "the policy learns not to stop: length pays, or its end token is lost",
                 (

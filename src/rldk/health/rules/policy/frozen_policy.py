@@ -16,6 +16,8 @@ from rldk.metrics.aliases import KL, LOSS
 __all__ = ["FrozenPolicy", "FrozenPolicyOptions"]
 
 MARGINS = "rewards_margins"
+NO_GRADIENT = 1e-5
+"""Gradient norm below which the two sides of each pair must be the same: they cancel."""
 LN2 = log(2)
 """The loss of DPO where the model tells no pair apart."""
 
@@ -183,8 +185,9 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
         return Verdict(severity=severity, message=message, evidence=evidence, onset=since, confidence=sure)
 
     def causes(self) -> list[Cause]:
+        rate = self.chart.step_size
         pairs = self.margins.count > 0
-        same = pairs and self.gradient.count > 0 and self.gradient.ema10 < NO_GRADIENT
+        same = pairs and self.gradient.count > 0 and self.gradient.high < NO_GRADIENT
         moves = pairs and self.gradient.count > 0 and abs(self.margins.ema20) > 1e-6
         return [
             Cause(
@@ -208,6 +211,11 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
                 "chosen and rejected completions are the same",
                 (Remedy("read three pairs as they are tokenized, and drop those whose sides are the same"),),
                 0.9 if same else 0.4 if pairs else 0.0,
+            ),
+            Cause(
+                "an early update was so large that nothing is left to learn",
+                (rate.lower(0.1),),
+                0.9 if rate.scale is not None and rate.scale < 0.7 else 0.05,
             ),
             Cause(
                 "updates are smaller than the precision of the weights",

@@ -7,9 +7,17 @@ from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.metrics.aliases import REWARD
+from rldk.health.rules.causes import CHECK_REWARD
+from rldk.metrics.aliases import KL, REWARD
 
 __all__ = ["NoLearning", "NoLearningOptions"]
+
+SLOW = 10.0
+"""Multiple of the learning rate that would fit, from which the rate is too low to learn anything."""
+HEAVY = 1.0
+"""KL coefficient from which the penalty outweighs any reward of usual size."""
+MOVED = 0.05
+"""KL a token, in nats, of a policy that has clearly moved."""
 
 
 class NoLearningOptions(RuleOptions, frozen=True):
@@ -72,6 +80,7 @@ class NoLearning(Rule[NoLearningOptions]):
 
     def start(self) -> None:
         self.reward = self.chart.track(REWARD)
+        self.kl = self.chart.track(KL)
         self.early = 0.0
         self.best = float("-inf")
         self.last: Verdict | None = None
@@ -110,19 +119,33 @@ class NoLearning(Rule[NoLearningOptions]):
         rate = self.context.number("learning_rate")
         lora = (self.context.model_class or "").startswith("Peft")
         highest = 1e-4 if lora else 5e-6
-        faster = Remedy("raise `learning_rate`", scale=10 if lora else 3, up_to=highest)
-        plausible = rate is None or rate < highest
+        size = self.chart.step_size
+        slow = size.scale is not None and size.scale >= SLOW
+        faster = size.higher(10 if lora else 3, up_to=highest)
+        low = rate is not None and rate <= (1e-5 if lora else 5e-7)
+        held = (self.context.number("beta") or 0.0) >= HEAVY
+        moved = self.kl.count > 0 and self.kl.middle >= MOVED
         return [
             *(
                 [
                     Cause(
                         "the learning rate is too low" + (" for LoRA" if lora else ""),
                         (faster,),
-                        0.7 if rate is not None and rate <= (1e-5 if lora else 5e-7) else 0.4,
+                        0.9 if slow else 0.7 if low else 0.4,
                     )
                 ]
-                if plausible
+                if slow or rate is None or rate < highest
                 else []
+            ),
+            Cause(
+                "the KL penalty holds the policy at its reference",
+                (Remedy("set `beta` to 0.04", down_to=0.04, verl="lower actor.kl_loss_coef"),),
+                0.95 if held else 0.1,
+            ),
+            Cause(
+                "the policy moves, and the reward does not tell better completions from worse",
+                (CHECK_REWARD,),
+                0.75 if moved else 0.2,
             ),
             Cause(
                 "the reward is too noisy or too coarse for the batch",
