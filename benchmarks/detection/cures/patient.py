@@ -1,28 +1,27 @@
 """The ill runs whose first remedy is tried, and the healthy training that each is compared with.
 
-Invariant: which runs are taken, and in which order, follows from the labels and the hash of a name; no
-remedy, and no result, has a say in it.
+Invariant: which runs are taken, and in which order, follows from the labels and from how long a training
+takes; no remedy, and no result, has a say in it.
 """
 
 import json
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from recipes import Recipe
-from scenarios import by_name
+from scenarios import by_name, same_as
 from score import HERE, WIDE, Labelled, labelled_set
 from wide.row import Row
 from wide.table import ROWS, by_run
 from wide.training import settings
 
-__all__ = ["FRESH", "Patient", "breaks_of", "changed", "patients", "stored_sibling"]
+from rldk.runs import open_run
 
-COUNT = 72
-"""Ill runs that are taken; some have no remedy that a machine can apply, or no gap."""
-FRESH = 27
-"""The last of them are tried only when no remedy is changed any more."""
+__all__ = ["Patient", "breaks_of", "changed", "patients", "stored", "stored_sibling"]
+
+EVERY = 3
+"""Of so many runs one is tried only when no remedy is changed any more."""
 LORA_RATES = {"grpo": 8.0, "rloo": 8.0, "dpo": 10.0, "kto": 10.0, "sft": 6.0}
 """What the healthy rows of the wide set multiply the learning rate by, for an adapter."""
 LENGTH = ("logging_steps", "max_steps")
@@ -52,6 +51,8 @@ class Patient:
     """The training without it; of the wide set it may differ in length."""
     seed: int
     fault: str
+    fresh: bool = False
+    """Whether it is tried only when no remedy is changed any more."""
 
     @property
     def is_wide(self) -> bool:
@@ -65,15 +66,20 @@ class Patient:
 
 
 def patients() -> list[Patient]:
-    """The first `COUNT` ill runs in the order of the hash of their names.
+    """Every ill run, the shortest first: by the seconds that its stored training took.
 
     Left out are a weight that was made NaN by hand (nothing in the recipe can be mended), and of the trained
     set the second seed and the seldom logging (the same fault once more) and online runs with another reward
     or sampling, whose rewards are no measure of what the healthy run is for.
     """
     found = [*map(_trained, labelled_set(HERE)), *map(_wide, labelled_set(WIDE))]
-    made = [one for one in found if one is not None]
-    return sorted(made, key=lambda one: sha256(one.name.encode()).digest())[:COUNT]
+    made = sorted((one for one in found if one is not None), key=_seconds)
+    return [replace(one, fresh=place % EVERY == EVERY - 1) for place, one in enumerate(made)]
+
+
+def _seconds(patient: Patient) -> tuple[float, str]:
+    times = open_run(patient.run.path).columns("train")["wall_time"]
+    return float(times[-1] - times[0]), patient.name
 
 
 def _trained(run: Labelled) -> Patient | None:
@@ -120,6 +126,32 @@ def stored_sibling(patient: Patient) -> Path | None:
         if same and plain and healthy:
             return WIDE / "runs" / row.name
     return None
+
+
+def stored(patient: Patient, recipe: Row | Recipe) -> Path | None:
+    """The stored run that the recipe would give again from the patient's start; None: there is none."""
+    if isinstance(recipe, Recipe):
+        same = same_as(recipe)
+        return HERE / "runs" / f"{same.name}-s{patient.seed}" if same else None
+    found = next((row for row in ROWS if _training(row) == _training(recipe)), None)
+    path = WIDE / "runs" / found.name if found else None
+    return path if path and path.exists() else None
+
+
+def _training(row: Row) -> tuple[Any, ...]:
+    """All that a training of the wide set follows from."""
+    same = (
+        row.trainer,
+        row.task,
+        row.skill,
+        row.rewards,
+        row.breaks,
+        row.eos,
+        row.lora,
+        row.resume,
+        row.seed,
+    )
+    return (*same, dict(row.data), settings(row))
 
 
 def _kind(ill: Row | Recipe, healthy: Row | Recipe) -> str:

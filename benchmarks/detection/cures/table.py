@@ -42,7 +42,7 @@ class Treated(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Severity of each finding of the training with the remedy."""
     metric: str | None = None
     """What the finding is shown on."""
-    levels: list[float | None] = [None, None, None]
+    levels: list[float | None] = msgspec.field(default_factory=lambda: [None, None, None])
     """That metric at the end of the ill, the treated and the healthy training."""
     tried: list[tuple[str, str]] = []
     """Remedies of earlier versions of rldk, each with its outcome: the run served to mend them."""

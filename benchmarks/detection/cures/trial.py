@@ -7,6 +7,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from cures.patient import ONLINE, Patient
 from rldk.health import Diagnosis, diagnose
 from rldk.runs import open_run
 
-__all__ = ["Kept", "diagnosis_of", "level_of", "measured_of", "trained"]
+__all__ = ["Kept", "diagnosis_of", "kept_of", "level_of", "measured_of", "trained"]
 
 LEVEL = 10
 """Records that the level of a metric is the mean of."""
@@ -48,16 +49,20 @@ def trained(patient: Patient, recipe: Row | recipes.Recipe, metric: str | None =
     def keep(folder: Path, target: Path) -> None:
         if isinstance(recipe, Row):
             (target / TRUTH).write_bytes((folder / TRUTH).read_bytes())
-        run = msgspec.structs.replace(patient.run, path=target)
-        found = {one.rule: one.severity for one in diagnosis_of(run).findings}
-        level = level_of(target, metric) if metric else None
-        kept.append(Kept(measured_of(target, patient.trainer), found, level))
+        kept.append(kept_of(patient, target, metric))
 
     build: Callable[..., Any] = build_wide if isinstance(recipe, Row) else recipes.build
     config = CLASSES[recipe.trainer][0] if isinstance(recipe, Row) else recipes.CONFIGS[recipe.trainer]
     with tempfile.TemporaryDirectory(prefix="rldk-cures-") as runs:
         train_all([Training(patient.name, build, recipe, patient.seed, config, Path(runs), keep)], 1)
     return kept[0] if kept else None
+
+
+def kept_of(patient: Patient, path: Path, metric: str | None) -> Kept:
+    """What is kept of a stored training of the patient."""
+    found = diagnosis_of(msgspec.structs.replace(patient.run, path=path)).findings
+    level = level_of(path, metric) if metric else None
+    return Kept(measured_of(path, patient.trainer), {one.rule: one.severity for one in found}, level)
 
 
 def diagnosis_of(run: Labelled) -> Diagnosis:
@@ -86,7 +91,7 @@ def measured_of(folder: Path, trainer: str) -> list[float]:
     if trainer in ONLINE:
         rewards = _finite(run.columns("train")["reward_mean"])
         bounds = [len(rewards) * part // PARTS for part in range(PARTS + 1)]
-        parts = [rewards[begin:end] for begin, end in zip(bounds, bounds[1:], strict=False)]
+        parts = [rewards[begin:end] for begin, end in pairwise(bounds)]
         return [round(sum(part) / len(part), 4) for part in parts if part]
     if trainer == "dpo":
         return [round(one, 4) for one in _finite(run.columns("eval")["eval_rewards_accuracies"])]

@@ -6,10 +6,10 @@ Invariant: the results are stored after each training, so that an interruption l
 from collections.abc import Callable
 from typing import Any
 
-from cures.patient import FRESH, Patient, patients, stored_sibling
+from cures.patient import Patient, patients, stored, stored_sibling
 from cures.prescription import applied
 from cures.table import Results, Treated
-from cures.trial import diagnosis_of, level_of, measured_of, trained
+from cures.trial import diagnosis_of, kept_of, level_of, measured_of, trained
 
 __all__ = ["healthy", "treat"]
 
@@ -29,17 +29,15 @@ def treat(
     results: Results, wanted: Callable[[str], bool], save: Callable[[Results], None], *, fresh: bool
 ) -> None:
     """Train each ill run with its first remedy, unless it was trained with that remedy already."""
-    found = patients()
-    for place, patient in enumerate(found):
-        is_fresh = place >= len(found) - FRESH
-        if is_fresh != fresh or not wanted(patient.name):
+    for patient in patients():
+        if patient.fresh != fresh or not wanted(patient.name):
             continue
-        row = _asked(results, patient, fresh=is_fresh)
+        row = _asked(results, patient)
         earlier = results.runs.get(patient.name)
         if earlier and earlier.remedy == row.remedy and earlier.treated:
             continue
         results.runs[patient.name] = row if not earlier else _after(earlier, row)
-        _train(results, patient, results.runs[patient.name])
+        _train(patient, results.runs[patient.name])
         save(results)
 
 
@@ -48,7 +46,7 @@ def _first(patient: Patient) -> Any:
     return next((one for one in diagnosis_of(patient.run).findings if one.remedies), None)
 
 
-def _asked(results: Results, patient: Patient, *, fresh: bool) -> Treated:
+def _asked(results: Results, patient: Patient) -> Treated:
     sibling = stored_sibling(patient)
     known = results.healthy.get(patient.healthy.name) if patient.is_wide else None  # type: ignore[union-attr]
     finding = _first(patient)
@@ -58,7 +56,7 @@ def _asked(results: Results, patient: Patient, *, fresh: bool) -> Treated:
         set="wide" if patient.is_wide else "trained",
         kind=patient.kind,
         fault=patient.fault,
-        fresh=fresh,
+        fresh=patient.fresh,
         rule=finding.rule if finding else None,
         severity=finding.severity if finding else None,
         remedy=finding.remedies[0] if finding else None,
@@ -80,7 +78,7 @@ def _after(earlier: Treated, row: Treated) -> Treated:
     return row
 
 
-def _train(results: Results, patient: Patient, row: Treated) -> None:
+def _train(patient: Patient, row: Treated) -> None:
     recipe = applied(patient, row.remedy) if row.remedy else None
     row.applicable = recipe is not None
     if recipe is None or not row.is_measurable:
@@ -88,6 +86,7 @@ def _train(results: Results, patient: Patient, row: Treated) -> None:
     if recipe == patient.recipe:  # the remedy found nothing to mend: the training would be the same
         row.treated, row.after, row.levels[1] = row.ill, {row.rule or "": row.severity or ""}, row.levels[0]
         return
-    kept = trained(patient, recipe, row.metric)
+    path = stored(patient, recipe)
+    kept = kept_of(patient, path, row.metric) if path else trained(patient, recipe, row.metric)
     if kept:
         row.treated, row.after, row.levels[1] = kept.measured, kept.findings, kept.level

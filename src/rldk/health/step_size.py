@@ -10,13 +10,13 @@ from math import isfinite, sqrt
 from rldk.health.context import OFFLINE, RunContext
 from rldk.health.remedies import Remedy
 
-__all__ = ["StepSize"]
+__all__ = ["BLAMED", "StepSize"]
 
 TRUST = 0.01
 """Nats a token by which one update may move the model: the trust region of TRPO (arXiv 1502.05477). What one
 update moves grows with the square of the learning rate."""
 HIGHEST = 1e-3
-"""Highest learning rate to suggest: the default of Adam, and the top of what transformers are trained with."""
+"""Highest learning rate to suggest: Adam's default, and the top of what transformers are trained with."""
 FIRST = 25
 """Records in which the first move is looked for."""
 LONGEST = 20

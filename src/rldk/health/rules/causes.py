@@ -17,11 +17,14 @@ __all__ = [
 ]
 
 LOOPHOLE = Remedy("read the best-rewarded completions, and close the loophole in the reward")
+"""How what is really paid is found."""
 CHECK_REWARD = Remedy(
-    "run the reward function on gold answers, on garbage and on three completions of the run, as it gets them: "
-    "they must differ"
+    "run the reward function on gold answers, on garbage and on three completions of the run, as it gets "
+    "them: they must differ"
 )
+"""How a reward function is tried; each of the three shows another fault of it."""
 READ_PAIRS = Remedy("read ten pairs, and label anew what was labelled at random or the wrong way round")
+"""How noise in the labels of pairs is found."""
 NO_CLIP = 1.0
 """Clip range from which the ratio of an update is hardly clipped."""
 
@@ -29,16 +32,16 @@ NO_CLIP = 1.0
 def too_fast(chart: Chart, text: str, otherwise: float, onset: int | None, *more: Remedy) -> Cause:
     """Updates that are too large, for a rule of online training.
 
-    The first updates tell whether they are, and which rate fits. Without them it is a tenth where the run fails
-    at once, else three tenths. A rate that had been at its highest for long when the trouble began is hardly
-    the cause.
+    The first updates tell whether they are, and which rate fits. Without them it is a tenth where the run
+    fails at once, else three tenths. A rate that had been at its highest for long when the trouble began is
+    hardly the cause.
 
     Args:
         chart: the tracks of the run.
         text: the cause in words.
         otherwise: its likelihood where the first updates tell nothing.
         onset: the step at which the trouble began; None or 0: not known.
-        more: remedies besides the lower rate.
+        more: further remedies, after the lower rate.
     """
     rate, spacing = chart.step_size, chart.spacing
     at_once = bool(onset) and not rate.worked_until(onset or 0, spacing)

@@ -141,7 +141,7 @@ class Truncation(Rule[TruncationOptions]):
         """Whether the first record had the best reward, and most of it is gone."""
         reward = self.reward
         way = reward.high - reward.low
-        return 0 < way and reward.first == reward.high and reward.first - reward.ema10 >= 0.75 * way
+        return way > 0 and reward.first == reward.high and reward.first - reward.ema10 >= 0.75 * way
 
     def causes(self) -> list[Cause]:
         rose = self.cut.ema10 - self.cut.start > 0.2

@@ -10,6 +10,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
 from rldk.health.rules.preference.common import ACCURACY
+from rldk.health.step_size import BLAMED
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import KL, LOSS
 
@@ -195,8 +196,8 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
                 "optimizer was made before it",
                 (
                     Remedy(
-                        'print the trainable parameters ("model.print_trainable_parameters()"), and check that '
-                        'the optimizer holds those very tensors ("trainer.optimizer.param_groups")'
+                        'print the trainable parameters ("model.print_trainable_parameters()"), and check '
+                        'that the optimizer holds those very tensors ("trainer.optimizer.param_groups")'
                     ),
                     Remedy("compare the weights of two checkpoints"),
                 ),
@@ -215,7 +216,7 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
             Cause(
                 "an early update was so large that nothing is left to learn",
                 (rate.lower(0.1),),
-                0.9 if rate.scale is not None and rate.scale < 0.7 else 0.05,
+                0.9 if rate.scale is not None and rate.scale < BLAMED else 0.05,
             ),
             Cause(
                 "updates are smaller than the precision of the weights",
