@@ -97,7 +97,7 @@ def _is_sound(patient: Patient, name: str, done: float = 0.0) -> bool:
 
 
 def _check_reward(patient: Patient) -> Row | Recipe:
-    """A function that does not pay gold answers more is replaced; else its texts are freed of stray tokens."""
+    """A function that does not pay gold answers more is replaced; else its texts lose stray tokens."""
     recipe = patient.recipe
     if not isinstance(recipe, Row):
         return replace(recipe, rewards=patient.healthy.rewards)

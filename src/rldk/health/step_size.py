@@ -29,12 +29,17 @@ CLEAR = 10.0
 """Multiple of the KL before the first update that a move must exceed."""
 LEAST_RISE = (0.05, 0.1)
 """Least rise of a loss that is a move: in nats, and as a share of the loss before the first update."""
-LONG = 20
-"""Records at the highest rate without trouble that acquit it: what worked before is not the cause."""
+LONG = (10, 20)
+"""Records at the highest rate without trouble that acquit it, because what worked before is not the cause:
+the least, where they are `MOST_OF_IT`, and those that are enough."""
+MOST_OF_IT = 0.8
+"""Share of the run until the trouble."""
 CALM = 15
 """Records among the first without a clear move that acquit a rate."""
 BLAMED = 0.7
 """Share of the run's rate below which the fitting one makes it the likely cause."""
+FAR = 0.3
+"""The same for a rate that has worked for long: only one that is far beyond may still be the cause."""
 
 
 class StepSize:
@@ -135,6 +140,10 @@ class StepSize:
         planned = self._context.number("learning_rate") or self.peak
         return self.fitting / planned if self.fitting and planned else None
 
+    def _is_beyond(self, share: float) -> bool:
+        """Whether the fitting rate is below this share of the highest so far."""
+        return self.fitting is not None and self.fitting < share * self.peak
+
     def worked_until(self, onset: int, spacing: float) -> bool:
         """Whether the rate had been at its highest for long before a step, and the first updates acquit it.
 
@@ -142,18 +151,20 @@ class StepSize:
             onset: the step at which the trouble began.
             spacing: mean distance of records, in steps.
         """
-        if self.scale is not None and self.scale < BLAMED:
+        if self._is_beyond(FAR):
             return False
-        return self.peak > 0 and onset - self.peak_step >= LONG * spacing
+        least, enough = LONG
+        return self.peak > 0 and onset - self.peak_step >= max(
+            least * spacing, min(enough * spacing, MOST_OF_IT * onset)
+        )
 
     def blame(self, otherwise: float, onset: int | None = None, spacing: float = 1.0) -> float:
         """How likely it is that the rate is too high, 0 to 1; `otherwise`, where the run does not show it."""
-        if self.scale is not None:
-            return max(otherwise, 0.85) if self.scale < BLAMED else min(otherwise, 0.25)
-        if self._watched >= CALM:
-            return min(otherwise, 0.35)
-        worked = onset is not None and self.worked_until(onset, spacing)
-        return min(otherwise, 0.35) if worked else otherwise
+        if onset is not None and self.worked_until(onset, spacing):
+            return min(otherwise, 0.25 if self.fitting else 0.35)
+        if self.fitting is not None:
+            return max(otherwise, 0.85) if self._is_beyond(BLAMED) else min(otherwise, 0.25)
+        return min(otherwise, 0.35) if self._watched >= CALM else otherwise
 
     def lower(self, otherwise: float, verl: str | None = "lower actor_rollout_ref.actor.optim.lr") -> Remedy:
         """The remedy that lowers the rate to what fits, or to a share `otherwise` of itself."""

@@ -12,7 +12,7 @@ __all__ = [
     "changed_here",
     "loophole",
     "reused",
-    "too_cold",
+    "temperature",
     "too_fast",
 ]
 
@@ -25,6 +25,10 @@ CHECK_REWARD = Remedy(
 """How a reward function is tried; each of the three shows another fault of it."""
 READ_PAIRS = Remedy("read ten pairs, and label anew what was labelled at random or the wrong way round")
 """How noise in the labels of pairs is found."""
+USUAL = 1e-5
+"""Learning rate above those with which policies are usually trained online (1e-7 to 5e-6)."""
+COLD, HOT = 0.5, 1.5
+"""Temperatures below and above which nothing is sampled as the policy would write."""
 NO_CLIP = 1.0
 """Clip range from which the ratio of an update is hardly clipped."""
 
@@ -33,8 +37,8 @@ def too_fast(chart: Chart, text: str, otherwise: float, onset: int | None, *more
     """Updates that are too large, for a rule of online training.
 
     The first updates tell whether they are, and which rate fits. Without them it is a tenth where the run
-    fails at once, else three tenths. A rate that had been at its highest for long when the trouble began is
-    hardly the cause.
+    fails at once at a rate above the usual ones, else three tenths. A rate that had been at its highest for
+    long when the trouble began is hardly the cause.
 
     Args:
         chart: the tracks of the run.
@@ -45,7 +49,8 @@ def too_fast(chart: Chart, text: str, otherwise: float, onset: int | None, *more
     """
     rate, spacing = chart.step_size, chart.spacing
     at_once = bool(onset) and not rate.worked_until(onset or 0, spacing)
-    lower = rate.lower(0.1 if at_once else 0.3)
+    far_off = at_once and rate.scale is None and rate.peak > USUAL
+    lower = rate.lower(0.1 if far_off else 0.3)
     return Cause(text, (lower, *more), rate.blame(otherwise, onset or None, spacing))
 
 
@@ -56,21 +61,24 @@ def changed_here(chart: Chart, onset: int | None, *, paid: bool = False, certain
         chart: the tracks of the run.
         onset: the step at which the trouble began; None or 0: not known.
         paid: whether the reward has gained since then.
-        certain: whether the policy is known to be as before.
+        certain: whether the policy is known to be as before the onset.
     """
     worked = chart.step_size.worked_until(onset, chart.spacing) if onset else False
+    late = worked or not chart.step_size.peak
     return Cause(
         "data, curriculum or reward function changed here",
         (Remedy("compare prompts and reward function before and after the onset"),),
-        0.95 if certain else 0.3 if not worked else 0.45 if paid else 0.75,
+        0.95 if certain and late else 0.3 if not worked else 0.45 if paid else 0.75,
     )
 
 
-def too_cold(context: RunContext) -> Cause:
-    """A sampling temperature far below 1, which makes the completions of a prompt alike."""
-    temperature = context.number("temperature")
-    cold = temperature is not None and temperature < 0.9
-    likelihood = 0.2 if not cold else 0.9 if temperature is not None and temperature < 0.5 else 0.8
+def temperature(context: RunContext, otherwise: float = 0.2) -> Cause:
+    """A sampling temperature far from 1: completions that are all alike, or noise."""
+    now = context.number("temperature")
+    if now is not None and now > 1.0:
+        hot = 0.92 if now > HOT else 0.5
+        return Cause("sampling is too hot", (Remedy("set `temperature` to 1.0", down_to=1.0),), hot)
+    likelihood = otherwise if now is None or now >= 0.9 else 0.92 if now < COLD else 0.8
     return Cause("sampling is too cold", (Remedy("set `temperature` to 1.0", up_to=1.0),), likelihood)
 
 

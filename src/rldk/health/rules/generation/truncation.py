@@ -5,6 +5,8 @@ Invariant: a rise counts more than a level, and a reward that gains halves the s
 
 from math import log
 
+import msgspec
+
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
@@ -19,6 +21,8 @@ from rldk.metrics.aliases import LENGTH, REWARD, TRUNCATED
 __all__ = ["Truncation", "TruncationOptions"]
 
 LONGER = Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length")
+NEARLY_ALL = 0.8
+"""Share of cut completions from which twice the limit is hardly enough."""
 NO_GAIN = 1 / 3
 """Benefit below which the reward has not gained a standard error."""
 
@@ -143,13 +147,17 @@ class Truncation(Rule[TruncationOptions]):
         way = reward.high - reward.low
         return way > 0 and reward.first == reward.high and reward.first - reward.ema10 >= 0.75 * way
 
+    def _longer(self) -> Remedy:
+        """The limit doubled; four times as long, where hardly a completion fits."""
+        return msgspec.structs.replace(LONGER, scale=4) if self.cut.ema10 >= NEARLY_ALL else LONGER
+
     def causes(self) -> list[Cause]:
         rose = self.cut.ema10 - self.cut.start > 0.2
         trouble = self.rise if rose else self.level
         fell = self._lost_at_once() or (rose and trouble.benefit <= -0.5)
         paid = rose and trouble.benefit >= 0.5
         return [
-            Cause("the limit is too small for the answers", (LONGER,), 0.4 if rose else 0.8),
+            Cause("the limit is too small for the answers", (self._longer(),), 0.4 if rose else 0.8),
             *(
                 (
                     too_fast(

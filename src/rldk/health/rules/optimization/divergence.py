@@ -313,9 +313,9 @@ class Divergence(Rule[DivergenceOptions]):
 
     def causes(self) -> list[Cause]:
         grew = self.gradient.count > 0 and self.gradient.ema10 > 3 * max(self.usual_gradient, 1e-12)
-        is_early = self.least_count < EARLY
         rate = self.chart.step_size
         worked = rate.worked_until(self.high.since, self.chart.spacing)
+        is_early = self.least_count < EARLY and not worked
         heavy = (self.context.number("beta") or 0.0) >= 2
         beta = Cause(
             "beta is so large that a few wrong pairs dominate the loss",

@@ -121,7 +121,7 @@ class Overfitting(Rule[OverfittingOptions]):
             Cause(
                 "there are few rows, and they are learned by heart",
                 (Remedy(f"train on more rows: each has been seen {passes:.0f} times"),),
-                0.85 if passes >= MANY else 0.1,
+                0.95 if passes >= MANY else 0.1,
             ),
             Cause(
                 "the labels of the pairs are noise: what is learned of them is right by chance elsewhere",

@@ -10,7 +10,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import reached_best
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
-from rldk.health.rules.causes import too_cold, too_fast
+from rldk.health.rules.causes import temperature, too_fast
 from rldk.health.rules.policy.common import DOUBTFUL, EntropyRule
 from rldk.health.trouble import Trouble
 from rldk.metrics.aliases import KL
@@ -122,7 +122,7 @@ class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
                 ),
                 0.2 if unclipped else 0.5,
             ),
-            too_cold(self.context),
+            temperature(self.context),
             too_fast(
                 self.chart,
                 "updates are too large",

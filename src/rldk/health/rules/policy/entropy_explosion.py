@@ -9,7 +9,7 @@ from math import log
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
-from rldk.health.rules.causes import loophole, reused, too_fast
+from rldk.health.rules.causes import loophole, reused, temperature, too_fast
 from rldk.health.rules.policy.common import DOUBTFUL, EntropyRule
 from rldk.health.trouble import Trouble, size
 
@@ -91,7 +91,6 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
 
     def causes(self) -> list[Cause]:
         bonus = self.context.number("entropy_coef")
-        hot = self.context.number("temperature")
         return [
             too_fast(
                 self.chart,
@@ -112,11 +111,7 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
                 (Remedy("lower `epsilon_high` to 0.2", down_to=0.2, verl="lower actor.clip_ratio_high"),),
                 0.35,
             ),
-            Cause(
-                "sampling is too hot",
-                (Remedy("set `temperature` to 1.0", down_to=1.0),),
-                0.9 if hot is not None and hot > 1.05 else 0.1,
-            ),
+            temperature(self.context, 0.1),
             Cause(
                 "the trainer learns from completions that the length limit cut",
                 (Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length"),),

@@ -11,7 +11,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules.causes import changed_here, reused, too_cold, too_fast
+from rldk.health.rules.causes import changed_here, reused, temperature, too_fast
 from rldk.health.rules.policy.common import KL_SEQUENCE
 from rldk.health.tracks import BASELINE, Track
 from rldk.health.trouble import Trouble, size
@@ -177,7 +177,7 @@ class KLBlowup(Rule[KLBlowupOptions]):
                 Remedy("set `max_grad_norm` to 0.2", down_to=0.2),
             ),
             changed_here(self.chart, trouble.since, paid=trouble.benefit > 0),
-            too_cold(self.context),
+            temperature(self.context),
             reused(self.context),
             Cause(
                 "the KL penalty is too small to hold the policy",

@@ -7,7 +7,7 @@ from rldk.health.context import GROUPED, ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules.causes import CHECK_REWARD
+from rldk.health.rules.causes import CHECK_REWARD, temperature
 from rldk.health.rules.common import COMPLETIONS, is_early
 from rldk.metrics.aliases import REWARD, TRUNCATED
 
@@ -94,6 +94,7 @@ class DeadReward(Rule[DeadRewardOptions]):
         level = self.reward.first
         cut = self.truncated.ema20 if self.truncated.count else 0.0
         return [
+            temperature(self.context),
             Cause(
                 "completions are cut before the answer",
                 (Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length"),),

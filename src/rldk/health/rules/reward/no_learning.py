@@ -3,11 +3,13 @@
 Invariant: the rule compares a reward with its own start, best and noise; a solved task is no failure.
 """
 
+from math import sqrt
+
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules.causes import CHECK_REWARD
+from rldk.health.rules.causes import CHECK_REWARD, temperature
 from rldk.metrics.aliases import KL, REWARD
 
 __all__ = ["NoLearning", "NoLearningOptions"]
@@ -16,6 +18,10 @@ SLOW = 10.0
 """Multiple of the learning rate that would fit, from which the rate is too low to learn anything."""
 HEAVY = 1.0
 """KL coefficient from which the penalty outweighs any reward of usual size."""
+SETTLED = 50
+"""Records from which a KL that is still small says that the policy does not move."""
+STILL = 1e-3
+"""KL a token, in nats, of such a policy; it grows with the square of the rate."""
 MOVED = 0.05
 """KL a token, in nats, of a policy that has clearly moved."""
 
@@ -120,8 +126,11 @@ class NoLearning(Rule[NoLearningOptions]):
         lora = (self.context.model_class or "").startswith("Peft")
         highest = 1e-4 if lora else 5e-6
         size = self.chart.step_size
-        slow = size.scale is not None and size.scale >= SLOW
-        faster = size.higher(10 if lora else 3, up_to=highest)
+        near = self.kl.middle if self.kl.count > SETTLED else None
+        still = size.scale is None and near is not None and near < STILL
+        slow = still or (size.scale is not None and size.scale >= SLOW)
+        times = sqrt(MOVED / max(near or 0.0, 1e-6)) if still else 10 if lora else 3
+        faster = size.higher(times, up_to=None if still else highest)
         low = rate is not None and rate <= (1e-5 if lora else 5e-7)
         held = (self.context.number("beta") or 0.0) >= HEAVY
         moved = self.kl.count > 0 and self.kl.middle >= MOVED
@@ -137,6 +146,7 @@ class NoLearning(Rule[NoLearningOptions]):
                 if slow or rate is None or rate < highest
                 else []
             ),
+            temperature(self.context),
             Cause(
                 "the KL penalty holds the policy at its reference",
                 (Remedy("set `beta` to 0.04", down_to=0.04, verl="lower actor.kl_loss_coef"),),
