@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes import Recipe
-from scenarios import by_name, same_as
+from scenarios import SCENARIOS, by_name
 from score import HERE, WIDE, Labelled, labelled_set
 from wide.row import Row
 from wide.table import ROWS, by_run
@@ -131,11 +131,17 @@ def stored_sibling(patient: Patient) -> Path | None:
 def stored(patient: Patient, recipe: Row | Recipe) -> Path | None:
     """The stored run that the recipe would give again from the patient's start; None: there is none."""
     if isinstance(recipe, Recipe):
-        same = same_as(recipe)
+        same = next((one for one in SCENARIOS if _of_set(one.recipe) == _of_set(recipe)), None)
         return HERE / "runs" / f"{same.name}-s{patient.seed}" if same else None
     found = next((row for row in ROWS if _training(row) == _training(recipe)), None)
     path = WIDE / "runs" / found.name if found else None
     return path if path and path.exists() else None
+
+
+def _of_set(recipe: Recipe) -> tuple[Any, ...]:
+    """All that a training of the smaller set follows from."""
+    rest = (recipe.trainer, recipe.rewards, recipe.sabotage, recipe.eos, recipe.lora, recipe.resume)
+    return (*rest, dict(recipe.data), recipe.settings)
 
 
 def _training(row: Row) -> tuple[Any, ...]:

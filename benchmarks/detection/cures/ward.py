@@ -29,9 +29,8 @@ def treat(
     results: Results, wanted: Callable[[str], bool], save: Callable[[Results], None], *, fresh: bool
 ) -> None:
     """Train each ill run with its first remedy, unless it was trained with that remedy already."""
-    for patient in patients():
-        if patient.fresh != fresh or not wanted(patient.name):
-            continue
+    chosen = [one for one in patients() if one.fresh == fresh and wanted(one.name)]
+    for patient in sorted(chosen, key=_needs_training):
         row = _asked(results, patient)
         earlier = results.runs.get(patient.name)
         if earlier and earlier.remedy == row.remedy and earlier.treated:
@@ -39,6 +38,13 @@ def treat(
         results.runs[patient.name] = row if not earlier else _after(earlier, row)
         _train(patient, results.runs[patient.name])
         save(results)
+
+
+def _needs_training(patient: Patient) -> bool:
+    """Whether no stored run is the training with the remedy."""
+    finding = _first(patient)
+    recipe = applied(patient, finding.remedies[0]) if finding else None
+    return recipe is not None and recipe != patient.recipe and stored(patient, recipe) is None
 
 
 def _first(patient: Patient) -> Any:
