@@ -128,6 +128,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         self.calm: deque[Levels] = deque(maxlen=20)
         self.unmoved, self.step = False, 0.0
         self.held = Streak()
+        self.onset = 0
         self.swing = 0.0
 
     def observe(self, at: Observation) -> Verdict | None:
@@ -163,6 +164,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
 
     def _verdict(self, trouble: Trouble, severity: Severity, best: float, now: float) -> Verdict:
         reward = self.reward
+        self.onset = trouble.since
         all_gone = now <= reward.start < best
         begin = f"step {self.best_step}" if trouble is not self.early else "the first two records"
         return Verdict(
@@ -255,14 +257,13 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         return max(self.gradient.tail(20)) <= 5 * old[4]
 
     def causes(self) -> list[Cause]:
-        trouble = self.fall if self.fall.since else self.slide if self.slide.since else self.early
         kl_rose = self.kl.count > 0 and self.kl.ema10 > 3 * max(self.kl.start, 0.05)
         return [
             too_fast(
                 self.chart,
                 "updates are too large: the policy left the region in which it had learned its rewards",
                 0.8 if kl_rose or self.gradient.ema10 > 3 * self.gradient.median() else 0.5,
-                trouble.since,
+                self.onset,
                 Remedy("set `max_grad_norm` to 0.2", down_to=0.2),
                 Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
             ),
@@ -271,5 +272,5 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
                 (Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length"),),
                 0.85 if self.truncated.count and self.truncated.ema10 > 0.5 else 0.1,
             ),
-            changed_here(self.chart, trouble.since, certain=self.unmoved),
+            changed_here(self.chart, self.onset, certain=self.unmoved),
         ]
