@@ -57,7 +57,7 @@ def test_offline_the_rise_of_the_loss_is_the_move():
     assert fed([1e-4] * 3, [0.1, 0.5, 0.9], algorithm="grpo", key="loss").fitting is None
 
 
-@pytest.mark.parametrize("rates", [[nan, 1e-4], [inf, 1e-4]])
+@pytest.mark.parametrize("rates", [[nan, 1e-4], [inf, 1e-4], [10**400, 1e-4], [None, 1e-4]])
 def test_a_rate_that_is_no_number_tells_nothing(rates):
     size = StepSize()
     for at, rate in enumerate(rates, 1):

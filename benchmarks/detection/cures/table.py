@@ -180,6 +180,8 @@ def _left_out(results: Results) -> str:
             why = (
                 "the doctor has no remedy"
                 if run.remedy is None
+                else "no healthy training to compare with is stored"
+                if run.healthy is None
                 else "the healthy training ends no better"
                 if not run.is_measurable
                 else "no machine can apply the remedy"

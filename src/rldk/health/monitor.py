@@ -103,8 +103,8 @@ class Monitor:
         self.context = context
         """The run that is judged."""
         self.chart = Chart(REWARD, LOSS)
-        self.chart.step_size = StepSize(self.context)
         """The tracks of its train series, and of its evals."""
+        self.chart.step_size = StepSize(context)
         self.records = 0
         """Train records so far."""
         self.first_step: int | None = None

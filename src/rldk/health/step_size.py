@@ -74,8 +74,8 @@ class StepSize:
 
     def feed(self, step: int, values: Mapping[str, float | None]) -> None:
         """Take in the next train record."""
-        rate = values.get("lr")
-        if rate is None or not isfinite(rate):
+        rate = _finite(values, "lr")
+        if rate is None:
             self._records = FIRST
             return
         if rate > self.peak:
@@ -104,20 +104,18 @@ class StepSize:
 
     def _move(self, values: Mapping[str, float | None], square: float) -> float | None:
         """Nats a token that the model is away from its beginning, if that is clear."""
-        kl, signed = values.get("kl_mean"), self._context.algorithm != "grpo"
-        if kl is None and (whole := values.get("kl_sequence_mean")) is not None:
+        kl, signed = _finite(values, "kl_mean"), self._context.algorithm != "grpo"
+        if kl is None and (whole := _finite(values, "kl_sequence_mean")) is not None:
             longest = self._context.number("max_new_tokens") or self._context.number("response_length")
-            kl = whole / (values.get("completion_length_mean") or (longest or 100) / 2)
+            kl = whole / (_finite(values, "completion_length_mean") or (longest or 100) / 2)
         if kl is not None:
-            if not isfinite(kl):
-                return None
             if square == 0:
                 self._still = max(self._still, kl)
             self._watched += 1
             clear = max(LEAST_SIGNED if signed else LEAST, CLEAR * self._still)
             return kl if kl >= clear else None
-        loss = values.get("loss")
-        if loss is None or not isfinite(loss) or self._context.algorithm not in OFFLINE:
+        loss = _finite(values, "loss")
+        if loss is None or self._context.algorithm not in OFFLINE:
             return None
         if square == 0 or self._records == 1:
             self._before = loss if self._records == 1 else max(self._before, loss)
@@ -178,3 +176,12 @@ class StepSize:
         if scale is not None and scale > 1 / BLAMED:
             return Remedy("raise `learning_rate`", scale=scale)
         return Remedy("raise `learning_rate`", scale=otherwise, up_to=up_to)
+
+
+def _finite(values: Mapping[str, float | None], name: str) -> float | None:
+    """The value as a finite float; None where there is none, or where no float can hold it."""
+    value = values.get(name)
+    try:
+        return float(value) if value is not None and isfinite(value) else None
+    except OverflowError:
+        return None
