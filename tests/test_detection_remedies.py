@@ -1,4 +1,4 @@
-"""The remedies benchmark: its definitions, how a sentence is applied, and that the page is that of the results."""
+"""The remedies benchmark: its definitions, how a sentence is applied, and that the page shows the results."""
 
 import sys
 from dataclasses import replace

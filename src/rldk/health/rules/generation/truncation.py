@@ -12,7 +12,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules.causes import changed_here, loophole, too_fast
+from rldk.health.rules.causes import loophole, too_fast
 from rldk.health.rules.generation.common import LONGEST, NOISES, SHORTEST
 from rldk.health.tracks import Streak
 from rldk.health.trouble import MIDDLE_LAG, Trouble
@@ -154,21 +154,18 @@ class Truncation(Rule[TruncationOptions]):
     def causes(self) -> list[Cause]:
         rose = self.cut.ema10 - self.cut.start > 0.2
         trouble = self.rise if rose else self.level
-        fell = self._lost_at_once() or (rose and trouble.benefit <= -0.5)
+        at_once = self._lost_at_once()
         paid = rose and trouble.benefit >= 0.5
         return [
             Cause("the limit is too small for the answers", (self._longer(),), 0.4 if rose else 0.8),
-            *(
-                (
-                    too_fast(
-                        self.chart, "updates are too large, and the end token is lost", 0.85, trouble.since
-                    ),
-                )
-                if fell
-                else ()
-            ),
-            *((changed_here(self.chart, trouble.since),) if fell else ()),
-            loophole(0.1, paid=paid),
+            too_fast(
+                self.chart,
+                "updates are too large, and the end token is lost",
+                0.85 if at_once else 0.5,
+                trouble.since,
+            )
+            if at_once or (rose and trouble.benefit <= -0.5)
+            else loophole(0.1, paid=paid),
             Cause(
                 "the policy learns not to stop: length pays, or its end token is lost",
                 (
