@@ -12,7 +12,7 @@ TORCH = $(shell grep '^torch==' $(NEW))
 WORKERS ?= logical
 PYTEST = -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help environments demo test test-compat test-newest test-lowest package lint format docs pictures constraints detection power peers attacks clean
+.PHONY: help environments demo test test-compat test-newest test-lowest package lint format docs pictures constraints detection power remedies peers attacks clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,6 +77,10 @@ detection: .venv/test-ready  ## train the labelled set again (two hours on two c
 
 power: .venv/test-ready  ## put faults of known size into healthy logs (five minutes) and write docs/power.md
 	.venv/bin/python benchmarks/detection/power.py --page
+
+remedies: .venv/test-ready  ## train ill runs again with the first remedy, where it changed (an hour), and write docs/remedies.md
+	.venv/bin/python benchmarks/detection/remedies.py --healthy --treat
+	.venv/bin/python benchmarks/detection/remedies.py --treat --fresh --page
 
 peers: .venv/test-ready  ## ask rldoctor, rlprobe and rlwatch about the same runs and compare (five minutes)
 	.venv/bin/python benchmarks/detection/peers.py

@@ -16,6 +16,7 @@ import msgspec
 from rldk.health.context import RunContext
 from rldk.health.observation import Observation
 from rldk.health.rule import Rule, RuleOptions, Severity, Verdict
+from rldk.health.step_size import StepSize
 from rldk.health.tracks import Chart, Track
 from rldk.metrics.aliases import LOSS, REWARD
 from rldk.schema.event import Event
@@ -104,6 +105,7 @@ class Monitor:
         """The run that is judged."""
         self.chart = Chart(REWARD, LOSS)
         """The tracks of its train series, and of its evals."""
+        self.chart.step_size = StepSize(context)
         self.records = 0
         """Train records so far."""
         self.first_step: int | None = None
@@ -218,6 +220,7 @@ class Monitor:
             self._steps.append(step)
             if self.records > 1:
                 self.chart.spacing = max((step - (self.first_step or 0)) / (self.records - 1), 1.0)
+            self.chart.step_size.feed(step, values)
         if self.first_step is None:
             self.first_step = step
         self.last_step = step

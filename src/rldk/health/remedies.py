@@ -114,8 +114,13 @@ def _text(remedy: Remedy, context: RunContext) -> str | None:
         remedy.down_to is not None and now <= remedy.down_to
     ):
         return None
-    new = "" if remedy.scale is None else f", try {now * remedy.scale:.2g}"
+    new = "" if remedy.scale is None else f", try {_rounded(now * remedy.scale)}"
     return f"{remedy.text} (now {now:g}{new})"
+
+
+def _rounded(value: float) -> str:
+    """Two digits, without an exponent where the value is a whole number."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _fits(remedy: Remedy, context: RunContext) -> bool:

@@ -12,6 +12,8 @@ from itertools import accumulate, islice
 from math import sqrt
 from statistics import median
 
+from rldk.health.step_size import StepSize
+
 __all__ = ["BASELINE", "BLOCK", "MIDDLE", "WINDOW", "Chart", "Streak", "Track"]
 
 WINDOW = 100
@@ -294,6 +296,8 @@ class Chart:
         """Mean distance of train records in steps: with `logging_steps=10` each is a mean of ten steps."""
         self.known_names: set[str] = set()
         """Every metric that the run's records have held."""
+        self.step_size = StepSize()
+        """How far the first updates moved the model, from the train records."""
 
     def track(self, names: str) -> Track:
         """The track of a metric; of alternatives with `|` between them, the first that a record holds.

@@ -106,10 +106,10 @@ class LengthCollapse(Rule[LengthCollapseOptions]):
             Cause(
                 "an update taught the policy to end at once",
                 (
-                    Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr"),
+                    self.chart.step_size.lower(0.3),
                     Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
                 ),
-                0.6,
+                self.chart.step_size.blame(0.6),
             ),
             Cause(
                 "the reward punishes length too much",

@@ -11,6 +11,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course, in_noise
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import LOOPHOLE
 from rldk.health.rules.generation.common import PAID, growth, least_growth
 from rldk.health.tracks import Track
 from rldk.health.trouble import MIDDLE_LAG, Trouble
@@ -137,6 +138,7 @@ class LengthRunaway(Rule[LengthRunawayOptions]):
         return abrupt and abs(in_noise(self.reward, changes[at])) >= 2.0
 
     def causes(self) -> list[Cause]:
+        paid = self.longer.benefit >= 0.5
         biased = self.context.option("loss_type") == "grpo"
         return [
             Cause(
@@ -149,11 +151,8 @@ class LengthRunaway(Rule[LengthRunawayOptions]):
             ),
             Cause(
                 "the reward pays for length",
-                (
-                    Remedy("let the reward fall with length: see reward-length-correlation"),
-                    Remedy("punish repetition in the reward"),
-                ),
-                0.5,
+                (LOOPHOLE, Remedy("punish repetition in the reward")),
+                0.8 if paid else 0.5,
             ),
             Cause(
                 "nothing holds the policy near its reference",

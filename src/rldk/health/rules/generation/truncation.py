@@ -5,11 +5,14 @@ Invariant: a rise counts more than a level, and a reward that gains halves the s
 
 from math import log
 
+import msgspec
+
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import loophole, too_fast
 from rldk.health.rules.generation.common import LONGEST, NOISES, SHORTEST
 from rldk.health.tracks import Streak
 from rldk.health.trouble import MIDDLE_LAG, Trouble
@@ -18,6 +21,8 @@ from rldk.metrics.aliases import LENGTH, REWARD, TRUNCATED
 __all__ = ["Truncation", "TruncationOptions"]
 
 LONGER = Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length")
+NEARLY_ALL = 0.8
+"""Share of cut completions from which twice the limit is hardly enough."""
 NO_GAIN = 1 / 3
 """Benefit below which the reward has not gained a standard error."""
 
@@ -152,10 +157,31 @@ class Truncation(Rule[TruncationOptions]):
         longest = self.longest
         return not longest.count or self.shortest.last >= 0.95 * longest.last
 
+    def _lost_at_once(self) -> bool:
+        """Whether the first record had the best reward, and most of it is gone."""
+        reward = self.reward
+        way = reward.high - reward.low
+        return way > 0 and reward.first == reward.high and reward.first - reward.ema10 >= 0.75 * way
+
+    def _longer(self) -> Remedy:
+        """The limit doubled; four times as long, where hardly a completion fits."""
+        return msgspec.structs.replace(LONGER, scale=4) if self.cut.ema10 >= NEARLY_ALL else LONGER
+
     def causes(self) -> list[Cause]:
         rose = self.cut.ema10 - self.cut.start > 0.2
+        trouble = self.rise if rose else self.level
+        at_once = self._lost_at_once()
+        paid = rose and trouble.benefit >= 0.5
         return [
-            Cause("the limit is too small for the answers", (LONGER,), 0.4 if rose else 0.8),
+            Cause("the limit is too small for the answers", (self._longer(),), 0.4 if rose else 0.8),
+            too_fast(
+                self.chart,
+                "updates are too large, and the end token is lost",
+                0.85 if at_once else 0.5,
+                trouble.since,
+            )
+            if at_once or (rose and trouble.benefit <= -0.5)
+            else loophole(0.1, paid=paid),
             Cause(
                 "the policy learns not to stop: length pays, or its end token is lost",
                 (

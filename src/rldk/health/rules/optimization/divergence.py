@@ -325,6 +325,9 @@ class Divergence(Rule[DivergenceOptions]):
 
     def causes(self) -> list[Cause]:
         grew = self.gradient.count > 0 and self.gradient.ema10 > 3 * max(self.usual_gradient, 1e-12)
+        rate = self.chart.step_size
+        worked = rate.worked_until(self.high.since, self.chart.spacing)
+        is_early = self.least_count < EARLY and not worked
         heavy = (self.context.number("beta") or 0.0) >= 2
         beta = Cause(
             "beta is so large that a few wrong pairs dominate the loss",
@@ -336,15 +339,15 @@ class Divergence(Rule[DivergenceOptions]):
             Cause(
                 "the learning rate is too high",
                 (
-                    Remedy("lower `learning_rate`", scale=0.1),
+                    rate.lower(0.1, verl=None),
                     Remedy("set `warmup_steps` to a tenth of the run", unless=WARMUP),
                     Remedy("set `max_grad_norm` to 1.0", down_to=1.0),
                 ),
-                0.85 if grew or self.least_count < EARLY else 0.6,
+                0.85 if is_early else 0.4 if worked else 0.85 if grew else 0.6,
             ),
             Cause(
                 "a bad stretch of data, or another template from here on",
                 (Remedy("look at the batches of the onset"),),
-                0.4,
+                0.6 if worked and not is_early else 0.4,
             ),
         ]

@@ -125,7 +125,7 @@ class GradientCreep(Rule[GradientCreepOptions]):
             Cause(
                 "updates are too large, and nothing holds the policy near its reference",
                 (
-                    Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr"),
+                    self.chart.step_size.lower(0.3),
                     Remedy("set `max_grad_norm` to 0.2", down_to=0.2, verl="lower actor.grad_clip"),
                     Remedy("set `beta` to 0.01", up_to=0.01, verl="raise actor.kl_loss_coef"),
                 ),

@@ -232,10 +232,10 @@ class GradientSpike(Rule[GradientSpikeOptions]):
             Cause(
                 "the learning rate is too high for this batch size",
                 (
-                    Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr"),
+                    self.chart.step_size.lower(0.3),
                     Remedy("set `max_grad_norm` to 0.2", down_to=0.2, verl="lower actor.grad_clip"),
                 ),
-                0.6,
+                self.chart.step_size.blame(0.6),
             ),
             Cause(
                 "a bad batch",

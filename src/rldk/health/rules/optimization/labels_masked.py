@@ -9,6 +9,7 @@ from math import isfinite
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.common import scored_completions
 from rldk.health.tracks import Streak
 
 __all__ = ["LabelsMasked", "LabelsMaskedOptions"]
@@ -54,6 +55,7 @@ class LabelsMasked(Rule[LabelsMaskedOptions]):
 
     def start(self) -> None:
         self.streak = Streak()
+        self.tokens = self.chart.track("num_tokens")
         self.last = 1.0
 
     def observe(self, at: Observation) -> Verdict | None:
@@ -91,6 +93,12 @@ class LabelsMasked(Rule[LabelsMaskedOptions]):
             return entropy is not None
         return gradient == 0.0 and self.last >= 0.05
 
+    def _fills_the_limit(self) -> bool:
+        """Whether texts may be cut: False where their mean length is below half of `max_length`."""
+        limit, tokens = self.context.number("max_length"), self.tokens
+        texts = scored_completions(self.context, tokens.step) if tokens.count else None
+        return not limit or not texts or tokens.last / texts >= limit / 2
+
     @staticmethod
     def _figures(accuracy: float | None, gradient: float | None) -> str:
         texts = [] if accuracy is None else [f"token accuracy {accuracy:.3g}"]
@@ -102,7 +110,7 @@ class LabelsMasked(Rule[LabelsMaskedOptions]):
             Cause(
                 "`max_length` cuts the answers away",
                 (Remedy("raise `max_length`", scale=2),),
-                0.6,
+                0.6 if self._fills_the_limit() else 0.2,
             ),
             Cause(
                 "the mask finds no answers: the template lacks generation marks or has another marker",

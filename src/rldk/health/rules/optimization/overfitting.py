@@ -9,6 +9,7 @@ from math import inf, isfinite
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import READ_PAIRS
 from rldk.health.rules.optimization.common import (
     ACCURACY,
     LOSS_IS_PROGRESS,
@@ -35,6 +36,11 @@ SWAPPED = -0.5
 CLEAR = 3.5
 """Standard errors by which a training margin is above 0, at each of three evaluations."""
 EVAL_PAIR_ACCURACY = "|".join(f"eval_{name}" for name in PAIR_ACCURACY.split("|"))
+
+MANY = 10.0
+"""Passes over the data from which more rows help first."""
+AT_CHANCE = 0.58
+"""Share of pairs of the evaluations ranked right that no evaluation exceeds where labels are noise."""
 
 
 class OverfittingOptions(RuleOptions, frozen=True):
@@ -96,6 +102,7 @@ class Overfitting(Rule[OverfittingOptions]):
         self.loss = self.chart.track(LOSS)
         self.accuracy = self.chart.track(EVAL_ACCURACY)
         self.pairs = self.chart.track(EVAL_PAIR_ACCURACY)
+        self.epoch = self.chart.track("epoch")
         self.first: float | None = None
         self.least, self.least_step = inf, 0
         self.at_least = (0.0, 0.0)
@@ -167,7 +174,19 @@ class Overfitting(Rule[OverfittingOptions]):
         )
 
     def causes(self) -> list[Cause]:
+        passes = self.epoch.last if self.epoch.count else 0.0
+        at_chance = self.pairs.count > 2 and self.pairs.high < AT_CHANCE
         return [
+            Cause(
+                "there are few rows, and they are learned by heart",
+                (Remedy(f"train on more rows: each has been seen {passes:.0f} times"),),
+                0.95 if passes >= MANY else 0.1,
+            ),
+            Cause(
+                "the labels of the pairs are noise: what is learned of them is right by chance elsewhere",
+                (READ_PAIRS,),
+                0.9 if at_chance else 0.1,
+            ),
             Cause(
                 "too many passes over the data",
                 (

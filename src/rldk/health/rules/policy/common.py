@@ -3,18 +3,15 @@
 from math import sqrt
 
 from rldk.health.context import ONLINE
-from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import O_co, Rule, Severity, Verdict
 from rldk.health.tracks import BASELINE, MIDDLE, Track
 from rldk.health.trouble import Trouble
 from rldk.metrics.aliases import ENTROPY, REWARD
 
-__all__ = ["DOUBTFUL", "KL_SEQUENCE", "LOWER_RATE", "EntropyRule"]
+__all__ = ["DOUBTFUL", "KL_SEQUENCE", "EntropyRule"]
 
 KL_SEQUENCE = "kl_sequence_mean"
-LOWER_RATE = Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr")
-"""The first remedy of most runs that move too fast."""
 ERRORS = 4.0
 """Standard errors by which a level of entropy must differ from the run's own not to be noise."""
 DOUBTFUL = 0.9

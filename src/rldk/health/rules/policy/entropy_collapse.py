@@ -10,6 +10,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import reached_best
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import temperature, too_fast
 from rldk.health.rules.policy.common import DOUBTFUL, EntropyRule
 from rldk.health.trouble import Trouble
 from rldk.metrics.aliases import KL
@@ -72,7 +73,6 @@ class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
 
     def start(self) -> None:
         super().start()
-        self.sampling = self.context.number("temperature")
         self.clip, self.kl = self.chart.track("clip_frac"), self.chart.track(KL)
         self.low = Trouble(self.reward, records=self.options.records, discount=PAID, enough=self.enough)
 
@@ -108,7 +108,7 @@ class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
         return largest if self.entropy.baseline is None or base[0] < 0.5 * largest[0] else base
 
     def causes(self) -> list[Cause]:
-        cold = self.sampling is not None and self.sampling < 0.9
+        spiked = self.gradient.count > 0 and self.gradient.high > 10 * self.gradient.start
         unclipped = self.clip.count > 0 and self.clip.high == 0.0
         far = self.kl.count > 0 and self.kl.ema10 >= 1.0
         return [
@@ -121,19 +121,12 @@ class EntropyCollapse(EntropyRule[EntropyCollapseOptions]):
                 ),
                 0.2 if unclipped else 0.5,
             ),
-            Cause(
-                "sampling is too cold", (Remedy("set `temperature` to 1.0", up_to=1.0),), 0.8 if cold else 0.2
-            ),
-            Cause(
+            temperature(self.context),
+            too_fast(
+                self.chart,
                 "updates are too large",
-                (
-                    Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr"),
-                    Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
-                ),
-                0.85
-                if far
-                else 0.7
-                if self.gradient.count and self.gradient.high > 10 * self.gradient.start
-                else 0.45,
+                0.85 if far else 0.7 if spiked else 0.45,
+                self.low.since,
+                Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
             ),
         ]

@@ -10,6 +10,7 @@ from rldk.health.observation import Observation
 from rldk.health.prompt_change import PromptChange
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import loophole, reused, temperature, too_fast
 from rldk.health.rules.policy.common import DOUBTFUL, EntropyRule
 from rldk.health.trouble import Trouble, size
 from rldk.metrics.aliases import LENGTH
@@ -103,16 +104,16 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
 
     def causes(self) -> list[Cause]:
         bonus = self.context.number("entropy_coef")
-        hot = self.context.number("temperature")
         return [
-            Cause(
+            too_fast(
+                self.chart,
                 "updates are too large",
-                (
-                    Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr"),
-                    Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
-                ),
                 0.6,
+                self.high.since,
+                Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
             ),
+            loophole(0.2, paid=self.high.benefit >= 0.5),
+            reused(self.context),
             Cause(
                 "the loss has an entropy bonus",
                 (Remedy("set `entropy_coef` to 0", down_to=0, verl="set actor.entropy_coeff=0"),),
@@ -123,11 +124,7 @@ class EntropyExplosion(EntropyRule[EntropyExplosionOptions]):
                 (Remedy("lower `epsilon_high` to 0.2", down_to=0.2, verl="lower actor.clip_ratio_high"),),
                 0.35,
             ),
-            Cause(
-                "sampling is too hot",
-                (Remedy("set `temperature` to 1.0", down_to=1.0),),
-                0.9 if hot is not None and hot > 1.05 else 0.1,
-            ),
+            temperature(self.context, 0.1),
             Cause(
                 "the trainer learns from completions that the length limit cut",
                 (Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length"),),

@@ -9,13 +9,19 @@ from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import READ_PAIRS
 from rldk.health.rules.preference.common import ACCURACY
+from rldk.health.step_size import BLAMED
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import KL, LOSS
 
 __all__ = ["FrozenPolicy", "FrozenPolicyOptions"]
 
 MARGINS = "rewards_margins"
+NO_GRADIENT = 1e-5
+"""Gradient norm below which the two sides of each pair must be the same: they cancel."""
+RANKED = 0.6
+"""Share of pairs ranked right from which a small margin is one that grows; margins near 1 are usual."""
 LN2 = log(2)
 """The loss of DPO where the model tells no pair apart."""
 
@@ -204,25 +210,49 @@ class FrozenPolicy(Rule[FrozenPolicyOptions]):
         )
 
     def causes(self) -> list[Cause]:
+        rate = self.chart.step_size
+        pairs = self.margins.count > 0
+        same = pairs and self.gradient.count > 0 and self.gradient.high < NO_GRADIENT
+        moves = pairs and self.gradient.count > 0 and abs(self.margins.ema20) > 1e-6
+        at_chance = self.accuracy.count > 0 and self.accuracy.ema50 < RANKED
+        times = min(max(1.0 / max(abs(self.margins.ema20), 1e-6), 3.0), 1000.0) if moves else 10.0
         return [
             Cause(
                 "no trained parameter belongs to the policy: the adapter is frozen, not attached, or the "
                 "optimizer was made before it",
                 (
-                    Remedy('print the trainable parameters ("model.print_trainable_parameters()")'),
+                    Remedy(
+                        'print the trainable parameters ("model.print_trainable_parameters()"), and check '
+                        'that the optimizer holds those very tensors ("trainer.optimizer.param_groups")'
+                    ),
                     Remedy("compare the weights of two checkpoints"),
                 ),
-                0.8,
+                0.3 if moves else 0.8,
             ),
             Cause(
                 "the reference is the policy itself, the same object or adapter",
                 (Remedy('with PEFT pass "ref_model=None": the reference is the model without its adapter'),),
-                0.6,
+                0.1 if moves else 0.6,
             ),
             Cause(
                 "chosen and rejected completions are the same",
-                (Remedy("read three pairs as they are tokenized"),),
-                0.4 if self.margins.count else 0.0,
+                (Remedy("read three pairs as they are tokenized, and drop those whose sides are the same"),),
+                0.9 if same else 0.4 if pairs else 0.0,
+            ),
+            Cause(
+                "the learning rate is too low",
+                (Remedy("raise `learning_rate`", scale=times),),
+                0.85 if moves and not at_chance else 0.1,
+            ),
+            Cause(
+                "the labels of the pairs are noise",
+                (READ_PAIRS,),
+                0.8 if moves and at_chance else 0.1,
+            ),
+            Cause(
+                "an early update was so large that nothing is left to learn",
+                (rate.lower(0.1),),
+                0.9 if rate.scale is not None and rate.scale < BLAMED else 0.05,
             ),
             Cause(
                 "updates are smaller than the precision of the weights",

@@ -11,7 +11,8 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules.policy.common import KL_SEQUENCE, LOWER_RATE
+from rldk.health.rules.causes import changed_here, reused, temperature, too_fast
+from rldk.health.rules.policy.common import KL_SEQUENCE
 from rldk.health.tracks import BASELINE, Track
 from rldk.health.trouble import MIDDLE_LAG, Trouble, size
 from rldk.metrics.aliases import KL, LOSS, REWARD
@@ -166,12 +167,18 @@ class KLBlowup(Rule[KLBlowupOptions]):
 
     def causes(self) -> list[Cause]:
         beta = self.context.number("beta")
+        trouble = self.far if self.far.since else self.jump
         return [
-            Cause(
+            too_fast(
+                self.chart,
                 "the learning rate is too high",
-                (LOWER_RATE, Remedy("set `max_grad_norm` to 0.2", down_to=0.2)),
                 0.7,
+                trouble.since,
+                Remedy("set `max_grad_norm` to 0.2", down_to=0.2),
             ),
+            changed_here(self.chart, trouble.since, paid=trouble.benefit > 0),
+            temperature(self.context),
+            reused(self.context),
             Cause(
                 "the KL penalty is too small to hold the policy",
                 (

@@ -10,7 +10,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
-from rldk.health.rules.policy.common import LOWER_RATE
+from rldk.health.rules.causes import too_fast
 from rldk.health.tracks import Track
 from rldk.health.trouble import Trouble, size
 from rldk.metrics.aliases import REWARD
@@ -134,7 +134,7 @@ class OffPolicy(Rule[OffPolicyOptions]):
 
     def causes(self) -> list[Cause]:
         return [
-            Cause("the learning rate is too high", (LOWER_RATE,), 0.6),
+            too_fast(self.chart, "the learning rate is too high", 0.6, None),
             Cause(
                 "too many updates on the same completions",
                 (

@@ -8,6 +8,7 @@ from math import hypot, log
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import READ_PAIRS
 from rldk.health.tracks import Streak, Track
 
 __all__ = ["RewardModelAtChance", "RewardModelAtChanceOptions"]
@@ -152,14 +153,16 @@ class RewardModelAtChance(Rule[RewardModelAtChanceOptions]):
 
     def causes(self) -> list[Cause]:
         rate = self.context.number("learning_rate")
+        size = self.chart.step_size
+        odd = rate is not None and not 5e-6 <= rate <= 1e-4
         return [
             Cause(
                 "the learning rate is not right for the head, above all with LoRA",
                 (
                     Remedy("set `learning_rate` to 1e-5", up_to=1e-5),
-                    Remedy("lower `learning_rate`", scale=0.3),
+                    size.lower(0.3, verl=None),
                 ),
-                0.6 if rate is not None and not 5e-6 <= rate <= 1e-4 else 0.4,
+                0.6 if rate is not None and rate < 5e-6 else size.blame(0.6 if odd else 0.4),
             ),
             Cause(
                 "pairs are cut before they differ, or both answers are the same text",
@@ -169,7 +172,7 @@ class RewardModelAtChance(Rule[RewardModelAtChanceOptions]):
             Cause(
                 "chosen and rejected are mixed up in a part of the data, or the base model was never tuned",
                 (
-                    Remedy("read ten pairs, in the order in which they are trained on"),
+                    READ_PAIRS,
                     Remedy("start from a model that was tuned on such answers"),
                 ),
                 0.5,

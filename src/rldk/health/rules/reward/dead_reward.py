@@ -7,6 +7,7 @@ from rldk.health.context import GROUPED, ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import CHECK_REWARD, temperature
 from rldk.health.rules.common import COMPLETIONS, is_early
 from rldk.health.tracks import Streak
 from rldk.metrics.aliases import REWARD, TRUNCATED
@@ -146,6 +147,7 @@ class DeadReward(Rule[DeadRewardOptions]):
         level = self.reward.last
         cut = self.truncated.ema20 if self.truncated.count else 0.0
         return [
+            temperature(self.context),
             Cause(
                 "completions are cut before the answer",
                 (Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length"),),
@@ -155,7 +157,7 @@ class DeadReward(Rule[DeadRewardOptions]):
                 "the reward function gives every completion the same: its parser, its pattern or its dataset "
                 "column is wrong",
                 (
-                    Remedy("run the reward function on gold answers and on garbage: they must differ"),
+                    CHECK_REWARD,
                     Remedy("set `log_completions=True` and read three completions"),
                 ),
                 0.9,

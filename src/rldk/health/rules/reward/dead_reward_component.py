@@ -7,6 +7,7 @@ Invariant: the rule reads a function's metrics `rewards/{function}/mean` and `/s
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import course
 from rldk.health.rule import Cause, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import LOOPHOLE
 from rldk.health.rules.reward.common import MEAN, PREFIX, RewardFunctionRule
 from rldk.metrics.aliases import REWARD
 
@@ -93,7 +94,7 @@ class DeadRewardComponent(RewardFunctionRule[DeadRewardComponentOptions]):
                 Cause(
                     "another function pays more for completions that this one does not reward",
                     (
-                        Remedy("read completions from before and after, and close the loophole"),
+                        LOOPHOLE,
                         Remedy("set `reward_weights` so that the functions weigh alike"),
                     ),
                     0.8,

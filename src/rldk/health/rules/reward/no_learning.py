@@ -5,14 +5,16 @@ is judged by its evaluations only, which are all of the same examples.
 """
 
 from itertools import pairwise
+from math import sqrt
 
 from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import at_ceiling
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import CHECK_REWARD, temperature
 from rldk.health.tracks import Track
-from rldk.metrics.aliases import LOSS, REWARD
+from rldk.metrics.aliases import KL, LOSS, REWARD
 
 __all__ = ["NoLearning", "NoLearningOptions"]
 
@@ -27,6 +29,16 @@ EVEN = (0.4, 0.6)
 most of it early (healthy SFT of the wide set: 0.58 to 0.91, of falls by a fifth and more)."""
 FEWEST, MOST = 4, 64
 """Evaluations from which they are judged, and the most that are stored; of more, every other one."""
+SLOW = 10.0
+"""Multiple of the learning rate that would fit, from which the rate is too low to learn anything."""
+HEAVY = 1.0
+"""KL coefficient from which the penalty outweighs any reward of usual size."""
+SETTLED = 50
+"""Records from which a KL that is still small says that the policy does not move."""
+STILL = 1e-3
+"""KL a token, in nats, of such a policy; it grows with the square of the rate."""
+MOVED = 0.05
+"""KL a token, in nats, of a policy that has clearly moved."""
 
 
 class NoLearningOptions(RuleOptions, frozen=True):
@@ -145,6 +157,7 @@ class NoLearning(Rule[NoLearningOptions]):
         self.loss = self.chart.track(LOSS)
         self.evaluated = EvaluationLosses(self.chart.track("eval_loss"), self.chart.track("lr"))
         self.spread = self.chart.track("reward_std")
+        self.kl = self.chart.track(KL)
         self.early = 0.0
         self.best = self.top = float("-inf")
         self.last: Verdict | None = None
@@ -219,19 +232,37 @@ class NoLearning(Rule[NoLearningOptions]):
         rate = self.context.number("learning_rate")
         lora = (self.context.model_class or "").startswith("Peft")
         highest = 1e-4 if lora else 5e-6
-        faster = Remedy("raise `learning_rate`", scale=10 if lora else 3, up_to=highest)
-        plausible = rate is None or rate < highest
+        size = self.chart.step_size
+        near = self.kl.middle if self.kl.count > SETTLED else None
+        still = size.scale is None and near is not None and near < STILL
+        slow = still or (size.scale is not None and size.scale >= SLOW)
+        times = sqrt(MOVED / max(near or 0.0, 1e-6)) if still else 10 if lora else 3
+        faster = size.higher(times, up_to=None if still else highest)
+        low = rate is not None and rate <= (1e-5 if lora else 5e-7)
+        held = (self.context.number("beta") or 0.0) >= HEAVY
+        moved = self.kl.count > 0 and self.kl.middle >= MOVED
         return [
             *(
                 [
                     Cause(
                         "the learning rate is too low" + (" for LoRA" if lora else ""),
                         (faster,),
-                        0.7 if rate is not None and rate <= (1e-5 if lora else 5e-7) else 0.4,
+                        0.9 if slow else 0.7 if low else 0.4,
                     )
                 ]
-                if plausible
+                if slow or rate is None or rate < highest
                 else []
+            ),
+            temperature(self.context),
+            Cause(
+                "the KL penalty holds the policy at its reference",
+                (Remedy("set `beta` to 0.04", down_to=0.04, verl="lower actor.kl_loss_coef"),),
+                0.95 if held else 0.1,
+            ),
+            Cause(
+                "the policy moves, and the reward does not tell better completions from worse",
+                (CHECK_REWARD,),
+                0.75 if moved else 0.2,
             ),
             Cause(
                 "the reward is too noisy or too coarse for the batch",

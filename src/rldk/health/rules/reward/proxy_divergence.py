@@ -12,6 +12,7 @@ from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.reward_state import at_ceiling, course
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import LOOPHOLE
 from rldk.health.rules.common import scored_completions
 from rldk.health.rules.reward.common import MAX_FUNCTIONS, MEAN, PREFIX, STD
 from rldk.health.tracks import BLOCK, WINDOW, Track
@@ -356,7 +357,7 @@ class ProxyDivergence(Rule[ProxyDivergenceOptions]):
             Cause(
                 "the policy exploits a loophole of the reward: length, format, a phrase, a judge's bias",
                 (
-                    Remedy("read the best-rewarded completions, and close the loophole in the reward"),
+                    LOOPHOLE,
                     Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
                     Remedy("keep the checkpoint of the best truth"),
                 ),

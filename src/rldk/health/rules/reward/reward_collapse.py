@@ -13,6 +13,7 @@ from rldk.health.observation import Observation
 from rldk.health.prompt_change import PromptChange
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import changed_here, too_fast
 from rldk.health.rules.common import scored_completions
 from rldk.health.tracks import WINDOW, Streak
 from rldk.health.trouble import BEGUN, Trouble
@@ -149,6 +150,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         """Whether the reward had gained less than its errors, which asks for more of them already."""
         self.prompts = PromptChange(self.reward, self.length, self.gradient)
         self.held = Streak()
+        self.onset = 0
         self.swing = 0.0
         self.steps: deque[int] = deque(maxlen=WINDOW)
         self.turned: int | None = None
@@ -199,6 +201,7 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
 
     def _verdict(self, trouble: Trouble, severity: Severity, best: float, now: float) -> Verdict:
         reward = self.reward
+        self.onset = trouble.since
         all_gone = now <= reward.start < best
         begin = f"step {self.best_step}" if trouble is not self.early else "the first two records"
         return Verdict(
@@ -339,26 +342,20 @@ class RewardCollapse(Rule[RewardCollapseOptions]):
         return max(self.gradient.tail(20)) <= 5 * old[4]
 
     def causes(self) -> list[Cause]:
-        rate = Remedy("lower `learning_rate`", scale=0.3, verl="lower actor_rollout_ref.actor.optim.lr")
         kl_rose = self.kl.count > 0 and self.kl.ema10 > 3 * max(self.kl.start, 0.05)
         return [
-            Cause(
+            too_fast(
+                self.chart,
                 "updates are too large: the policy left the region in which it had learned its rewards",
-                (
-                    rate,
-                    Remedy("set `max_grad_norm` to 0.2", down_to=0.2),
-                    Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
-                ),
                 0.8 if kl_rose or self.gradient.ema10 > 3 * self.gradient.median() else 0.5,
+                self.onset,
+                Remedy("set `max_grad_norm` to 0.2", down_to=0.2),
+                Remedy("set `beta` to 0.04", up_to=0.04, verl="raise actor.kl_loss_coef"),
             ),
             Cause(
                 "completions run into the length limit and lose their reward",
                 (Remedy("raise `max_completion_length`", scale=2, verl="raise data.max_response_length"),),
                 0.85 if self.truncated.count and self.truncated.ema10 > 0.5 else 0.1,
             ),
-            Cause(
-                "data, curriculum or reward function changed here",
-                (Remedy("compare prompts and reward function before and after the onset"),),
-                0.95 if self.unmoved else 0.3,
-            ),
+            changed_here(self.chart, self.onset, certain=self.unmoved),
         ]

@@ -11,6 +11,7 @@ from rldk.health.context import ONLINE
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import LOOPHOLE
 from rldk.health.tracks import Track
 from rldk.metrics.aliases import LENGTH, REWARD
 
@@ -88,7 +89,10 @@ class RewardLengthCorrelation(Rule[RewardLengthCorrelationOptions]):
         return [
             Cause(
                 "the reward pays for length",
-                (Remedy("compare short and long completions of equal quality with the reward function"),),
+                (
+                    LOOPHOLE,
+                    Remedy("compare short and long completions of equal quality with the reward function"),
+                ),
                 0.6,
             ),
             Cause(

@@ -12,6 +12,7 @@ from rldk.health.context import GROUPED
 from rldk.health.observation import Observation
 from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Rule, RuleOptions, Severity, Verdict
+from rldk.health.rules.causes import changed_here, reused, temperature, too_fast
 from rldk.health.rules.common import is_constant, is_early
 from rldk.health.tracks import WINDOW, Streak
 from rldk.metrics.aliases import REWARD, TRUNCATED
@@ -186,8 +187,24 @@ class ZeroAdvantage(Rule[ZeroAdvantageOptions]):
                 ),
                 0.4,
             ),
-            Cause("sampling is too cold", (Remedy("set `temperature` to 1.0", up_to=1.0),), 0.35),
+            temperature(self.context, 0.35),
+            *(self._after_a_collapse() if low and self._fell() else ()),
         ]
+
+    def _fell(self) -> bool:
+        """Whether the reward lost most of the way between its lowest and its highest mean."""
+        reward = self.reward
+        way = reward.high - reward.low
+        return way > 0 and max(reward.best, reward.first) - reward.ema20 >= 0.4 * way
+
+    def _after_a_collapse(self) -> tuple[Cause, ...]:
+        """What made the reward fall: that no group has a spread is what it left."""
+        text = "updates are too large: what earned rewards is lost"
+        return (
+            too_fast(self.chart, text, 0.75, self.high.since),
+            changed_here(self.chart, self.high.since),
+            reused(self.context),
+        )
 
     def _expected(self, *, early: bool) -> float:
         """The share of groups without spread that chance explains, 0 to 1; 0 where nothing is excused."""

@@ -3,7 +3,6 @@
 Invariant: it is info, since a low rate may be intended.
 """
 
-from rldk.health.remedies import Remedy
 from rldk.health.rule import Cause, Verdict
 from rldk.health.rules.setup.common import SetupRule
 
@@ -49,6 +48,6 @@ class LowLoraRate(SetupRule):
         return [
             Cause(
                 "the learning rate is the default for full fine-tuning",
-                (Remedy("raise `learning_rate`", scale=10),),
+                (self.chart.step_size.higher(10),),
             )
         ]
