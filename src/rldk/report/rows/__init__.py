@@ -6,12 +6,12 @@ statement say nothing.
 
 from collections.abc import Iterable
 
-from rldk.report.rows import completions, finite, learning, pairs
+from rldk.report.rows import completions, finite, optimizer, pairs
 from rldk.report.rows.short_log import STATEMENTS, Row, ShortLog, Statement
 
 __all__ = ["STATEMENTS", "Row", "ShortLog", "Statement", "more_rows", "statements_about", "what_rows_show"]
 
-PAGE = (finite, completions, learning, pairs)
+PAGE = (finite, completions, optimizer, pairs)
 """The modules of the statements, in the order of the page."""
 
 
