@@ -167,7 +167,7 @@ def test_a_full_disk_at_the_start_gets_its_run_json_as_soon_as_there_is_room(dis
     process = begin(10_000, -1, 0)
     until(process, "step 30")
     disk.recover()
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + 60
     while not (disk.folder / "r_run.json").exists():
         assert time.monotonic() < give_up
         time.sleep(0.1)

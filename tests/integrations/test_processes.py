@@ -123,7 +123,7 @@ trainings.line(here, [RLDKCallback("logs", {run_id!r}), kill], {changes}).train(
     assert code == -signal.SIGKILL
     files = RunFiles(tmp_path / "logs", run_id or "out")
     assert train_steps(files.events) == [1, 2, 3, 4, 5, 6, 7]
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + 60
     while RecordedRun(files).state == "running" and time.monotonic() < give_up:
         time.sleep(0.05)  # a child that was being started holds the lock until it runs its own program
     assert RecordedRun(files).state == "unfinished"
