@@ -43,7 +43,7 @@ VALUES = {"actor/entropy": 0.14, "actor/pg_clipfrac": 0.0, "actor/pg_loss": -3.5
         f"{LINE} [repeated 2x across cluster]",
         LINE.replace("0.14", "np.float64(0.14)").replace("-3.5e-05", "np.float32(-3.5e-05)"),
         "step:N - not this\nwe go step:\n" + LINE,
-        gzip.compress(LINE.encode()),
+        gzip.compress(LINE.encode(), mtime=0),
     ],
 )
 def test_a_line_is_a_row(text):
