@@ -199,7 +199,8 @@ def test_a_range_that_ends_before_it_begins_is_told_the_right_way_round(run):
 
 def test_no_range_hides_no_step(tmp_path):
     files = run_with(tmp_path, recorded(-1, "early"), recorded(2, "late"))
-    assert rldk("samples", files.folder).stdout.startswith(f"{files.folder}: 2 of 2 samples\n")
+    begin = " ".join(rldk("samples", files.folder).stdout.split())  # a long folder may be wrapped
+    assert begin.startswith(f"{files.folder}: 2 of 2 samples ")
     assert steps(files.folder, "--step", ":1") == [-1]
     assert steps(files.folder, "--step", "0:") == [2]
 

@@ -441,7 +441,9 @@ def test_rows_that_are_cut_prove_nothing(rows, expected, tmp_path):
     assert (None if count is None else (count.sequences, count.ends)) == expected
 
 
-@pytest.mark.parametrize("hooked", [{}, {"model": None}, {"model": object()}], ids=["empty", "none", "object"])
+@pytest.mark.parametrize(
+    "hooked", [{}, {"model": None}, {"model": object()}], ids=["empty", "none", "object"]
+)
 def test_a_trainer_without_a_model_shows_nothing(hooked, tmp_path):
     guard, args = Guard(), TrainingArguments(**trainings.options(tmp_path))
     assert start_of(args, None, hooked, guard) == TrainingStart()

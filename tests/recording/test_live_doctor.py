@@ -31,7 +31,7 @@ def test_an_alert_is_in_the_file_at_once_and_said_in_one_line(tmp_path, caplog):
     assert alert["finding"]["rule"] == "dead-reward"
     assert alert["finding"]["onset_step"] == 0
     (line,) = [record.getMessage() for record in caplog.records if "dead-reward" in record.getMessage()]
-    assert line.startswith("rldk: WARNING at step 9 (since step 0): dead-reward: the reward has been 0")
+    assert line.startswith("rldk: WARNING at step 9 (since step 0): dead-reward: each of the first 10 ")
     assert "\n" not in line
     recorder.close()
 

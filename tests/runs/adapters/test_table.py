@@ -238,7 +238,11 @@ def test_any_bytes_end(data):
         list(ForeignRun(path, ADAPTER))
 
 
-names = st.lists(st.text("abc/_ ,\"'é", min_size=1).map(str.strip).filter(bool), min_size=1, unique=True)
+names = st.lists(
+    st.text("abc/_ ,\"'é", min_size=1).map(str.strip).filter(bool),
+    min_size=1,
+    unique_by=lambda name: name.replace(" / ", "/"),
+)
 
 
 @given(st.data(), names, st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
@@ -257,7 +261,9 @@ def test_what_csv_writes_comes_back(data, metrics, quoting):
         found = rows(path)
     assert [row.step for row in found] == list(range(len(logged)))
     for row, mine in zip(found, logged, strict=True):
-        want = {name: cell for name, cell in zip(metrics, mine, strict=True) if _is_there(cell)}
+        # A notebook's table puts spaces around the slash of a key.
+        pairs = zip(metrics, mine, strict=True)
+        want = {name.replace(" / ", "/"): cell for name, cell in pairs if _is_there(cell)}
         assert {name: _number(cell) for name, cell in row.values.items()} == {
             name: _number(cell) for name, cell in want.items()
         }

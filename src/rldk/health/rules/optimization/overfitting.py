@@ -171,6 +171,8 @@ class Overfitting(Rule[OverfittingOptions]):
             evidence={TRAIN_MARGIN: trained, f"eval_{TRAIN_MARGIN}": evaluated, "eval_loss": self.before},
             onset=self.apart.since,
             confidence=0.7,
+            baseline=trained,
+            limit=CARRIED * trained,
         )
 
     def causes(self) -> list[Cause]:

@@ -161,6 +161,7 @@ class LikelihoodDisplacement(Rule[LikelihoodDisplacementOptions]):
             evidence={CHOSEN: level, LIKELIHOOD: logps or None, "times": times if times < inf else None},
             onset=streak.since,
             confidence=0.8,
+            limit=self.options.warning,
         )
 
     def _times(self, logps: float, reward: float) -> float:

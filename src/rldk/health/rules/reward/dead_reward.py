@@ -136,6 +136,7 @@ class DeadReward(Rule[DeadRewardOptions]):
             evidence={"reward_mean": [level, reward.last], "reward_std": [usual, spread.last]},
             onset=self.same.since,
             confidence=0.85,
+            baseline=level,
         )
 
     def _has_gradient(self) -> bool:

@@ -224,6 +224,7 @@ class NoLearning(Rule[NoLearningOptions]):
             evidence={"loss": [loss.start, loss.ema50], "eval_loss": evaluated, "noise": loss.noise},
             onset=self.begin,
             confidence=0.7,
+            baseline=loss.start,
         )
 
     def causes(self) -> list[Cause]:
