@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,6 +34,7 @@ enum kind {
 
 static const int ERRORS[] = {ENOSPC, EIO, EDQUOT, EROFS, ESTALE};
 static char folder[PATH_MAX], fail_file[PATH_MAX], refuse_file[PATH_MAX], writes_flag[PATH_MAX], all_flag[PATH_MAX];
+static char control_folder[PATH_MAX];
 static unsigned long long seed, calls;
 static int (*real_open)(const char *, int, ...);
 static ssize_t (*real_read)(int, void *, size_t);
@@ -49,6 +51,7 @@ __attribute__((constructor)) void faulty_disk_begin(void) {
     real_close = real("close");
     seed = number ? strtoull(number, NULL, 10) : 0;
     if (!below || !control) return;
+    snprintf(control_folder, PATH_MAX, "%s", control);
     snprintf(fail_file, PATH_MAX, "%s/fail", control);
     snprintf(refuse_file, PATH_MAX, "%s/refuse", control);
     snprintf(writes_flag, PATH_MAX, "%s/hang-writes", control);
@@ -102,10 +105,27 @@ static double number_in(const char *path) {
     return atof(text);
 }
 
+static int hangs(enum kind kind) {
+    return !access(all_flag, F_OK) || (kind == CHANGES && !access(writes_flag, F_OK));
+}
+
+/* Wait, as in a call that the disk holds: without any use of a processor until a control file is removed. */
 static void hang(enum kind kind) {
-    const struct timespec pause = {0, 20000000};  /* seldom enough to look idle, as a thread that a disk holds is */
-    int before = errno;
-    while (!access(all_flag, F_OK) || (kind == CHANGES && !access(writes_flag, F_OK))) nanosleep(&pause, NULL);
+    const struct timespec pause = {0, 20000000};
+    char events[4096];
+    int before = errno, watch;
+    if (hangs(kind)) {
+        watch = inotify_init1(IN_CLOEXEC);
+        if (watch >= 0 && inotify_add_watch(watch, control_folder, IN_DELETE | IN_MOVED_FROM) < 0) {
+            real_close(watch);
+            watch = -1;
+        }
+        while (hangs(kind)) {
+            if (watch < 0) nanosleep(&pause, NULL);
+            else if (real_read(watch, events, sizeof events) < 0 && errno != EINTR) nanosleep(&pause, NULL);
+        }
+        if (watch >= 0) real_close(watch);
+    }
     errno = before;
 }
 
