@@ -13,7 +13,7 @@ def moved(reward, length, gradient):
     change = PromptChange(*tracks)
     for step, values in enumerate(zip(reward, length, gradient, strict=True), 1):
         for track, value in zip(tracks, values, strict=True):
-            track.push(step, value)
+            track.push(step, float(value))
         change.feed()
     return change
 
@@ -52,3 +52,8 @@ def test_series_that_miss_records_are_left_out():
 def test_noise_seldom_leaps(seed):
     change = moved(noise(500, 0.1, seed=seed), 20 + noise(500, 2, seed=seed + 50), np.ones(500))
     assert abs(change.moved) <= 0.3
+
+
+@pytest.mark.parametrize("length", [0.0, 5.0])
+def test_lengths_that_are_all_alike_are_no_leap(length):
+    assert moved(STEP, np.full(60, length), np.ones(60)).moved == 0.0

@@ -70,8 +70,8 @@ def _leaps(lengths: list[float]) -> bool:
     before, after = lengths[:BLOCK], lengths[BLOCK:]
     was, now = sum(before) / BLOCK, sum(after) / BLOCK
     changed = now - was
-    if abs(changed) < SHARE * abs(was):
+    if not changed or abs(changed) < SHARE * abs(was) or (after[0] - was) / changed < AT_ONCE:
         return False
     squares = sum((one - was) ** 2 for one in before) + sum((one - now) ** 2 for one in after)
     error = sqrt(squares / (2 * BLOCK - 2) * 2 / BLOCK)
-    return abs(changed) >= LEAP * error and (after[0] - was) / changed >= AT_ONCE
+    return abs(changed) >= LEAP * error

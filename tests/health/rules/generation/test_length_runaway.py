@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from health.rules.generation.common import flat
-from rldk.testing import found, line, noise
+from rldk.testing import found, judged, line, noise
 
 SEEDS = range(6)
 
@@ -65,3 +65,10 @@ def test_length_and_reward_that_jump_at_one_record_are_other_prompts(seed):
         seen = {name: column[:records] for name, column in columns.items()}
         told = found(seen, "length-runaway")
         assert told is None or told.severity == "info"
+
+
+def test_completions_that_become_empty_do_not_disable_the_rule():
+    columns = {"completion_length_mean": np.concatenate([np.full(60, 400.0), np.zeros(60)])}
+    monitor = judged(columns)
+    assert [rule.name for rule in monitor.failed] == []
+    assert "length-runaway" in {rule.name for rule in monitor.checked}

@@ -52,7 +52,7 @@ def growth(long: float, short: float, times: float, length: Track) -> float:
         times: the multiple that is a warning while the reward stands.
         length: the track of the length, for its noise.
     """
-    return max(log(long / short), 0.0) / least_growth(times, length)
+    return log(long / short) / least_growth(times, length) if long > short else 0.0
 
 
 def least_growth(times: float, length: Track) -> float:

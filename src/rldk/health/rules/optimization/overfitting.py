@@ -25,7 +25,7 @@ __all__ = ["Overfitting", "OverfittingOptions"]
 LEAST = 0.02
 """Least rise, as a share of the first evaluation loss."""
 IN_ORDER = 6
-"""Evaluations of which none is below the one before: by chance one in 720."""
+"""Evaluations in rising order: chance orders six of them so once in 720 times."""
 EVAL_ACCURACY = "|".join(f"eval_{name}" for name in ACCURACY.split("|"))
 TRAIN_MARGIN = "rewards_margins"
 CARRIED = 0.2

@@ -18,7 +18,7 @@ class EosNeverLearned(SetupRule):
     """The model cannot learn to stop: no end token is among the trained labels.
 
     ## What it looks for
-    Labels that count in the loss, of which none is an end token.
+    Labels that count in the loss, without an end token among them.
 
     ## Why it matters
     The tuned model never ends its answers; in later RL all completions are cut.
